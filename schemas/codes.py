@@ -1,0 +1,69 @@
+"""Code lists of the methodology (CONTRACT section 4): what is wanted, what is allowed, what a refusal is called."""
+
+import re
+from dataclasses import dataclass
+
+METHODOLOGY = "1"
+
+DEFAULT_CODES = ("97026", "97028")  # infrared and ultraviolet
+CODE_TYPES = frozenset({"CPT", "HCPCS"})
+
+PERCENTILES = (10, 25, 50, 75, 90)
+
+STATES = tuple(
+    "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
+    "RI SC SD TN TX UT VT VA WA WV WI WY".split()
+)
+GEOGRAPHIES = (*STATES, "DC", "PR", "VI", "GU", "AS", "MP")
+
+TAXONOMY_TIERS = ("strict", "balanced", "all")
+
+BUCA = ("Aetna", "Blue Cross Blue Shield", "Cigna", "UnitedHealth Group")
+COMPOSITE_BUCA = "BUCA"
+COMPOSITE_ALL = "All commercial"
+MEDICARE = "Medicare"
+
+NEGOTIATED_TYPES = ("negotiated", "derived", "fee schedule")  # best first; the others are not dollars per service
+ALLOWED_MODIFIERS = ("00", "59", "96", "97", "GN", "GO", "GP", "KX")
+OFFICE_SERVICE_CODES = ("11", "CSTM-00")
+PROFESSIONAL_CLASSES = ("professional", "both")
+
+LOW_SAMPLE_NPI = 11
+LOW_SAMPLE_TIN = 3
+OUTLIER_LOW = 0.10  # of the national Medicare amount
+OUTLIER_HIGH = 10.0
+
+
+@dataclass(frozen=True)
+class Exclusion:
+    """One rule by which a rate row leaves the benchmark; rules apply in their order here, the first one names it."""
+
+    name: str
+    when: str
+
+
+EXCLUSIONS = (
+    Exclusion("arrangement", "arrangement is not ffs"),
+    Exclusion("not_dollars", "negotiated_type is not negotiated, derived or fee schedule"),
+    Exclusion("bad_rate", "rate missing, not finite, or not above zero"),
+    Exclusion("modifier", "any modifier outside GP, GO, GN, KX, 59, 96, 97, 00"),
+    Exclusion("place_of_service", "professional or both, with service codes that hold neither 11 nor CSTM-00"),
+    Exclusion("expired", "expiration date before the file's last_updated_on"),
+    Exclusion("provider_unresolved", "no provider group could be found"),
+    Exclusion("no_npi", "NPI is 0 or missing: a TIN-only price"),
+    Exclusion("npi_invalid", "not ten digits starting 1 or 2 with a valid check digit"),
+    Exclusion("npi_unknown", "not in NPPES"),
+    Exclusion("npi_deactivated", "deactivated in NPPES and not reactivated"),
+    Exclusion("outside_us", "practice location is none of the published geographies"),
+)
+
+_CODE = re.compile(r"[A-Z0-9]{1,16}")
+
+
+def parse_codes(text: str) -> tuple[str, ...]:
+    """``"97026, 97028"`` as a sorted tuple of distinct codes; ``ValueError`` names what is no code."""
+    codes = sorted({part.strip().upper() for part in text.split(",") if part.strip()})
+    wrong = [code for code in codes if not _CODE.fullmatch(code)]
+    if wrong or not codes:
+        raise ValueError(f"not a billing code: {', '.join(wrong) or text!r}; give codes like 97026,97028")
+    return tuple(codes)

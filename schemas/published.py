@@ -1,0 +1,187 @@
+"""The published tables of CONTRACT section 3: one declaration from which files, checks and data dictionary follow."""
+
+from schemas.codes import EXCLUSIONS, PERCENTILES
+from schemas.table import Column, Table
+
+_USD = "US dollars per service"
+_RULES = ", ".join(f"`{rule.name}`" for rule in EXCLUSIONS)
+
+_PERCENTILE_COLUMNS = tuple(
+    Column(f"p{p}_usd", "float64", f"{p}th percentile of the observations, linear between order statistics", _USD)
+    for p in PERCENTILES
+)
+
+SUMMARIES = Table(
+    name="SUMMARIES",
+    description="Percentile benchmarks: the headline deliverable",
+    path="summaries/month=YYYY-MM/summaries.parquet",
+    grain=("month", "billing_code", "billing_class", "payer", "geography", "taxonomy_tier", "weighting"),
+    columns=(
+        Column("month", "date", "first day of the month"),
+        Column("billing_code", "string", "CPT code"),
+        Column("billing_class", "string", "`professional` (published as professional or both) or `institutional`"),
+        Column("payer", "string", "payer by its parent; `BUCA`, `All commercial` and `Medicare` are not payers"),
+        Column("payer_kind", "string", "`payer`, `composite` (payers pooled) or `benchmark` (Medicare)"),
+        Column("geography", "string", "`US` or a two-letter USPS code: the NPI's practice state, never the file's"),
+        Column("taxonomy_tier", "string", "`strict` (physical therapy), `balanced` (strict and plausible) or `all`"),
+        Column("weighting", "string", "`npi` (each provider once), `tin` (each contract holder once), `locality`"),
+        Column("n_npi", "int64", "distinct NPIs behind the figures; null for Medicare", "providers", nullable=True),
+        Column("n_tin", "int64", "distinct TINs behind the figures; null for Medicare", "contract holders", nullable=True),
+        Column("n_rates", "int64", "eligible rate rows behind the figures; for Medicare, localities", "rows"),
+        Column("n_files", "int64", "distinct source files behind the figures; null for Medicare", "files", nullable=True),
+        Column("mean_usd", "float64", "mean of the observations", _USD),
+        Column("min_usd", "float64", "lowest observation", _USD),
+        *_PERCENTILE_COLUMNS,
+        Column("max_usd", "float64", "highest observation", _USD),
+        Column("iqr_usd", "float64", "p75_usd - p25_usd: dispersion", _USD),
+        Column(
+            "pct_of_medicare",
+            "float64",
+            "100 x p50_usd / Medicare's p50_usd of the same code and geography; null where Medicare has none",
+            "percent",
+            nullable=True,
+        ),
+        Column("low_sample", "bool", "fewer than 11 NPIs or fewer than 3 TINs: published, but flagged"),
+        Column("medicare_year", "int32", "year of the fee schedule compared with", "year", nullable=True),
+        Column("methodology", "string", "version of the methodology"),
+    ),
+)
+
+RATE_GRAIN = (
+    "reporting_entity_name",
+    "billing_code",
+    "billing_code_type",
+    "arrangement",
+    "negotiated_type",
+    "negotiated_rate",
+    "billing_class",
+    "setting",
+    "service_codes",
+    "modifiers",
+    "expiration_date",
+    "tin_type",
+    "tin",
+    "npi",
+)
+
+RATES = Table(
+    name="RATES",
+    description="Every matched price, one row each, nothing dropped: exclusion says why a row does not count",
+    path="rates/month=YYYY-MM/payer=SLUG/rates.parquet",
+    grain=RATE_GRAIN,
+    columns=(
+        Column("reporting_entity_name", "string", "as the file's header states it", nullable=True),
+        Column("billing_code", "string", "the item's own code, trimmed"),
+        Column("billing_code_type", "string", "trimmed, upper case; null where the file has none", nullable=True),
+        Column("arrangement", "string", "negotiation_arrangement as published", nullable=True),
+        Column("negotiated_type", "string", "as published", nullable=True),
+        Column(
+            "negotiated_rate",
+            "float64",
+            "as published: US dollars, or percent where negotiated_type is percentage; null when no number",
+            "US dollars or percent, see negotiated_type",
+            nullable=True,
+        ),
+        Column("billing_class", "string", "as published", nullable=True),
+        Column("setting", "string", "as published; null where the file has none", nullable=True),
+        Column("service_codes", "list[string]", "place of service codes: trimmed, upper case, sorted, unique"),
+        Column("modifiers", "list[string]", "billing code modifiers: trimmed, upper case, sorted, unique"),
+        Column("expiration_date", "date", "null: none stated, or 9999-12-31", nullable=True),
+        Column("tin_type", "string", "`ein` or `npi` as published", nullable=True),
+        Column("tin", "string", "digits only", nullable=True),
+        Column("npi", "int64", "digits only; 0 as published; -1 where the digits exceed 64 bits", nullable=True),
+        Column("payer", "string", "payer by its parent"),
+        Column("parent_company", "string", "parent company", nullable=True),
+        Column("payer_mapped", "bool", "true when the reviewed payer table knows reporting_entity_name"),
+        Column("network_names", "list[string]", "networks of the provider references behind the row, sorted, unique"),
+        Column("state", "string", "the NPI's practice state in NPPES", nullable=True),
+        Column("taxonomy", "string", "the NPI's taxonomy code that gave the tier", nullable=True),
+        Column("taxonomy_tier", "string", "`strict`, `balanced` or `other`; null without an NPPES row", nullable=True),
+        Column("last_updated_on", "date", "the latest among the row's files", nullable=True),
+        Column("n_files", "int64", "distinct source files that hold the row", "files"),
+        Column("source_ids", "list[string]", "those files, by source_id of quality/files, sorted"),
+        Column("exclusion", "string", f"null: the row is eligible; else the first rule it fails: {_RULES}", nullable=True),
+    ),
+)
+
+PROVIDERS = Table(
+    name="PROVIDERS",
+    description="The observations behind the percentiles",
+    path="providers/month=YYYY-MM/providers.parquet",
+    grain=("payer", "billing_code", "billing_class", "tin", "npi"),
+    columns=(
+        Column("payer", "string", "payer by its parent"),
+        Column("billing_code", "string", "CPT code"),
+        Column(
+            "billing_class",
+            "string",
+            "`professional` (professional or both) or `institutional`; any other class as published, in no summary",
+            nullable=True,
+        ),
+        Column("tin", "string", "contract holder, digits only", nullable=True),
+        Column("npi", "int64", "provider"),
+        Column("state", "string", "the NPI's practice state in NPPES; null without an NPPES reference", nullable=True),
+        Column("taxonomy_tier", "string", "`strict`, `balanced` or `other`", nullable=True),
+        Column("representative_rate_usd", "float64", "median of the distinct rates of the best negotiated_type", _USD),
+        Column("n_rates", "int64", "eligible rate rows behind the representative rate", "rows"),
+        Column("exclusion", "string", "null, or `outlier`: leaves the percentiles", nullable=True),
+    ),
+)
+
+FILES = Table(
+    name="FILES",
+    description="One row per source: what was read and what became of it",
+    path="quality/month=YYYY-MM/files.parquet",
+    grain=("source",),
+    columns=(
+        Column("source_id", "string", "content identity: sha256 of the bytes as published", nullable=True),
+        Column("source", "string", "path or URL, without query and credentials"),
+        Column("status", "string", "`matched`, `no_match`, `quarantined` or `unchanged`"),
+        Column("reason", "string", "why it was quarantined, where in the file, and what to do next", nullable=True),
+        Column("bytes", "int64", "bytes as published", "bytes", nullable=True),
+        Column("bytes_json", "int64", "bytes of JSON after inflating", "bytes", nullable=True),
+        Column("sha256", "string", "of the bytes as published", nullable=True),
+        Column("etag", "string", "as the server announced it", nullable=True),
+        Column("version", "string", "schema version as the file states it", nullable=True),
+        Column("shape", "string", "what was found: in_network, table_of_contents, allowed_amounts, ...", nullable=True),
+        Column("reporting_entity_name", "string", "as the file's header states it", nullable=True),
+        Column("payer", "string", "payer by its parent", nullable=True),
+        Column("last_updated_on", "date", "as the file's header states it", nullable=True),
+        Column("items_seen", "int64", "in-network items in the file", "items"),
+        Column("items_matched", "int64", "items of the wanted codes", "items"),
+        Column("prices", "int64", "negotiated prices of the matched items", "prices"),
+        Column("rows", "int64", "distinct rate rows of the file: rows_eligible plus its exclusions", "rows"),
+        Column("rows_eligible", "int64", "rows that no rule excludes", "rows"),
+        Column("twin_of", "string", "another source of this run with the same bytes, counted once", nullable=True),
+        Column("quirks", "list[string]", "departures from the published schema that were read all the same"),
+        Column("seconds", "float64", "reading time; 0 when the extract of an earlier run was used", "seconds"),
+    ),
+)
+
+FILE_EXCLUSIONS = Table(
+    name="EXCLUSIONS",
+    description="Rows that do not count, by file, payer, code and rule; rows of a file = eligible + these",
+    path="quality/month=YYYY-MM/exclusions.parquet",
+    grain=("source_id", "payer", "billing_code", "reason"),
+    columns=(
+        Column("source_id", "string", "source_id of quality/files"),
+        Column("payer", "string", "payer by its parent"),
+        Column("billing_code", "string", "CPT code"),
+        Column("reason", "string", f"the first rule that the rows fail: {_RULES}"),
+        Column("rows", "int64", "distinct rate rows", "rows"),
+    ),
+)
+
+UNMAPPED = Table(
+    name="UNMAPPED",
+    description="What the reference data did not know, and mappings of it that were never used",
+    path="quality/month=YYYY-MM/unmapped.parquet",
+    grain=("kind", "value"),
+    columns=(
+        Column("kind", "string", "`reporting_entity` (no payer), `npi` (no NPPES row) or `unused_mapping`"),
+        Column("value", "string", "the name or number"),
+        Column("rows", "int64", "rate rows it stands on; 0 for an unused mapping", "rows"),
+    ),
+)
+
+PUBLISHED = (SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED)
