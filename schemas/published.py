@@ -26,9 +26,13 @@ SUMMARIES = Table(
         Column("taxonomy_tier", "string", "`strict` (physical therapy), `balanced` (strict and plausible) or `all`"),
         Column("weighting", "string", "`npi` (each provider once), `tin` (each contract holder once), `locality`"),
         Column("n_npi", "int64", "distinct NPIs behind the figures; null for Medicare", "providers", nullable=True),
-        Column("n_tin", "int64", "distinct TINs behind the figures; null for Medicare", "contract holders", nullable=True),
+        Column(
+            "n_tin", "int64", "distinct TINs behind the figures; null for Medicare", "contract holders", nullable=True
+        ),
         Column("n_rates", "int64", "eligible rate rows behind the figures; for Medicare, localities", "rows"),
-        Column("n_files", "int64", "distinct source files behind the figures; null for Medicare", "files", nullable=True),
+        Column(
+            "n_files", "int64", "distinct source files behind the figures; null for Medicare", "files", nullable=True
+        ),
         Column("mean_usd", "float64", "mean of the observations", _USD),
         Column("min_usd", "float64", "lowest observation", _USD),
         *_PERCENTILE_COLUMNS,
@@ -100,7 +104,9 @@ RATES = Table(
         Column("last_updated_on", "date", "the latest among the row's files", nullable=True),
         Column("n_files", "int64", "distinct source files that hold the row", "files"),
         Column("source_ids", "list[string]", "those files, by source_id of quality/files, sorted"),
-        Column("exclusion", "string", f"null: the row is eligible; else the first rule it fails: {_RULES}", nullable=True),
+        Column(
+            "exclusion", "string", f"null: the row is eligible; else the first rule it fails: {_RULES}", nullable=True
+        ),
     ),
 )
 
