@@ -1,0 +1,78 @@
+"""One source's extract: what reading it yields, normalised, before any month is built from it. Internal tables."""
+
+from schemas.table import Column, Table
+
+_DOCUMENT = Column("document", "int32", "number of the JSON document in the source: a zip can hold many")
+_RATE_ID = Column("rate_id", "int64", "negotiated_rates element, numbered within the document")
+_PROVIDERS = (
+    Column("tin_type", "string", "as published", nullable=True),
+    Column("tin", "string", "digits only", nullable=True),
+    Column("npi", "list[int64]", "distinct NPIs of the group; null: it states none"),
+)
+
+PRICES = Table(
+    name="PRICES",
+    description="Matched prices, cleaned",
+    grain=("document", "rate_id"),
+    columns=(
+        _DOCUMENT,
+        _RATE_ID,
+        Column("arrangement", "string", "negotiation_arrangement as published", nullable=True),
+        Column("billing_code", "string", "trimmed"),
+        Column("billing_code_type", "string", "trimmed, upper case", nullable=True),
+        Column("negotiated_type", "string", "as published", nullable=True),
+        Column("negotiated_rate", "float64", "as published", nullable=True),
+        Column("billing_class", "string", "as published", nullable=True),
+        Column("setting", "string", "as published", nullable=True),
+        Column("service_codes", "list[string]", "cleaned"),
+        Column("modifiers", "list[string]", "cleaned"),
+        Column("expiration_date", "date", "cleaned", nullable=True),
+    ),
+)
+
+CITATIONS = Table(
+    name="CITATIONS",
+    description="Provider references that matched prices cite",
+    grain=("document", "rate_id", "reference_key"),
+    columns=(
+        _DOCUMENT,
+        _RATE_ID,
+        Column("reference_key", "string", "canonical id; null: cited by what is no id", nullable=True),
+    ),
+)
+
+INLINE_GROUPS = Table(
+    name="INLINE_GROUPS",
+    description="Provider groups inside matched rates",
+    grain=("document", "rate_id"),
+    columns=(_DOCUMENT, _RATE_ID, *_PROVIDERS),
+)
+
+REFERENCES = Table(
+    name="REFERENCES",
+    description="Cited provider references",
+    grain=("document", "reference_key"),
+    columns=(
+        _DOCUMENT,
+        Column("reference_key", "string", "canonical id"),
+        Column("location", "string", "remote file, where the reference holds no groups itself", nullable=True),
+        Column("network_names", "list[string]", "as published, trimmed, sorted, unique"),
+        Column("n_groups", "int64", "provider groups it holds itself", "groups"),
+    ),
+)
+
+REFERENCE_GROUPS = Table(
+    name="REFERENCE_GROUPS",
+    description="Provider groups of cited provider references",
+    grain=("document", "reference_key"),
+    columns=(_DOCUMENT, Column("reference_key", "string", "canonical id"), *_PROVIDERS),
+)
+
+REMOTE_GROUPS = Table(
+    name="REMOTE_GROUPS",
+    description="Provider groups of one remote provider reference file",
+    grain=("tin", "npi"),
+    columns=_PROVIDERS,
+)
+
+EXTRACTED = (PRICES, CITATIONS, INLINE_GROUPS, REFERENCES, REFERENCE_GROUPS)

@@ -1,0 +1,136 @@
+"""Values as the methodology cleans them (CONTRACT section 4, Clean). Scalars as ijson gives them: str, int, Decimal.
+
+Numbers that are no integers arrive as ``Decimal``, exact at any size and precision.
+"""
+
+import re
+from datetime import date
+from decimal import Decimal
+
+Scalar = str | int | Decimal | bool | None
+
+INT64_MAX = 2**63 - 1
+NPI_BEYOND_INT64 = -1
+
+_NUMERIC = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NON_DIGITS = re.compile(r"[^0-9]+")
+_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
+_US_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
+_SMALL = 10**18
+_PLAIN_DIGITS = 64
+
+
+def text_of(value: object) -> str | None:
+    """The value's text: strings as they are, numbers as written; booleans, objects and arrays have none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, Decimal):
+        text = str(value)
+        return text if "." in text or "E" in text else f"{text}E0"  # was not an integer as written: 9.7026e4
+    return None
+
+
+def codes_of(values: list[object]) -> tuple[str, ...]:
+    """Modifiers or service codes: trimmed, upper-cased, blanks dropped, sorted, unique."""
+    return tuple(sorted({text.strip().upper() for value in values if (text := text_of(value)) and text.strip()}))
+
+
+def npi_of(value: object) -> int | None:
+    """Digits only; None when there are none, ``-1`` (no valid NPI) where they exceed 64 bits."""
+    if isinstance(value, str):
+        digits = _NON_DIGITS.sub("", value)
+    elif isinstance(value, bool):
+        return None
+    elif isinstance(value, int):
+        digits = str(abs(value))
+    elif isinstance(value, Decimal) and _is_integral(value):
+        digits = _canonical(value).lstrip("-")
+        digits = digits if digits.isdigit() else "9" * 20  # an integer of more than 64 digits
+    else:
+        return None
+    if not digits:
+        return None
+    npi = int(digits[-4000:])  # int() refuses more digits; so many exceed 64 bits anyway
+    return npi if npi <= INT64_MAX else NPI_BEYOND_INT64
+
+
+def tin_of(value: object) -> str | None:
+    """Digits only, as text: leading zeros matter; None when there are none."""
+    return _NON_DIGITS.sub("", text_of(value) or "") or None
+
+
+def rate_of(value: object) -> float | None:
+    """A JSON number or numeric text as float64; anything else is no rate."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | Decimal):
+        return _float(value)
+    if isinstance(value, str) and _NUMERIC.fullmatch(stripped := value.strip()):
+        return float(stripped)
+    return None
+
+
+def date_of(value: object) -> date | None:
+    """The first ten characters as a date, ISO or M/D/YYYY; 9999-12-31 means none; None when it is no date."""
+    text = (text_of(value) or "").strip()[:10]
+    if match := _ISO_DATE.fullmatch(text):
+        year, month, day = match.groups()
+    elif match := _US_DATE.match(text):
+        month, day, year = match.groups()
+    else:
+        return None
+    if (year, int(month), int(day)) == ("9999", 12, 31):
+        return None
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def reference_key(value: object) -> str | None:
+    """A provider reference's id such that equal ids, and only those, have equal keys.
+
+    Numbers, and text that is numeric, compare as exact decimals of any size and precision: ``40``, ``"40"`` and
+    ``40.0`` are one id, ``40.0000000001`` another. Other text compares as text. None: no id.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return str(value) if -_SMALL < value < _SMALL else _canonical(Decimal(value))
+    if isinstance(value, Decimal):
+        return _canonical(value)
+    if isinstance(value, str):
+        stripped = value.strip()
+        return _canonical(Decimal(stripped)) if _NUMERIC.fullmatch(stripped) else stripped
+    return None
+
+
+def _canonical(value: Decimal) -> str:
+    """One spelling for each number, without rounding and without writing out a huge exponent."""
+    negative, digits, exponent = value.as_tuple()
+    text = "".join(map(str, digits)).lstrip("0")
+    significant = text.rstrip("0")
+    if not significant:
+        return "0"
+    assert isinstance(exponent, int)  # neither NaN nor infinite: JSON and _NUMERIC know none
+    exponent += len(text) - len(significant)
+    sign = "-" if negative else ""
+    if exponent >= 0 and len(significant) + exponent <= _PLAIN_DIGITS:
+        return f"{sign}{significant}{'0' * exponent}"
+    return f"{sign}{significant}E{exponent}"
+
+
+def _is_integral(value: Decimal) -> bool:
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and (exponent >= 0 or value == value.to_integral_value())
+
+
+def _float(value: int | Decimal) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # an integer beyond float64: not finite, hence a bad rate
+        return float("inf") if value > 0 else float("-inf")

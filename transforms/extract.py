@@ -1,0 +1,254 @@
+"""A source's bytes into its extract: rows for the extract tables, and an account of what was found.
+
+Memory: the reader's limits, and one batch of rows on the way out.
+"""
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import BinaryIO
+
+import pyarrow as pa
+
+from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
+from schemas.table import Table
+from transforms.collect import Collected
+from transforms.containers import ContainerLimits, open_documents
+from transforms.errors import BadFileError
+from transforms.read_ijson import read_document
+from transforms.spool import OpenTemporary
+
+BATCH_ROWS = 50_000
+MAX_QUIRKS = 50
+
+ReadDocument = Callable[..., None]
+Emit = Callable[[Table, pa.RecordBatch], None]
+
+
+@dataclass(frozen=True)
+class DocumentAccount:
+    """What one JSON document held. ``codes``: per wanted code (items, prices)."""
+
+    name: str
+    header: dict[str, str]
+    root_keys: tuple[str, ...]
+    shape: str
+    flags: tuple[str, ...]
+    quirks: dict[str, int]
+    items_seen: int
+    items_matched: int
+    codes: dict[str, tuple[int, int]]
+    provider_references: int
+    cited: int
+    bytes_json: int
+
+
+@dataclass(frozen=True)
+class SourceAccount:
+    """What one source held, its documents in order."""
+
+    documents: tuple[DocumentAccount, ...] = field(default=())
+
+    @property
+    def bytes_json(self) -> int:
+        """Inflated bytes of all documents."""
+        return sum(document.bytes_json for document in self.documents)
+
+    @property
+    def items_seen(self) -> int:
+        """In-network items of all documents."""
+        return sum(document.items_seen for document in self.documents)
+
+    @property
+    def items_matched(self) -> int:
+        """Items of the wanted codes in all documents."""
+        return sum(document.items_matched for document in self.documents)
+
+    @property
+    def prices(self) -> int:
+        """Prices of the matched items."""
+        return sum(prices for document in self.documents for _, prices in document.codes.values())
+
+    @property
+    def shape(self) -> str:
+        """The documents' shape; ``mixed`` when they differ."""
+        shapes = {document.shape for document in self.documents}
+        return shapes.pop() if len(shapes) == 1 else "mixed"
+
+    @property
+    def quirks(self) -> list[str]:
+        """``name x count``, sorted by name."""
+        total: Counter[str] = Counter()
+        for document in self.documents:
+            total.update(document.quirks)
+        return [f"{name} x {count}" for name, count in sorted(total.items())[:MAX_QUIRKS]]
+
+    def as_json(self) -> dict[str, object]:
+        """A plain dictionary, for the extract's account file."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, list[dict[str, object]]]) -> "SourceAccount":
+        """The inverse of ``as_json``."""
+        documents = []
+        for document in data["documents"]:
+            values = dict(document)
+            for name in ("root_keys", "flags"):
+                values[name] = tuple(values[name])  # type: ignore[arg-type]
+            values["codes"] = {code: tuple(pair) for code, pair in values["codes"].items()}  # type: ignore[attr-defined]
+            documents.append(DocumentAccount(**values))  # type: ignore[arg-type]
+        return cls(tuple(documents))
+
+
+def extract_source(
+    raw: BinaryIO,
+    wanted: frozenset[str],
+    emit: Emit,
+    open_temporary: OpenTemporary,
+    *,
+    reader: ReadDocument = read_document,
+    skip: bool = True,
+    limits: ContainerLimits | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> SourceAccount:
+    """Read every document of one source; rows go to ``emit`` table by table, the account comes back.
+
+    Raises:
+        BadFileError: the source can't be trusted; whatever was emitted is to be thrown away.
+        FullReadingNeededError: read again with ``skip=False``.
+    """
+    accounts: list[DocumentAccount] = []
+    for number, document in enumerate(open_documents(raw, open_temporary, limits)):
+        collected = Collected(open_temporary)
+        stream = MeteredStream(document.stream, collected, on_progress)
+        try:
+            reader(stream, wanted, collected, skip=skip)
+            account = describe(document.name, collected, stream.bytes, wanted)
+            if account.shape == "unknown":
+                raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")
+            for table, rows in _tables(number, collected):
+                for batch in to_batches(table, rows):
+                    emit(table, batch)
+        except BadFileError as error:
+            raise (BadFileError(f"{document.name}: {error}") if document.name else error) from error
+        finally:
+            collected.close()
+        accounts.append(account)
+    return SourceAccount(tuple(accounts))
+
+
+class MeteredStream:
+    """Counts inflated bytes and tells progress: (bytes, matched items)."""
+
+    def __init__(self, stream: BinaryIO, collected: Collected, on_progress: Callable[[int, int], None] | None) -> None:
+        self._stream = stream
+        self._collected = collected
+        self._on_progress = on_progress
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's ``read``."""
+        data = self._stream.read(size)
+        self.bytes += len(data)
+        if self._on_progress is not None:
+            self._on_progress(len(data), self._collected.items_matched)
+        return data
+
+
+_SHAPES = (
+    ("in_network", "in_network"),
+    ("in_networks", "in_network"),
+    ("reporting_structure", "table_of_contents"),
+    ("TOC_Files", "table_of_contents"),
+    ("out_of_network", "allowed_amounts"),
+    ("provider_references", "provider_references"),
+    ("provider_group_reference", "provider_references"),
+    ("provider_groups", "provider_reference"),
+    ("reporting_entity_name", "header_only"),
+)
+
+
+def shape_of(root_keys: Iterable[str]) -> str:
+    """What a document is, by its root keys; ``unknown`` when none of them belongs to TiC."""
+    keys = set(root_keys)
+    return next((shape for key, shape in _SHAPES if key in keys), "unknown")
+
+
+def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset[str]) -> DocumentAccount:
+    """The account of one document just read."""
+    code_of_rate: list[tuple[int, int, str]] = []
+    codes = dict.fromkeys(sorted(wanted), (0, 0))
+    for _, code, _, first, end in collected.items:
+        assert isinstance(code, str) and isinstance(first, int) and isinstance(end, int)
+        codes[code] = (codes[code][0] + 1, codes[code][1])
+        code_of_rate.append((first, end, code))
+    prices: Counter[str] = Counter()
+    position = 0
+    for rate_id, *_ in collected.prices:
+        assert isinstance(rate_id, int)
+        while not code_of_rate[position][0] <= rate_id < code_of_rate[position][1]:
+            position += 1
+        prices[code_of_rate[position][2]] += 1
+    return DocumentAccount(
+        name=name,
+        header=dict(collected.header),
+        root_keys=tuple(collected.root_keys),
+        shape=shape_of(collected.root_keys),
+        flags=_flags(collected),
+        quirks=dict(collected.quirks),
+        items_seen=collected.items_seen,
+        items_matched=collected.items_matched,
+        codes={code: (items, prices[code]) for code, (items, _) in codes.items()},
+        provider_references=collected.references_seen,
+        cited=len(collected.cited_keys()),
+        bytes_json=bytes_json,
+    )
+
+
+def _flags(collected: Collected) -> tuple[str, ...]:
+    """How the document lays out its providers and keys."""
+    keys = collected.root_keys
+    sections = [key for key in keys if key.startswith(("in_network", "provider_ref", "provider_group"))]
+    flags = []
+    if len(sections) > 1:
+        flags.append("references_last" if sections[0].startswith("in_network") else "references_first")
+    if len(collected.groups):
+        flags.append("inline_groups")
+    if len(collected.citations):
+        flags.append("cited_references")
+    if any(location is not None and not groups for _, _, location, _, groups in collected.cited_references()):
+        flags.append("remote_references")
+    if keys and sections and "reporting_entity_name" in keys[keys.index(sections[0]) :]:
+        flags.append("header_last")
+    return tuple(flags)
+
+
+def _tables(document: int, collected: Collected) -> Iterator[tuple[Table, Iterable[tuple[object, ...]]]]:
+    yield PRICES, _prices(document, collected)
+    yield CITATIONS, ((document, *row) for row in collected.citations)
+    yield INLINE_GROUPS, ((document, *row) for row in collected.groups)
+    yield REFERENCES, ((document, *row[1:]) for row in collected.cited_references())
+    yield REFERENCE_GROUPS, ((document, *row) for row in collected.cited_reference_groups())
+
+
+def _prices(document: int, collected: Collected) -> Iterator[tuple[object, ...]]:
+    """Prices with their item's attributes: both lists are in rate order."""
+    items = iter(collected.items)
+    arrangement = code = code_type = None
+    end: object = -1
+    for rate_id, *price in collected.prices:
+        while rate_id >= end:  # type: ignore[operator]
+            arrangement, code, code_type, _, end = next(items)
+        yield (document, rate_id, arrangement, code, code_type, *price)
+
+
+def to_batches(table: Table, rows: Iterable[tuple[object, ...]]) -> Iterator[pa.RecordBatch]:
+    """Rows as Arrow batches of the table's schema."""
+    schema = table.arrow()
+    iterator = iter(rows)
+    while chunk := list(islice(iterator, BATCH_ROWS)):
+        columns = zip(*chunk, strict=True)
+        arrays = [pa.array(column, type=kind.type) for column, kind in zip(columns, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)

@@ -1,0 +1,132 @@
+"""The independent reader: every byte parsed by ijson (yajl), any shape and key order, in one pass over a stream.
+
+Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; never the file, never an item.
+"""
+
+from typing import BinaryIO
+
+import ijson
+
+from transforms.clean import text_of
+from transforms.collect import Collected
+from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.walk import Walker
+
+ENGINE = "ijson"
+BUFFER_BYTES = 64 * 1024
+
+SECTIONS = {
+    "in_network": "in_network",
+    "in_networks": "in_network",
+    "provider_references": "provider_references",
+    "provider_reference": "provider_references",
+    "provider_group_reference": "provider_references",
+    "provider_group_references": "provider_references",
+}
+REMOTE_GROUPS_KEY = "provider_groups"  # at the root: the file is a remote provider reference
+
+
+class CountingStream:
+    """Counts what the parser has taken, to say where it stopped."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's ``read``."""
+        data = self._stream.read(size)
+        self.bytes += len(data)
+        return data
+
+
+def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
+    """Read one in-network document into ``collected``.
+
+    Args:
+        stream: the document's JSON, inflated; read to its end.
+        wanted: billing codes, compared exactly with an item's own code, trimmed.
+        skip: pass over the rates of items already known to be unwanted.
+
+    Raises:
+        BadFileError: no well-formed JSON object with nothing after it; says the place.
+        FullReadingNeededError: only with ``skip``; read again without.
+    """
+    counting = CountingStream(stream)
+    events = ijson.basic_parse(counting, buf_size=BUFFER_BYTES)
+    walker = Walker(events.__next__, wanted, collected, skip=skip)
+    try:
+        event, _ = walker.next()
+        if event != "start_map":
+            raise BadFileError(f"the root is {_ROOT_NAMES.get(event, 'a single value')}, not an object; not a TiC file")
+        _read_root(walker)
+        for event, _ in events:
+            raise BadFileError(f"a second value begins after the root closed ({event})")
+    except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
+        raise BadFileError(f"a number of thousands of digits {_place(collected, counting.bytes)}") from error
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise BadFileError(f"{_explain(error)} {_place(collected, counting.bytes)}") from error
+    except StopIteration as error:
+        raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
+
+
+_ROOT_NAMES = {"start_array": "an array", "null": "null"}
+
+
+def _read_root(walker: Walker) -> None:
+    collected = walker.collected
+    standard: set[str] = set()
+    for key in walker.object_keys():
+        collected.note_root_key(key)
+        event, value = walker.next()
+        name = SECTIONS.get(key)
+        if name is not None:
+            if key != name:
+                collected.quirks[f"{name} under the name {key}"] += 1
+            if key == name or (name not in standard and event != "null"):
+                _read_section(walker, name, event, value, replaces=event != "null" or name in standard)
+                standard.add(name) if key == name and event != "null" else standard.discard(name)
+            else:
+                walker.skip(event)
+        elif event in ("start_map", "start_array"):
+            if key == REMOTE_GROUPS_KEY:
+                collected.quirks["provider_groups at the root"] += 1
+            walker.skip(event)
+            collected.header.pop(key, None)
+        else:
+            collected.note_header(key, text_of(value))
+
+
+def _read_section(walker: Walker, name: str, event: str, value: object, *, replaces: bool) -> None:
+    collected = walker.collected
+    if name == "in_network":
+        if replaces:
+            if walker.cited is not None:
+                raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
+            collected.forget_items()
+        for _ in walker.objects(event, value):
+            walker.walk_item()
+        return
+    if replaces:
+        collected.forget_references()
+    if walker.skips and collected.items_seen and event != "null":
+        walker.cited = collected.cited_keys()
+    for _ in walker.objects(event, value):
+        walker.walk_reference()
+
+
+def _place(collected: Collected, offset: int) -> str:
+    where = f"in_network[{collected.items_seen}]" if collected.items_seen else "the document"
+    if collected.references_seen and not collected.items_seen:
+        where = f"provider_references[{collected.references_seen}]"
+    return f"(in or after {where}, at or before JSON byte {offset:,})"
+
+
+def _explain(error: Exception) -> str:
+    message = error.args[0] if error.args else str(error)
+    text = (message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)).split("\n")[0]
+    if "premature EOF" in text or "Incomplete" in text:
+        return "the JSON ends before its root closed: the file is truncated, fetch it again"
+    if "trailing garbage" in text:
+        return "something follows the closed JSON root"
+    return f"not well-formed JSON: {text[:200]}"

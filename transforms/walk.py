@@ -1,0 +1,315 @@
+"""The in-network grammar over JSON events, in any key order: items, rates, prices, groups, references.
+
+Events are ijson's ``basic_parse`` pairs. Each ``walk_*`` function has read its value's first event already and
+consumes the rest of exactly that value. Rules for what stands where it should not (FIELD-NOTES): where an array
+belongs, another value counts as an array of one and null as none; where an object belongs, anything else says
+nothing and is counted as a quirk; of duplicate keys the last one stands.
+Memory: one price object, one provider group's NPIs, and the spools' limits.
+"""
+
+from array import array
+from collections.abc import Callable, Iterator
+
+from transforms.clean import codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
+from transforms.collect import Collected
+from transforms.errors import BadFileError, FullReadingNeededError
+
+Event = tuple[str, object]
+NextEvent = Callable[[], Event]
+
+CODE_TYPES = frozenset({"CPT", "HCPCS"})
+MAX_DEPTH = 500  # the schema needs 9; deeper than this is an attack or not JSON of ours
+MAX_SMALL_LIST = 100_000
+NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
+
+RATES_KEYS = {"negotiated_rates": "negotiated_rates"}
+RATE_KEYS = {
+    "negotiated_prices": "negotiated_prices",
+    "negotiated_price": "negotiated_prices",
+    "provider_groups": "provider_groups",
+    "provider_references": "provider_references",
+}
+_OPEN = ("start_map", "start_array")
+_CLOSE = ("end_map", "end_array")
+_NOTHING = (None, None)
+
+PRICE_SCALARS = frozenset(
+    {"negotiated_type", "negotiated_rate", "negotiated_price", "billing_class", "setting", "expiration_date"}
+)
+PRICE_LISTS = frozenset({"service_code", "billing_code_modifier"})
+
+
+class Walker:
+    """Consumes events of one document into ``Collected``."""
+
+    def __init__(
+        self, next_event: NextEvent, wanted: frozenset[str], collected: Collected, *, skip: bool = True
+    ) -> None:
+        self.next = next_event
+        self.wanted = wanted
+        self.collected = collected
+        self.skips = skip
+        self.cited: set[str] | None = None  # known once in_network came first: keep only these references
+
+    # ---- values of any shape -------------------------------------------------------------------------------
+
+    def skip(self, event: str) -> None:
+        """Pass over the value that began with ``event``."""
+        depth = 1 if event in _OPEN else 0
+        take = self.next
+        while depth:
+            event = take()[0]
+            if event in _OPEN:
+                depth += 1
+                if depth > MAX_DEPTH:
+                    raise BadFileError(f"nested deeper than {MAX_DEPTH} levels")
+            elif event in _CLOSE:
+                depth -= 1
+
+    def object_keys(self) -> Iterator[str]:
+        """Keys of the object that has just begun; the caller consumes each key's value."""
+        while True:
+            event, value = self.next()
+            if event == "end_map":
+                return
+            yield str(value)
+
+    def elements(self, event: str, value: object) -> Iterator[Event]:
+        """First events of an array's elements; a value that is no array is an array of one, null is none."""
+        if event == "null":
+            return
+        if event != "start_array":
+            self.collected.quirks["a single value where an array belongs"] += 1
+            yield event, value
+            return
+        while True:
+            event, value = self.next()
+            if event == "end_array":
+                return
+            yield event, value
+
+    def objects(self, event: str, value: object) -> Iterator[None]:
+        """Like ``elements``, for arrays of objects: only objects are given, others skipped and counted."""
+        for first, _ in self.elements(event, value):
+            if first == "start_map":
+                yield
+            elif first != "null":
+                self.collected.quirks["something else where an object belongs"] += 1
+                self.skip(first)
+            else:
+                self.collected.quirks["null where an object belongs"] += 1
+
+    def scalar(self, event: str, value: object) -> object:
+        """A scalar as it is; an object or array is passed over and counts as null."""
+        if event in _OPEN:
+            self.collected.quirks["an object or array where a single value belongs"] += 1
+            self.skip(event)
+            return None
+        return value
+
+    def scalars(self, event: str, value: object) -> list[object]:
+        """The scalars of an array, or of a single value."""
+        found = [self.scalar(*element) for element in self.elements(event, value)]
+        if len(found) > MAX_SMALL_LIST:
+            raise BadFileError(f"a list of codes with more than {MAX_SMALL_LIST:,} entries")
+        return found
+
+    # ---- in_network ----------------------------------------------------------------------------------------
+
+    def walk_item(self) -> None:
+        """One in-network item; its rows are kept only if its own code and type are wanted."""
+        before = self.collected.marks()
+        first_rate = self.collected.next_rate_id
+        code: str | None = None
+        code_type: str | None = None
+        arrangement: str | None = None
+        code_known = skipped = False
+        for key in self.object_keys():
+            event, value = self.next()
+            if key == "negotiated_rates":
+                self.collected.back_to(before)
+                first_rate = self.collected.next_rate_id
+                unwanted = (code_known and code not in self.wanted) or not self._is_wanted_type(code_type)
+                skipped = self.skips and unwanted
+                if skipped:
+                    self.skip(event)
+                else:
+                    for _ in self.objects(event, value):
+                        self.walk_rate()
+            elif key == "billing_code":
+                code = (text_of(self.scalar(event, value)) or "").strip() or None
+                code_known = True
+            elif key == "billing_code_type":
+                code_type = (text_of(self.scalar(event, value)) or "").strip().upper() or None
+            elif key == "negotiation_arrangement":
+                arrangement = text_of(self.scalar(event, value))
+            else:
+                self.skip(event)
+        self.collected.items_seen += 1
+        if not self._is_wanted(code, code_type):
+            self.collected.back_to(before)
+            return
+        if skipped:
+            raise FullReadingNeededError("billing_code stands twice in one item")
+        self.collected.items_matched += 1
+        self.collected.items.append((arrangement, code, code_type, first_rate, self.collected.next_rate_id))
+
+    def _is_wanted(self, code: str | None, code_type: str | None) -> bool:
+        return code in self.wanted and self._is_wanted_type(code_type)
+
+    def _is_wanted_type(self, code_type: str | None) -> bool:
+        return code_type is None or code_type in CODE_TYPES
+
+    def walk_rate(self) -> None:
+        """One negotiated_rates element: prices x providers, kept as three lists that share a rate_id."""
+        collected = self.collected
+        rate_id = collected.next_rate_id
+        collected.next_rate_id += 1
+        spools = {
+            "negotiated_prices": (collected.prices, len(collected.prices), self.walk_prices),
+            "provider_groups": (collected.groups, len(collected.groups), self.walk_groups),
+            "provider_references": (collected.citations, len(collected.citations), self.walk_citations),
+        }
+        standard: set[str] = set()
+        for key in self.object_keys():
+            event, value = self.next()
+            name = RATE_KEYS.get(key)
+            if name is None or (key != name and name in standard):
+                self.skip(event)
+                continue
+            if event == "null" and key != name:
+                continue
+            spool, mark, walk = spools[name]
+            if event != "null" or name in standard:
+                spool.truncate(mark)
+            standard.discard(name)
+            if event != "null" and key == name:
+                standard.add(name)
+            walk(rate_id, event, value)
+
+    def walk_prices(self, rate_id: int, event: str, value: object) -> None:
+        """The prices of one rates element."""
+        for _ in self.objects(event, value):
+            self.walk_price(rate_id)
+
+    def walk_price(self, rate_id: int) -> None:
+        """One price, cleaned."""
+        found: dict[str, object] = {}
+        lists: dict[str, list[object]] = {}
+        for key in self.object_keys():
+            event, value = self.next()
+            if key in PRICE_SCALARS:
+                found[key] = self.scalar(event, value)
+            elif key in PRICE_LISTS:
+                lists[key] = self.scalars(event, value)
+            else:
+                self.skip(event)
+        rate = found.get("negotiated_rate")
+        if rate is None:
+            rate = found.get("negotiated_price")
+        self.collected.prices.append(
+            (
+                rate_id,
+                text_of(found.get("negotiated_type")),
+                rate_of(rate),
+                text_of(found.get("billing_class")),
+                text_of(found.get("setting")),
+                codes_of(lists.get("service_code", [])),
+                codes_of(lists.get("billing_code_modifier", [])),
+                date_of(found.get("expiration_date")),
+            )
+        )
+
+    def walk_citations(self, rate_id: int, event: str, value: object) -> None:
+        """The provider references that one rates element cites; None stands for what is no id."""
+        for element in self.elements(event, value):
+            self.collected.citations.append((rate_id, reference_key(self.scalar(*element))))
+
+    def walk_groups(self, rate_id: int, event: str, value: object) -> None:
+        """Inline provider groups of one rates element."""
+        for _ in self.objects(event, value):
+            for row in self.walk_group():
+                self.collected.groups.append((rate_id, *row), weight=1 + len(row[2]) // 4)
+
+    def walk_group(self) -> Iterator[tuple[str | None, str | None, tuple[int | None, ...]]]:
+        """One provider group: (tin_type, tin, distinct npis); no NPI at all is one null NPI."""
+        npis: dict[str, array[int]] = {}
+        blanks: dict[str, bool] = {}
+        tin: tuple[str | None, str | None] = _NOTHING
+        for key in self.object_keys():
+            event, value = self.next()
+            if key in ("npi", "NPI"):
+                npis[key], blanks[key] = self.walk_npis(event, value)
+                if event == "null":
+                    del npis[key]
+            elif key == "tin":
+                tin = self.walk_tin(event, value)
+            else:
+                self.skip(event)
+        chosen = "npi" if "npi" in npis else "NPI"
+        distinct: list[int | None] = [*sorted(set(npis.get(chosen, ())))]
+        if not distinct or blanks.get(chosen):
+            distinct.append(None)
+        for start in range(0, len(distinct), NPIS_PER_ROW):
+            yield (*tin, tuple(distinct[start : start + NPIS_PER_ROW]))
+
+    def walk_npis(self, event: str, value: object) -> tuple["array[int]", bool]:
+        """A group's NPIs, and whether one of them was blank. Memory: eight bytes each."""
+        found = array("q")
+        blank = False
+        for element in self.elements(event, value):
+            npi = npi_of(self.scalar(*element))
+            if npi is None:
+                blank = True
+            else:
+                found.append(npi)
+        return found, blank
+
+    def walk_tin(self, event: str, value: object) -> tuple[str | None, str | None]:
+        """(type, digits); a scalar is a value without type."""
+        if event != "start_map":
+            return None, tin_of(self.scalar(event, value))
+        tin_type: str | None = None
+        digits: str | None = None
+        for key in self.object_keys():
+            event, value = self.next()
+            if key == "type":
+                tin_type = text_of(self.scalar(event, value))
+            elif key == "value":
+                digits = tin_of(self.scalar(event, value))
+            else:
+                self.skip(event)
+        return tin_type, digits
+
+    # ---- provider_references -------------------------------------------------------------------------------
+
+    def walk_reference(self) -> None:
+        """One element of provider_references; kept unless in_network came first and nothing cites it."""
+        collected = self.collected
+        no = collected.next_reference_no
+        collected.next_reference_no += 1
+        collected.references_seen += 1
+        mark = len(collected.reference_groups)
+        key: str | None = None
+        location: str | None = None
+        networks: tuple[str, ...] = ()
+        for name in self.object_keys():
+            event, value = self.next()
+            if name == "provider_group_id":
+                key = reference_key(self.scalar(event, value))
+            elif name == "provider_groups":
+                collected.reference_groups.truncate(mark)
+                for _ in self.objects(event, value):
+                    for row in self.walk_group():
+                        collected.reference_groups.append((no, *row), weight=1 + len(row[2]) // 4)
+            elif name == "location":
+                location = text_of(self.scalar(event, value))
+            elif name == "network_name":
+                values = self.scalars(event, value)
+                networks = tuple(sorted({text.strip() for v in values if (text := text_of(v)) and text.strip()}))
+            else:
+                self.skip(event)
+        if key is None or (self.cited is not None and key not in self.cited):
+            collected.reference_groups.truncate(mark)
+            return
+        collected.references.append((no, key, location, networks, len(collected.reference_groups) - mark))
