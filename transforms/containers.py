@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import pyarrow as pa
-from isal import igzip, isal_zlib
+from isal import igzip, igzip_lib
 
 from transforms.errors import BadFileError
 from transforms.spool import OpenTemporary
@@ -129,7 +129,7 @@ class InflatedStream(io.RawIOBase):
             raise BadFileError(
                 f"the {self._kind} ends before its trailer {self._place()}: it is truncated, fetch it again"
             ) from error
-        except (OSError, zlib.error, isal_zlib.error, zipfile.BadZipFile) as error:
+        except (OSError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile) as error:
             raise BadFileError(f"the {self._kind} is damaged {self._place()}: {error}; fetch it again") from error
         self.bytes += len(data)
         self._check()
@@ -166,7 +166,7 @@ def _open_layer(
     if not head:
         raise BadFileError("the file is empty: fetch it again")
     if head.startswith(_GZIP):
-        inflated = igzip.IGzipFile(fileobj=stream, mode="rb")
+        inflated = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
         layer = InflatedStream(cast("BinaryIO", inflated), stream, "gzip", limits)
         yield from _open_layer(cast("BinaryIO", layer), name, open_temporary, limits, depth + 1)
         _expect_end(cast("BinaryIO", layer))

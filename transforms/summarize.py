@@ -27,6 +27,7 @@ TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced")}
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 
 _EXACT = 2.0**60  # a float64 of at least 2**-8 dollars times this is a whole number: its Int128 sum is exact
+_EXACT_BELOW_USD = 1e12  # beyond this (only ever in a code that Medicare does not price) Int128 could overflow
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ def summarize(providers: pl.LazyFrame, month: date, medicare: Comparison, *, wit
         .with_columns(
             month=pl.lit(month),
             iqr_usd=pl.col("p75_usd") - pl.col("p25_usd"),
-            pct_of_medicare=pl.col("p50_usd") / pl.col("medicare_usd") * 100,
+            pct_of_medicare=100 * pl.col("p50_usd") / pl.col("medicare_usd"),
             low_sample=((pl.col("n_npi") < LOW_SAMPLE_NPI) | (pl.col("n_tin") < LOW_SAMPLE_TIN)).fill_null(value=False),
             medicare_year=pl.lit(medicare.year, pl.Int32),
             methodology=pl.lit(METHODOLOGY),
@@ -123,9 +124,10 @@ def observe(providers: pl.LazyFrame, holder: str) -> pl.LazyFrame:
 def distribution(observations: pl.LazyFrame) -> pl.LazyFrame:
     """Mean, extremes and percentiles per cell, linear between order statistics (Hyndman-Fan type 7)."""
     rate = pl.col("rate_usd")
-    exact_sum = (rate * _EXACT).cast(pl.Int128).sum()
+    exact_sum = (rate * _EXACT).cast(pl.Int128, strict=False).sum()
+    exact_mean = exact_sum.cast(pl.Float64) / _EXACT / pl.len()
     return observations.group_by(CELL).agg(
-        (exact_sum.cast(pl.Float64) / _EXACT / pl.len()).alias("mean_usd"),
+        pl.when(rate.max() < _EXACT_BELOW_USD).then(exact_mean).otherwise(rate.sort().mean()).alias("mean_usd"),
         rate.min().alias("min_usd"),
         *(rate.quantile(p / 100, interpolation="linear").alias(f"p{p}_usd") for p in PERCENTILES),
         rate.max().alias("max_usd"),
