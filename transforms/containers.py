@@ -129,7 +129,7 @@ class InflatedStream(io.RawIOBase):
             raise BadFileError(
                 f"the {self._kind} ends before its trailer {self._place()}: it is truncated, fetch it again"
             ) from error
-        except (OSError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile) as error:
+        except (OSError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile) as error:  # type: ignore[misc]
             raise BadFileError(f"the {self._kind} is damaged {self._place()}: {error}; fetch it again") from error
         self.bytes += len(data)
         self._check()

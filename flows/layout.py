@@ -1,0 +1,97 @@
+"""Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders."""
+
+import os
+import uuid
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from transforms.errors import UsageError
+
+CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
+
+
+def month_name(month: date) -> str:
+    """``2025-06``."""
+    return f"{month:%Y-%m}"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths of one output folder; what is not published lies in hidden folders and ``reference``."""
+
+    root: Path
+
+    @property
+    def cache(self) -> Path:
+        """Extracts, source ledger, remote references, NPPES lookups; safe to delete, costs a re-read."""
+        configured = os.environ.get(CACHE_ENVIRONMENT)
+        return Path(configured) if configured else self.root / ".cache"
+
+    @property
+    def extracts(self) -> Path:
+        """One folder per (content, codes, reader version): its existence is the ledger."""
+        return self.cache / "extracts"
+
+    @property
+    def ledger(self) -> Path:
+        """What content a path or URL had when last read."""
+        return self.cache / "sources"
+
+    @property
+    def remote(self) -> Path:
+        """Provider groups fetched from ``location`` references."""
+        return self.cache / "remote"
+
+    @property
+    def reference(self) -> Path:
+        """Reference data that the user built: the NPPES lookup and further Medicare years."""
+        return self.root / "reference"
+
+    @property
+    def staging(self) -> Path:
+        """Months being built."""
+        return self.root / ".staging"
+
+    @property
+    def manifest(self) -> Path:
+        """What was read, by which version, with which reference data."""
+        return self.root / "manifest.json"
+
+    def month(self, table: str, month: date) -> Path:
+        """The published folder of one table's month."""
+        return self.root / table / f"month={month_name(month)}"
+
+    def prepare(self) -> None:
+        """Make the folders; ``UsageError`` where that is impossible."""
+        try:
+            for folder in (self.extracts, self.ledger, self.remote, self.staging):
+                folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"can't write under {self.root}: {error.strerror}; give another --output") from error
+
+
+def scratch(folder: Path) -> Path:
+    """A name beside the target for work in progress; carries our process id so that leftovers can be told."""
+    return folder / f".tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what killed processes left behind; a living process keeps its own."""
+    import shutil
+
+    for leftover in folder.glob(".tmp-*"):
+        pid = leftover.name.split("-")[1]
+        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Readers see the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = scratch(path.parent)
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

@@ -1,0 +1,157 @@
+"""What SOURCE means: a file, a folder, a glob, an http(s):// or s3:// URL; opening one as a stream of raw bytes."""
+
+import glob
+import hashlib
+import os
+import re
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import urlsplit, urlunsplit
+
+from transforms.errors import BadFileError, UsageError
+
+_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+REMOTE_SCHEMES = ("http", "https", "s3")
+
+
+@dataclass(frozen=True, order=True)
+class Source:
+    """One thing to read. ``location`` may carry a signature or credentials: print ``name`` instead."""
+
+    location: str
+
+    @property
+    def is_url(self) -> bool:
+        """Whether it is fetched rather than opened."""
+        return bool(_URL.match(self.location))
+
+    @property
+    def name(self) -> str:
+        """Path or URL without query, fragment and credentials."""
+        return redact(self.location)
+
+    @property
+    def size(self) -> int:
+        """Bytes of a local file; 0 when unknown."""
+        return 0 if self.is_url else Path(self.location).stat().st_size
+
+
+def redact(location: str) -> str:
+    """A URL without what could be secret; a path as it is."""
+    if not _URL.match(location):
+        return location
+    parts = urlsplit(location)
+    host = parts.hostname or ""
+    port = f":{parts.port}" if parts.port else ""
+    return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+
+
+def expand(arguments: Iterable[str]) -> tuple[Source, ...]:
+    """Distinct sources in order of name; ``UsageError`` names what is not there."""
+    found: set[Source] = set()
+    for argument in arguments:
+        found.update(_expand_one(argument))
+    return tuple(sorted(found))
+
+
+def _expand_one(argument: str) -> list[Source]:
+    if _URL.match(argument):
+        scheme = urlsplit(argument).scheme.lower()
+        if scheme not in REMOTE_SCHEMES:
+            raise UsageError(f"{redact(argument)}: {scheme}:// is not supported; give http(s)://, s3:// or a path")
+        return [Source(argument)]
+    path = Path(argument)
+    if path.is_dir():
+        inside = [Source(str(file)) for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
+        if not inside:
+            raise UsageError(f"{argument}: the folder holds no file")
+        return inside
+    if path.exists():
+        if not os.access(path, os.R_OK):
+            raise UsageError(f"{argument}: no permission to read it")
+        return [Source(str(path))]
+    matches = [match for match in glob.glob(argument, recursive=True) if Path(match).is_file()]  # noqa: PTH207
+    if not matches:
+        what = "no file matches it" if glob.has_magic(argument) else "no such file or folder"
+        raise UsageError(f"{argument}: {what}; check the path")
+    return [Source(match) for match in matches]
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+class HashingStream:
+    """Passes bytes on, taking their sha256 and count, and telling progress."""
+
+    def __init__(self, raw: BinaryIO, announced: int | None = None) -> None:
+        self._raw = raw
+        self._digest = hashlib.sha256()
+        self.announced = announced
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's ``read``."""
+        data = self._raw.read(size)
+        self._digest.update(data)
+        self.bytes += len(data)
+        return data
+
+    def finish(self) -> str:
+        """The sha256 of the whole; ``BadFileError`` when fewer or more bytes came than were announced."""
+        while self.read(1 << 20):
+            pass
+        if self.announced is not None and self.bytes != self.announced:
+            raise BadFileError(f"{self.bytes:,} bytes came where {self.announced:,} were announced; fetch it again")
+        return self._digest.hexdigest()
+
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a local file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def open_source(source: Source) -> AbstractContextManager[HashingStream]:
+    """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had."""
+    if not source.is_url:
+        return _open_local(Path(source.location))
+    if source.location.lower().startswith("s3://"):
+        return _open_s3(source)
+    from flows.http import open_url
+
+    return open_url(source)
+
+
+class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> HashingStream:
+        self._file = self._path.open("rb", buffering=0)
+        return HashingStream(cast("BinaryIO", self._file), self._path.stat().st_size)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+class _open_s3(AbstractContextManager[HashingStream]):  # noqa: N801
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    def __enter__(self) -> HashingStream:
+        from pyarrow import fs
+
+        try:
+            filesystem, path = fs.FileSystem.from_uri(self._source.location)
+            announced = filesystem.get_file_info(path).size
+            self._file = filesystem.open_input_stream(path)
+        except (OSError, ValueError) as error:
+            raise BadFileError(f"can't be read from object storage: {str(error)[:200]}") from error
+        return HashingStream(self._file, announced)
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
