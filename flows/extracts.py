@@ -67,9 +67,14 @@ def extract(source: Source, wanted: frozenset[str], layout: Layout, on_progress:
         except FullReadingNeededError:
             sha256, size, folder = _read(source, wanted, layout, on_progress, skip=False)
     except BadFileError as error:
-        sha256, size = (None, None) if source.is_url else (sha256_of(Path(source.location)), source.size)
-        seconds = time.perf_counter() - started
-        return Outcome(source, "quarantined", reason=str(error), source_id=sha256, bytes=size, seconds=seconds)
+        return Outcome(
+            source,
+            "quarantined",
+            reason=str(error),
+            source_id=None if source.is_url else sha256_of(Path(source.location)),
+            bytes=None if source.is_url else source.size,
+            seconds=time.perf_counter() - started,
+        )
     _remember(source, layout, sha256, size)
     return _outcome(source, sha256, size, folder, seconds=time.perf_counter() - started)
 

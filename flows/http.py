@@ -43,10 +43,12 @@ def open_url(source: Source, *, public_only: bool = False) -> Iterator[HashingSt
         public_only: refuse hosts on loopback, link-local and private networks, after redirects too.
     """
     try:
-        with httpx.Client(headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}, timeout=TIMEOUT) as client:
-            with closing(_follow(client, source.location, public_only=public_only)) as response:
-                announced = response.headers.get("Content-Length")
-                yield HashingStream(cast("BinaryIO", _ResponseStream(response)), int(announced) if announced else None)
+        with (
+            httpx.Client(headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}, timeout=TIMEOUT) as client,
+            closing(_follow(client, source.location, public_only=public_only)) as response,
+        ):
+            announced = response.headers.get("Content-Length")
+            yield HashingStream(cast("BinaryIO", _ResponseStream(response)), int(announced) if announced else None)
     except (httpx.HTTPError, httpx.InvalidURL, socket.gaierror) as error:
         detail = str(error).replace(source.location, source.name)
         raise BadFileError(f"can't be fetched ({type(error).__name__}: {detail}); run again later") from error

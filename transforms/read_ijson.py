@@ -130,3 +130,33 @@ def _explain(error: Exception) -> str:
     if "trailing garbage" in text:
         return "something follows the closed JSON root"
     return f"not well-formed JSON: {text[:200]}"
+
+
+def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
+    """Read a remote provider reference file, ``{"provider_groups": [...]}``, into ``collected.groups``.
+
+    Raises:
+        BadFileError: no well-formed JSON object, or one without provider_groups.
+    """
+    counting = CountingStream(stream)
+    events = ijson.basic_parse(counting, buf_size=BUFFER_BYTES)
+    walker = Walker(events.__next__, frozenset(), collected)
+    found = False
+    try:
+        event, _ = walker.next()
+        if event != "start_map":
+            raise BadFileError("the root is no object; not a provider reference file")
+        for key in walker.object_keys():
+            event, value = walker.next()
+            if key == REMOTE_GROUPS_KEY:
+                collected.groups.truncate(0)
+                walker.walk_groups(0, event, value)
+                found = True
+            else:
+                walker.skip(event)
+        for event, _ in events:
+            raise BadFileError(f"a second value begins after the root closed ({event})")
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise BadFileError(f"{_explain(error)} {_place(collected, counting.bytes)}") from error
+    if not found:
+        raise BadFileError("no provider_groups at the root; not a provider reference file")

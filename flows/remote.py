@@ -1,0 +1,106 @@
+"""Remote provider references: ``location`` files that matched prices cite, fetched once and cached.
+
+What can't be had stays unresolved in this run (its rows say ``provider_unresolved``) and is tried again in the next.
+"""
+
+import hashlib
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import BinaryIO, cast
+from urllib.parse import urljoin, urlsplit
+
+import pyarrow.parquet as pq
+
+from flows.layout import Layout, scratch
+from flows.sources import HashingStream, Source, open_source, redact
+from schemas.extracted import REMOTE_GROUPS
+from transforms.collect import Collected
+from transforms.containers import open_documents
+from transforms.errors import BadFileError
+from transforms.extract import to_batches
+from transforms.read_ijson import read_provider_reference
+
+LOG = logging.getLogger(__name__)
+FETCHES_AT_ONCE = 8
+FAILURES_PER_HOST = 3  # then the host is left alone for the rest of the run
+
+
+class RemoteReferences:
+    """Fetches locations; knows hosts that do not answer."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._failures: Counter[str] = Counter()
+        self.failed: dict[str, str] = {}
+
+    def fetch(self, locations: Iterable[str]) -> dict[str, Path]:
+        """location -> Parquet of ``schemas.extracted.REMOTE_GROUPS``; those that failed are in ``failed``."""
+        wanted = sorted(set(locations))
+        with ThreadPoolExecutor(FETCHES_AT_ONCE) as threads:
+            paths = dict(zip(wanted, threads.map(self._fetch_one, wanted), strict=True))
+        return {location: path for location, path in paths.items() if path is not None}
+
+    def _fetch_one(self, location: str) -> Path | None:
+        target = self._layout.remote / f"{hashlib.sha256(location.encode()).hexdigest()}.parquet"
+        if target.exists():
+            return target
+        host = urlsplit(location).hostname or ""
+        if host and self._failures[host] >= FAILURES_PER_HOST:
+            self.failed[redact(location)] = f"{host} failed {FAILURES_PER_HOST} times in this run"
+            return None
+        try:
+            self._read(Source(location), target)
+        except (BadFileError, OSError) as error:
+            self._failures[host] += 1
+            self.failed[redact(location)] = str(error)
+            LOG.warning("provider reference %s: %s", redact(location), error)
+            return None
+        return target
+
+    def _read(self, source: Source, target: Path) -> None:
+        temporary = scratch(self._layout.remote)
+        with ExitStack() as stack:
+            stack.callback(temporary.unlink, missing_ok=True)
+            stream = stack.enter_context(_open_public(source))
+            collected = Collected(self._open_temporary)
+            stack.callback(collected.close)
+            for document in open_documents(cast("BinaryIO", stream), self._open_temporary):
+                read_provider_reference(document.stream, collected)
+            stream.finish()
+            rows = (row[1:] for row in collected.groups)
+            with pq.ParquetWriter(temporary, REMOTE_GROUPS.arrow(), compression="zstd") as writer:
+                for batch in to_batches(REMOTE_GROUPS, rows):
+                    writer.write_batch(batch)
+            temporary.rename(target)
+
+    def _open_temporary(self) -> BinaryIO:
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=self._layout.remote))
+
+
+def _open_public(source: Source) -> AbstractContextManager[HashingStream]:
+    if not source.is_url:
+        return open_source(source)
+    from flows.http import open_url
+
+    return open_url(source, public_only=True)
+
+
+def resolve_location(location: str, base: Source) -> str | None:
+    """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
+
+    None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
+    """
+    location = location.strip()
+    if base.is_url:
+        absolute = urljoin(base.location, location)
+        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
+    if "://" in location:
+        return location if urlsplit(location).scheme in ("http", "https") else None
+    folder = Path(base.location).absolute().parent
+    target = (folder / location).resolve()
+    return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None
