@@ -173,7 +173,7 @@ def conversion_factor_for(reference: MedicareReference, month: datetime.date) ->
     last_day = month.replace(day=calendar.monthrange(month.year, month.month)[1])
     of_year = reference.conversion_factors.filter(pl.col("year") == year).sort("effective_from")
     in_force = of_year.filter(pl.col("effective_from") <= last_day)
-    return Decimal((of_year if in_force.is_empty() else in_force)["conversion_factor"].last())
+    return Decimal((of_year if in_force.is_empty() else in_force)["conversion_factor"].to_list()[-1])
 
 
 def price_localities(reference: MedicareReference, codes: Iterable[str], month: datetime.date) -> pl.DataFrame:

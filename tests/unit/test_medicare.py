@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 
 from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
-from tests.shared_material import shared_folder
+from tests.shared_files import shared_path
 from transforms.medicare import (
     LOCALITY_AMOUNTS,
     MedicareReference,
@@ -40,7 +40,7 @@ def fee_schedule(year: int, codes: list[str], factor: str = "40") -> MedicareRef
 
 def test_every_official_locality_amount_of_2020_to_2025_is_reproduced_to_the_cent() -> None:
     official = pl.read_csv(
-        shared_folder() / "reference" / "mpfs_locality_amounts_2020_2025.csv",
+        shared_path("reference/mpfs_locality_amounts_2020_2025.csv"),
         schema_overrides={"hcpcs": pl.String, "mac": pl.String, "locality": pl.String, "effective_from": pl.Date},
     )
     compared = 0
@@ -59,7 +59,7 @@ def test_every_official_locality_amount_of_2020_to_2025_is_reproduced_to_the_cen
 
 def test_state_amounts_agree_with_the_official_summary() -> None:
     official = pl.read_csv(
-        shared_folder() / "reference" / "mpfs_state_amounts_2023_2025.csv",
+        shared_path("reference/mpfs_state_amounts_2023_2025.csv"),
         schema_overrides={"hcpcs": pl.String, "effective_from": pl.Date},
     )
     compared = 0
@@ -85,7 +85,7 @@ def test_state_amounts_agree_with_the_official_summary() -> None:
 
 
 def test_alaska_2025_agrees_with_the_carrier_file() -> None:
-    lines = (shared_folder() / "reference" / "PFAK25A_rows_97022_97028.txt").read_text().splitlines()
+    lines = shared_path("reference/PFAK25A_rows_97022_97028.txt").read_text().splitlines()
     fields = [[cell.strip('" ') for cell in line.split('","')] for line in lines]
     official = {cells[3]: (float(cells[5]), float(cells[11])) for cells in fields if cells[3] in CODES}
     alaska = price_localities(REFERENCE, CODES, month("2025-07")).filter(pl.col("state") == "AK")
