@@ -1,0 +1,304 @@
+"""Medicare's own fee: relative values, indices and conversion factors to US dollars per locality, exact to the cent.
+
+42 CFR 414.20: (work RVU x work GPCI + PE RVU x PE GPCI + MP RVU x MP GPCI) x conversion factor, here with the
+non-facility practice expense. All arithmetic is ``Decimal``, rounded half-up to the cent once, at the end.
+"""
+
+import calendar
+import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from decimal import ROUND_HALF_UP, Decimal
+from functools import cached_property
+
+import polars as pl
+
+from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS, load_reference
+from schemas.table import Column, Table
+from transforms.errors import UsageError
+
+THERAPY_INDICATOR = "5"  # multiple procedure indicator 5: the second therapy service of a day is paid half its PE part
+
+_CENT = Decimal("0.01")
+_HALF = Decimal("0.5")
+_UNADJUSTED = (Decimal(1), Decimal(1), Decimal(1))
+
+LOCALITY_AMOUNTS = Table(
+    name="LOCALITY_AMOUNTS",
+    description="Medicare's non-facility amount per code and locality",
+    grain=("billing_code", "mac", "locality"),
+    columns=(
+        Column("billing_code", "string", "CPT or HCPCS code"),
+        Column("medicare_year", "int32", "fee schedule year", "year"),
+        Column("mac", "string", "Medicare Administrative Contractor"),
+        Column("state", "string", "two-letter USPS code"),
+        Column("locality", "string", "locality number"),
+        Column("locality_name", "string", "as CMS prints it"),
+        Column("amount_usd", "float64", "first service of the day", "US dollars per service"),
+        Column(
+            "therapy_reduced_usd",
+            "float64",
+            "second therapy service of the day: half the PE part; null where that rule does not apply",
+            "US dollars per service",
+            nullable=True,
+        ),
+    ),
+)
+
+NATIONAL_AMOUNTS = Table(
+    name="NATIONAL_AMOUNTS",
+    description="Medicare's unadjusted amount per code: all GPCIs 1",
+    grain=("billing_code",),
+    columns=tuple(
+        column for column in LOCALITY_AMOUNTS if column.name not in {"mac", "state", "locality", "locality_name"}
+    ),
+)
+
+
+class UnknownServiceError(UsageError):
+    """A code, state or year that no loaded fee schedule prices; the text names what is available."""
+
+
+@dataclass(frozen=True)
+class RelativeValues:
+    """A code's relative value units outside facilities, in one year."""
+
+    billing_code: str
+    status_code: str
+    multiple_procedure_indicator: str
+    work_rvu: Decimal
+    pe_rvu: Decimal
+    mp_rvu: Decimal
+
+    @property
+    def total_rvu(self) -> Decimal:
+        """What CMS prints as the non-facility total."""
+        return self.work_rvu + self.pe_rvu + self.mp_rvu
+
+    @property
+    def therapy(self) -> bool:
+        """Whether the therapy multiple procedure payment reduction applies."""
+        return self.multiple_procedure_indicator == THERAPY_INDICATOR
+
+
+@dataclass(frozen=True)
+class Locality:
+    """A Medicare locality and its indices in one year."""
+
+    mac: str
+    state: str
+    locality: str
+    locality_name: str
+    gpcis: tuple[Decimal, Decimal, Decimal]  # work, practice expense, malpractice
+
+
+@dataclass(frozen=True)
+class MedicareReference:
+    """The fee schedule as three frames: ``MEDICARE_RVUS``, ``MEDICARE_GPCIS``, ``MEDICARE_CONVERSION_FACTORS``."""
+
+    rvus: pl.DataFrame
+    gpcis: pl.DataFrame
+    conversion_factors: pl.DataFrame
+
+    @classmethod
+    def packaged(cls) -> "MedicareReference":
+        """2020 to 2025, as it travels with the package: the two default codes."""
+        return cls(*map(load_reference, (MEDICARE_RVUS, MEDICARE_GPCIS, MEDICARE_CONVERSION_FACTORS)))
+
+    def with_year(self, year: "MedicareReference") -> "MedicareReference":
+        """Overlay a year built by the user: its codes replace those of ours, its localities and factors all of ours."""
+        return replace(
+            self,
+            rvus=_overlay(self.rvus, year.rvus, ["year", "billing_code"]),
+            gpcis=_overlay(self.gpcis, year.gpcis, ["year"]),
+            conversion_factors=_overlay(self.conversion_factors, year.conversion_factors, ["year"]),
+        )
+
+    @cached_property
+    def years(self) -> tuple[int, ...]:
+        """Years that have relative values, indices and a conversion factor, ascending."""
+        frames = (self.rvus, self.gpcis, self.conversion_factors)
+        return tuple(sorted(set.intersection(*(set(frame["year"]) for frame in frames))))
+
+    def relative_values(self, year: int, codes: Iterable[str] | None = None) -> list[RelativeValues]:
+        """The priced codes of a year (those of ``codes``, or all), sorted by code; unpriced ones are not there."""
+        wanted = self.rvus.filter(pl.col("year") == year).sort("billing_code")
+        if codes is not None:
+            wanted = wanted.filter(pl.col("billing_code").is_in(sorted(set(codes))))
+        return [
+            RelativeValues(
+                row["billing_code"],
+                row["status_code"] or "",
+                row["multiple_procedure_indicator"] or "",
+                *(Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu")),
+            )
+            for row in wanted.iter_rows(named=True)
+            if _priced(row)
+        ]
+
+    def localities(self, year: int) -> list[Locality]:
+        """The localities of a year, sorted by state and number."""
+        rows = self.gpcis.filter(pl.col("year") == year).sort("state", "locality", "mac").iter_rows(named=True)
+        return [
+            Locality(
+                row["mac"],
+                row["state"],
+                row["locality"],
+                row["locality_name"],
+                (Decimal(row["work_gpci"]), Decimal(row["pe_gpci"]), Decimal(row["mp_gpci"])),
+            )
+            for row in rows
+        ]
+
+
+def _overlay(below: pl.DataFrame, above: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    return pl.concat([below.join(above, on=key, how="anti"), above])
+
+
+def _priced(row: dict[str, str]) -> bool:
+    """Codes whose relative values are all zero (carrier-priced, excluded, bundled) have no Medicare amount."""
+    return any(Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu"))
+
+
+def medicare_year_for(reference: MedicareReference, month: datetime.date) -> int | None:
+    """The month's year, or the latest loaded year before it; None when there is none."""
+    return max((year for year in reference.years if year <= month.year), default=None)
+
+
+def conversion_factor_for(reference: MedicareReference, month: datetime.date) -> Decimal | None:
+    """US dollars per RVU in force on the month's last day; of an earlier year, its last one; None without a year."""
+    year = medicare_year_for(reference, month)
+    if year is None:
+        return None
+    last_day = month.replace(day=calendar.monthrange(month.year, month.month)[1])
+    of_year = reference.conversion_factors.filter(pl.col("year") == year).sort("effective_from")
+    in_force = of_year.filter(pl.col("effective_from") <= last_day)
+    return Decimal((of_year if in_force.is_empty() else in_force)["conversion_factor"].to_list()[-1])
+
+
+def price_localities(reference: MedicareReference, codes: Iterable[str], month: datetime.date) -> pl.DataFrame:
+    """One row per code x locality (``LOCALITY_AMOUNTS``), sorted by its grain; empty when no year covers the month.
+
+    Codes that Medicare does not price have no row.
+    """
+    year, factor = medicare_year_for(reference, month), conversion_factor_for(reference, month)
+    if year is None or factor is None:
+        return LOCALITY_AMOUNTS.empty()
+    localities = reference.localities(year)
+    rows = (
+        (values.billing_code, year, *_described(place), *_amounts_usd(values, place.gpcis, factor))
+        for values in reference.relative_values(year, codes)
+        for place in localities
+    )
+    return _frame(rows, LOCALITY_AMOUNTS)
+
+
+def national_amounts(reference: MedicareReference, codes: Iterable[str], month: datetime.date) -> pl.DataFrame:
+    """One row per code (``NATIONAL_AMOUNTS``), all GPCIs 1: what the outlier rule compares with."""
+    year, factor = medicare_year_for(reference, month), conversion_factor_for(reference, month)
+    if year is None or factor is None:
+        return NATIONAL_AMOUNTS.empty()
+    rows = (
+        (values.billing_code, year, *_amounts_usd(values, _UNADJUSTED, factor))
+        for values in reference.relative_values(year, codes)
+    )
+    return _frame(rows, NATIONAL_AMOUNTS)
+
+
+def _described(place: Locality) -> tuple[str, str, str, str]:
+    return place.mac, place.state, place.locality, place.locality_name
+
+
+def _frame(rows: Iterator[tuple[object, ...]], table: Table) -> pl.DataFrame:
+    return pl.DataFrame(list(rows), schema=table.polars, orient="row").sort(table.grain)
+
+
+def _amounts_usd(
+    values: RelativeValues, gpcis: tuple[Decimal, Decimal, Decimal], factor: Decimal
+) -> tuple[float, float | None]:
+    reduced = amount(values, gpcis, factor, pe_share=_HALF) if values.therapy else None
+    return float(amount(values, gpcis, factor)), None if reduced is None else float(reduced)
+
+
+def amount(
+    values: RelativeValues,
+    gpcis: tuple[Decimal, Decimal, Decimal],
+    conversion_factor: Decimal,
+    pe_share: Decimal = Decimal(1),
+) -> Decimal:
+    """US dollars of one service, rounded half-up to the cent; ``pe_share`` is the part of the PE that is paid."""
+    work_gpci, pe_gpci, mp_gpci = gpcis
+    units = values.work_rvu * work_gpci + values.pe_rvu * pe_gpci * pe_share + values.mp_rvu * mp_gpci
+    return (units * conversion_factor).quantize(_CENT, ROUND_HALF_UP)
+
+
+@dataclass(frozen=True)
+class LocalityPrice:
+    """What Medicare pays for ``units`` of a service on one day in one locality, US dollars."""
+
+    locality: Locality
+    amount_usd: Decimal  # one unit
+    units_usd: Decimal  # all units, no reduction
+    therapy_reduced_usd: Decimal | None  # one unit after the first therapy service of the day; None: does not apply
+    units_reduced_usd: Decimal | None  # the first unit in full, each further one reduced
+
+
+@dataclass(frozen=True)
+class ServicePrice:
+    """The answer of the ``rvu`` command: relative values, factor, and amounts per locality of the state."""
+
+    values: RelativeValues
+    year: int
+    state: str
+    units: int
+    conversion_factor: Decimal  # the last one of the year
+    localities: tuple[LocalityPrice, ...]
+
+
+def price_service(reference: MedicareReference, code: str, units: int, state: str, year: int) -> ServicePrice:
+    """Medicare's amounts for ``units`` of ``code`` in every locality of ``state``.
+
+    Raises:
+        UnknownServiceError: the year, state or code is not in the fee schedule; names those that are.
+    """
+    if units < 1:
+        raise UnknownServiceError(f"units is {units}; give 1 or more")
+    if year not in reference.years:
+        loaded = ", ".join(map(str, reference.years))
+        raise UnknownServiceError(
+            f"no fee schedule of {year}; loaded: {loaded}. Add one: tic-rates reference medicare --rvu FILE "
+            f"--gpci FILE --year {year}"
+        )
+    places = [place for place in reference.localities(year) if place.state == state.strip().upper()]
+    if not places:
+        states = ", ".join(sorted({place.state for place in reference.localities(year)}))
+        raise UnknownServiceError(f"no Medicare locality of {state!r} in {year}; there are: {states}")
+    values = _only(reference, code.strip().upper(), year)
+    factor = conversion_factor_for(reference, datetime.date(year, 12, 1))
+    assert factor is not None  # the year is loaded, so it has one
+    prices = tuple(_price_in(values, place, units, factor) for place in places)
+    return ServicePrice(values, year, places[0].state, units, factor, prices)
+
+
+def _only(reference: MedicareReference, code: str, year: int) -> RelativeValues:
+    found = reference.relative_values(year, [code])
+    if found:
+        return found[0]
+    known = [values.billing_code for values in reference.relative_values(year)]
+    few = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+    raise UnknownServiceError(
+        f"code {code!r} has no Medicare amount in {year}; priced: {few}. Others come with "
+        f"tic-rates reference medicare --rvu FILE --gpci FILE --year {year}"
+    )
+
+
+def _price_in(values: RelativeValues, place: Locality, units: int, factor: Decimal) -> LocalityPrice:
+    full = amount(values, place.gpcis, factor)
+    reduced = amount(values, place.gpcis, factor, pe_share=_HALF) if values.therapy else None
+    return LocalityPrice(
+        locality=place,
+        amount_usd=full,
+        units_usd=full * units,
+        therapy_reduced_usd=reduced,
+        units_reduced_usd=None if reduced is None else full + reduced * (units - 1),
+    )
