@@ -4,7 +4,7 @@ Memory: one payer's numbered prices and providers, and one range of its pairs at
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -336,5 +336,3 @@ def _describe_file(
         "quirks": account.quirks,
         "seconds": round(outcome.seconds, 3),
     }
-
-

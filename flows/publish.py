@@ -1,0 +1,79 @@
+"""Putting a built month in front of readers: whole folders exchanged by rename, then the manifest.
+
+A kill at any point leaves each table either old or new; the next run sweeps what is left over.
+"""
+
+import ctypes
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+
+from flows.layout import Layout, scratch, write_atomically
+from transforms.errors import UsageError
+
+TABLES = ("rates", "providers", "summaries", "quality")
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+def publish_month(layout: Layout, month: date, built: Path) -> None:
+    """Replace the month's folder of every table by the one built."""
+    try:
+        for table in TABLES:
+            new = built / table
+            new.mkdir(parents=True, exist_ok=True)
+            _sync(new)
+            _replace_folder(new, layout.month(table, month))
+    except OSError as error:
+        raise UsageError(f"can't publish under {layout.root}: {error.strerror}; the last good tables stand") from error
+
+
+def record(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
+    """Change the manifest, atomically."""
+    manifest: dict[str, object] = {"format": 1, "months": {}, "failures": {}}
+    if layout.manifest.exists():
+        manifest = json.loads(layout.manifest.read_bytes())
+    change(manifest)
+    write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
+
+
+def _replace_folder(new: Path, target: Path) -> None:
+    """The target is the new folder from one instant to the next; the old one is deleted after."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        new.rename(target)
+        return
+    if _exchange(new, target):
+        shutil.rmtree(new)
+        return
+    old = scratch(target.parent)
+    target.rename(old)  # a file system without exchange: readers may miss the folder between these two renames
+    new.rename(target)
+    shutil.rmtree(old)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """renameat2(RENAME_EXCHANGE); False where the system or the file system has none."""
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(number, os.strerror(number), str(other))
+
+
+def _sync(folder: Path) -> None:
+    """Everything in the folder reaches the disk before its name does."""
+    for path in [*folder.rglob("*"), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
