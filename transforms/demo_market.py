@@ -7,10 +7,11 @@ from the contracts. Seeded: the same seed and month are the same market.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from itertools import product
 from random import Random
 
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
-from transforms.demo_prices import Price, noise, other_arrangement, price, quotes
+from transforms.demo_prices import Price, noise, other_arrangement, price, quotes, spoiled
 from transforms.demo_providers import Member, Provider, make_roster
 
 DEFAULT_SEED = 97026
@@ -100,8 +101,16 @@ def make_market(month: date, seed: int = DEFAULT_SEED) -> Market:
         for code in DEFAULT_CODES
     ]
     offers = [offer for publishers, contract in signed for offer in _offers(random, publishers, contract, month)]
+    offers += _worthless_offers(random, roster.spare, month)
     contracts = tuple(contract for _, contract in signed)
     return Market(month, seed, roster.providers, contracts, tuple(offers))
+
+
+def _worthless_offers(random: Random, members: tuple[Member, ...], month: date) -> Iterator[Offer]:
+    """Members for whom a publisher has nothing but prices that don't count: they are in no summary of that payer."""
+    for publisher, code in product((UNITED, LANTERN), DEFAULT_CODES):
+        good = price(random, ("negotiated", 700), "professional", publisher.settings, month)
+        yield Offer(publisher, code, "CPT", "ffs", tuple(spoiled(random, good, month)), members)
 
 
 def _publishers(random: Random, payer: str, state: str) -> tuple[Publisher, ...]:

@@ -24,9 +24,10 @@ _RECIPES: tuple[_Recipe, ...] = (
         ("derived", cents - step), ("derived", cents - step), ("derived", cents), ("derived", cents + step)
     ],
     # the best type wins, whatever the others say
-    lambda cents, step: [("fee schedule", cents + 4 * step), ("negotiated", cents), ("derived", cents - step)],
+    lambda cents, step: [("fee schedule", cents - 4 * step), ("negotiated", cents), ("derived", cents - step)],
     lambda cents, step: [
-        ("fee schedule", cents + step), ("derived", cents - step), ("derived", cents + step), ("fee schedule", cents)
+        ("fee schedule", cents + 4 * step), ("derived", cents - step), ("derived", cents + step),
+        ("fee schedule", cents + 2 * step),
     ],
 )  # fmt: skip
 
@@ -66,8 +67,8 @@ def price(random: Random, quote: Quote, billing_class: str, settings: tuple[str,
     )
 
 
-def noise(random: Random, good: Price, month: date) -> list[Price]:
-    """Up to three variants of an eligible price, each failing one rule, at rates that would show if they counted."""
+def spoiled(random: Random, good: Price, month: date) -> list[Price]:
+    """Variants of an eligible price, each failing one rule about prices, at rates that would show if they counted."""
     rate = round((good.negotiated_rate or 1) * random.choice((0.4, 2.5)), 2)
     loud = replace(good, negotiated_rate=rate)
     variants = [
@@ -80,7 +81,12 @@ def noise(random: Random, good: Price, month: date) -> list[Price]:
     ]
     if good.billing_class in {"professional", "both"}:
         variants.append(replace(loud, service_codes=("21",), exclusion="place_of_service"))
-    return random.sample(variants, random.choice((0, 0, 1, 1, 2, 3)))
+    return variants
+
+
+def noise(random: Random, good: Price, month: date) -> list[Price]:
+    """None to three of the spoiled variants."""
+    return random.sample(spoiled(random, good, month), random.choice((0, 0, 1, 1, 2, 3)))
 
 
 def other_arrangement(good: Price) -> Price:
