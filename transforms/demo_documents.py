@@ -14,11 +14,12 @@ from transforms.demo_items import Json, decoys, filler
 from transforms.demo_layouts import FILES, DemoFile, Layout
 from transforms.demo_market import Market, Offer
 from transforms.demo_prices import Price
-from transforms.demo_providers import Member
+from transforms.demo_providers import Member, Tin
 
 _FILLERS = 450  # items of other codes in each file
 _OFFERS_PER_ITEM = 12  # so the same code stands in many items of one file
 _GHOST_REFERENCES = 25  # that nobody cites
+_GHOST_TIN = Tin("009999999", "ein", "Nobody's contract")
 _NAMES = {"97026": "Infrared therapy", "97028": "Ultraviolet therapy"}
 _MISSING = 8_888_888  # a reference id that no file defines
 
@@ -86,11 +87,8 @@ class _Writer:
         items = self._items()
         self._random.shuffle(items)
         header, references = self._header(), self._provider_references()
-        body = (
-            {"in_network": items} | references
-            if self._layout.references == "after"
-            else references | {"in_network": items}
-        )
+        network: Json = {"in_network": items}
+        body = network | references if self._layout.references == "after" else references | network
         root = body | header if self._layout.header == "end" else header | body
         text = json.dumps(root, indent=1) if self._layout.pretty else json.dumps(root, separators=(",", ":"))
         text = text.replace('"billing_code"', '"billing\\u005fcode"') if self._layout.escaped else text
@@ -98,13 +96,11 @@ class _Writer:
 
     def _header(self) -> Json:
         updated = self._market.month.replace(day=self._file.last_updated_day)
-        plan = (
-            {"issuer_name": "Lantern Issuer", "plan_sponsor_name": "Lamp Works"} if self._layout.second_schema else {}
-        )
+        second = {"issuer_name": "Lantern Issuer", "plan_sponsor_name": "Lamp Works"}
         return {
             "reporting_entity_name": self._file.publisher.reporting_entity_name,
             "reporting_entity_type": "health insurance issuer",
-            **plan,
+            **(second if self._layout.second_schema else {}),
             "last_updated_on": _date_text(updated, self._layout),
             "version": self._layout.version,
         }
@@ -159,9 +155,7 @@ class _Writer:
                 return {"provider_groups": self._groups(members[: half + 1])} | cited
             return {"provider_groups": self._groups(members)}
         if half and self._random.random() < 0.2:
-            return {
-                "provider_references": [self._references.cite(part) for part in (members[: half + 1], members[half:])]
-            }
+            return {"provider_references": [*map(self._references.cite, (members[: half + 1], members[half:]))]}
         return {"provider_references": [self._references.cite(members)]}
 
     def _groups(self, members: Iterable[Member]) -> list[Json]:
@@ -203,16 +197,18 @@ class _Writer:
         if self._layout.references == "none":
             return {}
         networks = {"network_name": ["Lamplight PPO", "Lamplight Choice"]} if self._layout.second_schema else {}
-        ghosts = self._random.sample(sorted(self._market.providers), _GHOST_REFERENCES)
-        for npi in ghosts:
-            host = self._market.contracts[0].members[0].tin
-            self._references.cite((Member(host, npi),))
+        self._define_ghosts()
         return {
             "provider_references": [
                 {"provider_group_id": identity, **networks, "provider_groups": self._groups(members)}
                 for identity, members in self._references.defined()
             ]
         }
+
+    def _define_ghosts(self) -> None:
+        """References under a TIN of their own that no price cites."""
+        for npi in self._random.sample(sorted(self._market.providers), _GHOST_REFERENCES):
+            self._references.cite((Member(_GHOST_TIN, npi),))
 
 
 def _date_text(day: date, layout: Layout) -> str:

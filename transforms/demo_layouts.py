@@ -1,6 +1,6 @@
 """How each of the demo's files is laid out: the shapes that real payers use, one per file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
@@ -48,6 +48,13 @@ class DemoFile:
 
 
 _INLINE = Layout(version="1.0.0", header="end", references="none", inline_share=1)
+_ANTHEM = DemoFile(
+    "anthem_in-network-rates_PPO.json.gz",
+    "gzip",
+    ANTHEM,
+    Layout(version="2.0.0", reference_ids="digits"),
+    last_updated_day=2,
+)
 
 FILES = (
     DemoFile("Aetna-Life-Insurance-Company_1_of_2.json.gz", "gzip", AETNA, _INLINE, part="first"),
@@ -58,21 +65,8 @@ FILES = (
         BLUE_ILLINOIS,
         Layout(version="1.2.0", references="after", reference_ids="float", dates="time", code="padded"),
     ),
-    DemoFile(
-        "anthem_in-network-rates_PPO.json.gz",
-        "gzip",
-        ANTHEM,
-        Layout(version="2.0.0", reference_ids="digits"),
-        last_updated_day=2,
-    ),
-    DemoFile(
-        "anthem_in-network-rates_HMO.json.gz",
-        "gzip",
-        ANTHEM,
-        Layout(version="2.0.0", reference_ids="digits"),
-        last_updated_day=2,
-        twin_of="anthem_in-network-rates_PPO.json.gz",
-    ),
+    _ANTHEM,
+    replace(_ANTHEM, name="anthem_in-network-rates_HMO.json.gz", twin_of=_ANTHEM.name),
     DemoFile(
         "premera-blue-cross_in-network.json",
         "plain",
@@ -90,13 +84,13 @@ FILES = (
         "United-HealthCare-Services--Inc-_OPH-Optum-Physical-Health_in-network-rates.json.gz",
         "gzip",
         UNITED,
-        Layout(version="1.3.1"),
+        Layout(),
     ),
     DemoFile(
         "United-HealthCare-Services--Inc-_Dental_in-network-rates.json.gz",
         "gzip",
         UNITED,
-        Layout(version="1.3.1"),
+        Layout(),
         part="none",
     ),
     DemoFile(

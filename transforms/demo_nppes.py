@@ -9,8 +9,6 @@ from schemas.codes import GEOGRAPHIES
 from transforms.demo_market import Market
 from transforms.demo_providers import Provider
 
-_MAILING = "Provider Business Mailing Address"
-_PRACTICE = "Provider Business Practice Location Address"
 _DEACTIVATED_ON = "01/15/2024"
 _REACTIVATED_ON = "06/03/2024"
 
@@ -64,16 +62,16 @@ def _who(provider: Provider) -> dict[str, str]:
 def _where(provider: Provider) -> dict[str, str]:
     """The mailing address is in another state: only the practice location counts."""
     elsewhere = GEOGRAPHIES[provider.npi % len(GEOGRAPHIES)]
+    return _address("Mailing", elsewhere, "US") | _address("Practice Location", provider.state, provider.country)
+
+
+def _address(kind: str, state: str, country: str) -> dict[str, str]:
     return {
-        f"Provider First Line Business {_MAILING.removeprefix('Provider Business ')}": "PO BOX 7",
-        f"{_MAILING} City Name": "ELSEWHERE",
-        f"{_MAILING} State Name": elsewhere,
-        f"{_MAILING} Country Code (If outside U.S.)": "US",
-        f"Provider First Line Business {_PRACTICE.removeprefix('Provider Business ')}": "1 LAMP STREET",
-        f"{_PRACTICE} City Name": "LIGHTON",
-        f"{_PRACTICE} State Name": provider.state,
-        f"{_PRACTICE} Postal Code": "012345678",
-        f"{_PRACTICE} Country Code (If outside U.S.)": provider.country,
+        f"Provider First Line Business {kind} Address": "1 LAMP STREET, SUITE 2",
+        f"Provider Business {kind} Address City Name": "LIGHTON",
+        f"Provider Business {kind} Address State Name": state,
+        f"Provider Business {kind} Address Postal Code": "012345678",
+        f"Provider Business {kind} Address Country Code (If outside U.S.)": country,
     }
 
 

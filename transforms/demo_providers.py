@@ -159,11 +159,7 @@ def _local_members(
 def _chain(random: Random, numbers: _Numbers, home: str, local: list[tuple[Provider, ...]]) -> tuple[Member, ...]:
     """One TIN with providers of several states: only ``tin`` observations of the US see it as one."""
     tin = numbers.tin(f"Lamps & Beyond Holdings of {home}")
-    return tuple(Member(tin, provider.npi) for found in local for provider in sorted(random.sample(found, 3), key=_npi))
-
-
-def _npi(provider: Provider) -> int:
-    return provider.npi
+    return tuple(Member(tin, provider.npi) for found in local for provider in random.sample(found, 3))
 
 
 def _specials(numbers: _Numbers) -> tuple[Provider, ...]:
