@@ -1,0 +1,70 @@
+"""Writes the demo's market to disk: payer files in their containers, and an NPPES download. Same seed, same bytes."""
+
+import gzip
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+from importlib.resources import files
+from io import BytesIO
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from transforms.demo_answers import Answers, answer
+from transforms.demo_documents import Document, write_documents
+from transforms.demo_market import DEFAULT_SEED, make_market
+from transforms.demo_nppes import write_nppes
+
+_ZIP_DATE = (2020, 1, 1, 0, 0, 0)
+_GZIP_MEMBER = 200_000  # bytes of JSON in each member of a file that has several
+
+
+@dataclass(frozen=True)
+class DemoFiles:
+    """Where everything was written, and what a run on it must find."""
+
+    sources: tuple[Path, ...]
+    nppes: Path
+    answers: Answers
+
+
+def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFiles:
+    """Payer files under ``folder/mrf`` and NPPES under ``folder/nppes``, for the month that ``month`` is in.
+
+    Files of the same names are replaced; nothing else in the folder is touched.
+    """
+    market = make_market(month.replace(day=1), seed)
+    sources = folder / "mrf"
+    sources.mkdir(parents=True, exist_ok=True)
+    written = []
+    for document in write_documents(market):
+        written.append(sources / document.name)
+        written[-1].write_bytes(_pack(document))
+    nppes = folder / "nppes" / f"NPPES_Data_Dissemination_{market.month:%Y_%m}_V2.zip"
+    nppes.parent.mkdir(exist_ok=True)
+    nppes.write_bytes(_zip(write_nppes(market, _nppes_columns()).items()))
+    return DemoFiles(tuple(written), nppes, answer(market))
+
+
+def _nppes_columns() -> list[str]:
+    return files("schemas").joinpath("reference", "nppes_columns.txt").read_text(encoding="utf-8").splitlines()
+
+
+def _pack(document: Document) -> bytes:
+    content = document.content
+    if document.file.container == "gzip":
+        return gzip.compress(content, compresslevel=6, mtime=0)
+    if document.file.container == "gzip members":
+        starts = range(0, len(content), _GZIP_MEMBER)
+        return b"".join(gzip.compress(content[at : at + _GZIP_MEMBER], compresslevel=6, mtime=0) for at in starts)
+    if document.file.container == "zip":
+        return _zip([(Path(document.name).with_suffix(".json").name, content)])
+    return content
+
+
+def _zip(members: Iterable[tuple[str, bytes]]) -> bytes:
+    packed = BytesIO()
+    with ZipFile(packed, "w") as archive:
+        for name, content in members:
+            info = ZipInfo(name, _ZIP_DATE)
+            archive.writestr(info, content, ZIP_DEFLATED)
+    return packed.getvalue()

@@ -1,0 +1,193 @@
+"""The demo's known answers: every summaries cell, from the market's contracts alone, in plain Python.
+
+Nothing here reads a file or calls the pipeline's transforms: whoever agrees with it got there another way.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from itertools import product
+from statistics import fmean, median
+
+import polars as pl
+
+from schemas.codes import BUCA, COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE, PERCENTILES
+from transforms.demo_market import Market
+from transforms.demo_prices import Price
+from transforms.demo_providers import Member, Provider
+
+COUNTS = ("n_npi", "n_tin")
+FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd")
+_CLOSE = 1e-9  # relative: the order of a sum, not another rule
+
+
+@dataclass(frozen=True, order=True)
+class Cell:
+    """One row of summaries, within a month."""
+
+    billing_code: str
+    billing_class: str
+    payer: str
+    geography: str
+    taxonomy_tier: str
+    weighting: str
+
+
+@dataclass(frozen=True, order=True)
+class RowKind:
+    """Rate rows that share payer, code and fate; ``exclusion`` is empty for eligible rows."""
+
+    payer: str
+    billing_code: str
+    exclusion: str
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the pipeline must find in a month: counts and figures by cell, distinct rate rows by their fate."""
+
+    month: date
+    cells: Mapping[Cell, Mapping[str, float]]
+    rows: Mapping[RowKind, int]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """How many things were compared, and each difference in words."""
+
+    cells: int
+    wrong: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Rate:
+    """A member's representative rate with one payer."""
+
+    payer: str
+    tin: str
+    npi: int
+    usd: float
+
+
+def answer(market: Market) -> Answers:
+    """The known answers of a market."""
+    cells = {}
+    for (code, billing_class, payer, geography, tier), rates in _pools(market).items():
+        counts = {"n_npi": len({rate.npi for rate in rates}), "n_tin": len({rate.tin for rate in rates})}
+        for weighting, observations in (("npi", _by_npi(rates)), ("tin", _by_tin(rates))):
+            cells[Cell(code, billing_class, payer, geography, tier, weighting)] = counts | _figures(observations)
+    return Answers(market.month, cells, Counter(_row_kinds(market)))
+
+
+def check_answers(answers: Answers, summaries: pl.DataFrame) -> CheckResult:
+    """Every cell of the answers' month, in both directions; Medicare's rows and other months are left alone."""
+    grain = list(Cell.__dataclass_fields__)
+    found = summaries.filter(pl.col("month") == answers.month, pl.col("payer") != MEDICARE)
+    published = {Cell(*row[: len(grain)]): row[len(grain) :] for row in found.select(*grain, *COUNTS, *FIGURES).rows()}
+    wrong = [f"{found.height - len(published)} cells are published twice"] if len(published) < found.height else []
+    for cell in sorted(answers.cells.keys() | published.keys()):
+        wrong.extend(_differences(cell, answers.cells.get(cell), published.get(cell)))
+    return CheckResult(len(answers.cells), tuple(wrong))
+
+
+def check_rows(answers: Answers, rates: pl.DataFrame) -> CheckResult:
+    """Distinct rate rows by payer, code and exclusion, of one month's ``rates``."""
+    kinds = rates.select("payer", "billing_code", pl.col("exclusion").fill_null(""))
+    found = Counter(RowKind(*row) for row in kinds.rows())
+    wrong = [
+        f"{_words(kind.payer, kind.billing_code, kind.exclusion or 'eligible')}: "
+        f"{found[kind]} rows published, {answers.rows.get(kind, 0)} expected"
+        for kind in sorted(answers.rows.keys() | found.keys())
+        if found[kind] != answers.rows.get(kind, 0)
+    ]
+    return CheckResult(len(answers.rows), tuple(wrong))
+
+
+def _pools(market: Market) -> Mapping[tuple[str, str, str, str, str], list[_Rate]]:
+    """Representative rates by (code, class, payer or composite, geography, tier)."""
+    pools = defaultdict(list)
+    for contract in market.contracts:
+        if contract.outlier:
+            continue
+        for member in contract.members:
+            provider = market.providers[member.npi]
+            if provider.exclusion:
+                continue
+            rate = _Rate(contract.payer, member.tin.value, member.npi, contract.representative_cents / 100)
+            code = contract.billing_code
+            for payer, geography, tier in product(
+                _payers(contract.payer), ("US", provider.state), provider.tiers(code)
+            ):
+                pools[code, contract.billing_class, payer, geography, tier].append(rate)
+    return pools
+
+
+def _payers(payer: str) -> tuple[str, ...]:
+    return (payer, COMPOSITE_BUCA, COMPOSITE_ALL) if payer in BUCA else (payer, COMPOSITE_ALL)
+
+
+def _by_npi(rates: list[_Rate]) -> list[float]:
+    """Each provider of each payer once: the median over its TINs."""
+    return _medians(((rate.payer, str(rate.npi)), rate.usd) for rate in rates)
+
+
+def _by_tin(rates: list[_Rate]) -> list[float]:
+    """Each contract holder of each payer once: the median over its NPIs within the cell."""
+    return _medians(((rate.payer, rate.tin), rate.usd) for rate in rates)
+
+
+def _medians(values: Iterable[tuple[tuple[str, str], float]]) -> list[float]:
+    grouped = defaultdict(list)
+    for key, usd in values:
+        grouped[key].append(usd)
+    return sorted(median(group) for group in grouped.values())
+
+
+def _figures(ordered: list[float]) -> dict[str, float]:
+    percentiles = {f"p{p}_usd": _percentile(ordered, p) for p in PERCENTILES}
+    return {"mean_usd": fmean(ordered), "min_usd": ordered[0], "max_usd": ordered[-1]} | percentiles
+
+
+def _percentile(ordered: list[float], percent: int) -> float:
+    """Hyndman and Fan's type 7: linear between order statistics."""
+    below, hundredths = divmod((len(ordered) - 1) * percent, 100)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * hundredths / 100
+
+
+def _row_kinds(market: Market) -> Iterator[RowKind]:
+    """One for each distinct rate row, by CONTRACT's grain: an offer's prices times its members."""
+    seen = set()
+    for offer in market.offers:
+        for price, member in product(offer.prices, (*offer.members, *([None] if offer.unresolved else []))):
+            row = (offer.publisher, offer.billing_code, offer.billing_code_type, offer.arrangement, price, member)
+            if row not in seen:
+                seen.add(row)
+                yield RowKind(offer.publisher.payer, offer.billing_code, _fate(price, member, market.providers))
+
+
+def _fate(price: Price, member: Member | None, providers: Mapping[int, Provider]) -> str:
+    """The first rule the row fails: the rules about prices come before those about providers."""
+    if price.exclusion:
+        return price.exclusion
+    return (providers[member.npi].exclusion or "") if member else "provider_unresolved"
+
+
+def _differences(
+    cell: Cell, expected: Mapping[str, float] | None, published: tuple[float | None, ...] | None
+) -> Iterator[str]:
+    words = _words(*(getattr(cell, name) for name in Cell.__dataclass_fields__))
+    if expected is None:
+        yield f"{words}: published, not expected"
+    elif published is None:
+        yield f"{words}: missing"
+    else:
+        for name, value in zip((*COUNTS, *FIGURES), published, strict=True):
+            if value is None or not math.isclose(value, expected[name], rel_tol=_CLOSE):
+                yield f"{words}: {name} is {value}, {expected[name]} expected"
+
+
+def _words(*parts: str) -> str:
+    return ", ".join(parts)

@@ -1,0 +1,168 @@
+"""The demo's market: contracts with the rate each must come to, and the offers that publish them.
+
+Everything the demo knows follows from here: the files are written from the offers, the known answers are computed
+from the contracts. Seeded: the same seed and month are the same market.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from itertools import product
+from random import Random
+
+from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
+from transforms.demo_prices import Price, noise, other_arrangement, price, quotes, spoiled
+from transforms.demo_providers import Member, Provider, make_roster
+
+DEFAULT_SEED = 97026
+
+_SHEETS = 3  # fee schedules per payer and state; a member is on one of them
+_BASE_CENTS = {"97026": 700, "97028": 830}  # near Medicare's, so that a rate is an outlier only by intent
+_OUTLIER_CENTS = (6, 25_000)  # under 10% and over 1000% of any year's Medicare amount
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """Who signs a file: the header's name, and what its items and prices state."""
+
+    reporting_entity_name: str
+    payer: str
+    code_types: tuple[str | None, ...] = ("CPT",)
+    settings: tuple[str, ...] = ()
+
+
+AETNA = Publisher("Aetna Life Insurance Company", "Aetna")
+BLUE_ILLINOIS = Publisher("Blue Cross and Blue Shield of Illinois", "Blue Cross Blue Shield", ("CPT", "HCPCS"))
+ANTHEM = Publisher("Anthem Insurance Companies, Inc.", "Blue Cross Blue Shield", settings=("outpatient", "both"))
+PREMERA = Publisher("Premera Blue Cross", "Blue Cross Blue Shield", (None, "CPT"))
+CIGNA = Publisher("Cigna Health Life Insurance Company", "Cigna", settings=("outpatient", "both"))
+UNITED = Publisher("United HealthCare Services, Inc.", "UnitedHealth Group")
+LANTERN = Publisher(
+    "Prairie Lantern Health Cooperative", "Prairie Lantern Health Cooperative", settings=("outpatient",)
+)
+PUBLISHERS = (AETNA, BLUE_ILLINOIS, ANTHEM, PREMERA, CIGNA, UNITED, LANTERN)
+
+_LEVEL = {AETNA.payer: 0.92, ANTHEM.payer: 1.12, CIGNA.payer: 1.0, UNITED.payer: 0.86, LANTERN.payer: 1.3}
+_ILLINOIS_AND_AROUND = ("IL", "IA", "WI", "MN", "MO")
+_PREMERAS = ("WA", "AK", "OR", "GU", "AS", "MP")
+_PRAIRIE = ("IL", "IA", "NE", "KS", "SD", "ND", "MN")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a payer pays these members for a code and class: their representative rate, meant before it is published."""
+
+    payer: str
+    billing_code: str
+    billing_class: str
+    representative_cents: int
+    members: tuple[Member, ...]
+    outlier: bool = False
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Prices that one publisher publishes for some members; ``unresolved``: it also cites a reference that isn't."""
+
+    publisher: Publisher
+    billing_code: str
+    billing_code_type: str | None
+    arrangement: str
+    prices: tuple[Price, ...]
+    members: tuple[Member, ...]
+    unresolved: bool = False
+
+
+@dataclass(frozen=True)
+class Market:
+    """Providers by NPI, contracts (what is meant) and offers (what is published)."""
+
+    month: date
+    seed: int
+    providers: dict[int, Provider]
+    contracts: tuple[Contract, ...]
+    offers: tuple[Offer, ...]
+
+
+def make_market(month: date, seed: int = DEFAULT_SEED) -> Market:
+    """The whole market of a month (its first day), in memory: some ten thousand contracted rates."""
+    random = Random(seed)
+    roster = make_roster(random)
+    signed = [
+        (publishers, contract)
+        for payer in dict.fromkeys(publisher.payer for publisher in PUBLISHERS)
+        for state in GEOGRAPHIES
+        if (publishers := _publishers(random, payer, state))
+        for contract in _contracts(random, payer, roster.members[state])
+    ]
+    signed += [
+        ((publisher,), Contract(publisher.payer, code, "professional", cents, (member,), outlier=True))
+        for publisher, member, cents in zip((AETNA, CIGNA), roster.spare, _OUTLIER_CENTS, strict=True)
+        for code in DEFAULT_CODES
+    ]
+    offers = [offer for publishers, contract in signed for offer in _offers(random, publishers, contract, month)]
+    offers += _worthless_offers(random, roster.spare, month)
+    contracts = tuple(contract for _, contract in signed)
+    return Market(month, seed, roster.providers, contracts, tuple(offers))
+
+
+def _worthless_offers(random: Random, members: tuple[Member, ...], month: date) -> Iterator[Offer]:
+    """Members for whom a publisher has nothing but prices that don't count: they are in no summary of that payer."""
+    for publisher, code in product((UNITED, LANTERN), DEFAULT_CODES):
+        good = price(random, ("negotiated", 700), "professional", publisher.settings, month)
+        yield Offer(publisher, code, "CPT", "ffs", tuple(spoiled(random, good, month)), members)
+
+
+def _publishers(random: Random, payer: str, state: str) -> tuple[Publisher, ...]:
+    """Who publishes a payer's prices in a state: two Blues at once in some, nobody where the payer isn't."""
+    if payer == LANTERN.payer:
+        return (LANTERN,) if state in _PRAIRIE else ()
+    if payer == ANTHEM.payer:
+        local = BLUE_ILLINOIS if state in _ILLINOIS_AND_AROUND else PREMERA if state in _PREMERAS else ANTHEM
+        return (local, ANTHEM) if local != ANTHEM and random.random() < 0.5 else (local,)
+    return tuple(publisher for publisher in PUBLISHERS if publisher.payer == payer)
+
+
+def _contracts(random: Random, payer: str, members: tuple[Member, ...]) -> Iterator[Contract]:
+    """A state's contracts of one payer; the first sheet always has both codes, and the state's first members."""
+    level = _LEVEL[payer] * random.uniform(0.85, 1.2)
+    for place, sheet in enumerate(_sheets(random, members)):
+        for code in DEFAULT_CODES:
+            if place and random.random() < 0.15:
+                continue
+            cents = round(_BASE_CENTS[code] * level * random.uniform(0.8, 1.25))
+            yield Contract(payer, code, "professional", cents, sheet)
+            if random.random() < 0.35:
+                yield Contract(payer, code, "institutional", round(cents * random.uniform(1.1, 1.9)), sheet)
+
+
+def _sheets(random: Random, members: tuple[Member, ...]) -> list[tuple[Member, ...]]:
+    """Members by fee schedule; one in five is out of network."""
+    sheets: list[list[Member]] = [[] for _ in range(_SHEETS)]
+    for place, member in enumerate(members):
+        if place < 4:
+            sheets[0].append(member)
+        elif random.random() < 0.8:
+            random.choice(sheets).append(member)
+    return [tuple(sheet) for sheet in sheets if sheet]
+
+
+def _offers(random: Random, publishers: tuple[Publisher, ...], contract: Contract, month: date) -> Iterator[Offer]:
+    """The contract as published: its quotes shared out among the publishers, with noise, repeats and decoys."""
+    agreed = quotes(random, contract.representative_cents)
+    if contract.outlier:
+        agreed = [("negotiated", contract.representative_cents)]
+    for place, publisher in enumerate(publishers):
+        shared = agreed[place :: len(publishers)] or agreed
+        good = [price(random, quote, contract.billing_class, publisher.settings, month) for quote in shared]
+        said = [*good, *noise(random, good[0], month)]
+        if random.random() < 0.15:
+            said.append(random.choice(said))  # an exact duplicate
+        random.shuffle(said)
+        code_type = random.choice(publisher.code_types)
+        unresolved = random.random() < 0.06
+        yield Offer(publisher, contract.billing_code, code_type, "ffs", tuple(said), contract.members, unresolved)
+        if random.random() < 0.03:
+            arrangement = random.choice(("bundle", "capitation"))
+            prices = (other_arrangement(good[0]),)
+            yield Offer(publisher, contract.billing_code, code_type, arrangement, prices, contract.members)
