@@ -18,8 +18,8 @@ from pathlib import Path
 
 from flows.extracts import READER_VERSION, Outcome, extract
 from flows.layout import Layout, month_name, scratch, sweep
-from flows.publish import TABLES, publish_month, record
 from flows.progress import Counters, add, make_counters, shown
+from flows.publish import TABLES, publish_month, record
 from flows.sources import Source, redact
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
@@ -189,7 +189,6 @@ def summarize_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunR
 def publish(request: RunRequest, outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
     """Build the month's tables and put them in front of readers; nothing usable leaves the last good ones."""
     from flows.month import MonthRequest, build_month
-
     from flows.reference import load_medicare, nppes_lookup
 
     if not any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
