@@ -286,14 +286,14 @@ def _reference_medicare(options: argparse.Namespace) -> Result:
 def _rvu(options: argparse.Namespace) -> Result:
     from flows.layout import Layout
     from flows.reference import load_medicare
-    from flows.show import print_service
+    from flows.show import print_service, service_as_json
     from transforms.medicare import price_service
 
     reference = load_medicare(Layout(options.output).reference)
     price = price_service(reference, options.code, options.units, options.state, options.year)
     if not options.json:
         print_service(price)
-    return price.as_json(), 0
+    return service_as_json(price), 0
 
 
 if __name__ == "__main__":
