@@ -23,6 +23,8 @@ from transforms.errors import BadFileError, NothingUsableError
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
 
+MOST_LOGGED = 50
+
 Step = Callable[[str, Callable[[], object]], None]
 
 
@@ -129,7 +131,10 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResul
         result.bytes_json += outcome.account.bytes_json
         if outcome.reason is not None:
             result.quarantined.append((outcome.source.name, outcome.reason))
-            LOG.error("quarantined %s: %s", outcome.source.name, outcome.reason)
+    for name, reason in result.quarantined[:MOST_LOGGED]:
+        LOG.error("quarantined %s: %s", name, reason)
+    if len(result.quarantined) > MOST_LOGGED:
+        LOG.error("quarantined %d more; all are in quality/files", len(result.quarantined) - MOST_LOGGED)
     return result
 
 
@@ -142,7 +147,7 @@ def _build_and_publish(
 
     if not any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
         record(layout, lambda manifest: _note_failure(manifest, result))
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined)
+        reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
         raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}")
     nppes = nppes_lookup(request.nppes, layout.cache / "nppes") if request.nppes is not None else None
     if nppes is None:

@@ -40,5 +40,5 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
         .with_columns(
             exclusion=pl.when((ratio < OUTLIER_LOW) | (ratio > OUTLIER_HIGH)).then(pl.lit("outlier")),
         )
-        .drop("amount_usd")
+        .select(*PROVIDERS.names, "source_ids")
     )
