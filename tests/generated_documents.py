@@ -12,8 +12,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.documents import ANN, BAD_CHECK_DIGIT, BOB, EVE
-from tests.json_text import Pairs, Token, escaped, json_text, unescaped
+from tests.documents import ANN, BAD_CHECK_DIGIT, BOB, EVE, group
+from tests.json_text import Pairs, Token, escaped, json_bytes, json_text, unescaped
 from tests.plain_reading import UnreadableError, plain_json
 
 # Spellings of one id stand on one line; the lines differ, some only by a hair.
@@ -77,6 +77,9 @@ MODIFIERS: tuple[Any, ...] = ("GP", "GO", "00", "59")
 ODD_MODIFIERS: tuple[Any, ...] = ("gp ", 59, "AS", "", None, {}, "kx")
 REFERENCES = ("provider_group_reference", "provider_group_references", "provider_reference")
 LOCATIONS: tuple[Any, ...] = ("https://example.com/providers/41.json", "https://example.com/dead.json", "", None)
+
+# What the locations hold that can be fetched: pass it as ``remote``, or pass nothing and all are dead.
+GENERATED_REMOTE: dict[str, bytes] = {LOCATIONS[0]: json_bytes({"provider_groups": [group(ANN), group(BOB)]})}
 
 
 class DocumentBuilder:

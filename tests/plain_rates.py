@@ -102,10 +102,11 @@ def _place(rate: PlainRate, nppes: Nppes | None, tier_of: TierOf) -> None:
 
 def exclusion_of(rate: PlainRate, nppes: Nppes | None) -> str | None:
     """The first rule that the row fails; None when it is eligible."""
-    return next((name for name, failed in _rules(rate, nppes) if failed), None)
+    return next((name for name, failed in rule_results(rate, nppes) if failed), None)
 
 
-def _rules(rate: PlainRate, nppes: Nppes | None) -> Iterator[tuple[str, bool]]:
+def rule_results(rate: PlainRate, nppes: Nppes | None) -> Iterator[tuple[str, bool]]:
+    """Every rule in order, and whether the row fails it."""
     row = rate.row
     yield "arrangement", row.arrangement != "ffs"
     yield "not_dollars", row.negotiated_type not in DOLLARS
