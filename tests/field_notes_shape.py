@@ -123,6 +123,12 @@ def _references() -> list[Case]:
         ),
         case("neither inline nor cited", INLINE_OR_CITED, document(item(rate()))),
         case("empty lists of both", INLINE_OR_CITED, document(item(rate(provider_groups=[], provider_references=[])))),
+        case("first citation unresolved", INLINE_OR_CITED, cited_document(reference(1, group(ANN)), cites=[404, 1])),
+        case(
+            "null citation beside a good one",
+            INLINE_OR_CITED,
+            cited_document(reference(1, group(ANN)), cites=[None, 1]),
+        ),
         case(
             "one citation resolved, one not",
             INLINE_OR_CITED,

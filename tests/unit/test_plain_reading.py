@@ -133,6 +133,8 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "one id defined twice": [{}, {"npi": BOB}],
     "one id defined in two spellings": [{}, {"npi": BOB}],
     "one citation resolved, one not": [{}, NOBODY],
+    "first citation unresolved": [{}, NOBODY],
+    "null citation beside a good one": [{}, NOBODY],
     "neither inline nor cited": [NOBODY],
     "inline and cited in one rate": [{}, {"npi": BOB}],
     "inline groups win over a location": [{"npi": EVE}],
@@ -370,6 +372,11 @@ def test_an_unresolved_row_wins_over_a_group_without_tin_and_npi() -> None:
     assert [rate.exclusion for rate in plain_rates([case.published], WANTED, None)] == ["provider_unresolved"]
     empty = CASES_BY_NAME["empty group"]
     assert [rate.exclusion for rate in plain_rates([empty.published], WANTED, None)] == ["no_npi"]
+
+
+def test_a_row_unresolved_in_one_file_is_unresolved_whatever_the_order() -> None:
+    unresolved, empty = document(item(rate())), document(item(rate({})))
+    assert exclusions_of(unresolved, empty) == exclusions_of(empty, unresolved) == ["provider_unresolved"]
 
 
 def test_rows_of_several_files_are_one_row_with_the_latest_date() -> None:
