@@ -59,8 +59,8 @@ def npi_of(value: object) -> int | None:
 
 
 def tin_of(value: object) -> str | None:
-    """Digits only, as text: leading zeros matter; None when there are none."""
-    return _NON_DIGITS.sub("", text_of(value) or "") or None
+    """Digits only, as text: leading zeros matter; None when there are none, or the value is a fraction."""
+    return None if isinstance(value, Decimal) else _NON_DIGITS.sub("", text_of(value) or "") or None
 
 
 def rate_of(value: object) -> float | None:

@@ -6,6 +6,7 @@ from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIO
 from schemas.published import PROVIDERS
 
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
+_BINARY_ERROR_USD = 1e-9  # 10% of 6.98 is 0.698 to the reader, and 0.698 is not below it: binary floats disagree
 
 
 def published_class(billing_class: pl.Expr) -> pl.Expr:
@@ -24,7 +25,9 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
     """
     rank = pl.col("negotiated_type").replace_strict(_BEST_FIRST, default=None, return_dtype=pl.Int8)
     best = pl.col("rank") == pl.col("rank").min()
-    ratio = pl.col("representative_rate_usd") / pl.col("amount_usd")
+    rate, amount = pl.col("representative_rate_usd"), pl.col("amount_usd")
+    low = rate < amount * OUTLIER_LOW - _BINARY_ERROR_USD
+    high = rate > amount * OUTLIER_HIGH + _BINARY_ERROR_USD
     return (
         rates.filter(pl.col("exclusion").is_null())
         .with_columns(published_class(pl.col("billing_class")), rank=rank)
@@ -38,7 +41,7 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
         )
         .join(national_amounts, on="billing_code", how="left")
         .with_columns(
-            exclusion=pl.when((ratio < OUTLIER_LOW) | (ratio > OUTLIER_HIGH)).then(pl.lit("outlier")),
+            exclusion=pl.when(low | high).then(pl.lit("outlier")),
         )
         .select(*PROVIDERS.names, "source_ids")
     )

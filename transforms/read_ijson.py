@@ -3,13 +3,14 @@
 Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; never the file, never an item.
 """
 
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import ijson
 
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.surrogates import MendedStream
 from transforms.walk import Walker
 
 ENGINE = "ijson"
@@ -53,7 +54,7 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         FullReadingNeededError: only with ``skip``; read again without.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(counting, buf_size=BUFFER_BYTES)
+    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
     walker = Walker(events.__next__, wanted, collected, skip=skip)
     try:
         event, _ = walker.next()
@@ -139,7 +140,7 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         BadFileError: no well-formed JSON object, or one without provider_groups.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(counting, buf_size=BUFFER_BYTES)
+    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
     walker = Walker(events.__next__, frozenset(), collected)
     found = False
     try:

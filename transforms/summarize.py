@@ -87,16 +87,19 @@ def pool(providers: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
 
 
 def _figures(providers: pl.LazyFrame, geography: str) -> pl.LazyFrame:
-    """Both weightings of one pool and one kind of geography, with the counts behind them."""
+    """Both weightings of one pool and one kind of geography, with the counts behind them.
+
+    A price without TIN has no contract holder: it counts by NPI only.
+    """
     if geography == "US":
         placed = providers.with_columns(geography=pl.lit("US"))
     else:
         placed = providers.with_columns(geography=pl.col("state")).filter(pl.col("geography").is_not_null())
-    counts = _counts(placed)
-    return pl.concat(
-        distribution(observe(placed, holder)).with_columns(weighting=pl.lit(holder)).join(counts, on=CELL)
-        for holder in ("npi", "tin")
-    )
+    return pl.concat(_weighted(placed.filter(pl.col(holder).is_not_null()), holder) for holder in ("npi", "tin"))
+
+
+def _weighted(held: pl.LazyFrame, holder: str) -> pl.LazyFrame:
+    return distribution(observe(held, holder)).with_columns(weighting=pl.lit(holder)).join(_counts(held), on=CELL)
 
 
 def _counts(providers: pl.LazyFrame) -> pl.LazyFrame:
@@ -117,8 +120,7 @@ def _counts(providers: pl.LazyFrame) -> pl.LazyFrame:
 
 def observe(providers: pl.LazyFrame, holder: str) -> pl.LazyFrame:
     """One observation per cell, payer and ``npi`` (median over its TINs) or ``tin`` (median over its NPIs there)."""
-    held = providers.filter(pl.col(holder).is_not_null())
-    return held.group_by(*CELL, "member", holder).agg(rate_usd=pl.col("representative_rate_usd").median())
+    return providers.group_by(*CELL, "member", holder).agg(rate_usd=pl.col("representative_rate_usd").median())
 
 
 def distribution(observations: pl.LazyFrame) -> pl.LazyFrame:

@@ -259,6 +259,8 @@ class Walker:
         blank = False
         for element in self.elements(event, value):
             npi = npi_of(self.scalar(*element))
+            if element[0] == "null":
+                continue
             if npi is None:
                 blank = True
             else:
