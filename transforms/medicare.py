@@ -18,6 +18,7 @@ from schemas.table import Column, Table
 from transforms.errors import UsageError
 
 THERAPY_INDICATOR = "5"  # multiple procedure indicator 5: the second therapy service of a day is paid half its PE part
+PAID_STATUSES = frozenset({"A", "R", "T"})  # active, restricted coverage, paid only alone; N, I, B, C, X, ... are not
 
 _CENT = Decimal("0.01")
 _HALF = Decimal("0.5")
@@ -156,8 +157,10 @@ def _overlay(below: pl.DataFrame, above: pl.DataFrame, key: list[str]) -> pl.Dat
 
 
 def _priced(row: dict[str, str]) -> bool:
-    """Codes whose relative values are all zero (carrier-priced, excluded, bundled) have no Medicare amount."""
-    return any(Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu"))
+    """Excluded, bundled and carrier-priced codes have no Medicare amount, even where CMS prints relative values."""
+    return row["status_code"] in PAID_STATUSES and any(
+        Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu")
+    )
 
 
 def medicare_year_for(reference: MedicareReference, month: datetime.date) -> int | None:
