@@ -5,10 +5,9 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
+from schemas.reference import LOCALITY_AMOUNTS, MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
 from tests.shared_files import shared_path
 from transforms.medicare import (
-    LOCALITY_AMOUNTS,
     MedicareReference,
     RelativeValues,
     UnknownServiceError,
