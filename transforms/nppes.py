@@ -96,12 +96,12 @@ def _without_content(error: Exception) -> str:
 
 
 def _records(batch: pa.Table) -> pl.DataFrame:
-    raw = pl.from_arrow(batch)
-    assert isinstance(raw, pl.DataFrame)
-    texts = raw.lazy().select(pl.all().cast(pl.String, strict=False))
+    texts = pl.from_arrow(pa.table({name: _text(batch[name]) for name in batch.column_names}))
+    assert isinstance(texts, pl.DataFrame)
     held = pl.concat_str(TAXONOMY_COLUMNS, separator=",", ignore_nulls=True).str.to_uppercase().alias("held")
     return (
-        texts.select(
+        texts.lazy()
+        .select(
             _trimmed(NPI_COLUMN).cast(pl.Int64).alias("npi"),
             _trimmed(ENTITY_COLUMN).cast(pl.Int32).alias("entity_type"),
             _trimmed(STATE_COLUMN).str.to_uppercase().alias("state"),
@@ -114,6 +114,13 @@ def _records(batch: pa.Table) -> pl.DataFrame:
         .pipe(NPPES_RECORDS.conform)
         .collect()
     )
+
+
+def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    try:
+        return column.cast(pa.string())
+    except pa.ArrowInvalid:  # old files hold Latin-1; none of it is in a code or a US state
+        return pa.chunked_array([[value and value.decode(errors="replace") for value in column.to_pylist()]])
 
 
 def _with_taxonomies(records: pl.LazyFrame) -> pl.LazyFrame:
