@@ -29,8 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, signatures included
     signal.signal(signal.SIGTERM, _terminate)
+    command: Command = options.command
     try:
-        result, code = options.command(options)
+        result, code = command(options)
     except TicRatesError as error:
         print(f"tic-rates: {error}", file=sys.stderr)
         if options.json:

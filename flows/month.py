@@ -106,6 +106,7 @@ class MonthBuilder:
                 rates = describe_rates(pairs, numbered, payer, source_ids, places)
                 observations.append(observe_providers(rates.lazy(), compared).collect())
                 self._count(rates)
+                self.eligible += rates["exclusion"].null_count()
                 yield rates
 
         path = self._folder / "rates" / f"payer={payer_slug(payer.name)}" / "rates.parquet"
@@ -167,7 +168,6 @@ class MonthBuilder:
         payers = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
         files = describe_files(self._outcomes, counts, payers)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
-        self.eligible = int(counts.filter(pl.col("reason").is_null())["rows"].sum())
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -26,7 +26,7 @@ def run_flow(request: RunRequest) -> RunResult:
     @flow(
         name="tic-rates-month",
         flow_run_name="{month}",
-        task_runner=ThreadPoolTaskRunner(max_workers=request.workers or os.cpu_count() or 1),
+        task_runner=ThreadPoolTaskRunner(max_workers=request.workers or os.cpu_count() or 1),  # type: ignore[arg-type]
         validate_parameters=False,
     )
     def month_flow(month: str, sources: list[str], codes: list[str]) -> RunResult:

@@ -1,5 +1,6 @@
 """Results for people, on stdout: the national table, an inspection, figures."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
@@ -15,12 +16,17 @@ from flows.run import RunResult
 from transforms.medicare import ServicePrice
 
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
-_HEADLINE_TIERS = ("strict", "balanced", "all")
+NO_TERMINAL_WIDTH = 120
+
+
+def make_console() -> Console:
+    """As wide as the terminal; where there is none, wide enough for the tables."""
+    return Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
 
 
 def print_result(result: RunResult) -> None:
     """The national table, what was quarantined, and where the Parquet is."""
-    console = Console()
+    console = make_console()
     summaries = Layout(result.output).month("summaries", result.month) / "summaries.parquet"
     for table in national_tables(summaries, result):
         console.print(table)
@@ -120,4 +126,4 @@ def print_service(price: ServicePrice) -> None:
             f"{price.state} {place.locality.locality} {place.locality.locality_name}",
             *("" if amount is None else f"{amount:.2f}" for amount in amounts),
         )
-    Console().print(table)
+    make_console().print(table)

@@ -30,7 +30,7 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
     high = rate > amount * OUTLIER_HIGH + _BINARY_ERROR_USD
     return (
         rates.filter(pl.col("exclusion").is_null())
-        .with_columns(published_class(pl.col("billing_class")), rank=rank)
+        .with_columns(billing_class=published_class(pl.col("billing_class")), rank=rank)
         .group_by(PROVIDERS.grain)
         .agg(
             pl.col("state").first(),

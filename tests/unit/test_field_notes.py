@@ -1,4 +1,4 @@
-"""Every line of FIELD-NOTES, read as the pipeline reads it and as the plain reading does: the same rows, the same fate."""
+"""Every line of FIELD-NOTES, read by the pipeline and by the plain reading: the same rows, the same fate."""
 
 import pytest
 
