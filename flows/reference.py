@@ -268,6 +268,8 @@ def _naming(place: Path | str) -> Iterator[None]:
         raise UsageError(f"{error.filename or place}: no such file") from error
     except (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, igzip.BadGzipFile, EOFError) as error:
         raise UsageError(f"{place}: cut or damaged ({error}); download it again") from error
+    except NotImplementedError as error:  # a zip method that the standard library lacks (Deflate64)
+        raise UsageError(f"{place}: {error}; unpack it and give the csv") from error
     except OSError as error:
         raise UsageError(f"{place}: {error.strerror or error}") from error
 
