@@ -51,7 +51,8 @@ def build_nppes(
 ) -> dict[str, Any]:
     """Builds the lookup (``schemas.nppes.NPPES``, Parquet sorted by npi) at ``target``, replacing it at the end.
 
-    Memory: below 1 GiB whatever the size of the download; disk for the time being: some 600 MB beside the target.
+    Measured on a full-sized file (9 million records, 10.8 GB): 84 s, 714 MiB, whatever the size. Disk for the time
+    being: about 60 bytes a record beside the target.
 
     Args:
         source: CMS's monthly zip, its npidata csv (plain or gzip).
@@ -268,6 +269,8 @@ def _naming(place: Path | str) -> Iterator[None]:
         raise UsageError(f"{error.filename or place}: no such file") from error
     except (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, igzip.BadGzipFile, EOFError) as error:
         raise UsageError(f"{place}: cut or damaged ({error}); download it again") from error
+    except NotImplementedError as error:  # a zip method that the standard library lacks (Deflate64)
+        raise UsageError(f"{place}: {error}; unpack it and give the csv") from error
     except OSError as error:
         raise UsageError(f"{place}: {error.strerror or error}") from error
 
