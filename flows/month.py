@@ -22,10 +22,9 @@ from transforms.clean import date_of
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 from transforms.observe import observe_providers
 from transforms.payers import map_payers, payer_slug, unused_mappings
-from transforms.rates import Payer, Places, describe_rates
-from transforms.resolve import Extracts, Numbered, iter_pairs, number
+from transforms.rates import describe_rates, gather_facts
+from transforms.resolve import Extracts, iter_pairs, number
 from transforms.summarize import Comparison, summarize
-from transforms.taxonomy import assign_tiers
 
 LOG = logging.getLogger(__name__)
 PAIRS_EACH = 2_000_000  # rate rows in memory at a time
@@ -83,7 +82,7 @@ class MonthBuilder:
         for payer in self._documents["payer"].unique().sort():
             own = self._documents.filter(pl.col("payer") == payer)
             extracts = _load(self._sources, own.select(list(_DOCUMENTS)), self._remote)
-            self._build_payer(Payer(payer, self._mapping.drop("payer")), extracts)
+            self._build_payer(payer, extracts)
 
     def summarise(self) -> None:
         """Providers, summaries and quality, from what ``normalise`` wrote."""
@@ -91,25 +90,26 @@ class MonthBuilder:
         self._write_summaries()
         self._write_quality()
 
-    def _build_payer(self, payer: Payer, extracts: Extracts) -> None:
+    def _build_payer(self, payer: str, extracts: Extracts) -> None:
         """One payer's rates, written sorted; its observations and counts kept for the month."""
-        numbered = number(extracts)
-        places = _places(numbered, self._request)
-        source_ids = pl.Series([outcome.source_id for outcome in self._sources], dtype=pl.String)
         request = self._request
+        numbered = number(extracts)
+        source_ids = [outcome.source_id or "" for outcome in self._sources]
+        nppes = None if request.nppes is None else pl.scan_parquet(request.nppes).select(NPPES.names)
+        facts = gather_facts(payer, numbered, self._mapping, source_ids, nppes, request.codes)
         national = national_amounts(request.medicare, request.codes, request.month)
         compared = national.lazy().select("billing_code", "amount_usd")
         observations: list[pl.DataFrame] = []
 
         def rate_frames() -> Iterator[pl.DataFrame]:
             for pairs in iter_pairs(numbered, PAIRS_EACH):
-                rates = describe_rates(pairs, numbered, payer, source_ids, places)
+                rates = describe_rates(pairs, facts)
                 observations.append(observe_providers(rates.lazy(), compared).collect())
                 self._count(rates)
                 self.eligible += rates["exclusion"].null_count()
                 yield rates
 
-        path = self._folder / "rates" / f"payer={payer_slug(payer.name)}" / "rates.parquet"
+        path = self._folder / "rates" / f"payer={payer_slug(payer)}" / "rates.parquet"
         self.rows["rates"] += write_table(path, RATES, rate_frames())
         kept = self._folder / ".observations" / path.parent.name / "observations.parquet"
         kept.parent.mkdir(parents=True)
@@ -241,21 +241,6 @@ def _fetch_remote(
                 )
                 .select(columns)
             )
-
-
-def _places(numbered: Numbered, request: MonthRequest) -> Places | None:
-    """What NPPES knows of one payer's NPIs: a semi-join against the lookup, never all of it."""
-    if request.nppes is None:
-        return None
-    npis = (
-        pl.concat([numbered.inline.lazy().select("npi"), numbered.references.lazy().select("npi")])
-        .explode("npi")
-        .drop_nulls()
-        .unique()
-    )
-    known = pl.scan_parquet(request.nppes).select(NPPES.names).join(npis, on="npi", how="semi").collect()
-    tiers = assign_tiers(known.lazy(), request.codes).collect()
-    return Places(known.select("npi", "state", "country", "deactivated"), tiers)
 
 
 def _sum(frames: list[pl.DataFrame], key: list[str]) -> pl.DataFrame:

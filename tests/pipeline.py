@@ -20,7 +20,7 @@ from transforms.containers import open_documents
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.extract import SourceAccount, extract_source, to_batches
 from transforms.payers import map_payers
-from transforms.rates import Payer, Places, describe_rates
+from transforms.rates import describe_rates, gather_facts
 from transforms.read_ijson import read_document, read_provider_reference
 from transforms.resolve import Extracts, iter_pairs, number
 
@@ -124,7 +124,7 @@ def _fetched(references: pl.DataFrame, remote: Mapping[str, bytes]) -> Iterable[
 def rate_rows(
     sources: Sequence[Extracted],
     remote: Mapping[str, bytes] | None = None,
-    places: Places | None = None,
+    nppes: pl.LazyFrame | None = None,
     pairs_each: int = 1_000_000,
 ) -> pl.DataFrame:
     """``schemas.RATES`` of sources taken as one payer's."""
@@ -132,11 +132,9 @@ def rate_rows(
     extracts = join_sources(ordered, remote)
     names = extracts.documents.collect()["reporting_entity_name"].to_list()
     numbered = number(extracts)
-    ids = pl.Series([source.source_id for source in ordered], dtype=pl.String)
-    payer = Payer("anyone", map_payers(names).drop("payer"))
-    return pl.concat(
-        [describe_rates(pairs, numbered, payer, ids, places) for pairs in iter_pairs(numbered, pairs_each)]
-    )
+    ids = [source.source_id for source in ordered]
+    facts = gather_facts("anyone", numbered, map_payers(names), ids, nppes, sorted(CODES))
+    return pl.concat([describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)])
 
 
 def grain_of(row: Mapping[str, Any]) -> tuple[Any, ...]:

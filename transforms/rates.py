@@ -1,80 +1,110 @@
 """One payer's pairs into published rate rows: attributes joined, every rule applied, sources named."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.published import RATES
-from transforms.exclude import exclusion
-from transforms.resolve import Numbered
+from transforms.exclude import exclusion, npi_rule, price_rule, row_rule
+from transforms.resolve import Numbered, Pairs, distinct_npis
+from transforms.taxonomy import assign_tiers
+
+_NPI_COLUMNS: dict[str, type[pl.DataType]] = {"state": pl.String, "country": pl.String, "deactivated": pl.Boolean}
+_TIER_COLUMNS: dict[str, type[pl.DataType]] = {
+    "npi": pl.Int64,
+    "billing_code": pl.String,
+    "taxonomy": pl.String,
+    "taxonomy_tier": pl.String,
+}
 
 
 @dataclass(frozen=True)
-class Payer:
-    """Whose rows these are; ``mapping`` has reporting_entity_name, parent_company, payer_mapped."""
+class Facts:
+    """What is known of one payer's prices and NPIs, once for all pairs.
 
-    name: str
-    mapping: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Places:
-    """What NPPES knows of some NPIs.
-
-    providers: npi, state, country, deactivated.
-    tiers: npi, billing_code, taxonomy, taxonomy_tier.
+    prices: price_no, PRICE_KEY, parent_company, payer_mapped, price_rule. tins: tin_no, tin, tin_type.
+    npis: npi, state, npi_rule. tiers: npi, billing_code, taxonomy, taxonomy_tier.
     """
 
-    providers: pl.DataFrame
+    payer: str
+    prices: pl.DataFrame
+    tins: pl.DataFrame
+    npis: pl.DataFrame
     tiers: pl.DataFrame
+    network_names: Sequence[Sequence[str]]
+    source_ids: Sequence[str]
 
 
-def describe_rates(
-    pairs: pl.DataFrame, numbered: Numbered, payer: Payer, source_ids: pl.Series, places: Places | None
-) -> pl.DataFrame:
-    """``schemas.RATES`` rows in the order of ``pairs``.
+def gather_facts(
+    payer: str,
+    numbered: Numbered,
+    mapping: pl.DataFrame,
+    source_ids: Sequence[str],
+    nppes: pl.LazyFrame | None,
+    billing_codes: Sequence[str],
+) -> Facts:
+    """Look up one payer's names and NPIs.
 
     Args:
-        pairs: of ``transforms.resolve.pair_up``.
-        source_ids: source_no -> source_id.
-        places: None without an NPPES reference: state and tier stay null, its rules do not apply.
+        mapping: reporting_entity_name, parent_company, payer_mapped.
+        source_ids: by source_no.
+        nppes: ``schemas.NPPES``, read by a semi-join; None: state and tier stay null, three rules do not apply.
     """
-    rows = (
-        pairs.lazy()
-        .join(numbered.prices.lazy(), on="price_no", how="left", maintain_order="left")
-        .join(payer.mapping.lazy(), on="reporting_entity_name", how="left", nulls_equal=True, maintain_order="left")
-        .pipe(_name_lists, pairs, "source_nos", "source_ids", source_ids.implode())
-        .pipe(_name_lists, pairs, "network_nos", "network_names", numbered.networks["network_names"].implode())
-        .with_columns(payer=pl.lit(payer.name), n_files=pl.col("source_ids").list.len().cast(pl.Int64))
+    prices = numbered.prices.join(
+        mapping.select("reporting_entity_name", "parent_company", "payer_mapped"),
+        on="reporting_entity_name",
+        how="left",
+        nulls_equal=True,
+        maintain_order="left",
     )
-    if places is None:
-        absent = ("state", "taxonomy", "taxonomy_tier")
-        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+    npis = distinct_npis(numbered)
+    if nppes is None:
+        known = pl.LazyFrame(schema={"npi": pl.Int64, **_NPI_COLUMNS})
+        tiers = pl.DataFrame(schema=_TIER_COLUMNS)
     else:
-        known = places.providers.lazy().with_columns(nppes_known=pl.lit(value=True))
-        rows = (
-            rows.join(known, on="npi", how="left", maintain_order="left")
-            .with_columns(pl.col("nppes_known").fill_null(value=False))
-            .join(places.tiers.lazy(), on=["npi", "billing_code"], how="left", maintain_order="left")
-        )
-    return rows.with_columns(exclusion=exclusion(with_nppes=places is not None)).pipe(RATES.conform).collect()
-
-
-def _name_lists(rows: pl.LazyFrame, pairs: pl.DataFrame, numbers: str, names: str, lookup: pl.Series) -> pl.LazyFrame:
-    """Lists of numbers to sorted lists of what they stand for; few distinct lists stand for many rows."""
-    values: list[object] = lookup.to_list()[0]
-    distinct = pairs.select(numbers).unique()
-    named = distinct.with_columns(
-        pl.Series(names, [_names(values, combination) for combination in distinct[numbers]], pl.List(pl.String))
+        found = nppes.join(npis, on="npi", how="semi").collect().lazy()
+        known = found.select("npi", *_NPI_COLUMNS)
+        tiers = assign_tiers(found, billing_codes).collect()
+    every = pl.concat([npis, pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})])
+    return Facts(
+        payer=payer,
+        prices=prices.with_columns(price_rule=price_rule()),
+        tins=numbered.tins,
+        npis=every.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left")
+        .with_columns(pl.col("known").fill_null(value=False))
+        .select("npi", "state", npi_rule=npi_rule(with_nppes=nppes is not None))
+        .collect(),
+        tiers=tiers,
+        network_names=numbered.networks["network_names"].to_list(),
+        source_ids=source_ids,
     )
-    return rows.join(named.lazy(), on=numbers, how="left", maintain_order="left")
 
 
-def _names(values: list[object], numbers: Iterable[int]) -> list[str]:
-    """A number stands for one name or for a list of them."""
-    found: set[str] = set()
-    for no in numbers:
-        value = values[no]
-        found.update([value] if isinstance(value, str) else value)  # type: ignore[arg-type]
-    return sorted(found)
+def describe_rates(pairs: Pairs, facts: Facts) -> pl.DataFrame:
+    """``schemas.RATES`` rows in the order of ``pairs``."""
+    sources = pairs.source_sets.select(
+        "source_set",
+        pl.Series("source_ids", [[facts.source_ids[no] for no in set_] for set_ in pairs.source_sets["source_nos"]]),
+        n_files=pl.col("source_nos").list.len().cast(pl.Int64),
+    )
+    networks = pairs.network_sets.select("network_set", _network_names(pairs, facts))
+    rows = (
+        pairs.rows.lazy()
+        .join(facts.prices.lazy(), on="price_no", how="left", maintain_order="left")
+        .join(facts.tins.lazy(), on="tin_no", how="left", maintain_order="left")
+        .join(facts.npis.lazy(), on="npi", how="left", nulls_equal=True, maintain_order="left")
+        .join(facts.tiers.lazy(), on=["npi", "billing_code"], how="left", maintain_order="left")
+        .join(sources.lazy(), on="source_set", how="left", maintain_order="left")
+        .join(networks.lazy(), on="network_set", how="left", maintain_order="left")
+        .with_columns(payer=pl.lit(facts.payer), row_rule=row_rule())
+        .with_columns(exclusion=exclusion("price_rule", "row_rule", "npi_rule"))
+    )
+    return rows.pipe(RATES.conform).collect()
+
+
+def _network_names(pairs: Pairs, facts: Facts) -> pl.Series:
+    names = [
+        sorted({name for no in set_ for name in facts.network_names[no]}) for set_ in pairs.network_sets["network_nos"]
+    ]
+    return pl.Series("network_names", names, pl.List(pl.String))
