@@ -21,16 +21,19 @@ _TIER_COLUMNS: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one payer's prices and NPIs, once for all pairs.
+    """What is known of one payer's prices and NPIs, once for all pairs; every frame is gathered from by row number.
 
-    prices: price_no, PRICE_KEY, parent_company, payer_mapped, price_rule. tins: tin_no, tin, tin_type.
-    npis: npi, state, npi_rule. tiers: npi, billing_code, taxonomy, taxonomy_tier.
+    prices (by price_no): PRICE_KEY, parent_company, payer_mapped, price_rule, code_no. tins (by tin_no): tin, tin_type.
+    npis: npi, npi_no. places (by npi_no): state, npi_rule.
+    tiers (by npi_no x number of codes + code_no): taxonomy, taxonomy_tier.
     """
 
     payer: str
+    codes: int
     prices: pl.DataFrame
     tins: pl.DataFrame
     npis: pl.DataFrame
+    places: pl.DataFrame
     tiers: pl.DataFrame
     network_names: Sequence[Sequence[str]]
     source_ids: Sequence[str]
@@ -51,60 +54,82 @@ def gather_facts(
         source_ids: by source_no.
         nppes: ``schemas.NPPES``, read by a semi-join; None: state and tier stay null, three rules do not apply.
     """
-    prices = numbered.prices.join(
-        mapping.select("reporting_entity_name", "parent_company", "payer_mapped"),
-        on="reporting_entity_name",
-        how="left",
-        nulls_equal=True,
-        maintain_order="left",
-    )
-    npis = distinct_npis(numbered)
+    no_npi = pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})
+    npis = pl.concat([no_npi, distinct_npis(numbered)]).sort("npi").with_row_index("npi_no").collect()
+    codes = pl.DataFrame({"billing_code": sorted(billing_codes)}).with_row_index("code_no")
     if nppes is None:
-        known = pl.LazyFrame(schema={"npi": pl.Int64, **_NPI_COLUMNS})
+        known = pl.DataFrame(schema={"npi": pl.Int64, **_NPI_COLUMNS})
         tiers = pl.DataFrame(schema=_TIER_COLUMNS)
     else:
-        found = nppes.join(npis, on="npi", how="semi").collect().lazy()
+        found = nppes.join(npis.lazy(), on="npi", how="semi").collect()
         known = found.select("npi", *_NPI_COLUMNS)
-        tiers = assign_tiers(found, billing_codes).collect()
-    every = pl.concat([npis, pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})])
+        tiers = assign_tiers(found.lazy(), billing_codes).collect()
     return Facts(
         payer=payer,
-        prices=prices.with_columns(price_rule=price_rule()),
-        tins=numbered.tins,
-        npis=every.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left")
+        codes=codes.height,
+        prices=_price_facts(numbered, mapping, codes),
+        tins=numbered.tins.drop("tin_no"),
+        npis=npis,
+        places=npis.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left", maintain_order="left")
         .with_columns(pl.col("known").fill_null(value=False))
-        .select("npi", "state", npi_rule=npi_rule(with_nppes=nppes is not None))
-        .collect(),
-        tiers=tiers,
+        .select("state", npi_rule=npi_rule(with_nppes=nppes is not None)),
+        tiers=npis.join(codes, how="cross")
+        .join(tiers, on=["npi", "billing_code"], how="left")
+        .sort("npi_no", "code_no")
+        .select("taxonomy", "taxonomy_tier"),
         network_names=numbered.networks["network_names"].to_list(),
         source_ids=source_ids,
     )
 
 
+def _price_facts(numbered: Numbered, mapping: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
+    names = mapping.select("reporting_entity_name", "parent_company", "payer_mapped")
+    return (
+        numbered.prices.join(names, on="reporting_entity_name", how="left", nulls_equal=True)
+        .join(codes, on="billing_code", how="left")
+        .sort("price_no")
+        .drop("price_no")
+        .with_columns(price_rule=price_rule())
+    )
+
+
 def describe_rates(pairs: Pairs, facts: Facts) -> pl.DataFrame:
     """``schemas.RATES`` rows in the order of ``pairs``."""
-    sources = pairs.source_sets.select(
-        "source_set",
-        pl.Series("source_ids", [[facts.source_ids[no] for no in set_] for set_ in pairs.source_sets["source_nos"]]),
-        n_files=pl.col("source_nos").list.len().cast(pl.Int64),
-    )
-    networks = pairs.network_sets.select("network_set", _network_names(pairs, facts))
-    rows = (
-        pairs.rows.lazy()
-        .join(facts.prices.lazy(), on="price_no", how="left", maintain_order="left")
-        .join(facts.tins.lazy(), on="tin_no", how="left", maintain_order="left")
-        .join(facts.npis.lazy(), on="npi", how="left", nulls_equal=True, maintain_order="left")
-        .join(facts.tiers.lazy(), on=["npi", "billing_code"], how="left", maintain_order="left")
-        .join(sources.lazy(), on="source_set", how="left", maintain_order="left")
-        .join(networks.lazy(), on="network_set", how="left", maintain_order="left")
+    rows = pairs.rows.join(facts.npis, on="npi", how="left", nulls_equal=True, maintain_order="left")
+    prices = facts.prices[rows["price_no"]]
+    tier_no = rows["npi_no"].cast(pl.Int64) * facts.codes + prices["code_no"]
+    return (
+        pl.concat(
+            [
+                rows,
+                prices,
+                facts.tins[rows["tin_no"]],
+                facts.places[rows["npi_no"]],
+                facts.tiers[tier_no],
+                _sources(pairs, facts)[rows["source_set"]],
+                _networks(pairs, facts)[rows["network_set"]],
+            ],
+            how="horizontal",
+        )
+        .lazy()
         .with_columns(payer=pl.lit(facts.payer), row_rule=row_rule())
         .with_columns(exclusion=exclusion("price_rule", "row_rule", "npi_rule"))
+        .pipe(RATES.conform)
+        .collect()
     )
-    return rows.pipe(RATES.conform).collect()
 
 
-def _network_names(pairs: Pairs, facts: Facts) -> pl.Series:
+def _sources(pairs: Pairs, facts: Facts) -> pl.DataFrame:
+    """By source_set: n_files and source_ids."""
+    ids = [[facts.source_ids[no] for no in numbers] for numbers in pairs.source_sets["source_nos"]]
+    files = pairs.source_sets["source_nos"].list.len().cast(pl.Int64).alias("n_files")
+    return pl.DataFrame([files, pl.Series("source_ids", ids, pl.List(pl.String))])
+
+
+def _networks(pairs: Pairs, facts: Facts) -> pl.DataFrame:
+    """By network_set: network_names."""
     names = [
-        sorted({name for no in set_ for name in facts.network_names[no]}) for set_ in pairs.network_sets["network_nos"]
+        sorted({name for no in numbers for name in facts.network_names[no]})
+        for numbers in pairs.network_sets["network_nos"]
     ]
-    return pl.Series("network_names", names, pl.List(pl.String))
+    return pl.DataFrame([pl.Series("network_names", names, pl.List(pl.String))])
