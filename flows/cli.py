@@ -264,7 +264,7 @@ def _reference_nppes(options: argparse.Namespace) -> Result:
     from flows.reference import build_nppes
     from flows.show import print_figures
 
-    target = Layout(options.output).reference / "nppes.parquet"
+    target = Layout(options.output).nppes
     figures = {"lookup": str(target)} | build_nppes(
         options.file, target, weekly=tuple(options.weekly), deactivated=tuple(options.deactivated)
     )

@@ -49,6 +49,11 @@ class Layout:
         return self.root / "reference"
 
     @property
+    def nppes(self) -> Path:
+        """The lookup that `reference nppes` builds, and that runs take when none is given."""
+        return self.reference / "nppes.parquet"
+
+    @property
     def staging(self) -> Path:
         """Months being built."""
         return self.root / ".staging"

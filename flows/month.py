@@ -73,6 +73,20 @@ class MonthBuilder:
         self.eligible = 0
 
     @property
+    def medicare_year(self) -> int | None:
+        """The fee schedule year compared with."""
+        return medicare_year_for(self._request.medicare, self._request.month)
+
+    @property
+    def nppes_identity(self) -> dict[str, object] | None:
+        """Which NPPES lookup was joined: rows and bytes of the built file."""
+        path = self._request.nppes
+        if path is None:
+            return None
+        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+        return {"lookup": path.name, "rows": rows, "bytes": path.stat().st_size}
+
+    @property
     def unresolved_locations(self) -> dict[str, str]:
         """Remote provider references that could not be had, and why."""
         return self._remote.failed
@@ -142,7 +156,7 @@ class MonthBuilder:
         localities = price_localities(request.medicare, request.codes, request.month)
         medicare = Comparison(
             localities.select("billing_code", "state", "amount_usd"),
-            medicare_year_for(request.medicare, request.month),
+            self.medicare_year,
         )
         empty = PROVIDERS.empty().lazy().with_columns(source_ids=pl.lit([], pl.List(pl.String)))
         observations = pl.concat([empty, *(pl.scan_parquet(path) for path in self._observations)])

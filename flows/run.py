@@ -11,14 +11,18 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.extracts import READER_VERSION, Outcome
 from flows.layout import Layout, month_name, scratch, sweep
 from flows.publish import TABLES, publish_month, record
-from flows.sources import Source, redact
+from flows.sources import Source
 from flows.workers import ExtractMany, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
+
+if TYPE_CHECKING:
+    from flows.month import MonthBuilder
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
@@ -100,9 +104,11 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     layout.prepare()
     with _only_one(layout, request.month):
         _sweep(layout)
+        nppes = _find_nppes(request, layout)
         outcomes = extract_all(request, layout, steps.spread)
         result = count_outcomes(request, outcomes)
-        _build_and_publish(request, outcomes, layout, result, steps.step)
+        _require_usable(outcomes, layout, result)
+        _build_and_publish(request, outcomes, layout, result, steps.step, nppes)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -138,20 +144,27 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResul
     return result
 
 
-def _build_and_publish(
-    request: RunRequest, outcomes: Sequence[Outcome], layout: Layout, result: RunResult, step: Step
-) -> None:
-    """Build the month's tables and put them in front of readers; nothing usable leaves the last good ones."""
-    from flows.month import MonthBuilder, MonthRequest
-    from flows.reference import load_medicare, nppes_lookup
+def _require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
+    """Nothing usable: the last good tables stay, the manifest says what failed."""
+    if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
+        return
+    record(layout, lambda manifest: _note_failure(manifest, result))
+    reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
+    raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}")
 
-    if not any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
-        record(layout, lambda manifest: _note_failure(manifest, result))
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
-        raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}")
-    nppes = nppes_lookup(request.nppes, layout.cache / "nppes") if request.nppes is not None else None
-    if nppes is None:
-        LOG.warning("no NPPES reference: no state rows, tier `all` only, three rules not applied; give --nppes")
+
+def _build_and_publish(
+    request: RunRequest,
+    outcomes: Sequence[Outcome],
+    layout: Layout,
+    result: RunResult,
+    step: Step,
+    nppes: Path | None,
+) -> None:
+    """Build the month's tables and put them in front of readers."""
+    from flows.month import MonthBuilder, MonthRequest
+    from flows.reference import load_medicare
+
     folder = scratch(layout.staging)
     folder.mkdir()
     try:
@@ -163,12 +176,27 @@ def _build_and_publish(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, nppes is not None
-    entry = _manifest_entry(request, outcomes, result, builder.unresolved_locations)
+    entry = _manifest_entry(request, outcomes, result, builder)
     record(layout, lambda manifest: _note_month(manifest, result, entry))
 
 
+def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
+    """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
+    from flows.reference import check_lookup, nppes_lookup
+
+    if request.nppes is not None:
+        return nppes_lookup(request.nppes, layout.cache / "nppes")
+    built = layout.nppes
+    if built.exists():
+        check_lookup(built)
+        LOG.info("NPPES lookup: %s", built)
+        return built
+    LOG.warning("no NPPES reference: no state rows, tier `all` only, three rules not applied; give --nppes")
+    return None
+
+
 def _manifest_entry(
-    request: RunRequest, outcomes: Sequence[Outcome], result: RunResult, unresolved: dict[str, str]
+    request: RunRequest, outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
 ) -> dict[str, object]:
     return {
         "codes": list(request.codes),
@@ -176,13 +204,14 @@ def _manifest_entry(
         "software": version("tic-rates"),
         "reader": READER_VERSION,
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "nppes": None if request.nppes is None else redact(str(request.nppes)),
+        "nppes": builder.nppes_identity,
+        "medicare_year": builder.medicare_year,
         "rows": result.rows,
         "rows_eligible": result.eligible,
         "sources": dict(result.statuses),
         "files": [{"source": o.source.name, "source_id": o.source_id, "status": o.status} for o in outcomes],
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
-        "unresolved_locations": unresolved,
+        "unresolved_locations": builder.unresolved_locations,
     }
 
 

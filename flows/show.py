@@ -84,8 +84,12 @@ def print_figures(figures: Mapping[str, Any]) -> None:
 
 
 def service_as_json(price: ServicePrice) -> dict[str, Any]:
-    """Medicare's answer with plain numbers."""
+    """Medicare's answer with plain numbers; a state of one locality has its amounts at the top too."""
+    only = price.localities[0] if len(price.localities) == 1 else None
     return {
+        "amount_usd": None if only is None else _plain(only.amount_usd),
+        "therapy_reduced_usd": None if only is None else _plain(only.therapy_reduced_usd),
+        "units_usd": None if only is None else _plain(only.units_usd),
         "code": price.values.billing_code,
         "year": price.year,
         "state": price.state,
