@@ -20,11 +20,11 @@ from schemas.nppes import NPPES
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, RATES, SUMMARIES, UNMAPPED
 from transforms.clean import date_of
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
-from transforms.observe import observe_providers
+from transforms.observe import FILES_BEHIND, list_files, observe_providers
 from transforms.payers import map_payers, payer_slug, unused_mappings
 from transforms.rates import describe_rates, gather_facts
 from transforms.resolve import Extracts, iter_pairs, number
-from transforms.summarize import Comparison, summarize
+from transforms.summarize import Comparison, Observed, summarize
 
 LOG = logging.getLogger(__name__)
 PAIRS_EACH = 2_000_000  # rate rows in memory at a time
@@ -66,6 +66,7 @@ class MonthBuilder:
         self._unknown_npis: list[pl.DataFrame] = []
         self._unknown_entities: list[pl.DataFrame] = []
         self._observations: list[Path] = []
+        self._files: list[pl.DataFrame] = []
         documents = _documents(self._sources)
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
@@ -118,7 +119,9 @@ class MonthBuilder:
         def rate_frames() -> Iterator[pl.DataFrame]:
             for pairs in iter_pairs(numbered, PAIRS_EACH):
                 rates = describe_rates(pairs, facts)
-                observations.append(observe_providers(rates.lazy(), compared).collect())
+                providers = observe_providers(rates.lazy(), compared).collect()
+                observations.append(providers)
+                self._files.append(list_files(rates.lazy(), providers.lazy()).collect())
                 self._count(rates)
                 self.eligible += rates["exclusion"].null_count()
                 yield rates
@@ -158,9 +161,11 @@ class MonthBuilder:
             localities.select("billing_code", "state", "amount_usd"),
             self.medicare_year,
         )
-        empty = PROVIDERS.empty().lazy().with_columns(source_ids=pl.lit([], pl.List(pl.String)))
-        observations = pl.concat([empty, *(pl.scan_parquet(path) for path in self._observations)])
-        summaries = summarize(observations, request.month, medicare, with_nppes=request.nppes is not None)
+        providers = pl.concat([PROVIDERS.empty().lazy(), *(pl.scan_parquet(path) for path in self._observations)])
+        no_files = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
+        files = pl.concat([no_files, *self._files]).unique()
+        observed = Observed(providers, files.lazy())
+        summaries = summarize(observed, request.month, medicare, with_nppes=request.nppes is not None)
         path = self._folder / "summaries" / "summaries.parquet"
         self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
 

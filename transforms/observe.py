@@ -6,6 +6,8 @@ from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIO
 from schemas.published import PROVIDERS
 
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
+FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "has_tin", "source_id"]
+
 _BINARY_ERROR_USD = 1e-9  # 10% of 6.98 is 0.698 to the reader, and 0.698 is not below it: binary floats disagree
 
 
@@ -21,7 +23,7 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
         rates: rate rows of ``schemas.RATES``, whole (tin, npi) groups, US dollars.
         national_amounts: billing_code, amount_usd (Medicare, all GPCIs 1); a code it lacks is not trimmed.
 
-    Returns: ``schemas.PROVIDERS`` and source_ids (list), the files behind the row.
+    Returns: ``schemas.PROVIDERS``.
     """
     rank = pl.col("negotiated_type").replace_strict(_BEST_FIRST, default=None, return_dtype=pl.Int8)
     best = pl.col("rank") == pl.col("rank").min()
@@ -37,11 +39,29 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
             pl.col("taxonomy_tier").first(),
             pl.col("negotiated_rate").filter(best).unique().median().alias("representative_rate_usd"),
             pl.len().cast(pl.Int64).alias("n_rates"),
-            pl.col("source_ids").explode().unique().sort(),
         )
         .join(national_amounts, on="billing_code", how="left")
         .with_columns(
             exclusion=pl.when(low | high).then(pl.lit("outlier")),
         )
-        .select(*PROVIDERS.names, "source_ids")
+        .pipe(PROVIDERS.conform)
+    )
+
+
+def list_files(rates: pl.LazyFrame, providers: pl.LazyFrame) -> pl.LazyFrame:
+    """Which files stand behind the counted providers: distinct, ``FILES_BEHIND`` columns, outliers left out.
+
+    Args:
+        rates: the rows that ``providers`` was observed from.
+    """
+    outliers = providers.filter(pl.col("exclusion").is_not_null()).select(PROVIDERS.grain)
+    return (
+        rates.filter(pl.col("exclusion").is_null())
+        .with_columns(billing_class=published_class(pl.col("billing_class")), has_tin=pl.col("tin").is_not_null())
+        .join(outliers, on=PROVIDERS.grain, how="anti", nulls_equal=True)
+        .select(*FILES_BEHIND[:-1], "source_ids")
+        .unique()
+        .explode("source_ids")
+        .rename({"source_ids": "source_id"})
+        .unique()
     )

@@ -1,7 +1,9 @@
 """Provider observations to percentile summaries: payers, composites, geographies, tiers, weightings (CONTRACT 4).
 
-Order-free: percentiles are order statistics, counts are integers, and the mean is an exact sum. Nothing here depends
-on the order of rows, on threads or on how the input was split.
+An observation's value does not depend on the pool it is counted in, so each is made once and turned into counts of
+distinct values; pools, tiers and geographies are sums of such counts, and every percentile is read off them exactly.
+Order-free: percentiles are order statistics, counts are integers, and the mean is an exact sum.
+Memory: one pass over the providers per weighting, tier and geography; the counts are small, because rates repeat.
 """
 
 from collections.abc import Iterator
@@ -18,16 +20,29 @@ from schemas.codes import (
     LOW_SAMPLE_TIN,
     MEDICARE,
     METHODOLOGY,
-    PERCENTILES,
 )
 from schemas.published import SUMMARIES
+from transforms.distribution import count_values, distribution
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced")}
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 
-_EXACT = 2.0**60  # a float64 of at least 2**-8 dollars times this is a whole number: its Int128 sum is exact
-_EXACT_BELOW_USD = 1e12  # beyond this (only ever in a code that Medicare does not price) Int128 could overflow
+_SERVICE = ["billing_code", "billing_class", "payer"]
+_PLACED = [*_SERVICE, "state", "taxonomy_tier"]
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The month's observations.
+
+    providers: ``schemas.PROVIDERS``, all payers, US dollars.
+    files: payer, billing_code, billing_class, state, taxonomy_tier, has_tin, source_id: which files stand behind
+        which providers, distinct, without outliers.
+    """
+
+    providers: pl.LazyFrame
+    files: pl.LazyFrame
 
 
 @dataclass(frozen=True)
@@ -38,26 +53,22 @@ class Comparison:
     year: int | None
 
 
-def summarize(providers: pl.LazyFrame, month: date, medicare: Comparison, *, with_nppes: bool) -> pl.DataFrame:
+def summarize(observed: Observed, month: date, medicare: Comparison, *, with_nppes: bool) -> pl.DataFrame:
     """``schemas.SUMMARIES`` of one month, sorted by its grain.
 
     Args:
-        providers: ``schemas.PROVIDERS`` with source_ids (list), all payers, US dollars.
         medicare: compared with; its localities become the Medicare rows.
         with_nppes: False: no state rows, tier ``all`` only.
     """
-    counted = providers.filter(pl.col("exclusion").is_null() & pl.col("billing_class").is_in(CLASSES))
     benchmark = summarize_medicare(medicare)
-    tiers = (*TIERS, "all") if with_nppes else ("all",)
-    commercial = [
-        _figures(pooled, geography)
-        for tier in tiers
-        for pooled in pool(_of_tier(counted, tier))
-        for geography in (("US", "state") if with_nppes else ("US",))
-    ]
     return (
-        pl.concat([*commercial, benchmark], how="diagonal")
-        .join(_medicare_medians(benchmark), on=["billing_code", "geography"], how="left")
+        pl.concat([*_commercial(observed, with_nppes=with_nppes), benchmark], how="diagonal")
+        .lazy()
+        .join(
+            benchmark.lazy().select("billing_code", "geography", medicare_usd=pl.col("p50_usd")),
+            on=["billing_code", "geography"],
+            how="left",
+        )
         .with_columns(
             month=pl.lit(month),
             iqr_usd=pl.col("p75_usd") - pl.col("p25_usd"),
@@ -72,89 +83,128 @@ def summarize(providers: pl.LazyFrame, month: date, medicare: Comparison, *, wit
     )
 
 
-def _of_tier(providers: pl.LazyFrame, tier: str) -> pl.LazyFrame:
-    kept = providers.filter(pl.col("taxonomy_tier").is_in(TIERS[tier])) if tier in TIERS else providers
-    return kept.with_columns(taxonomy_tier=pl.lit(tier))
+def _commercial(observed: Observed, *, with_nppes: bool) -> Iterator[pl.DataFrame]:
+    """Every payer and composite, weighting, tier and geography, with the counts behind them."""
+    geographies = ("US", "state") if with_nppes else ("US",)
+    for tier in (*TIERS, "all") if with_nppes else ("all",):
+        kept = _reduce(observed, tier)
+        for geography in geographies:
+            for weighting in ("npi", "tin"):
+                counted = _values(kept, weighting, geography)
+                members = kept.of(weighting)
+                for name, payers in _POOLS.items():
+                    figures = distribution(_place(_pool(counted, name, payers), geography), CELL)
+                    counts = _counts(members, name, payers, geography)
+                    kind = "payer" if name is None else "composite"
+                    yield figures.join(counts, on=CELL).with_columns(
+                        weighting=pl.lit(weighting), payer_kind=pl.lit(kind), taxonomy_tier=pl.lit(tier)
+                    )
 
 
-def pool(providers: pl.LazyFrame) -> Iterator[pl.LazyFrame]:
-    """Each payer by itself, then the composites; ``member`` stays the payer, so that payers' observations add up."""
-    own = providers.with_columns(member=pl.col("payer"))
-    yield own.with_columns(payer_kind=pl.lit("payer"))
-    composite = own.with_columns(payer_kind=pl.lit("composite"))
-    yield composite.filter(pl.col("member").is_in(BUCA)).with_columns(payer=pl.lit(COMPOSITE_BUCA))
-    yield composite.with_columns(payer=pl.lit(COMPOSITE_ALL))
+_POOLS: dict[str | None, tuple[str, ...] | None] = {None: None, COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}
 
 
-def _figures(providers: pl.LazyFrame, geography: str) -> pl.LazyFrame:
-    """Both weightings of one pool and one kind of geography, with the counts behind them.
+@dataclass(frozen=True)
+class _Reduced:
+    """One tier's providers, and what is distinct in them: small enough to count again for every pool.
 
-    A price without TIN has no contract holder: it counts by NPI only.
+    npis: _PLACED, npi, has_tin, rate_usd (the npi observation). tins: _PLACED, tin. rates: _PLACED, has_tin, n_rates.
+    files: as ``Observed.files``.
     """
+
+    providers: pl.LazyFrame
+    npis: pl.DataFrame
+    tins: pl.DataFrame
+    rates: pl.DataFrame
+    files: pl.DataFrame
+
+    def of(self, weighting: str) -> "_Reduced":
+        """Those behind a weighting's figures: a price without TIN has no contract holder, it counts by NPI only."""
+        if weighting == "npi":
+            return self
+        held = pl.col("has_tin")
+        return _Reduced(
+            self.providers, self.npis.filter(held), self.tins, self.rates.filter(held), self.files.filter(held)
+        )
+
+
+def _reduce(observed: Observed, tier: str) -> _Reduced:
+    of_tier = pl.col("taxonomy_tier").is_in(TIERS[tier]) if tier in TIERS else pl.lit(value=True)
+    as_tier = pl.lit(tier).alias("taxonomy_tier")
+    counted = pl.col("exclusion").is_null() & pl.col("billing_class").is_in(CLASSES)
+    providers = observed.providers.filter(counted & of_tier).with_columns(
+        as_tier, has_tin=pl.col("tin").is_not_null(), rate_usd=pl.col("representative_rate_usd")
+    )
+    npis = providers.group_by(*_PLACED, "npi").agg(pl.col("rate_usd").median(), pl.col("has_tin").any())
+    tins = providers.filter(pl.col("has_tin")).select(*_PLACED, "tin").unique()
+    rates = providers.group_by(*_PLACED, "has_tin").agg(pl.col("n_rates").sum())
+    files = observed.files.filter(pl.col("billing_class").is_in(CLASSES) & of_tier).with_columns(as_tier)
+    return _Reduced(
+        providers,
+        npis=npis.collect(engine="streaming"),
+        tins=tins.collect(engine="streaming"),
+        rates=rates.collect(engine="streaming"),
+        files=files.collect(),
+    )
+
+
+def _values(kept: _Reduced, weighting: str, geography: str) -> pl.DataFrame:
+    """Counts of distinct observation values, by payer (and state): the median over an NPI's TINs, or a TIN's NPIs."""
+    key = _PLACED if geography == "state" else [name for name in _PLACED if name != "state"]
+    if weighting == "npi":
+        return count_values(kept.npis.lazy(), key)
+    held = kept.providers.filter(pl.col("has_tin"))
+    return count_values(held.group_by(*key, "tin").agg(pl.col("rate_usd").median()), key)
+
+
+def _pool(rows: pl.DataFrame, name: str | None, payers: tuple[str, ...] | None) -> pl.DataFrame:
+    """Each payer by itself (no name), or several under the composite's name."""
+    if name is None:
+        return rows
+    kept = rows if payers is None else rows.filter(pl.col("payer").is_in(payers))
+    return kept.with_columns(payer=pl.lit(name))
+
+
+def _place(rows: pl.DataFrame, geography: str) -> pl.DataFrame:
     if geography == "US":
-        placed = providers.with_columns(geography=pl.lit("US"))
-    else:
-        placed = providers.with_columns(geography=pl.col("state")).filter(pl.col("geography").is_not_null())
-    return pl.concat(_weighted(placed.filter(pl.col(holder).is_not_null()), holder) for holder in ("npi", "tin"))
+        return rows.with_columns(geography=pl.lit("US"))
+    return rows.filter(pl.col("state").is_not_null()).with_columns(geography=pl.col("state"))
 
 
-def _weighted(held: pl.LazyFrame, holder: str) -> pl.LazyFrame:
-    return distribution(observe(held, holder)).with_columns(weighting=pl.lit(holder)).join(_counts(held), on=CELL)
+def _counts(kept: _Reduced, name: str | None, payers: tuple[str, ...] | None, geography: str) -> pl.DataFrame:
+    """CELL, n_npi, n_tin, n_rates, n_files: distinct over the pool's payers."""
 
+    def pooled(rows: pl.DataFrame) -> pl.LazyFrame:
+        return _place(_pool(rows, name, payers), geography).lazy()
 
-def _counts(providers: pl.LazyFrame) -> pl.LazyFrame:
-    files = (
-        providers.select(*CELL, "source_ids")
-        .unique()
-        .explode("source_ids")
-        .group_by(CELL)
-        .agg(pl.col("source_ids").n_unique().cast(pl.Int64).alias("n_files"))
-    )
-    counts = providers.group_by(*CELL, "payer_kind").agg(
-        pl.col("npi").n_unique().cast(pl.Int64).alias("n_npi"),
-        pl.col("tin").drop_nulls().n_unique().cast(pl.Int64).alias("n_tin"),
-        pl.col("n_rates").sum(),
-    )
-    return counts.join(files, on=CELL)
+    def distinct(rows: pl.DataFrame, column: str, counted: str) -> pl.LazyFrame:
+        return pooled(rows).group_by(CELL).agg(pl.col(column).n_unique().cast(pl.Int64).alias(counted))
 
-
-def observe(providers: pl.LazyFrame, holder: str) -> pl.LazyFrame:
-    """One observation per cell, payer and ``npi`` (median over its TINs) or ``tin`` (median over its NPIs there)."""
-    return providers.group_by(*CELL, "member", holder).agg(rate_usd=pl.col("representative_rate_usd").median())
-
-
-def distribution(observations: pl.LazyFrame) -> pl.LazyFrame:
-    """Mean, extremes and percentiles per cell, linear between order statistics (Hyndman-Fan type 7)."""
-    rate = pl.col("rate_usd")
-    exact_sum = (rate * _EXACT).cast(pl.Int128, strict=False).sum()
-    exact_mean = exact_sum.cast(pl.Float64) / _EXACT / pl.len()
-    return observations.group_by(CELL).agg(
-        pl.when(rate.max() < _EXACT_BELOW_USD).then(exact_mean).otherwise(rate.sort().mean()).alias("mean_usd"),
-        rate.min().alias("min_usd"),
-        *(rate.quantile(p / 100, interpolation="linear").alias(f"p{p}_usd") for p in PERCENTILES),
-        rate.max().alias("max_usd"),
-    )
-
-
-def summarize_medicare(medicare: Comparison) -> pl.LazyFrame:
-    """Medicare's rows: a state's observations are its localities, ``US`` is all of them."""
-    localities = medicare.localities.lazy().rename({"amount_usd": "rate_usd"})
-    placed = pl.concat(
-        [
-            localities.with_columns(geography=pl.lit("US")),
-            localities.with_columns(geography=pl.col("state")),
-        ]
-    ).with_columns(payer=pl.lit(MEDICARE), billing_class=pl.lit("professional"), taxonomy_tier=pl.lit("all"))
     return (
-        distribution(placed)
-        .join(placed.group_by(CELL).agg(n_rates=pl.len().cast(pl.Int64)), on=CELL)
+        pooled(kept.rates)
+        .group_by(CELL)
+        .agg(pl.col("n_rates").sum())
+        .join(distinct(kept.npis, "npi", "n_npi"), on=CELL, how="left")
+        .join(distinct(kept.tins, "tin", "n_tin"), on=CELL, how="left")
+        .join(distinct(kept.files, "source_id", "n_files"), on=CELL, how="left")
+        .with_columns(pl.col("n_tin").fill_null(0))
+        .collect()
+    )
+
+
+def summarize_medicare(medicare: Comparison) -> pl.DataFrame:
+    """Medicare's rows: a state's observations are its localities, ``US`` is all of them."""
+    localities = medicare.localities.rename({"amount_usd": "rate_usd"}).with_columns(
+        payer=pl.lit(MEDICARE), billing_class=pl.lit("professional"), taxonomy_tier=pl.lit("all")
+    )
+    counted = count_values(localities.lazy(), _PLACED)
+    placed = pl.concat([_place(counted, geography) for geography in ("US", "state")], how="diagonal")
+    return (
+        distribution(placed, CELL)
+        .join(placed.group_by(CELL).agg(n_rates=pl.col("count").sum()), on=CELL)
         .with_columns(
             *(pl.lit(None, pl.Int64).alias(name) for name in ("n_npi", "n_tin", "n_files")),
             payer_kind=pl.lit("benchmark"),
             weighting=pl.lit("locality"),
         )
     )
-
-
-def _medicare_medians(benchmark: pl.LazyFrame) -> pl.LazyFrame:
-    return benchmark.select("billing_code", "geography", medicare_usd=pl.col("p50_usd"))
