@@ -246,7 +246,7 @@ def _demo(options: argparse.Namespace) -> Result:
 
 
 def _inspect(options: argparse.Namespace) -> Result:
-    from flows.inspect import inspect
+    from flows.inspection import inspect
     from flows.show import print_inspection
     from flows.sources import expand
 

@@ -121,7 +121,7 @@ def open_source(source: Source) -> AbstractContextManager[HashingStream]:
         return _open_local(Path(source.location))
     if source.location.lower().startswith("s3://"):
         return _open_s3(source)
-    from flows.http import open_url
+    from flows.web import open_url
 
     return open_url(source)
 
