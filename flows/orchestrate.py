@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,transforms")
+# Prefect's own 20 seconds are not enough for the first run on a busy machine: it creates its database then
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner
