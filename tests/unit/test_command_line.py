@@ -78,6 +78,16 @@ def test_wrong_usage_is_one_clear_line_and_exit_2(
     assert says in refused([places.get(word, word) for word in shlex.split(line)], capsys)
 
 
+def test_a_reference_that_cannot_be_read_is_told_before_any_source_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rates.json").write_text('{"in_network": []}')
+    (tmp_path / "nppes.csv").write_text("a,b")
+    assert "nppes.csv: this is no NPPES npidata csv" in refused(["run", "rates.json", "--nppes", "nppes.csv"], capsys)
+    assert not list((tmp_path / "output" / ".cache" / "extracts").iterdir())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example_that_parses(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     example = re.search(r"^example: tic-rates (.*)$", helped(command, capsys), re.MULTILINE)
