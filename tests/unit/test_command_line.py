@@ -2,11 +2,14 @@
 
 import re
 import shlex
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from flows.cli import build_parser, main
+from flows.run import RunResult
+from flows.show import print_result
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 COMMANDS = ("run", "demo", "inspect", "reference", "reference nppes", "reference medicare", "rvu")
@@ -110,3 +113,14 @@ def test_commands_in_the_readme_exist() -> None:
     assert {command.split()[0] for command in commands} == {name.split()[0] for name in COMMANDS}
     for command in commands:
         build_parser().parse_args(shlex.split(command, comments=True))
+
+
+@pytest.mark.slow
+def test_the_national_table_in_the_readme_is_the_one_printed(
+    demo_output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_result(RunResult(date(2025, 6, 1), demo_output, with_nppes=True))
+    printed = {line.strip() for line in capsys.readouterr().out.splitlines()}
+    shown = [line for line in README.read_text(encoding="utf-8").splitlines() if line.count("│") == 9]
+    assert len(shown) == 8
+    assert {line.strip() for line in shown} <= printed
