@@ -116,7 +116,8 @@ def _add_run(commands: Any) -> None:
         "--nppes",
         type=Path,
         metavar="FILE",
-        help="NPPES: the built lookup, or CMS's zip or csv, built once and kept; without it no states and no tiers",
+        help="NPPES: a built lookup, or CMS's zip or csv, built once and kept; default: what `reference nppes` built "
+        "in DIR; without any, no states and no tiers",
     )
     _add_codes(parser)
     _add_output(parser)
@@ -170,7 +171,7 @@ def _add_reference(commands: Any) -> None:
         "build the provider lookup from CMS's monthly NPPES download",
         "tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip --weekly NPPES_weekly.zip",
         _reference_nppes,
-        "Writes DIR/reference/nppes.parquet: give that to `run --nppes`. Takes minutes and below 1 GiB of memory.",
+        "Writes DIR/reference/nppes.parquet, where `run` with the same --output finds it.",
     )
     nppes.add_argument("file", type=Path, metavar="FILE", help="CMS's zip or csv")
     nppes.add_argument(
