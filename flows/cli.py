@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from transforms.errors import TicRatesError, UsageError
+from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
 Command = Callable[[argparse.Namespace], Result]
@@ -48,7 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except TicRatesError as error:
         print(f"tic-rates: {error}", file=sys.stderr)
         if options.json:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+            details = error.details if isinstance(error, NothingUsableError) else {}
+            print(json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
         return error.exit_code
     except (KeyboardInterrupt, _Terminated) as stop:
         print("tic-rates: stopped; what is done is kept, run the same command again to resume", file=sys.stderr)

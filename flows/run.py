@@ -22,7 +22,7 @@ from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
-    from flows.month import MonthBuilder
+    from flows.month import MonthBuilder, MonthRequest
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
@@ -98,17 +98,22 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     Raises:
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
+    from flows.month import MonthRequest
+    from flows.reference import load_medicare
+
     started = time.perf_counter()
     steps = steps or Steps()
     layout = Layout(request.output)
     layout.prepare()
     with _only_one(layout, request.month):
         _sweep(layout)
-        nppes = _find_nppes(request, layout)
+        month = MonthRequest(
+            request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout)
+        )
         outcomes = extract_all(request, layout, steps.spread)
         result = count_outcomes(request, outcomes)
         _require_usable(outcomes, layout, result)
-        _build_and_publish(request, outcomes, layout, result, steps.step, nppes)
+        _build_and_publish(month, outcomes, layout, result, steps.step)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -150,33 +155,26 @@ def _require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResu
         return
     record(layout, lambda manifest: _note_failure(manifest, result))
     reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
-    raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}")
+    raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}", result.as_json())
 
 
 def _build_and_publish(
-    request: RunRequest,
-    outcomes: Sequence[Outcome],
-    layout: Layout,
-    result: RunResult,
-    step: Step,
-    nppes: Path | None,
+    month: "MonthRequest", outcomes: Sequence[Outcome], layout: Layout, result: RunResult, step: Step
 ) -> None:
     """Build the month's tables and put them in front of readers."""
-    from flows.month import MonthBuilder, MonthRequest
-    from flows.reference import load_medicare
+    from flows.month import MonthBuilder
 
     folder = scratch(layout.staging)
     folder.mkdir()
     try:
-        month = MonthRequest(request.month, request.codes, load_medicare(layout.reference), nppes)
         builder = MonthBuilder(month, outcomes, layout, folder)
         step("normalise", builder.normalise)
         step("summarise", builder.summarise)
-        step("publish", lambda: publish_month(layout, request.month, folder))
+        step("publish", lambda: publish_month(layout, month.month, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, nppes is not None
-    entry = _manifest_entry(request, outcomes, result, builder)
+    result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
+    entry = _manifest_entry(month, outcomes, result, builder)
     record(layout, lambda manifest: _note_month(manifest, result, entry))
 
 
@@ -196,10 +194,10 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
 
 
 def _manifest_entry(
-    request: RunRequest, outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
+    month: "MonthRequest", outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
 ) -> dict[str, object]:
     return {
-        "codes": list(request.codes),
+        "codes": list(month.codes),
         "methodology": METHODOLOGY,
         "software": version("tic-rates"),
         "reader": READER_VERSION,
