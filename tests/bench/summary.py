@@ -53,9 +53,7 @@ def write_rates(folder: Path, rows: int) -> None:
             billing_code=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("97026")).otherwise(pl.lit("97028")),
             billing_class=pl.lit("professional"),
             tin=pl.col("tin").cast(pl.String),
-            state=pl.lit(pl.Series(STATES)).list.get(0)
-            if False
-            else (pl.col("npi") % len(STATES)).replace_strict(dict(enumerate(STATES)), return_dtype=pl.String),
+            state=(pl.col("npi") % len(STATES)).replace_strict(dict(enumerate(STATES)), return_dtype=pl.String),
             taxonomy_tier=(pl.col("npi") % 3).replace_strict(dict(enumerate(TIERS)), return_dtype=pl.String),
             negotiated_type=pl.when(pl.col("cents") % 5 == 0)
             .then(pl.lit("fee schedule"))
@@ -160,7 +158,8 @@ def measure(engine: str, folder: Path) -> dict[str, Any]:
         text=True,
         check=True,
     )
-    return json.loads(done.stdout.splitlines()[-1])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def run_engine(engine: str, folder: Path) -> None:
