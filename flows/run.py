@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.extracts import READER_VERSION, Outcome
 from flows.layout import Layout, month_name, scratch, sweep
@@ -19,6 +20,9 @@ from flows.sources import Source, redact
 from flows.workers import ExtractMany, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
+
+if TYPE_CHECKING:
+    from flows.month import MonthRequest
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
@@ -100,11 +104,31 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     layout.prepare()
     with _only_one(layout, request.month):
         _sweep(layout)
+        month = load_references(request, layout)
         outcomes = extract_all(request, layout, steps.spread)
         result = count_outcomes(request, outcomes)
-        _build_and_publish(request, outcomes, layout, result, steps.step)
+        _build_and_publish(request, month, outcomes, layout, result, steps.step)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
+    """The reference data, before any source is read: hours of reading must not end at a wrong ``--nppes``.
+
+    Raises:
+        UsageError: reference data that can't be read.
+    """
+    from flows.month import MonthRequest
+    from flows.reference import load_medicare, nppes_lookup
+
+    medicare = load_medicare(layout.reference)
+    nppes = None
+    if request.nppes is not None:
+        (layout.cache / "nppes").mkdir(exist_ok=True)
+        nppes = nppes_lookup(request.nppes, layout.cache / "nppes")
+    else:
+        LOG.warning("no NPPES reference: no state rows, tier `all` only, three rules not applied; give --nppes")
+    return MonthRequest(request.month, request.codes, medicare, nppes)
 
 
 def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
@@ -139,30 +163,30 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResul
 
 
 def _build_and_publish(
-    request: RunRequest, outcomes: Sequence[Outcome], layout: Layout, result: RunResult, step: Step
+    request: RunRequest,
+    month: "MonthRequest",
+    outcomes: Sequence[Outcome],
+    layout: Layout,
+    result: RunResult,
+    step: Step,
 ) -> None:
     """Build the month's tables and put them in front of readers; nothing usable leaves the last good ones."""
-    from flows.month import MonthBuilder, MonthRequest
-    from flows.reference import load_medicare, nppes_lookup
+    from flows.month import MonthBuilder
 
     if not any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
         record(layout, lambda manifest: _note_failure(manifest, result))
         reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
         raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}")
-    nppes = nppes_lookup(request.nppes, layout.cache / "nppes") if request.nppes is not None else None
-    if nppes is None:
-        LOG.warning("no NPPES reference: no state rows, tier `all` only, three rules not applied; give --nppes")
     folder = scratch(layout.staging)
     folder.mkdir()
     try:
-        month = MonthRequest(request.month, request.codes, load_medicare(layout.reference), nppes)
         builder = MonthBuilder(month, outcomes, layout, folder)
         step("normalise", builder.normalise)
         step("summarise", builder.summarise)
         step("publish", lambda: publish_month(layout, request.month, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, nppes is not None
+    result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
     entry = _manifest_entry(request, outcomes, result, builder.unresolved_locations)
     record(layout, lambda manifest: _note_month(manifest, result, entry))
 
@@ -200,7 +224,8 @@ def _note_failure(manifest: dict[str, object], result: RunResult) -> None:
 
 def _sweep(layout: Layout) -> None:
     """Remove what killed runs left behind."""
-    hidden = (layout.extracts, layout.ledger, layout.remote, layout.staging, layout.root)
+    built = (layout.cache / "nppes", layout.reference)
+    hidden = (layout.extracts, layout.ledger, layout.remote, *built, layout.staging, layout.root)
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
 
