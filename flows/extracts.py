@@ -24,7 +24,7 @@ from schemas.table import Table
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.extract import SourceAccount, extract_source
 
-READER_VERSION = "1"  # raise it when reading changes: older extracts are then read anew
+READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
 

@@ -14,6 +14,11 @@ def published_class(billing_class: pl.Expr) -> pl.Expr:
     return pl.when(billing_class.is_in(PROFESSIONAL_CLASSES)).then(pl.lit("professional")).otherwise(billing_class)
 
 
+def median(values: pl.Expr) -> pl.Expr:
+    """The middle value, or half the sum of the two: 38.39 and 38.40 give 38.395, not a float beside it."""
+    return (values.quantile(0.5, "lower") + values.quantile(0.5, "higher")) / 2
+
+
 def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl.LazyFrame:
     """One row per (payer, billing_code, billing_class, tin, npi), unsorted.
 
@@ -35,7 +40,7 @@ def observe_providers(rates: pl.LazyFrame, national_amounts: pl.LazyFrame) -> pl
         .agg(
             pl.col("state").first(),
             pl.col("taxonomy_tier").first(),
-            pl.col("negotiated_rate").filter(best).unique().median().alias("representative_rate_usd"),
+            median(pl.col("negotiated_rate").filter(best).unique()).alias("representative_rate_usd"),
             pl.len().cast(pl.Int64).alias("n_rates"),
             pl.col("source_ids").explode().unique().sort(),
         )

@@ -15,6 +15,7 @@ PROVIDER_KEY = ["npi", "tin", "tin_type"]
 PRICE_KEY = [name for name in RATE_GRAIN if name not in PROVIDER_KEY]
 RATE_KEY = ["source_no", "document", "rate_id"]
 REFERENCE_KEY = ["source_no", "document", "reference_key"]
+REFERENCE_GRAIN = [*REFERENCE_KEY, "ordinal"]
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ def number(extracts: Extracts) -> Numbered:
         .unique()
     )
     groups = extracts.reference_groups.collect()
-    references = groups.select(REFERENCE_KEY).unique().sort(REFERENCE_KEY).with_row_index("reference_no")
-    named = extracts.references.select(*REFERENCE_KEY, "network_names").collect()
+    references = groups.select(REFERENCE_GRAIN).unique().sort(REFERENCE_GRAIN).with_row_index("reference_no")
+    named = extracts.references.select(*REFERENCE_GRAIN, "network_names").collect()
     networks = named.select("network_names").unique().sort("network_names").with_row_index("network_no")
     citations = extracts.citations.collect().join(rates, on=RATE_KEY)
     cited = (
         citations.join(references, on=REFERENCE_KEY)
-        .join(named, on=REFERENCE_KEY, how="left")
+        .join(named, on=REFERENCE_GRAIN, how="left")
         .join(networks, on="network_names", how="left")
         .select("rate_no", "reference_no", "network_no")
         .unique()
@@ -85,7 +86,7 @@ def number(extracts: Extracts) -> Numbered:
         links=links,
         inline=inline,
         cited=cited,
-        references=groups.join(references, on=REFERENCE_KEY).select("reference_no", "tin_type", "tin", "npi"),
+        references=groups.join(references, on=REFERENCE_GRAIN).select("reference_no", "tin_type", "tin", "npi"),
         unresolved=pl.concat([dangling, providerless.select("rate_no")]).unique(),
         networks=networks,
     )

@@ -21,6 +21,7 @@ from schemas.codes import (
     PERCENTILES,
 )
 from schemas.published import SUMMARIES
+from transforms.observe import median
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced")}
@@ -120,7 +121,7 @@ def _counts(providers: pl.LazyFrame) -> pl.LazyFrame:
 
 def observe(providers: pl.LazyFrame, holder: str) -> pl.LazyFrame:
     """One observation per cell, payer and ``npi`` (median over its TINs) or ``tin`` (median over its NPIs there)."""
-    return providers.group_by(*CELL, "member", holder).agg(rate_usd=pl.col("representative_rate_usd").median())
+    return providers.group_by(*CELL, "member", holder).agg(rate_usd=median(pl.col("representative_rate_usd")))
 
 
 def distribution(observations: pl.LazyFrame) -> pl.LazyFrame:
