@@ -62,7 +62,7 @@ PLAIN_NPPES: dict[int, PlainNpi] = {
     npi: PlainNpi(
         state=STATES[number % len(STATES)] if number % 11 == 0 else STATES[number % 4],
         country="CA" if number == 8 else "US",
-        taxonomies=(TAXONOMIES[number % 6], TAXONOMIES[(number * 5 + 1) % 6]),
+        taxonomies=(TAXONOMIES[number % 6], TAXONOMIES[(number + 3) % 6])[: 1 + number % 2],
         deactivated=number % 17 == 3,
     )
     for number, npi in enumerate((*NPIS[:50], ANN, BOB))
@@ -114,7 +114,9 @@ def generated_file(seed: int) -> bytes:
 
 @cache
 def contents() -> list[bytes]:
-    notes = [case.published for case in CASES[::3] if b"TOC_Files" not in case.data and b"reporting_st" not in case.data]
+    notes = [
+        case.published for case in CASES[::3] if b"TOC_Files" not in case.data and b"reporting_st" not in case.data
+    ]
     return [*map(market_file, range(14)), *map(generated_file, range(60)), *notes]
 
 
