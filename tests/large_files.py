@@ -12,7 +12,7 @@ from tests.json_text import json_bytes
 ENTITY = "Aetna Life Insurance Company"
 CITED_REFERENCES = 50
 RATES_PER_ITEM = 25
-FILLER = "Application of a modality to one or more areas; " * 40
+FILLER = "Application of a modality to one or more areas; " * 160
 
 
 def _block(count: int, make: Callable[[int], Record]) -> bytes:

@@ -15,7 +15,7 @@ def published_class(billing_class: pl.Expr) -> pl.Expr:
 
 
 def median(values: pl.Expr) -> pl.Expr:
-    """The middle value, or half the sum of the two: 38.39 and 38.40 give 38.395, not a float beside it."""
+    """The middle value, or half the sum of the two: 0.698 and 5.25 give 2.974, not the float beside it."""
     return (values.quantile(0.5, "lower") + values.quantile(0.5, "higher")) / 2
 
 

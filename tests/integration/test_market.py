@@ -181,8 +181,12 @@ def payer_of(entity: str | None) -> str:
     return str(map_payers([entity])["payer"][0])
 
 
-@cache
 def tier_of(taxonomies: Collection[str], code: str) -> str | None:
+    return _tier_of(tuple(taxonomies), code)
+
+
+@cache
+def _tier_of(taxonomies: tuple[str, ...], code: str) -> str:
     frame = pl.LazyFrame({"npi": [1], "taxonomies": [list(taxonomies)]})
     return str(assign_tiers(frame, [code]).collect()["taxonomy_tier"][0])
 
