@@ -36,9 +36,21 @@ class _Terminated(BaseException):
     """SIGTERM, unwound like Ctrl-C."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is an error like any other: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise UsageError(f"{message.replace(chr(10), ' ')}; see {self.prog} --help")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of CONTRACT section 2."""
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = build_parser().parse_args(words)
+    except UsageError as error:
+        return _fail(error, as_json="--json" in words)
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, signatures included
     signal.signal(signal.SIGTERM, _terminate)
@@ -46,11 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result, code = command(options)
     except TicRatesError as error:
-        print(f"tic-rates: {error}", file=sys.stderr)
-        if options.json:
-            details = error.details if isinstance(error, NothingUsableError) else {}
-            print(json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
-        return error.exit_code
+        return _fail(error, as_json=options.json)
     except (KeyboardInterrupt, _Terminated) as stop:
         print("tic-rates: stopped; what is done is kept, run the same command again to resume", file=sys.stderr)
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
@@ -59,13 +67,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _fail(error: TicRatesError, *, as_json: bool) -> int:
+    print(f"tic-rates: {error}", file=sys.stderr)
+    if as_json:
+        details = error.details if isinstance(error, NothingUsableError) else {}
+        print(json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
+    return error.exit_code
+
+
 def _terminate(_number: int, _frame: object) -> NoReturn:
     raise _Terminated
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their options and an example each."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tic-rates",
         description="Percentile benchmarks from US payers' Transparency-in-Coverage files, as Parquet.",
         epilog=EPILOG,

@@ -24,7 +24,7 @@ from schemas.table import Table
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.extract import SourceAccount, extract_source
 
-READER_VERSION = "1"  # raise it when reading changes: older extracts are then read anew
+READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
 
@@ -179,10 +179,13 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def _fingerprint(source: Source) -> str | None:
-    """What changes whenever a local file changes; None for a remote one."""
+    """What changes whenever a local file changes; None for a remote one, or none at all."""
     if source.is_url:
         return None
-    status = Path(source.location).stat()
+    try:
+        status = Path(source.location).stat()
+    except OSError:
+        return None
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}-{status.st_ctime_ns}"
 
 

@@ -113,13 +113,13 @@ class MonthBuilder:
         nppes = None if request.nppes is None else pl.scan_parquet(request.nppes).select(NPPES.names)
         facts = gather_facts(payer, numbered, self._mapping, source_ids, nppes, request.codes)
         national = national_amounts(request.medicare, request.codes, request.month)
-        compared = national.lazy().select("billing_code", "amount_usd")
+        compared = national.select("billing_code", "amount_usd")
         observations: list[pl.DataFrame] = []
 
         def rate_frames() -> Iterator[pl.DataFrame]:
             for pairs in iter_pairs(numbered, PAIRS_EACH):
                 rates = describe_rates(pairs, facts)
-                providers = observe_providers(rates.lazy(), compared).collect()
+                providers = observe_providers(rates, compared)
                 observations.append(providers)
                 self._files.append(list_files(rates.lazy(), providers.lazy()).collect())
                 self._count(rates)
@@ -243,18 +243,19 @@ def _fetch_remote(
     """Provider groups of the cited references that hold none themselves, as rows of REFERENCE_GROUPS."""
     wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
     rows = [
-        (row["source_no"], row["document"], row["reference_key"], location)
+        (row["source_no"], row["document"], row["ordinal"], row["reference_key"], location)
         for row in wanted.iter_rows(named=True)
         if (location := resolve_location(row["location"], sources[row["source_no"]].source)) is not None
     ]
     paths = remote.fetch(location for *_, location in rows)
     columns = [*REFERENCE_GROUPS.names, "source_no"]
-    for source_no, document, reference_key, location in rows:
+    for source_no, document, ordinal, reference_key, location in rows:
         if location in paths:
             yield (
                 pl.scan_parquet(paths[location])
                 .with_columns(
                     document=pl.lit(document, pl.Int32),
+                    ordinal=pl.lit(ordinal, pl.Int64),
                     reference_key=pl.lit(reference_key),
                     source_no=pl.lit(source_no, pl.UInt32),
                 )

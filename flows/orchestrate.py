@@ -42,7 +42,9 @@ def _extract(name: str, source: Source, extract_one: ExtractOne) -> Outcome:
     return extract_one(source)
 
 
-def _spread(sources: Sequence[Source], extract_one: ExtractOne, _workers: int) -> list[Outcome]:
+def _spread(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
+    if workers == 1:
+        return [_extract(source.name, source, extract_one) for source in sources]  # in this thread: signals stop it
     futures = [_extract.submit(source.name, source, extract_one) for source in sources]
     return [future.result() for future in futures]
 

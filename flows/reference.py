@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip
 
+from flows.layout import scratch, sweep
 from flows.sorted_lookup import SpilledRecords
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
@@ -70,7 +71,8 @@ def build_nppes(
     started = time.monotonic()
     target.parent.mkdir(parents=True, exist_ok=True)
     counted = _Count(progress)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:
+    sweep(target.parent)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{scratch(target.parent).name}-") as folder:
         unfinished = Path(folder, target.name)
         with SpilledRecords(Path(folder)) as spilled:
             for path in (source, *weekly):

@@ -98,24 +98,31 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     Raises:
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
-    from flows.month import MonthRequest
-    from flows.reference import load_medicare
-
     started = time.perf_counter()
     steps = steps or Steps()
     layout = Layout(request.output)
     layout.prepare()
     with _only_one(layout, request.month):
         _sweep(layout)
-        month = MonthRequest(
-            request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout)
-        )
+        month = load_references(request, layout)
         outcomes = extract_all(request, layout, steps.spread)
         result = count_outcomes(request, outcomes)
         _require_usable(outcomes, layout, result)
         _build_and_publish(month, outcomes, layout, result, steps.step)
     result.seconds = time.perf_counter() - started
     return result
+
+
+def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
+    """The reference data, before any source is read: hours of reading must not end at a wrong ``--nppes``.
+
+    Raises:
+        UsageError: reference data that can't be read.
+    """
+    from flows.month import MonthRequest
+    from flows.reference import load_medicare
+
+    return MonthRequest(request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout))
 
 
 def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
@@ -227,7 +234,8 @@ def _note_failure(manifest: dict[str, object], result: RunResult) -> None:
 
 def _sweep(layout: Layout) -> None:
     """Remove what killed runs left behind."""
-    hidden = (layout.extracts, layout.ledger, layout.remote, layout.staging, layout.root)
+    built = (layout.cache / "nppes", layout.reference)
+    hidden = (layout.extracts, layout.ledger, layout.remote, *built, layout.staging, layout.root)
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
 

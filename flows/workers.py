@@ -2,11 +2,13 @@
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
 
 from flows.extracts import Outcome, extract
 from flows.layout import Layout
@@ -14,15 +16,38 @@ from flows.progress import Counters, add, make_counters, shown
 from flows.sources import Source
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
+LOOK_UP_SECONDS = 0.1
 
 ExtractOne = Callable[[Source], Outcome]
 ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
 
 
 def in_threads(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
-    """Outcomes in the order of sources; each thread waits for a worker process."""
-    with ThreadPoolExecutor(workers) as threads:
-        return list(threads.map(extract_one, sources))
+    """Outcomes in the order of sources; each thread waits for a worker process.
+
+    A single worker is this very thread, so that a signal stops its reading. Of several, nobody waits for the threads
+    when one stops us: they end as soon as the processes that they wait for are terminated.
+    """
+    if workers == 1:
+        return [extract_one(source) for source in sources]
+    threads = ThreadPoolExecutor(workers, initializer=_hide_interrupts)
+    try:
+        futures = [threads.submit(extract_one, source) for source in sources]
+        return [_result(future) for future in futures]
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    """Waits in short pieces: a signal that the system hands to another thread does not end a wait."""
+    while not wait([future], LOOK_UP_SECONDS).done:
+        pass
+    return future.result()
+
+
+def _hide_interrupts() -> None:
+    """Processes started from this thread are born deaf to Ctrl-C: it must not meet them before ``_work_with`` runs."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 def extract_many(
@@ -81,9 +106,17 @@ def _work_with(counters: Counters) -> None:
     """Set up this process as a worker."""
     global _counters  # noqa: PLW0603 a process has one set of counters
     _counters = counters
-    if parent_process() is not None:
+    parent = parent_process()
+    if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """A worker whose parent was killed would read on, and then wait for work for ever."""
+    parent.join()
+    os._exit(1)
 
 
 def _extract_counted(source: Source, wanted: frozenset[str], layout: Layout) -> Outcome:

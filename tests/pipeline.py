@@ -115,6 +115,7 @@ def _fetched(references: pl.DataFrame, remote: Mapping[str, bytes]) -> Iterable[
         if groups is not None:
             yield groups.lazy().select(
                 pl.lit(row["document"], pl.Int32).alias("document"),
+                pl.lit(row["ordinal"], pl.Int64).alias("ordinal"),
                 pl.lit(row["reference_key"]).alias("reference_key"),
                 *REMOTE_GROUPS.names,
                 pl.lit(row["source_no"], pl.UInt32).alias("source_no"),

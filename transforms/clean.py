@@ -64,13 +64,13 @@ def tin_of(value: object) -> str | None:
 
 
 def rate_of(value: object) -> float | None:
-    """A JSON number or numeric text as float64; anything else is no rate."""
+    """A JSON number or numeric text as float64; anything else is no rate. Minus zero is zero: one row, one spelling."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):
-        return _float(value)
+        return _float(value) + 0.0
     if isinstance(value, str) and _NUMERIC.fullmatch(stripped := value.strip()):
-        return float(stripped)
+        return float(stripped) + 0.0
     return None
 
 

@@ -229,7 +229,7 @@ def _tables(document: int, collected: Collected) -> Iterator[tuple[Table, Iterab
     yield PRICES, _prices(document, collected)
     yield CITATIONS, ((document, *row) for row in collected.citations)
     yield INLINE_GROUPS, ((document, *row) for row in collected.groups)
-    yield REFERENCES, ((document, *row[1:]) for row in collected.cited_references())
+    yield REFERENCES, ((document, *row) for row in collected.cited_references())
     yield REFERENCE_GROUPS, ((document, *row) for row in collected.cited_reference_groups())
 
 

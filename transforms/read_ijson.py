@@ -27,17 +27,27 @@ SECTIONS = {
 REMOTE_GROUPS_KEY = "provider_groups"  # at the root: the file is a remote provider reference
 
 
+_LINE_END = b"\n"
+
+
 class CountingStream:
-    """Counts what the parser has taken, to say where it stopped."""
+    """Counts what the parser has taken, to say where it stopped; gives one line end more at the end.
+
+    yajl forgives a token after the root that the end of the file cuts off, such as a lone quote; a line end finishes
+    every such token, wrongly, and means nothing anywhere else.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._rest = _LINE_END
         self.bytes = 0
 
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
         data = self._stream.read(size)
         self.bytes += len(data)
+        if not data and size:
+            data, self._rest = self._rest, b""
         return data
 
 

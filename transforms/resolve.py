@@ -18,6 +18,7 @@ PRICE_KEY = [name for name in RATE_GRAIN if name not in PROVIDER_KEY]
 RATE_KEY = ["source_no", "document", "rate_id"]
 REFERENCE_KEY = ["source_no", "document", "reference_key"]
 PAIR_KEY = ["npi", "tin_no", "price_no"]
+REFERENCE_GRAIN = [*REFERENCE_KEY, "ordinal"]
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,8 @@ def number(extracts: Extracts) -> Numbered:
     inline = extracts.inline_groups.collect().join(rates, on=RATE_KEY)
     groups = extracts.reference_groups.collect()
     tins = _numbered(pl.concat([inline.select(TIN_KEY), groups.select(TIN_KEY), _no_tin()]), TIN_KEY, "tin_no")
-    references = _numbered(groups, REFERENCE_KEY, "reference_no")
-    named = extracts.references.select(*REFERENCE_KEY, "network_names").collect()
+    references = _numbered(groups, REFERENCE_GRAIN, "reference_no")
+    named = extracts.references.select(*REFERENCE_GRAIN, "network_names").collect()
     networks = _numbered(named, ["network_names"], "network_no")
     citations = extracts.citations.collect().join(rates, on=RATE_KEY)
     dangling = citations.join(references, on=REFERENCE_KEY, how="anti").select("rate_no")
@@ -94,11 +95,11 @@ def number(extracts: Extracts) -> Numbered:
         .select("rate_no", "price_no", "source_no", "last_updated_on")
         .unique(),
         inline=inline.join(tins, on=TIN_KEY, nulls_equal=True).select("rate_no", "tin_no", "npi"),
-        references=groups.join(references, on=REFERENCE_KEY)
+        references=groups.join(references, on=REFERENCE_GRAIN)
         .join(tins, on=TIN_KEY, nulls_equal=True)
         .select("reference_no", "tin_no", "npi"),
         cited=citations.join(references, on=REFERENCE_KEY)
-        .join(named, on=REFERENCE_KEY, how="left")
+        .join(named, on=REFERENCE_GRAIN, how="left")
         .join(networks, on="network_names", how="left")
         .select("rate_no", "reference_no", "network_no")
         .unique(),

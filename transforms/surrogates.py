@@ -10,9 +10,11 @@ from typing import BinaryIO
 _ESCAPES = re.compile(
     rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[dD][89a-fA-F][0-9a-fA-F]{2}|.)", re.S
 )
-_UNFINISHED = re.compile(rb"(?:\\+(?:u[0-9a-fA-F]{0,4})?)+\Z")
+_LAST_ESCAPE = re.compile(rb"\\(?:u[0-9a-fA-F]{0,4})?\Z")
+_WHOLE = re.compile(rb"(?:(\\u[0-9a-fA-F]{4})|\\[^u]|[^\\])*", re.S)
+_HIGH_HALF = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}")
 _REPLACEMENT = rb"\ufffd"
-_LONGEST_TAIL = 64
+_ESCAPE_BYTES = 6
 
 
 def mend(data: bytes) -> bytes:
@@ -52,8 +54,16 @@ class MendedStream:
 
     @staticmethod
     def _unfinished(data: bytes) -> int:
-        """Where the run of escapes begins that ends the block; its length when no escape is near the end."""
-        if b"\\" not in data[-_LONGEST_TAIL:]:
-            return len(data)
-        match = _UNFINISHED.search(data)
-        return match.start() if match else len(data)
+        """Where the escape begins that the block cuts off, or the half that may have its other half in the next block.
+
+        Backslashes are told apart from where their run begins. Linear, and never more than two escapes are held.
+        """
+        start = len(data)
+        while match := _LAST_ESCAPE.search(data, max(start - _ESCAPE_BYTES, 0), start):
+            start = match.start()
+        whole = _WHOLE.match(data, start)
+        assert whole is not None  # it matches nothing, too
+        end = whole.end()
+        if whole.end(1) == end and _HIGH_HALF.fullmatch(whole[1]):
+            end = whole.start(1)
+        return end if len(data) - end < 2 * _ESCAPE_BYTES else len(data)  # longer: no JSON, for the parser to refuse

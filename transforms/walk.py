@@ -200,6 +200,8 @@ class Walker:
             event, value = self.next()
             if key in PRICE_SCALARS:
                 found[key] = self.scalar(event, value)
+                if event in _OPEN:
+                    found[key] = False  # no value either, but not null: it keeps negotiated_price from standing in
             elif key in PRICE_LISTS:
                 lists[key] = self.scalars(event, value)
             else:

@@ -74,7 +74,7 @@ def ours(folder: Path) -> pl.DataFrame:
     month = date(2025, 6, 1)
     reference = MedicareReference.packaged()
     codes = ("97026", "97028")
-    national = national_amounts(reference, codes, month).lazy().select("billing_code", "amount_usd")
+    national = national_amounts(reference, codes, month).select("billing_code", "amount_usd")
     kept, files = folder / "observations", []
     kept.mkdir(exist_ok=True)
     for path in sorted(folder.glob("*.parquet")):
@@ -83,11 +83,11 @@ def ours(folder: Path) -> pl.DataFrame:
         cuts = [None, *sorted({bounds[len(bounds) * n // pieces] for n in range(1, pieces)}), None]
         frames = []
         for low, high in itertools.pairwise(cuts):
-            rates = pl.scan_parquet(path)
-            rates = rates if low is None else rates.filter(pl.col("npi") >= low)
-            rates = (rates if high is None else rates.filter(pl.col("npi") < high)).collect().lazy()
-            providers = observe_providers(rates, national).collect()
-            files.append(list_files(rates, providers.lazy()).collect())
+            in_range = [] if low is None else [pl.col("npi") >= low]
+            in_range += [] if high is None else [pl.col("npi") < high]
+            rates = pl.scan_parquet(path).filter(*in_range).collect()
+            providers = observe_providers(rates, national)
+            files.append(list_files(rates.lazy(), providers.lazy()).collect())
             frames.append(providers)
         pl.concat(frames).write_parquet(kept / path.name)
     observed = Observed(pl.scan_parquet(kept / "*.parquet"), pl.concat(files).unique().lazy())
