@@ -289,7 +289,8 @@ def _run(options: argparse.Namespace) -> Result:
     from flows.sources import expand
 
     if options.nppes is not None and not options.nppes.is_file():
-        raise UsageError(f"--nppes {options.nppes}: no such file; give the built lookup, or CMS's zip or csv")
+        what = "is a folder" if options.nppes.is_dir() else "no such file"
+        raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = options.month or datetime.now(UTC).date().replace(day=1)
     request = RunRequest(
         expand(options.sources), month, options.codes, options.output, options.nppes, workers=options.workers
