@@ -88,7 +88,7 @@ async def first_states(deployment_id):
 
 if __name__ == "__main__":
     deployment_id = nightly.to_deployment("nightly", cron="0 3 * * *").apply()
-    print(asyncio.run(asyncio.wait_for(first_states(deployment_id), 60)))
+    print(asyncio.run(asyncio.wait_for(first_states(deployment_id), 200)))
 """
 
 

@@ -51,7 +51,7 @@ def helped(command: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("run EMPTY", "the folder holds no file"),
         ("run ftp://host/file", "ftp://host/file: ftp:// is not supported; give http(s)://, s3:// or a path"),
         ("run FILE --nppes nowhere", "--nppes nowhere: no such file; give the built lookup, or CMS's zip or csv"),
-        ("run FILE --nppes EMPTY", "no such file; give the built lookup, or CMS's zip or csv"),
+        ("run FILE --nppes EMPTY", "is a folder; give the built lookup, or CMS's zip or csv"),
         ("run FILE --nppes FILE", "this is no NPPES npidata csv"),
         ("run FILE --nppes ZIP", "cut or damaged"),
         ("run FILE --output FILE", "Not a directory; give another --output"),
