@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,transforms")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")  # its 20 s fail a busy first start
 
 from prefect import flow, task
 from prefect.task_runners import ThreadPoolTaskRunner

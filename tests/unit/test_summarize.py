@@ -15,7 +15,7 @@ from schemas.published import PROVIDERS
 from transforms.observe import observe_providers
 from transforms.summarize import Comparison, distribution, summarize
 
-STABLE = settings(max_examples=20, deadline=None, derandomize=True, database=None)
+STABLE = settings(max_examples=12, deadline=None, derandomize=True, database=None)
 MONTH = date(2026, 6, 1)
 MEDICARE = Comparison(
     pl.DataFrame(
