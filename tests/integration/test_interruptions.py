@@ -13,7 +13,7 @@ from tests.large_files import in_network_chunks
 
 pytestmark = pytest.mark.slow
 
-REFERENCE_BYTES = 2_500_000  # a good part of a second of reading, and enough for two processes
+REFERENCE_BYTES = 1_900_000  # a good part of a second of reading, and enough for two processes
 MONTH = ("--month", "2026-06")
 
 

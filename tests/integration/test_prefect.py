@@ -48,8 +48,9 @@ def server(tmp_path: Path) -> Iterator[str]:
         listening.shutdown()
 
 
-def test_a_run_in_prefect_gives_the_same_tables_and_keeps_signatures_to_itself(server: str, tmp_path: Path) -> None:
-    home = tmp_path / "prefect"
+def test_a_run_in_prefect_gives_the_same_tables_and_keeps_signatures_to_itself(
+    server: str, home: Path, tmp_path: Path
+) -> None:
     sources = [f"{server}/{name}?{SECRET}" for name in ("one.json", "two.json", "absent.json")]
     plain = execute("run", *sources, "--output", tmp_path / "plain", *MONTH, "--json")
     flow = execute(
@@ -92,8 +93,14 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Prefect's own folder; making its database costs most of ten seconds, so it is made once."""
+    return tmp_path_factory.mktemp("prefect")
+
+
 @pytest.fixture
-def prefect_server(tmp_path: Path) -> Iterator[dict[str, str]]:
+def prefect_server(home: Path, tmp_path: Path) -> Iterator[dict[str, str]]:
     """A whole Prefect server, scheduler and all: the embedded one schedules nothing. Gives its environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -102,7 +109,7 @@ def prefect_server(tmp_path: Path) -> Iterator[dict[str, str]]:
         os.environ
         | PREFECT
         | {
-            "PREFECT_HOME": str(tmp_path / "home"),
+            "PREFECT_HOME": str(home),
             "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
             "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
             "PYTHONPATH": str(REPOSITORY),
