@@ -379,6 +379,9 @@ class _Section:
             )
         finally:
             self.count()
+            if not k.NOWHERE < self.state[k.START] < 0:  # what was held has ended, and was passed over
+                self.forget()
+                self.dropped = False
 
     def count(self) -> None:
         """Elements passed over since the last time."""
