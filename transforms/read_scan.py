@@ -34,7 +34,7 @@ from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import BUFFER_BYTES, REMOTE_GROUPS_KEY, SECTIONS
-from transforms.reference_index import ReferenceIndex, key_table, wanted_table
+from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
 from transforms.walk import Event, Walker
 
 ENGINE = "scan"
@@ -82,13 +82,13 @@ class _Reading:
         self.skip = skip
         self.walker = Walker(_nothing, wanted, collected, skip=skip)
         self.data = np.zeros(k.PADDING, np.uint8)
+        self.address = self.data.ctypes.data
         self.size = 0
         self.base = 0  # of data[0] in the document
         self.pos = 0
         self.state = np.zeros(k.SLOTS, np.int64)
         self.utf8 = np.zeros(3, np.int64)
-        self.no_index = ReferenceIndex(collected.open_temporary, rows=1)
-        self.wanted_table = wanted_table(wanted)
+        self.rows = np.zeros((ROWS, 3), np.int64)
         self.references: _Indexed | None = None
 
     # ---- bytes ---------------------------------------------------------------------------------------------
@@ -100,8 +100,9 @@ class _Reading:
             raise self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
         self.base += self.pos
         self.data, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
+        self.address = self.data.ctypes.data
         self.pos = 0
-        wrong = k.check_utf8(self.data, left, self.size, self.utf8)
+        wrong = k.check_utf8(self.address, left, self.size, self.utf8.ctypes.data)
         if wrong >= 0:
             self.pos = wrong
             raise self.bad("bytes that are not UTF-8")
@@ -217,7 +218,7 @@ class _Reading:
         """The bytes of a string, number or literal that begins at ``pos``."""
         while True:
             if first == ord('"'):
-                end, _ = k.string_end(self.data, self.size, self.pos + 1)
+                end, _ = k.string_end(self.address, self.size, self.pos + 1)
                 if end <= -2:
                     self.pos = -2 - end
                     raise self.bad(k.ERRORS[k.BAD_STRING])
@@ -225,7 +226,7 @@ class _Reading:
                     end += 1
                     break
             else:
-                end = k.scalar_end(self.data, self.size, self.pos)
+                end = k.scalar_end(self.address, self.size, self.pos)
                 if end == self.pos:
                     raise self.bad("a value expected")
                 if end < self.size:
@@ -255,14 +256,14 @@ class _Reading:
         state[k.DEPTH] = 1
         state[k.BRACES] = int(first == ord("{"))
         self.pos += 1
-        while (event := self.step(k.skip_value(self.data, self.size, self.at(state)))) == k.NEED_MORE:
+        while (event := self.step(k.skip_value(self.address, self.size, self.at(state)))) == k.NEED_MORE:
             self.need_more()
         assert event == k.ELEMENT
 
-    def at(self, state: np.ndarray) -> np.ndarray:
-        """The state with our place in it."""
+    def at(self, state: Int64s) -> int:
+        """The address of the state, with our place in it."""
         state[k.POS] = self.pos
-        return state
+        return state.ctypes.data
 
     def step(self, event: int) -> int:
         """Take over the kernel's place; raise what it found wrong."""
@@ -296,8 +297,6 @@ class _Reading:
             collected.quirks["a single value where an array belongs"] += 1
         else:
             self.pos += 1
-        table = self.wanted_table
-        index = self.no_index
         if kind != k.ITEMS:
             if self.skip and collected.items_seen:
                 self.walker.cited = collected.cited_keys()
@@ -305,14 +304,16 @@ class _Reading:
                 kind = k.REFERENCES_FILTERED
             else:
                 self.references = _Indexed(collected)
-                index = self.references.index
+                table = code_table(())
+        else:
+            table = code_table(self.wanted)
         state = self.state
         state[:] = 0
         state[k.SECTION] = kind
         state[k.START] = k.NOWHERE
         state[k.SINGLE] = int(first == ord("{"))
         state[k.STATE] = k.ELEMENT_NEXT if first == ord("{") else k.ELEMENT_OR_END
-        _Section(self, table, index).read()
+        _Section(self, table).read()
 
 
 def _nothing() -> Event:
@@ -328,11 +329,11 @@ def _first_line(error: Exception) -> str:
 class _Section:
     """One root array on its way through the kernel."""
 
-    def __init__(self, reading: _Reading, table: np.ndarray, index: ReferenceIndex) -> None:
+    def __init__(self, reading: _Reading, table: Int64s) -> None:
         self.reading = reading
         self.state = reading.state
         self.table = table
-        self.index = index
+        self.state[k.INDEX_ROWS] = ROWS
         self.kind = int(self.state[k.SECTION])
         self.spooled_from = reading.pos
         self.state[k.SPOOLED] = -reading.pos
@@ -347,6 +348,7 @@ class _Section:
         reading = self.reading
         while True:
             event = self.scan()
+            self.take_rows()
             if event == k.NEED_MORE:
                 self.hold()
                 self.refill()
@@ -354,13 +356,10 @@ class _Section:
                     self.decode_streamed()
             elif event == k.ELEMENT:
                 self.decode_whole()
-            elif event == k.INDEX_FULL:
-                self.index.flush(self.state)
-            else:
+            elif event == k.SECTION_END:
                 break
         if self.kind == k.REFERENCES_INDEXED:
             self.spool()
-            self.index.flush(self.state)
         quirks = reading.collected.quirks
         if self.state[k.NULLS]:
             quirks["null where an object belongs"] += int(self.state[k.NULLS])
@@ -370,11 +369,14 @@ class _Section:
     def scan(self) -> int:
         """Run the kernel up to its next event."""
         reading = self.reading
-        index = self.index
         try:
             return reading.step(
                 k.scan_elements(
-                    reading.data, reading.size, reading.at(self.state), self.table, index.hashes, index.ends
+                    reading.address,
+                    reading.size,
+                    reading.at(self.state),
+                    self.table.ctypes.data,
+                    reading.rows.ctypes.data,
                 )
             )
         finally:
@@ -382,6 +384,21 @@ class _Section:
             if not k.NOWHERE < self.state[k.START] < 0:  # what was held has ended, and was passed over
                 self.forget()
                 self.dropped = False
+
+    def take_rows(self) -> None:
+        """The elements that began and ended in this block and may be wanted."""
+        count = int(self.state[k.INDEXED])
+        if not count:
+            return
+        self.state[k.INDEXED] = 0
+        rows = self.reading.rows[:count]
+        if self.kind == k.REFERENCES_INDEXED:
+            assert self.reading.references is not None
+            self.reading.references.index.add(rows)
+            return
+        data = memoryview(self.reading.data)
+        for start, end in rows[:, 1:].tolist():
+            self.decode(io.BytesIO(data[start:end]))
 
     def count(self) -> None:
         """Elements passed over since the last time."""
@@ -460,10 +477,7 @@ class _Section:
         """The element that has just ended."""
         if self.dropped:
             raise FullReadingNeededError("billing_code or provider_group_id stands twice in one element")
-        if self.held_bytes:
-            self.decode(_Pieces(self.pieces_to_end()))
-        else:
-            self.decode(io.BytesIO(self.bytes_here()))
+        self.decode(_Pieces(self.pieces_to_end()))
         self.close_element()
 
     def pieces_to_end(self) -> Iterator[bytes]:
@@ -566,7 +580,7 @@ class _Indexed:
             )
             collected.references_seen = seen
 
-    def _cited(self, table: np.ndarray) -> Iterator[bytes]:
+    def _cited(self, table: Int64s) -> Iterator[bytes]:
         separator = b"["
         for start, end in self.index.places(table):
             yield separator

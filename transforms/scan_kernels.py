@@ -4,6 +4,7 @@
 ``provider_group_id``) and passes over everything else by its structure alone. It stops where Python has to act
 (``NEED_MORE`` and the events below) and goes on from there: all its state is in one int64 array, so a block may end
 at any byte. Buffers have ``PADDING`` bytes behind their data, which may be read but never count.
+Memory is passed by address, which costs nothing; arrays would be counted references at every call.
 Compiled once and cached beside the module or in ``NUMBA_CACHE_DIR``; in memory where neither can be written.
 """
 
@@ -23,13 +24,16 @@ NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 # Slots of the state array
 (
     STATE, POS, DEPTH, BRACES, INSIDE, ESCAPED, START, SEEN, NULLS, OTHERS, CODE, TYPE, ODD, KEY, SECTION, HASH,
-    SINGLE, STOP_AT_END, INDEXED, SPOOLED, NESTED_IN, ERROR, RETURN_TO, SLOTS,
+    SINGLE, STOP_AT_END, INDEXED, SPOOLED, INDEX_ROWS, ERROR, RETURN_TO, SLOTS,
 ) = range(24)  # fmt: skip
 
 # What STATE can be: which token comes next
-ELEMENT_OR_END, ELEMENT_NEXT, AFTER_ELEMENT, KEY_OR_END, KEY_NEXT, COLON, VALUE, AFTER_VALUE, NESTED, STRING = range(10)
+(
+    ELEMENT_OR_END, ELEMENT_NEXT, AFTER_ELEMENT, KEY_OR_END, KEY_NEXT, COLON, VALUE, AFTER_VALUE, ELEMENT_ENDED,
+    NESTED, STRING,
+) = range(11)  # fmt: skip
 
-ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED = range(3)  # SECTION
+ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED, RATES = range(4)  # SECTION
 UNKNOWN, WANTED, UNWANTED = range(3)  # CODE, TYPE
 OTHER_KEY, CODE_KEY, TYPE_KEY, ID_KEY = range(4)  # KEY
 NOWHERE = -(1 << 62)  # START while no element is open
@@ -63,74 +67,115 @@ def compiled(function: F) -> F:
         return cast("F", njit(nogil=True)(function))
 
 
-def _mask_of(compare: Callable[..., object]) -> object:
-    """An intrinsic (array, offset) -> 64 bits, one for each byte's answer to ``compare``."""
+def _loader(bits: int) -> Callable[..., object]:
+    """Code that loads an unsigned integer of so many bits from address + offset, as 64 bits."""
 
-    def mask(_context: object, array: object, offset: object) -> object:
-        def codegen(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            from numba.np.arrayobj import make_array
+    def codegen(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        kind = ir.IntType(bits)
+        pointer = builder.inttoptr(builder.add(arguments[0], arguments[1]), kind.as_pointer())
+        loaded = builder.load(pointer, align=1)
+        return builder.zext(loaded, ir.IntType(64)) if bits < 64 else loaded
 
-            data = make_array(signature.args[0])(context, builder, arguments[0]).data
-            block = ir.VectorType(ir.IntType(8), 64)
-            pointer = builder.bitcast(builder.gep(data, [arguments[1]]), block.as_pointer())
-            loaded = builder.load(pointer, align=1)
-            return builder.bitcast(compare(builder, loaded, block), ir.IntType(64))
-
-        return types.uint64(array, offset), codegen
-
-    return mask
+    return codegen
 
 
-def _all(block, byte):  # type: ignore[no-untyped-def]
-    return ir.Constant(block, [byte] * 64)
+def _masker(compare: Callable[..., object]) -> Callable[..., object]:
+    """Code for 64 bits, one for each byte's answer to ``compare``, of the 64 bytes at address + offset."""
+
+    def codegen(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        block = ir.VectorType(ir.IntType(8), 64)
+        pointer = builder.inttoptr(builder.add(arguments[0], arguments[1]), block.as_pointer())
+        loaded = builder.load(pointer, align=1)
+        return builder.bitcast(compare(builder, loaded, lambda byte: ir.Constant(block, [byte] * 64)), ir.IntType(64))
+
+    return codegen
 
 
 @intrinsic
-def quotes_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def byte_at(_context, address, offset):  # type: ignore[no-untyped-def]
+    """One byte."""
+    return types.int64(types.int64, types.int64), _loader(8)
+
+
+@intrinsic
+def word_at(_context, address, offset):  # type: ignore[no-untyped-def]
+    """Eight bytes, the first one lowest."""
+    return types.uint64(types.int64, types.int64), _loader(64)
+
+
+@intrinsic
+def load_slot(_context, address, slot):  # type: ignore[no-untyped-def]
+    """An int64 of an array."""
+
+    def codegen(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        array = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        return builder.load(builder.gep(array, [arguments[1]]))
+
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def store_slot(_context, address, slot, value):  # type: ignore[no-untyped-def]
+    """Set an int64 of an array."""
+
+    def codegen(context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        array = builder.inttoptr(arguments[0], ir.IntType(64).as_pointer())
+        builder.store(arguments[2], builder.gep(array, [arguments[1]]))
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def quotes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Where a quote stands among the 64 bytes at ``offset``."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("==", x, _all(t, 34)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(34)))
 
 
 @intrinsic
-def slashes_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def slashes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Backslashes."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("==", x, _all(t, 92)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(92)))
 
 
 @intrinsic
-def open_braces_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def open_braces_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Opening braces."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("==", x, _all(t, 123)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(123)))
 
 
 @intrinsic
-def close_braces_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def close_braces_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Closing braces."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("==", x, _all(t, 125)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(125)))
 
 
 @intrinsic
-def opens_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def opens_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Opening braces and brackets: they differ in one bit."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("==", b.or_(x, _all(t, 32)), _all(t, 123)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(
+        lambda b, x, all_: b.icmp_unsigned("==", b.or_(x, all_(32)), all_(123))
+    )
 
 
 @intrinsic
-def closes_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def closes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Closing braces and brackets."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("==", b.or_(x, _all(t, 32)), _all(t, 125)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(
+        lambda b, x, all_: b.icmp_unsigned("==", b.or_(x, all_(32)), all_(125))
+    )
 
 
 @intrinsic
-def controls_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def controls_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Bytes below the blank."""
-    return _mask_of(lambda b, x, t: b.icmp_unsigned("<", x, _all(t, 32)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("<", x, all_(32)))
 
 
 @intrinsic
-def beyond_ascii_at(_context, array, offset):  # type: ignore[no-untyped-def]
+def beyond_ascii_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Bytes of a character of several bytes."""
-    return _mask_of(lambda b, x, t: b.icmp_signed("<", x, _all(t, 0)))(_context, array, offset)
+    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_signed("<", x, all_(0)))
 
 
 @intrinsic
@@ -147,21 +192,25 @@ def lowest_one(_context, word):  # type: ignore[no-untyped-def]
     )
 
 
+def _word(text: bytes) -> np.uint64:
+    return U(int.from_bytes(text, "little"))
+
+
 _ODD_BITS = U(0xAAAAAAAAAAAAAAAA)
 _ALL = U(0xFFFFFFFFFFFFFFFF)
 
 
 @compiled
-def skip_nested(data: np.ndarray, size: int, pos: int, state: np.ndarray) -> int:
+def skip_nested(data: int, size: int, pos: int, state: int) -> int:
     """Past the end of the container that has begun (DEPTH brackets are open); -1 when the data end before, -2 bad.
 
     Strings, escapes and depth are exact. Of each kind of bracket as many must close as opened, and a string holds
     no control character; nothing else inside is looked at.
     """
-    depth = state[DEPTH]
-    braces = state[BRACES]
-    inside = U(0) - U(state[INSIDE])
-    escaped = U(state[ESCAPED])
+    depth = load_slot(state, DEPTH)
+    braces = load_slot(state, BRACES)
+    inside = U(0) - U(load_slot(state, INSIDE))
+    escaped = U(load_slot(state, ESCAPED))
     while pos < size:
         quotes = quotes_at(data, pos)
         slashes = slashes_at(data, pos)
@@ -204,7 +253,7 @@ def skip_nested(data: np.ndarray, size: int, pos: int, state: np.ndarray) -> int
         if (controls & strings) != U(0):
             wrong = lowest_one(controls & strings)
             # Only wrong when it stands before the container's end
-            state[ERROR] = BAD_STRING
+            store_slot(state, ERROR, BAD_STRING)
         else:
             wrong = 64
         closed = count_ones(closes)
@@ -212,53 +261,54 @@ def skip_nested(data: np.ndarray, size: int, pos: int, state: np.ndarray) -> int
         closing = close_braces_at(data, pos) & closes
         if depth > closed:
             if wrong < 64:
-                state[POS] = pos + wrong
+                store_slot(state, POS, pos + wrong)
                 return -2
             depth += count_ones(opens) - closed
             braces += count_ones(opening) - count_ones(closing)
             if depth > 500:
-                state[ERROR] = TOO_DEEP
-                state[POS] = pos
+                store_slot(state, ERROR, TOO_DEEP)
+                store_slot(state, POS, pos)
                 return -2
         else:
-            structure = opens | closes
-            while structure != U(0):
-                bit = structure & (U(0) - structure)
-                if opens & bit != U(0):
-                    depth += 1
-                else:
-                    depth -= 1
-                    if depth == 0:
-                        lane = lowest_one(structure)
-                        before = bit | (bit - U(1))
-                        braces += count_ones(opening & before) - count_ones(closing & before)
-                        if wrong < lane:
-                            state[POS] = pos + wrong
-                            return -2
-                        if braces != 0:
-                            state[ERROR] = BAD_NESTING
-                            state[POS] = pos + lane
-                            return -2
-                        state[DEPTH] = 0
-                        state[BRACES] = 0
-                        state[INSIDE] = 0
-                        state[ESCAPED] = 0
-                        return pos + lane + 1
-                structure &= structure - U(1)
+            found = U(0)
+            left = closes
+            before = depth - 1
+            while left != U(0) and found == U(0):
+                for _ in range(4):  # branchless: how many brackets there are can't be predicted
+                    bit = left & (U(0) - left)
+                    ends = bit if before + count_ones(opens & (bit - U(1))) == 0 else U(0)
+                    found = ends if found == U(0) else found
+                    left ^= bit
+                    before -= 1
+            if found != U(0):
+                lane = lowest_one(found)
+                upto = found | (found - U(1))
+                braces += count_ones(opening & upto) - count_ones(closing & upto)
+                if wrong < lane:
+                    store_slot(state, POS, pos + wrong)
+                    return -2
+                if braces != 0:
+                    store_slot(state, ERROR, BAD_NESTING)
+                    store_slot(state, POS, pos + lane)
+                    return -2
+                store_slot(state, INSIDE, 0)
+                store_slot(state, ESCAPED, 0)
+                return pos + lane + 1
+            depth += count_ones(opens) - closed
             if wrong < 64:
-                state[POS] = pos + wrong
+                store_slot(state, POS, pos + wrong)
                 return -2
             braces += count_ones(opening) - count_ones(closing)
         pos += 64
-    state[DEPTH] = depth
-    state[BRACES] = braces
-    state[INSIDE] = np.int64(inside & U(1))
-    state[ESCAPED] = np.int64(escaped)
+    store_slot(state, DEPTH, depth)
+    store_slot(state, BRACES, braces)
+    store_slot(state, INSIDE, np.int64(inside & U(1)))
+    store_slot(state, ESCAPED, np.int64(escaped))
     return -1
 
 
 @compiled
-def string_end(data: np.ndarray, size: int, pos: int) -> tuple[int, bool]:
+def string_end(data: int, size: int, pos: int) -> tuple[int, bool]:
     """The closing quote of the string whose content begins at ``pos``, and whether it holds an escape.
 
     The first is -1 when the data end before, and -2 - place of a control character or of an escape that is none.
@@ -272,7 +322,7 @@ def string_end(data: np.ndarray, size: int, pos: int) -> tuple[int, bool]:
         pos += lowest_one(stops)
         if pos >= size:
             break
-        byte = data[pos]
+        byte = byte_at(data, pos)
         if byte == 34:
             return pos, escapes
         if byte != 92:
@@ -280,12 +330,12 @@ def string_end(data: np.ndarray, size: int, pos: int) -> tuple[int, bool]:
         escapes = True
         if pos + 1 >= size:
             break
-        byte = data[pos + 1]
+        byte = byte_at(data, pos + 1)
         if byte == 117:  # u and four hexadecimal digits
             if pos + 6 > size:
                 break
             for place in range(pos + 2, pos + 6):
-                digit = data[place]
+                digit = byte_at(data, place)
                 letter = digit | 32
                 if not (48 <= digit <= 57 or 97 <= letter <= 102):
                     return -2 - pos, escapes
@@ -298,7 +348,7 @@ def string_end(data: np.ndarray, size: int, pos: int) -> tuple[int, bool]:
 
 
 @compiled
-def skip_string(data: np.ndarray, size: int, pos: int) -> tuple[int, int]:
+def skip_string(data: int, size: int, pos: int) -> tuple[int, int]:
     """(closing quote, 0), or (-1, where to go on once there are more data), or (-2 - place of what is wrong, 0)."""
     while pos < size:
         stops = quotes_at(data, pos) | slashes_at(data, pos) | controls_at(data, pos)
@@ -308,7 +358,7 @@ def skip_string(data: np.ndarray, size: int, pos: int) -> tuple[int, int]:
         pos += lowest_one(stops)
         if pos >= size:
             return -1, size
-        byte = data[pos]
+        byte = byte_at(data, pos)
         if byte == 34:
             return pos, 0
         if byte != 92:
@@ -318,7 +368,7 @@ def skip_string(data: np.ndarray, size: int, pos: int) -> tuple[int, int]:
             return end, 0
         if pos + 1 >= size:
             return -1, pos
-        length = 6 if data[pos + 1] == 117 else 2
+        length = 6 if byte_at(data, pos + 1) == 117 else 2
         if pos + length > size:
             return -1, pos
         pos += length
@@ -326,10 +376,10 @@ def skip_string(data: np.ndarray, size: int, pos: int) -> tuple[int, int]:
 
 
 @compiled
-def scalar_end(data: np.ndarray, size: int, pos: int) -> int:
+def scalar_end(data: int, size: int, pos: int) -> int:
     """Past the number or literal at ``pos``; ``size`` when the data end first."""
     while pos < size:
-        byte = data[pos]
+        byte = byte_at(data, pos)
         if byte in (44, 125, 93, 32, 10, 13, 9, 58, 34, 123, 91):
             return pos
         pos += 1
@@ -337,89 +387,95 @@ def scalar_end(data: np.ndarray, size: int, pos: int) -> int:
 
 
 @compiled
-def number_state(data: np.ndarray, start: int, end: int) -> bool:
+def number_state(data: int, start: int, end: int) -> bool:
     """Whether these bytes are one JSON number."""
     pos = start
-    if pos < end and data[pos] == 45:
+    if pos < end and byte_at(data, pos) == 45:
         pos += 1
-    if pos >= end or not 48 <= data[pos] <= 57:
+    if pos >= end or not 48 <= byte_at(data, pos) <= 57:
         return False
-    if data[pos] == 48:
+    if byte_at(data, pos) == 48:
         pos += 1
     else:
-        while pos < end and 48 <= data[pos] <= 57:
+        while pos < end and 48 <= byte_at(data, pos) <= 57:
             pos += 1
-    if pos < end and data[pos] == 46:
+    if pos < end and byte_at(data, pos) == 46:
         pos += 1
         first = pos
-        while pos < end and 48 <= data[pos] <= 57:
+        while pos < end and 48 <= byte_at(data, pos) <= 57:
             pos += 1
         if pos == first:
             return False
-    if pos < end and data[pos] | 32 == 101:
+    if pos < end and byte_at(data, pos) | 32 == 101:
         pos += 1
-        if pos < end and data[pos] in (43, 45):
+        if pos < end and byte_at(data, pos) in (43, 45):
             pos += 1
         first = pos
-        while pos < end and 48 <= data[pos] <= 57:
+        while pos < end and 48 <= byte_at(data, pos) <= 57:
             pos += 1
         if pos == first:
             return False
     return pos == end
 
 
-_TRUE = np.frombuffer(b"true", np.uint8)
-_FALSE = np.frombuffer(b"false", np.uint8)
-_NULL = np.frombuffer(b"null", np.uint8)
-_CODE_KEY = np.frombuffer(b"billing_code", np.uint8)
-_TYPE_KEY = np.frombuffer(b"billing_code_type", np.uint8)
-_ID_KEY = np.frombuffer(b"provider_group_id", np.uint8)
-_CPT = np.frombuffer(b"CPT", np.uint8)
-_HCPCS = np.frombuffer(b"HCPCS", np.uint8)
+_TRUE, _NULL, _ALSE = _word(b"true"), _word(b"null"), _word(b"alse")
+_FOUR = U(0xFFFFFFFF)
+_UPPER_CPT, _UPPER_HCPCS = _word(b"CPT"), _word(b"HCPCS")
+_MASK_CPT, _MASK_HCPCS = U(0xDFDFDF), U(0xDFDFDFDFDF)  # the bit that tells lower case apart, taken out
+_BILLING_, _ING_CODE = _word(b"billing_"), _word(b"ing_code")
+_CODE_TYP, _ODE_TYPE = _word(b"code_typ"), _word(b"ode_type")
+_PROVIDER, __GROUP_I, _GROUP_ID = _word(b"provider"), _word(b"_group_i"), _word(b"group_id")
 
 
 @compiled
-def is_text(data: np.ndarray, start: int, end: int, text: np.ndarray) -> bool:
-    """Whether these bytes are ``text``."""
-    if end - start != len(text):
-        return False
-    for i in range(len(text)):
-        if data[start + i] != text[i]:
-            return False
-    return True
+def key_kind(data: int, start: int, end: int) -> int:
+    """Which key of interest this is."""
+    length = end - start
+    if length == 12:
+        if word_at(data, start) == _BILLING_ and word_at(data, start + 4) == _ING_CODE:
+            return CODE_KEY
+    elif length == 17:
+        first = word_at(data, start)
+        if first == _BILLING_:
+            if word_at(data, start + 8) == _CODE_TYP and word_at(data, start + 9) == _ODE_TYPE:
+                return TYPE_KEY
+        elif first == _PROVIDER and word_at(data, start + 8) == __GROUP_I and word_at(data, start + 9) == _GROUP_ID:
+            return ID_KEY
+    return OTHER_KEY
 
 
 @compiled
-def is_text_upper(data: np.ndarray, start: int, end: int, text: np.ndarray) -> bool:
-    """Whether these bytes, ASCII letters in upper case, are ``text``."""
-    if end - start != len(text):
-        return False
-    for i in range(len(text)):
-        byte = data[start + i]
-        if 97 <= byte <= 122:
-            byte -= 32
-        if byte != text[i]:
-            return False
-    return True
+def is_null(data: int, start: int, end: int) -> bool:
+    """Whether these bytes are the literal null."""
+    return end - start == 4 and word_at(data, start) & _FOUR == _NULL
 
 
 @compiled
-def is_scalar(data: np.ndarray, start: int, end: int) -> bool:
+def is_scalar(data: int, start: int, end: int) -> bool:
     """Whether these bytes are one JSON number, true, false or null."""
-    return (
-        number_state(data, start, end)
-        or is_text(data, start, end, _NULL)
-        or is_text(data, start, end, _TRUE)
-        or is_text(data, start, end, _FALSE)
-    )
+    if end - start == 4:
+        word = word_at(data, start) & _FOUR
+        if word in (_NULL, _TRUE):
+            return True
+    elif end - start == 5 and byte_at(data, start) == 102 and word_at(data, start + 1) & _FOUR == _ALSE:
+        return True
+    return number_state(data, start, end)
 
 
 @compiled
-def hash_bytes(data: np.ndarray, start: int, end: int, seed: int) -> int:
+def is_wanted_type(data: int, start: int, end: int) -> bool:
+    """Whether this is CPT or HCPCS in upper or lower case."""
+    if end - start == 3:
+        return word_at(data, start) & _MASK_CPT == _UPPER_CPT
+    return end - start == 5 and word_at(data, start) & _MASK_HCPCS == _UPPER_HCPCS
+
+
+@compiled
+def hash_bytes(data: int, start: int, end: int, seed: int) -> int:
     """Sixty-two bits of a hash (FNV-1a, then mixed)."""
     value = U(0xCBF29CE484222325) ^ U(seed)
     for i in range(start, end):
-        value = (value ^ U(data[i])) * U(0x100000001B3)
+        value = (value ^ U(byte_at(data, i))) * U(0x100000001B3)
     value ^= value >> U(32)
     value *= U(0x9E3779B97F4A7C15)
     value ^= value >> U(29)
@@ -431,24 +487,25 @@ _MAX_EXPONENT = 1_000_000
 
 
 @compiled
-def number_hash(data: np.ndarray, start: int, end: int) -> int:
+def number_hash(data: int, start: int, end: int) -> int:
     """A hash of the number that is written here, the same for every spelling of it; -1: no number, ODD_ID: too odd.
 
     Takes what ``clean.reference_key`` takes for a number: sign, digits with or without a point, exponent.
     """
     pos = start
     negative = False
-    if pos < end and data[pos] in (43, 45):
-        negative = data[pos] == 45
+    if pos < end and byte_at(data, pos) in (43, 45):
+        negative = byte_at(data, pos) == 45
         pos += 1
     value = U(0xCBF29CE484222325) ^ U(_NUMBER_SEED)
     pending = 0  # zeros that count only when a digit follows
+    whole = 0
     significant = 0
     fraction = 0
     digits = 0
     point = False
     while pos < end:
-        byte = data[pos]
+        byte = byte_at(data, pos)
         if 48 <= byte <= 57:
             digits += 1
             if point:
@@ -459,8 +516,10 @@ def number_hash(data: np.ndarray, start: int, end: int) -> int:
             else:
                 for _ in range(pending):
                     value = (value ^ U(48)) * U(0x100000001B3)
+                    whole *= 10
                 significant += pending + 1
                 pending = 0
+                whole = whole * 10 + byte - 48  # may overflow, and is not used then
                 value = (value ^ U(byte)) * U(0x100000001B3)
         elif byte == 46 and not point:
             point = True
@@ -471,26 +530,30 @@ def number_hash(data: np.ndarray, start: int, end: int) -> int:
         return -1
     exponent = 0
     if pos < end:
-        if data[pos] | 32 != 101:
+        if byte_at(data, pos) | 32 != 101:
             return -1
         pos += 1
         minus = False
-        if pos < end and data[pos] in (43, 45):
-            minus = data[pos] == 45
+        if pos < end and byte_at(data, pos) in (43, 45):
+            minus = byte_at(data, pos) == 45
             pos += 1
         if pos >= end:
             return -1
         while pos < end:
-            if not 48 <= data[pos] <= 57:
+            if not 48 <= byte_at(data, pos) <= 57:
                 return -1
             if exponent < 1_000_000_000_000_000:
-                exponent = exponent * 10 + np.int64(data[pos]) - 48
+                exponent = exponent * 10 + np.int64(byte_at(data, pos)) - 48
             pos += 1
         if minus:
             exponent = -exponent
     if significant == 0:
-        return hash_bytes(data, start, start, _NUMBER_SEED)
+        return integer_hash(0)
     exponent += pending - fraction
+    if not negative and exponent >= 0 and significant + exponent <= 15:
+        for _ in range(exponent):
+            whole *= 10
+        return integer_hash(whole)
     if not -_MAX_EXPONENT < exponent < _MAX_EXPONENT:
         return ODD_ID
     value ^= U(exponent + _MAX_EXPONENT) * U(0x9E3779B97F4A7C15)
@@ -502,18 +565,50 @@ def number_hash(data: np.ndarray, start: int, end: int) -> int:
     return np.int64(value >> U(2))
 
 
+_ZEROS, _SIXES, _HIGH = U(0x3030303030303030), U(0x7676767676767676), U(0x8080808080808080)
+
+
 @compiled
-def text_hash(data: np.ndarray, start: int, end: int) -> int:
+def integer_digits(data: int, pos: int) -> int:
+    """How many digits the plain integer at ``pos`` has, up to seven; 0 where it is longer or anything else."""
+    word = word_at(data, pos) ^ _ZEROS
+    digits = lowest_one(((word + _SIXES) | word) & _HIGH) >> 3
+    after = byte_at(data, pos + digits)
+    if 0 < digits < 8 and (after == 44 or after == 125) and (digits == 1 or byte_at(data, pos) != 48):  # noqa: PLR1714
+        return digits
+    return 0
+
+
+@compiled
+def integer_at(data: int, pos: int, digits: int) -> int:
+    """The value of up to seven digits, all at once."""
+    word = (word_at(data, pos) ^ _ZEROS) << U(64 - 8 * digits)
+    word = (word * U(10) + (word >> U(8))) & U(0x00FF00FF00FF00FF)
+    word = (word * U(100) + (word >> U(16))) & U(0x0000FFFF0000FFFF)
+    return np.int64((word * U(10000) + (word >> U(32))) & U(0xFFFFFFFF))
+
+
+@compiled
+def integer_hash(value: int) -> int:
+    """The hash of a whole number below 10 ** 15, however it is written."""
+    mixed = (U(value) + U(0x9E3779B97F4A7C15)) * U(0xBF58476D1CE4E5B9)
+    mixed ^= mixed >> U(29)
+    mixed *= U(0x94D049BB133111EB)
+    return (np.int64(mixed >> U(32)) & 0xFFFFFFFF) | 2
+
+
+@compiled
+def text_hash(data: int, start: int, end: int) -> int:
     """A hash of an id written as text without escapes: of its number where it is numeric, else of its trimmed text.
 
     Returns 32 bits above the reserved values; ODD_ID where only Python can tell.
     """
-    while start < end and data[start] == 32:
+    while start < end and byte_at(data, start) == 32:
         start += 1
-    while start < end and data[end - 1] == 32:
+    while start < end and byte_at(data, end - 1) == 32:
         end -= 1
     for i in range(start, end):
-        if data[i] < 32 or data[i] > 126:
+        if byte_at(data, i) < 32 or byte_at(data, i) > 126:
             return ODD_ID
     value = number_hash(data, start, end)
     if value == ODD_ID:
@@ -524,342 +619,386 @@ def text_hash(data: np.ndarray, start: int, end: int) -> int:
 
 
 @compiled
-def hash_texts(data: np.ndarray, ends: np.ndarray, hashes: np.ndarray) -> None:
+def hash_texts(data: int, ends: int, hashes: int, count: int) -> None:
     """``text_hash`` of many texts that stand one after the other."""
     start = 0
-    for i in range(len(ends)):
-        hashes[i] = text_hash(data, start, ends[i])
-        start = ends[i]
+    for i in range(count):
+        end = load_slot(ends, i)
+        store_slot(hashes, i, text_hash(data, start, end))
+        start = end
 
 
 @compiled
-def is_in_table(table: np.ndarray, value: int) -> bool:
-    """Whether the open-addressing table (a power of two long, 0 = empty) holds the value."""
-    mask = len(table) - 1
+def code_hash(data: int, start: int, end: int) -> int:
+    """A hash of a billing code's text."""
+    return (hash_bytes(data, start, end, 0) & 0xFFFFFFFF) | 2
+
+
+@compiled
+def is_in_table(table: int, value: int) -> bool:
+    """Whether the open-addressing table holds the value: slot 0 is the mask of the slots behind it, 0 is empty."""
+    mask = load_slot(table, 0)
     place = (value * 0x9E3779B1 >> 7) & mask
-    while table[place] != 0:
-        if table[place] == value:
+    while True:
+        found = load_slot(table, 1 + place)
+        if found == value:
             return True
+        if found == 0:
+            return False
         place = (place + 1) & mask
-    return False
 
 
 @compiled
-def put_in_table(table: np.ndarray, values: np.ndarray) -> None:
-    """Fill an empty table that is at least twice as long as ``values``."""
-    mask = len(table) - 1
-    for value in values:
-        place = (np.int64(value) * 0x9E3779B1 >> 7) & mask
-        while table[place] != 0 and table[place] != value:
+def put_in_table(table: int, values: int, count: int) -> None:
+    """Fill an empty table that is at least twice as long as there are values."""
+    mask = load_slot(table, 0)
+    for i in range(count):
+        value = load_slot(values, i)
+        place = (value * 0x9E3779B1 >> 7) & mask
+        while load_slot(table, 1 + place) not in (0, value):
             place = (place + 1) & mask
-        table[place] = value
+        store_slot(table, 1 + place, value)
 
 
 @compiled
-def note_string(data: np.ndarray, start: int, end: int, escapes: bool, state: np.ndarray, table: np.ndarray) -> None:
+def in_table(table: int, hashes: int, count: int) -> int:
+    """Replace each hash by whether the table holds it, or it is ODD_ID; how many are."""
+    total = 0
+    for i in range(count):
+        value = load_slot(hashes, i)
+        found = 1 if value == ODD_ID or (value != NO_ID and is_in_table(table, value)) else 0
+        store_slot(hashes, i, found)
+        total += found
+    return total
+
+
+@compiled
+def note_id(state: int, table: int, value: int) -> None:
+    """A reference's id has been read; whether it is cited, where that is known already."""
+    store_slot(state, HASH, value)
+    if load_slot(state, SECTION) == REFERENCES_FILTERED:
+        cited = value == ODD_ID or (value != NO_ID and is_in_table(table, value))
+        store_slot(state, CODE, WANTED if cited else UNWANTED)
+
+
+@compiled
+def note_string(data: int, start: int, end: int, escapes: bool, key: int, state: int, table: int) -> None:
     """A string that is the value of a key of interest: wanted, unwanted, or for Python to decide."""
-    key = state[KEY]
     if key == ID_KEY:
-        state[HASH] = ODD_ID if escapes else text_hash(data, start, end)
-        note_id(state, table)
+        note_id(state, table, ODD_ID if escapes else text_hash(data, start, end))
         return
-    while start < end and data[start] == 32:
+    while start < end and byte_at(data, start) == 32:
         start += 1
-    while start < end and data[end - 1] == 32:
+    while start < end and byte_at(data, end - 1) == 32:
         end -= 1
     odd = escapes
     for i in range(start, end):
-        if data[i] > 126:
+        if byte_at(data, i) > 126:
             odd = True
-    if odd:
-        verdict = WANTED  # perhaps: Python decides
-    elif key == CODE_KEY:
-        verdict = WANTED if is_in_table(table, (hash_bytes(data, start, end, 0) & 0xFFFFFFFF) | 2) else UNWANTED
-    elif end == start or is_text_upper(data, start, end, _CPT) or is_text_upper(data, start, end, _HCPCS):
-        verdict = WANTED
+    if key == CODE_KEY:
+        wanted = odd or is_in_table(table, code_hash(data, start, end))
+        store_slot(state, CODE, WANTED if wanted else UNWANTED)
     else:
-        verdict = UNWANTED
-    state[CODE if key == CODE_KEY else TYPE] = verdict
+        wanted = odd or end == start or is_wanted_type(data, start, end)
+        store_slot(state, TYPE, WANTED if wanted else UNWANTED)
 
 
 @compiled
-def note_scalar(data: np.ndarray, start: int, end: int, state: np.ndarray, table: np.ndarray) -> None:
+def note_scalar(data: int, start: int, end: int, key: int, state: int, table: int) -> None:
     """Likewise a number or literal."""
-    key = state[KEY]
-    number = data[start] == 45 or 48 <= data[start] <= 57
+    first = byte_at(data, start)
+    number = first == 45 or 48 <= first <= 57
     if key == ID_KEY:
-        state[HASH] = text_hash(data, start, end) if number else NO_ID
-        note_id(state, table)
+        note_id(state, table, text_hash(data, start, end) if number else NO_ID)
     elif key == CODE_KEY:
         plain = number
         for i in range(start, end):
-            if not 48 <= data[i] <= 57:
+            if not 48 <= byte_at(data, i) <= 57:
                 plain = False
-        if plain:
-            wanted = is_in_table(table, (hash_bytes(data, start, end, 0) & 0xFFFFFFFF) | 2)
-            state[CODE] = WANTED if wanted else UNWANTED
-        else:
-            state[CODE] = WANTED if number else UNWANTED
+        wanted = is_in_table(table, code_hash(data, start, end)) if plain else number
+        store_slot(state, CODE, WANTED if wanted else UNWANTED)
     else:
-        state[TYPE] = UNWANTED if number else WANTED
+        store_slot(state, TYPE, UNWANTED if number else WANTED)
 
 
 @compiled
-def note_id(state: np.ndarray, table: np.ndarray) -> None:
-    """Whether the reference whose id has just been read is cited, where that is known already."""
-    if state[SECTION] == REFERENCES_FILTERED:
-        value = state[HASH]
-        cited = value == ODD_ID or (value != NO_ID and is_in_table(table, value))
-        state[CODE] = WANTED if cited else UNWANTED
+def note_container(key: int, state: int, table: int) -> None:
+    """Likewise an object or array: it has no text."""
+    if key == CODE_KEY:
+        store_slot(state, CODE, UNWANTED)
+    elif key == TYPE_KEY:
+        store_slot(state, TYPE, WANTED)
+    elif key == ID_KEY:
+        note_id(state, table, NO_ID)
 
 
 @compiled
-def begin_element(state: np.ndarray, pos: int) -> None:
-    """A new object among the section's elements."""
-    state[START] = pos
-    state[CODE] = UNKNOWN
-    state[TYPE] = WANTED
-    state[ODD] = 0
-    state[HASH] = NO_ID
-    state[STATE] = KEY_OR_END
-
-
-@compiled
-def scan_elements(
-    data: np.ndarray,
-    size: int,
-    state: np.ndarray,
-    table: np.ndarray,
-    index_hashes: np.ndarray,
-    index_ends: np.ndarray,
-) -> int:
+def scan_elements(data: int, size: int, state: int, table: int, index: int) -> int:
     """Go on through the section's elements from POS up to the next event.
 
-    ELEMENT: the object data[START:POS] has ended, and is wanted or for Python to decide.
+    ELEMENT: an object that began in an earlier block has ended before POS, and is wanted or for Python to decide.
     SECTION_END: the array closed (or, with SINGLE, its one element ended).
-    INDEX_FULL: ``index_*`` hold INDEXED references; empty them.
-    NEED_MORE: put the bytes from POS on in front of the next block's.
+    INDEX_FULL: put away the ``INDEXED`` rows (hash, start, end) of ``index``: objects that ended and may be wanted.
+    NEED_MORE: likewise; then put the bytes from POS on in front of the next block's.
     BAD: the text is not JSON, at POS, for the reason ERROR.
-    ``index_ends`` are distances from the section's first byte: SPOOLED is how far that is behind data[0].
+    Places in the index are distances from data[0], of REFERENCES_INDEXED from their section's first byte: SPOOLED is
+    how far that is behind data[0].
     """
-    pos = state[POS]
-    kind = state[SECTION]
+    pos = load_slot(state, POS)
+    kind = load_slot(state, SECTION)
+    at = load_slot(state, STATE)
+    key = load_slot(state, KEY)
+    rows = load_slot(state, INDEX_ROWS)
+    event = -1
+    error = 0
     while True:
-        at = state[STATE]
-        if at == NESTED:
-            end = skip_nested(data, size, pos, state)
-            if end == -1:
-                state[POS] = size
-                return NEED_MORE
-            if end == -2:
-                return BAD
-            pos = end
-            at = state[RETURN_TO]
-            state[STATE] = at
-        elif at == STRING:
-            end, on = skip_string(data, size, pos)
-            if end == -1:
-                state[POS] = on
-                return NEED_MORE
-            if end < 0:
-                state[POS] = -2 - end
-                state[ERROR] = BAD_STRING
-                return BAD
-            pos = end + 1
-            at = state[RETURN_TO]
-            state[STATE] = at
-        while pos < size and data[pos] <= 32 and data[pos] in (32, 10, 13, 9):
-            pos += 1
-        if pos >= size:
-            state[POS] = size
-            return NEED_MORE
-        byte = data[pos]
-        ended = False
-        if at == KEY_NEXT or (at == KEY_OR_END and byte != 125):
-            if byte != 34:
-                state[POS] = pos
-                state[ERROR] = BAD_KEY
-                return BAD
-            end, escapes = string_end(data, size, pos + 1)
-            if end < 0:
-                state[POS] = pos if end == -1 else -2 - end
-                state[ERROR] = BAD_STRING
-                return NEED_MORE if end == -1 else BAD
-            state[KEY] = OTHER_KEY
-            if escapes:
-                state[ODD] = 1
-            elif kind == ITEMS:
-                if is_text(data, pos + 1, end, _CODE_KEY):
-                    state[KEY] = CODE_KEY
-                elif is_text(data, pos + 1, end, _TYPE_KEY):
-                    state[KEY] = TYPE_KEY
-            elif is_text(data, pos + 1, end, _ID_KEY):
-                state[KEY] = ID_KEY
-            pos = end + 1
-            if pos < size and data[pos] == 58:
-                pos += 1
-                state[STATE] = VALUE
+        if at >= NESTED:
+            if at == NESTED:
+                end = skip_nested(data, size, pos, state)
+                if end == -1:
+                    pos = size
+                    event = NEED_MORE
+                    break
+                if end == -2:
+                    pos = load_slot(state, POS)
+                    error = load_slot(state, ERROR)
+                    event = BAD
+                    break
+                pos = end
             else:
-                state[STATE] = COLON
-        elif at == COLON:
-            if byte != 58:
-                state[POS] = pos
-                state[ERROR] = BAD_COLON
-                return BAD
-            pos += 1
-            state[STATE] = VALUE
-        elif at == VALUE:
-            if byte == 34:
-                if state[KEY] == OTHER_KEY:
-                    state[STATE] = STRING
-                    state[RETURN_TO] = AFTER_VALUE
+                end, on = skip_string(data, size, pos)
+                if end == -1:
+                    pos = on
+                    event = NEED_MORE
+                    break
+                if end < 0:
+                    pos = -2 - end
+                    error = BAD_STRING
+                    event = BAD
+                    break
+                pos = end + 1
+            at = load_slot(state, RETURN_TO)
+        ended = False
+        if at == ELEMENT_ENDED:
+            ended = True
+        else:
+            if pos < size and byte_at(data, pos) <= 32:
+                while pos < size and byte_at(data, pos) in (32, 10, 13, 9):
                     pos += 1
-                    continue
+            if pos >= size:
+                pos = size
+                event = NEED_MORE
+                break
+            byte = byte_at(data, pos)
+            if at == KEY_NEXT or (at == KEY_OR_END and byte != 125):
+                if byte != 34:
+                    error = BAD_KEY
+                    event = BAD
+                    break
                 end, escapes = string_end(data, size, pos + 1)
                 if end < 0:
-                    state[POS] = pos if end == -1 else -2 - end
-                    state[ERROR] = BAD_STRING
-                    return NEED_MORE if end == -1 else BAD
-                note_string(data, pos + 1, end, escapes, state, table)
+                    if end != -1:
+                        pos = -2 - end
+                    error = BAD_STRING
+                    event = NEED_MORE if end == -1 else BAD
+                    break
+                if escapes:
+                    key = OTHER_KEY
+                    store_slot(state, ODD, 1)
+                else:
+                    key = key_kind(data, pos + 1, end)
+                    if (kind == ITEMS) == (key == ID_KEY):
+                        key = OTHER_KEY
                 pos = end + 1
-                state[STATE] = AFTER_VALUE
-            elif byte in (123, 91):
-                if state[KEY] == CODE_KEY:
-                    state[CODE] = UNWANTED
-                elif state[KEY] == TYPE_KEY:
-                    state[TYPE] = WANTED
-                elif state[KEY] == ID_KEY:
-                    state[HASH] = NO_ID
-                    note_id(state, table)
-                state[STATE] = NESTED
-                state[RETURN_TO] = AFTER_VALUE
-                state[DEPTH] = 1
-                state[BRACES] = 1 if byte == 123 else 0
+                at = COLON
+                if pos + 1 < size and byte_at(data, pos) == 58:
+                    pos += 1
+                    at = VALUE
+                    byte = byte_at(data, pos)
+                if at == COLON or byte <= 32:
+                    continue
+            if at == VALUE:
+                if byte == 34:
+                    end, escapes = string_end(data, size, pos + 1)
+                    if key == OTHER_KEY:
+                        if end < 0:  # a long one, or a wrong one
+                            at = STRING
+                            store_slot(state, RETURN_TO, AFTER_VALUE)
+                            pos += 1
+                            continue
+                    else:
+                        if end < 0:
+                            if end != -1:
+                                pos = -2 - end
+                            error = BAD_STRING
+                            event = NEED_MORE if end == -1 else BAD
+                            break
+                        note_string(data, pos + 1, end, escapes, key, state, table)
+                    pos = end + 1
+                    at = AFTER_VALUE
+                elif byte in (123, 91):
+                    if key != OTHER_KEY:
+                        note_container(key, state, table)
+                    at = NESTED
+                    store_slot(state, RETURN_TO, AFTER_VALUE)
+                    store_slot(state, DEPTH, 1)
+                    store_slot(state, BRACES, 1 if byte == 123 else 0)
+                    pos += 1
+                    continue
+                elif key == ID_KEY and integer_digits(data, pos) > 0 and pos + integer_digits(data, pos) < size:
+                    note_id(state, table, integer_hash(integer_at(data, pos, integer_digits(data, pos))))
+                    pos += integer_digits(data, pos)
+                    at = AFTER_VALUE
+                else:
+                    end = scalar_end(data, size, pos)
+                    if end >= size:
+                        event = NEED_MORE
+                        break
+                    if not is_scalar(data, pos, end):
+                        error = BAD_SCALAR if end > pos else BAD_VALUE
+                        event = BAD
+                        break
+                    if key != OTHER_KEY:
+                        note_scalar(data, pos, end, key, state, table)
+                    pos = end
+                    at = AFTER_VALUE
+                if pos >= size:
+                    continue
+                byte = byte_at(data, pos)
+                if byte <= 32:
+                    continue
+            if at == AFTER_VALUE:
+                if byte == 44:
+                    at = KEY_NEXT
+                elif byte == 125:
+                    ended = True
+                else:
+                    error = BAD_SEPARATOR
+                    event = BAD
+                    break
+                pos += 1
+            elif at == COLON:
+                if byte != 58:
+                    error = BAD_COLON
+                    event = BAD
+                    break
+                pos += 1
+                at = VALUE
+            elif at == KEY_OR_END:  # an empty object
+                ended = True
+                pos += 1
+            elif at == AFTER_ELEMENT:
+                if load_slot(state, SINGLE) != 0:
+                    event = SECTION_END
+                    break
+                if byte == 44:
+                    at = ELEMENT_NEXT
+                elif byte != 93:
+                    error = BAD_SEPARATOR
+                    event = BAD
+                    break
+                pos += 1
+                if byte == 93:
+                    event = SECTION_END
+                    break
+            elif byte == 123:
+                store_slot(state, START, pos)
+                store_slot(state, CODE, UNKNOWN)
+                store_slot(state, TYPE, WANTED)
+                store_slot(state, ODD, 0)
+                store_slot(state, HASH, NO_ID)
+                pos += 1
+                at = KEY_OR_END
+                if kind == RATES:
+                    store_slot(state, CODE, WANTED)
+                    store_slot(state, DEPTH, 1)
+                    store_slot(state, BRACES, 1)
+                    store_slot(state, RETURN_TO, ELEMENT_ENDED)
+                    at = NESTED
+            elif byte == 93 and at == ELEMENT_OR_END:
+                pos += 1
+                event = SECTION_END
+                break
+            elif byte in (91, 34):
+                store_slot(state, OTHERS, load_slot(state, OTHERS) + 1)
+                at = NESTED if byte == 91 else STRING
+                store_slot(state, RETURN_TO, AFTER_ELEMENT)
+                store_slot(state, DEPTH, 1)
+                store_slot(state, BRACES, 0)
                 pos += 1
             else:
                 end = scalar_end(data, size, pos)
                 if end >= size:
-                    state[POS] = pos
-                    return NEED_MORE
+                    event = NEED_MORE
+                    break
                 if not is_scalar(data, pos, end):
-                    state[POS] = pos
-                    state[ERROR] = BAD_SCALAR if end > pos else BAD_VALUE
-                    return BAD
-                if state[KEY] != OTHER_KEY:
-                    note_scalar(data, pos, end, state, table)
+                    error = BAD_SCALAR if end > pos else BAD_ELEMENT
+                    event = BAD
+                    break
+                which = NULLS if is_null(data, pos, end) else OTHERS
+                store_slot(state, which, load_slot(state, which) + 1)
                 pos = end
-                state[STATE] = AFTER_VALUE
-        elif at == AFTER_VALUE:
-            if byte == 44:
-                state[STATE] = KEY_NEXT
-            elif byte == 125:
-                ended = True
-            else:
-                state[POS] = pos
-                state[ERROR] = BAD_SEPARATOR
-                return BAD
-            pos += 1
-        elif at == KEY_OR_END:  # an empty object
-            ended = True
-            pos += 1
-        elif at == AFTER_ELEMENT:
-            if state[SINGLE] != 0:
-                state[POS] = pos
-                return SECTION_END
-            pos += 1
-            if byte == 44:
-                state[STATE] = ELEMENT_NEXT
-            elif byte == 93:
-                state[POS] = pos
-                return SECTION_END
-            else:
-                state[POS] = pos - 1
-                state[ERROR] = BAD_SEPARATOR
-                return BAD
-        elif byte == 123:
-            begin_element(state, pos)
-            pos += 1
-        elif byte == 93 and at == ELEMENT_OR_END:
-            state[POS] = pos + 1
-            return SECTION_END
-        elif byte == 91:
-            state[OTHERS] += 1
-            state[STATE] = NESTED
-            state[RETURN_TO] = AFTER_ELEMENT
-            state[DEPTH] = 1
-            state[BRACES] = 0
-            pos += 1
-        elif byte == 34:
-            state[OTHERS] += 1
-            state[STATE] = STRING
-            state[RETURN_TO] = AFTER_ELEMENT
-            pos += 1
-        else:
-            end = scalar_end(data, size, pos)
-            if end >= size:
-                state[POS] = pos
-                return NEED_MORE
-            if not is_scalar(data, pos, end):
-                state[POS] = pos
-                state[ERROR] = BAD_SCALAR if end > pos else BAD_ELEMENT
-                return BAD
-            if is_text(data, pos, end, _NULL):
-                state[NULLS] += 1
-            else:
-                state[OTHERS] += 1
-            pos = end
-            state[STATE] = AFTER_ELEMENT
+                at = AFTER_ELEMENT
         if ended:
-            state[STATE] = AFTER_ELEMENT
+            at = AFTER_ELEMENT
+            wanted = load_slot(state, ODD) != 0 or (
+                load_slot(state, CODE) == WANTED and load_slot(state, TYPE) == WANTED
+            )
+            start = load_slot(state, START)
             if kind == REFERENCES_INDEXED:
-                state[SEEN] += 1
-                found = state[INDEXED]
-                index_hashes[found] = ODD_ID if state[ODD] != 0 else state[HASH]
-                index_ends[found, 0] = state[START] + state[SPOOLED]
-                index_ends[found, 1] = pos + state[SPOOLED]
-                state[INDEXED] = found + 1
-                state[START] = NOWHERE
-                if found + 1 == len(index_hashes):
-                    state[POS] = pos
-                    return INDEX_FULL
-            elif (
-                (state[CODE] == WANTED and state[TYPE] == WANTED)
-                or state[ODD] != 0
-                or state[STOP_AT_END] != 0
-            ):
-                state[POS] = pos
-                return ELEMENT
-            else:
-                state[SEEN] += 1
-                state[START] = NOWHERE
+                row = 3 * load_slot(state, INDEXED)
+                store_slot(index, row, ODD_ID if load_slot(state, ODD) != 0 else load_slot(state, HASH))
+                store_slot(index, row + 1, start + load_slot(state, SPOOLED))
+                store_slot(index, row + 2, pos + load_slot(state, SPOOLED))
+            elif load_slot(state, STOP_AT_END) != 0 or (wanted and start < 0):
+                event = ELEMENT
+                break
+            elif wanted:
+                row = 3 * load_slot(state, INDEXED)
+                store_slot(index, row + 1, start)
+                store_slot(index, row + 2, pos)
+            store_slot(state, START, NOWHERE)
+            if wanted or kind == REFERENCES_INDEXED:
+                found = load_slot(state, INDEXED) + 1
+                store_slot(state, INDEXED, found)
+                if found == rows:
+                    event = INDEX_FULL
+                    break
+            if not wanted or kind == REFERENCES_INDEXED:
+                store_slot(state, SEEN, load_slot(state, SEEN) + 1)
+    store_slot(state, POS, pos)
+    store_slot(state, STATE, at)
+    store_slot(state, KEY, key)
+    store_slot(state, ERROR, error)
+    return event
 
 
 @compiled
-def skip_value(data: np.ndarray, size: int, state: np.ndarray) -> int:
+def skip_value(data: int, size: int, state: int) -> int:
     """Pass over a root value that has begun and is of no interest: NEED_MORE, ELEMENT once past it, or BAD."""
-    if state[STATE] == NESTED:
-        end = skip_nested(data, size, state[POS], state)
+    if load_slot(state, STATE) == NESTED:
+        end = skip_nested(data, size, load_slot(state, POS), state)
         if end == -2:
             return BAD
-        state[POS] = size if end == -1 else end
+        store_slot(state, POS, size if end == -1 else end)
         return NEED_MORE if end == -1 else ELEMENT
-    end, on = skip_string(data, size, state[POS])
+    end, on = skip_string(data, size, load_slot(state, POS))
     if end == -1:
-        state[POS] = on
+        store_slot(state, POS, on)
         return NEED_MORE
     if end < 0:
-        state[POS] = -2 - end
-        state[ERROR] = BAD_STRING
+        store_slot(state, POS, -2 - end)
+        store_slot(state, ERROR, BAD_STRING)
         return BAD
-    state[POS] = end + 1
+    store_slot(state, POS, end + 1)
     return ELEMENT
 
 
 @compiled
-def check_utf8(data: np.ndarray, start: int, size: int, state: np.ndarray) -> int:
+def check_utf8(data: int, start: int, size: int, state: int) -> int:
     """The place of the first byte that is no UTF-8, or -1; state (needed, low, high) carries over blocks' edges."""
     pos = start
-    needed, low, high = state[0], state[1], state[2]
+    needed, low, high = load_slot(state, 0), load_slot(state, 1), load_slot(state, 2)
     while pos < size:
         if needed == 0:
             beyond = beyond_ascii_at(data, pos)
@@ -869,7 +1008,7 @@ def check_utf8(data: np.ndarray, start: int, size: int, state: np.ndarray) -> in
             pos += lowest_one(beyond)
             if pos >= size:
                 break
-            byte = data[pos]
+            byte = byte_at(data, pos)
             low, high = 0x80, 0xBF
             if 0xC2 <= byte <= 0xDF:
                 needed = 1
@@ -888,21 +1027,14 @@ def check_utf8(data: np.ndarray, start: int, size: int, state: np.ndarray) -> in
             else:
                 return pos
         else:
-            byte = data[pos]
+            byte = byte_at(data, pos)
             if not low <= byte <= high:
                 return pos
             low, high = 0x80, 0xBF
             needed -= 1
         pos += 1
-    state[0], state[1], state[2] = needed, low, high
+    store_slot(state, 0, needed)
+    store_slot(state, 1, low)
+    store_slot(state, 2, high)
     return -1
 
-
-@compiled
-def in_table(table: np.ndarray, hashes: np.ndarray) -> np.ndarray:
-    """For each hash whether the table holds it, or it is ODD_ID."""
-    found = np.zeros(len(hashes), np.bool_)
-    for i in range(len(hashes)):
-        value = np.int64(hashes[i])
-        found[i] = value == ODD_ID or (value != NO_ID and is_in_table(table, value))
-    return found
