@@ -29,25 +29,22 @@ NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 
 # What STATE can be: which token comes next
 (
-    ELEMENT_OR_END, ELEMENT_NEXT, AFTER_ELEMENT, KEY_OR_END, KEY_NEXT, COLON, VALUE, AFTER_VALUE, ELEMENT_ENDED,
-    NESTED, STRING,
-) = range(11)  # fmt: skip
+    ELEMENT_OR_END, ELEMENT_NEXT, AFTER_ELEMENT, OWN_STRING, AFTER_OWN_STRING, VALUE, ELEMENT_ENDED, OWN, NESTED, STRING,
+) = range(10)  # fmt: skip
 
 ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED, RATES = range(4)  # SECTION
 UNKNOWN, WANTED, UNWANTED = range(3)  # CODE, TYPE
-OTHER_KEY, CODE_KEY, TYPE_KEY, ID_KEY = range(4)  # KEY
+OTHER_KEY, CODE_KEY, TYPE_KEY, ID_KEY, ESCAPED_KEY = range(5)  # KEY
 NOWHERE = -(1 << 62)  # START while no element is open
 NO_ID, ODD_ID = 0, 1  # HASH: what is no id at all; what only Python can compare
 
 # ERROR
 (
-    BAD_ELEMENT, BAD_SEPARATOR, BAD_KEY, BAD_COLON, BAD_VALUE, BAD_STRING, BAD_SCALAR, BAD_NESTING, TOO_DEEP,
-) = range(9)  # fmt: skip
+    BAD_ELEMENT, BAD_SEPARATOR, BAD_VALUE, BAD_STRING, BAD_SCALAR, BAD_NESTING, TOO_DEEP,
+) = range(7)  # fmt: skip
 ERRORS = (
     "an array's element expected",
     "a comma or the closing bracket expected",
-    "an object key expected",
-    "a colon expected",
     "a value expected",
     "a control character or a wrong escape in a string",
     "a wrong number or literal",
@@ -173,6 +170,23 @@ def controls_at(_context, address, offset):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
+def bytes_at(_context, address, offset, byte):  # type: ignore[no-untyped-def]
+    """Any byte."""
+
+    def codegen(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        block = ir.VectorType(ir.IntType(8), 64)
+        pointer = builder.inttoptr(builder.add(arguments[0], arguments[1]), block.as_pointer())
+        loaded = builder.load(pointer, align=1)
+        wanted = builder.trunc(arguments[2], ir.IntType(8))
+        lanes = builder.insert_element(ir.Constant(block, ir.Undefined), wanted, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), 64), [0] * 64)
+        lanes = builder.shuffle_vector(lanes, ir.Constant(block, ir.Undefined), zeros)
+        return builder.bitcast(builder.icmp_unsigned("==", loaded, lanes), ir.IntType(64))
+
+    return types.uint64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
 def beyond_ascii_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Bytes of a character of several bytes."""
     return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_signed("<", x, all_(0)))
@@ -201,16 +215,20 @@ _ALL = U(0xFFFFFFFFFFFFFFFF)
 
 
 @compiled
-def skip_nested(data: int, size: int, pos: int, state: int) -> int:
+def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
     """Past the end of the container that has begun (DEPTH brackets are open); -1 when the data end before, -2 bad.
 
     Strings, escapes and depth are exact. Of each kind of bracket as many must close as opened, and a string holds
     no control character; nothing else inside is looked at.
+    With a ``kind`` of section, the container is one of its elements: -3 - place stops at a string of the element's
+    own that could be a key of interest (place is its quote), or that holds an escape (place is the backslash).
     """
     depth = load_slot(state, DEPTH)
     braces = load_slot(state, BRACES)
     inside = U(0) - U(load_slot(state, INSIDE))
     escaped = U(load_slot(state, ESCAPED))
+    near, near_byte, far, far_byte = (8, 95, 10, 111) if kind == ITEMS else (9, 95, 16, 105)
+    own = 1 if kind >= 0 else 0
     while pos < size:
         quotes = quotes_at(data, pos)
         slashes = slashes_at(data, pos)
@@ -225,18 +243,15 @@ def skip_nested(data: int, size: int, pos: int, state: int) -> int:
             opens &= valid
             closes &= valid
             controls &= valid
-        if (slashes | escaped) != U(0):
+        escapes = slashes | escaped
+        if escapes != U(0):
             potential = slashes & ~escaped
             evens = ((potential << U(1)) | _ODD_BITS) - potential
             terminals = evens ^ _ODD_BITS
-            hidden = terminals ^ (slashes | escaped)
             begins = terminals & slashes
-            if lanes < 64:
-                escaped = (begins >> U(lanes - 1)) & U(1)
-            else:
-                escaped = begins >> U(63)
-            quotes &= ~hidden
-        strings = quotes
+            quotes &= ~(terminals ^ escapes)
+            escaped = (begins >> U(min(lanes, 64) - 1)) & U(1)
+        strings = quotes  # prefix XOR: ones from each opening quote up to its closing quote
         strings ^= strings << U(1)
         strings ^= strings << U(2)
         strings ^= strings << U(4)
@@ -244,24 +259,17 @@ def skip_nested(data: int, size: int, pos: int, state: int) -> int:
         strings ^= strings << U(16)
         strings ^= strings << U(32)
         strings ^= inside
-        if lanes < 64:
-            inside = U(0) - ((strings >> U(lanes - 1)) & U(1))
-        else:
-            inside = U(0) - (strings >> U(63))
+        inside = U(0) - ((strings >> U(min(lanes, 64) - 1)) & U(1))
         opens &= ~strings
         closes &= ~strings
-        if (controls & strings) != U(0):
-            wrong = lowest_one(controls & strings)
-            # Only wrong when it stands before the container's end
-            store_slot(state, ERROR, BAD_STRING)
-        else:
-            wrong = 64
+        controls &= strings
         closed = count_ones(closes)
         opening = open_braces_at(data, pos) & opens
         closing = close_braces_at(data, pos) & closes
-        if depth > closed:
-            if wrong < 64:
-                store_slot(state, POS, pos + wrong)
+        if depth - closed > own:  # the block stays deep inside: nothing to find
+            if controls != U(0):
+                store_slot(state, ERROR, BAD_STRING)
+                store_slot(state, POS, pos + lowest_one(controls))
                 return -2
             depth += count_ones(opens) - closed
             braces += count_ones(opening) - count_ones(closing)
@@ -269,36 +277,55 @@ def skip_nested(data: int, size: int, pos: int, state: int) -> int:
                 store_slot(state, ERROR, TOO_DEEP)
                 store_slot(state, POS, pos)
                 return -2
-        else:
-            found = U(0)
-            left = closes
-            before = depth - 1
-            while left != U(0) and found == U(0):
-                for _ in range(4):  # branchless: how many brackets there are can't be predicted
-                    bit = left & (U(0) - left)
-                    ends = bit if before + count_ones(opens & (bit - U(1))) == 0 else U(0)
-                    found = ends if found == U(0) else found
-                    left ^= bit
-                    before -= 1
-            if found != U(0):
-                lane = lowest_one(found)
-                upto = found | (found - U(1))
-                braces += count_ones(opening & upto) - count_ones(closing & upto)
-                if wrong < lane:
-                    store_slot(state, POS, pos + wrong)
-                    return -2
-                if braces != 0:
-                    store_slot(state, ERROR, BAD_NESTING)
-                    store_slot(state, POS, pos + lane)
-                    return -2
-                store_slot(state, INSIDE, 0)
-                store_slot(state, ESCAPED, 0)
-                return pos + lane + 1
-            depth += count_ones(opens) - closed
-            if wrong < 64:
-                store_slot(state, POS, pos + wrong)
+            pos += 64
+            continue
+        found = U(0)
+        left = closes
+        before = depth - 1
+        while left != U(0) and found == U(0):
+            for _ in range(4):  # branchless: how many brackets there are can't be predicted
+                bit = left & (U(0) - left)
+                ends = bit if before + count_ones(opens & (bit - U(1))) == 0 else U(0)
+                found = ends if found == U(0) else found
+                left ^= bit
+                before -= 1
+        upto = found | (found - U(1))  # all ones when the end is not here
+        if kind >= 0:
+            candidates = quotes & strings
+            if lanes >= 64 + 20:
+                candidates &= bytes_at(data, pos + near, near_byte) & bytes_at(data, pos + far, far_byte)
+            candidates = (candidates | (slashes & strings)) & upto
+            while candidates != U(0):
+                bit = candidates & (U(0) - candidates)
+                below = bit - U(1)
+                if depth + count_ones(opens & below) - count_ones(closes & below) == 1:
+                    lane = lowest_one(bit)
+                    wrong = (controls & below) != U(0)
+                    if wrong or braces + count_ones(opening & below) - count_ones(closing & below) != 1:
+                        store_slot(state, ERROR, BAD_STRING if wrong else BAD_NESTING)
+                        store_slot(state, POS, pos + (lowest_one(controls) if wrong else lane))
+                        return -2
+                    store_slot(state, DEPTH, 1)
+                    store_slot(state, BRACES, 1)
+                    store_slot(state, INSIDE, 0)
+                    store_slot(state, ESCAPED, 0)
+                    return -3 - (pos + lane)
+                candidates ^= bit
+        if (controls & upto) != U(0):
+            store_slot(state, ERROR, BAD_STRING)
+            store_slot(state, POS, pos + lowest_one(controls))
+            return -2
+        braces += count_ones(opening & upto) - count_ones(closing & upto)
+        if found != U(0):
+            lane = lowest_one(found)
+            if braces != 0:
+                store_slot(state, ERROR, BAD_NESTING)
+                store_slot(state, POS, pos + lane)
                 return -2
-            braces += count_ones(opening) - count_ones(closing)
+            store_slot(state, INSIDE, 0)
+            store_slot(state, ESCAPED, 0)
+            return pos + lane + 1
+        depth += count_ones(opens) - closed
         pos += 64
     store_slot(state, DEPTH, depth)
     store_slot(state, BRACES, braces)
@@ -747,41 +774,41 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
     pos = load_slot(state, POS)
     kind = load_slot(state, SECTION)
     at = load_slot(state, STATE)
-    key = load_slot(state, KEY)
     rows = load_slot(state, INDEX_ROWS)
     event = -1
     error = 0
     while True:
-        if at >= NESTED:
-            if at == NESTED:
-                end = skip_nested(data, size, pos, state)
-                if end == -1:
-                    pos = size
-                    event = NEED_MORE
-                    break
-                if end == -2:
-                    pos = load_slot(state, POS)
-                    error = load_slot(state, ERROR)
-                    event = BAD
-                    break
-                pos = end
-            else:
+        if at >= OWN:
+            if at == STRING:
                 end, on = skip_string(data, size, pos)
-                if end == -1:
-                    pos = on
-                    event = NEED_MORE
-                    break
                 if end < 0:
-                    pos = -2 - end
+                    pos = on if end == -1 else -2 - end
                     error = BAD_STRING
-                    event = BAD
+                    event = NEED_MORE if end == -1 else BAD
                     break
                 pos = end + 1
-            at = load_slot(state, RETURN_TO)
-        ended = False
-        if at == ELEMENT_ENDED:
-            ended = True
-        else:
+                at = load_slot(state, RETURN_TO)
+            else:
+                end = skip_nested(data, size, pos, state, kind if at == OWN else -1)
+                if end >= 0:
+                    pos = end
+                    at = ELEMENT_ENDED if at == OWN else load_slot(state, RETURN_TO)
+                elif end <= -3:
+                    pos = -3 - end
+                    if byte_at(data, pos) == 34:
+                        at = OWN_STRING
+                    else:
+                        store_slot(state, KEY, ESCAPED_KEY)
+                        store_slot(state, RETURN_TO, AFTER_OWN_STRING)
+                        at = STRING
+                        continue
+                else:
+                    pos = size if end == -1 else load_slot(state, POS)
+                    error = load_slot(state, ERROR)
+                    event = NEED_MORE if end == -1 else BAD
+                    break
+        ended = at == ELEMENT_ENDED
+        if not ended:
             if pos < size and byte_at(data, pos) <= 32:
                 while pos < size and byte_at(data, pos) in (32, 10, 13, 9):
                     pos += 1
@@ -790,103 +817,65 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
                 event = NEED_MORE
                 break
             byte = byte_at(data, pos)
-            if at == KEY_NEXT or (at == KEY_OR_END and byte != 125):
-                if byte != 34:
-                    error = BAD_KEY
-                    event = BAD
-                    break
+            if at == OWN_STRING:
                 end, escapes = string_end(data, size, pos + 1)
-                if end < 0:
-                    if end != -1:
-                        pos = -2 - end
-                    error = BAD_STRING
-                    event = NEED_MORE if end == -1 else BAD
+                if end == -1 and size - pos <= 64:
+                    event = NEED_MORE
                     break
-                if escapes:
-                    key = OTHER_KEY
-                    store_slot(state, ODD, 1)
-                else:
-                    key = key_kind(data, pos + 1, end)
-                    if (kind == ITEMS) == (key == ID_KEY):
-                        key = OTHER_KEY
-                pos = end + 1
-                at = COLON
-                if pos + 1 < size and byte_at(data, pos) == 58:
+                if end < 0:  # a long one, or a wrong one; should it be a key, then Python decides
+                    store_slot(state, KEY, ESCAPED_KEY)
+                    store_slot(state, RETURN_TO, AFTER_OWN_STRING)
                     pos += 1
-                    at = VALUE
-                    byte = byte_at(data, pos)
-                if at == COLON or byte <= 32:
+                    at = STRING
                     continue
-            if at == VALUE:
+                key = ESCAPED_KEY if escapes else key_kind(data, pos + 1, end)
+                if not escapes and (kind == ITEMS) == (key == ID_KEY):
+                    key = OTHER_KEY
+                store_slot(state, KEY, key)
+                pos = end + 1
+                at = AFTER_OWN_STRING
+            elif at == AFTER_OWN_STRING:
+                at = OWN
+                if byte == 58:  # so it was a key
+                    pos += 1
+                    key = load_slot(state, KEY)
+                    if key == ESCAPED_KEY:
+                        store_slot(state, ODD, 1)
+                    elif key != OTHER_KEY:
+                        at = VALUE
+            elif at == VALUE:
+                key = load_slot(state, KEY)
+                at = OWN
                 if byte == 34:
                     end, escapes = string_end(data, size, pos + 1)
-                    if key == OTHER_KEY:
-                        if end < 0:  # a long one, or a wrong one
-                            at = STRING
-                            store_slot(state, RETURN_TO, AFTER_VALUE)
-                            pos += 1
-                            continue
-                    else:
-                        if end < 0:
-                            if end != -1:
-                                pos = -2 - end
-                            error = BAD_STRING
-                            event = NEED_MORE if end == -1 else BAD
-                            break
-                        note_string(data, pos + 1, end, escapes, key, state, table)
+                    if end < 0:
+                        at = VALUE
+                        if end != -1:
+                            pos = -2 - end
+                        error = BAD_STRING
+                        event = NEED_MORE if end == -1 else BAD
+                        break
+                    note_string(data, pos + 1, end, escapes, key, state, table)
                     pos = end + 1
-                    at = AFTER_VALUE
                 elif byte in (123, 91):
-                    if key != OTHER_KEY:
-                        note_container(key, state, table)
-                    at = NESTED
-                    store_slot(state, RETURN_TO, AFTER_VALUE)
-                    store_slot(state, DEPTH, 1)
-                    store_slot(state, BRACES, 1 if byte == 123 else 0)
-                    pos += 1
-                    continue
-                elif key == ID_KEY and integer_digits(data, pos) > 0 and pos + integer_digits(data, pos) < size:
-                    note_id(state, table, integer_hash(integer_at(data, pos, integer_digits(data, pos))))
-                    pos += integer_digits(data, pos)
-                    at = AFTER_VALUE
+                    note_container(key, state, table)
                 else:
-                    end = scalar_end(data, size, pos)
-                    if end >= size:
-                        event = NEED_MORE
-                        break
-                    if not is_scalar(data, pos, end):
-                        error = BAD_SCALAR if end > pos else BAD_VALUE
-                        event = BAD
-                        break
-                    if key != OTHER_KEY:
+                    digits = integer_digits(data, pos) if key == ID_KEY else 0
+                    if digits > 0 and pos + digits < size:
+                        note_id(state, table, integer_hash(integer_at(data, pos, digits)))
+                        pos += digits
+                    else:
+                        end = scalar_end(data, size, pos)
+                        if end >= size:
+                            at = VALUE
+                            event = NEED_MORE
+                            break
+                        if not is_scalar(data, pos, end):
+                            error = BAD_SCALAR if end > pos else BAD_VALUE
+                            event = BAD
+                            break
                         note_scalar(data, pos, end, key, state, table)
-                    pos = end
-                    at = AFTER_VALUE
-                if pos >= size:
-                    continue
-                byte = byte_at(data, pos)
-                if byte <= 32:
-                    continue
-            if at == AFTER_VALUE:
-                if byte == 44:
-                    at = KEY_NEXT
-                elif byte == 125:
-                    ended = True
-                else:
-                    error = BAD_SEPARATOR
-                    event = BAD
-                    break
-                pos += 1
-            elif at == COLON:
-                if byte != 58:
-                    error = BAD_COLON
-                    event = BAD
-                    break
-                pos += 1
-                at = VALUE
-            elif at == KEY_OR_END:  # an empty object
-                ended = True
-                pos += 1
+                        pos = end
             elif at == AFTER_ELEMENT:
                 if load_slot(state, SINGLE) != 0:
                     event = SECTION_END
@@ -903,18 +892,15 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
                     break
             elif byte == 123:
                 store_slot(state, START, pos)
-                store_slot(state, CODE, UNKNOWN)
+                store_slot(state, CODE, WANTED if kind == RATES else UNKNOWN)
                 store_slot(state, TYPE, WANTED)
                 store_slot(state, ODD, 0)
                 store_slot(state, HASH, NO_ID)
+                store_slot(state, DEPTH, 1)
+                store_slot(state, BRACES, 1)
+                store_slot(state, RETURN_TO, ELEMENT_ENDED)
                 pos += 1
-                at = KEY_OR_END
-                if kind == RATES:
-                    store_slot(state, CODE, WANTED)
-                    store_slot(state, DEPTH, 1)
-                    store_slot(state, BRACES, 1)
-                    store_slot(state, RETURN_TO, ELEMENT_ENDED)
-                    at = NESTED
+                at = NESTED if kind == RATES else OWN
             elif byte == 93 and at == ELEMENT_OR_END:
                 pos += 1
                 event = SECTION_END
@@ -968,7 +954,6 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
                 store_slot(state, SEEN, load_slot(state, SEEN) + 1)
     store_slot(state, POS, pos)
     store_slot(state, STATE, at)
-    store_slot(state, KEY, key)
     store_slot(state, ERROR, error)
     return event
 
@@ -977,7 +962,7 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
 def skip_value(data: int, size: int, state: int) -> int:
     """Pass over a root value that has begun and is of no interest: NEED_MORE, ELEMENT once past it, or BAD."""
     if load_slot(state, STATE) == NESTED:
-        end = skip_nested(data, size, load_slot(state, POS), state)
+        end = skip_nested(data, size, load_slot(state, POS), state, -1)
         if end == -2:
             return BAD
         store_slot(state, POS, size if end == -1 else end)
