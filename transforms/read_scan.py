@@ -21,7 +21,7 @@ skipped (values of other keys, items of other codes, references that nothing cit
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, cast
 
 import ijson
@@ -32,10 +32,11 @@ from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
 from transforms.byte_spool import ByteSpool
 from transforms.clean import text_of
 from transforms.collect import Collected
+from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, decode_rates, decode_references
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import BUFFER_BYTES, REMOTE_GROUPS_KEY, SECTIONS
 from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
-from transforms.walk import Event, Walker
+from transforms.walk import CODE_TYPES, Event, Walker
 
 ENGINE = "scan"
 MAX_HELD_BYTES = 16 << 20
@@ -288,25 +289,28 @@ class _Reading:
                 if self.references is not None:
                     self.references.close()
                     self.references = None
-        if first not in b"{[":
-            if self.scalar(first) is not None or first != ord("n"):
-                collected.quirks["a single value where an array belongs"] += 1
-                collected.quirks["something else where an object belongs"] += 1
-            return
-        if first == ord("{"):
-            collected.quirks["a single value where an array belongs"] += 1
-        else:
-            self.pos += 1
-        if kind != k.ITEMS:
+        table = code_table(self.wanted)
+        if kind != k.ITEMS and first in b"{[":
             if self.skip and collected.items_seen:
                 self.walker.cited = collected.cited_keys()
                 table = key_table(self.walker.cited)
                 kind = k.REFERENCES_FILTERED
             else:
                 self.references = _Indexed(collected)
-                table = code_table(())
+        self.read_elements(first, kind, table)
+
+    def read_elements(self, first: int, kind: int, table: Int64s) -> None:
+        """The objects of an array; what is no array is an array of one."""
+        quirks = self.collected.quirks
+        if first not in b"{[":
+            if self.scalar(first) is not None:
+                quirks["a single value where an array belongs"] += 1
+                quirks["something else where an object belongs"] += 1
+            return
+        if first == ord("{"):
+            quirks["a single value where an array belongs"] += 1
         else:
-            table = code_table(self.wanted)
+            self.pos += 1
         state = self.state
         state[:] = 0
         state[k.SECTION] = kind
@@ -397,8 +401,31 @@ class _Section:
             self.reading.references.index.add(rows)
             return
         data = memoryview(self.reading.data)
-        for start, end in rows[:, 1:].tolist():
-            self.decode(io.BytesIO(data[start:end]))
+        pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
+        if self.kind == k.ITEMS:
+            for piece in pieces:
+                self.decode_item(piece)
+        else:
+            for batch in in_batches(pieces):
+                self.decode_batch(batch)
+
+    def decode_item(self, data: bytes) -> None:
+        """One item's rows."""
+        reading = self.reading
+        if len(data) <= MAX_DECODED_BYTES:
+            try:
+                decode_item(data, reading.wanted, reading.collected)
+            except OddElementError:
+                walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
+        else:
+            LongItem(reading, io.BytesIO(data)).read_item()
+
+    def decode_batch(self, data: bytes) -> None:
+        """The rows of an array of rates or references."""
+        if self.kind == k.RATES:
+            decode_or_walk_rates(self.reading, data)
+        else:
+            decode_or_walk_references(self.reading, data)
 
     def count(self) -> None:
         """Elements passed over since the last time."""
@@ -406,7 +433,7 @@ class _Section:
         self.seen += new
         if self.kind == k.ITEMS:
             self.reading.collected.items_seen += new
-        else:
+        elif self.kind != k.RATES:
             self.reading.collected.references_seen += new
 
     def refill(self) -> None:
@@ -477,7 +504,11 @@ class _Section:
         """The element that has just ended."""
         if self.dropped:
             raise FullReadingNeededError("billing_code or provider_group_id stands twice in one element")
-        self.decode(_Pieces(self.pieces_to_end()))
+        if self.held_bytes <= MAX_DECODED_BYTES:
+            data = b"".join(self.pieces_to_end())
+            self.decode_item(data) if self.kind == k.ITEMS else self.decode_batch(b"[%b]" % data)
+        else:
+            self.decode(_Pieces(self.pieces_to_end()))
         self.close_element()
 
     def pieces_to_end(self) -> Iterator[bytes]:
@@ -510,9 +541,13 @@ class _Section:
 
     def decode(self, stream: object) -> None:
         """One element's rows into ``Collected``."""
-        walker = self.reading.walker
-        walk = walker.walk_item if self.kind == k.ITEMS else walker.walk_reference
-        decode_elements(self.reading, cast("BinaryIO", stream), walk)
+        reading = self.reading
+        if self.kind == k.ITEMS:
+            LongItem(reading, cast("BinaryIO", stream)).read_item()
+        elif self.kind == k.RATES:
+            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_rate)
+        else:
+            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_reference)
 
     # ---- references in front of in_network -----------------------------------------------------------------
 
@@ -523,7 +558,7 @@ class _Section:
         reading.references.bytes.append(memoryview(reading.data)[self.spooled_from : reading.pos])
 
 
-def decode_elements(reading: _Reading, stream: BinaryIO, walk: object, *, array: bool = False) -> None:
+def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
     """Parse one object, or an array of them, and walk each."""
     events = ijson.basic_parse(stream, buf_size=BUFFER_BYTES)
     walker = reading.walker
@@ -533,13 +568,103 @@ def decode_elements(reading: _Reading, stream: BinaryIO, walk: object, *, array:
             next(events)
         for event, _ in events:
             if event == "start_map":
-                walk()  # type: ignore[operator]
+                walk()
     except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
         raise reading.bad("a number of thousands of digits") from error
     except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
         raise reading.bad(_first_line(error)) from error
     finally:
         walker.next = _nothing
+
+
+def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON arrays of these elements, each as large as is decoded at once."""
+    batch: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= MAX_DECODED_BYTES:
+            yield b"[%b]" % b",".join(batch)
+            batch, size = [], 0
+    if batch:
+        yield b"[%b]" % b",".join(batch)
+
+
+def decode_or_walk_rates(reading: _Reading, data: bytes) -> None:
+    """Rows of an array of rates."""
+    try:
+        decode_rates(data, reading.collected)
+    except OddElementError:
+        walk_elements(reading, io.BytesIO(data), reading.walker.walk_rate, array=True)
+
+
+def decode_or_walk_references(reading: _Reading, data: bytes) -> None:
+    """Rows of an array of references."""
+    cited = reading.walker.cited
+    assert cited is not None
+    try:
+        decode_references(data, cited, reading.collected)
+    except OddElementError:
+        walk_elements(reading, io.BytesIO(data), reading.walker.walk_reference, array=True)
+
+
+class LongItem(_Reading):
+    """An item too long to decode at once: read like a document of its own, its rates in batches."""
+
+    def __init__(self, outer: _Reading, stream: BinaryIO) -> None:
+        super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip)
+        self.before = self.collected.marks()
+        self.first_rate = self.collected.next_rate_id
+        self.texts: dict[str, str | None] = {}
+        self.skipped = False
+
+    def read_item(self) -> None:
+        """The whole item; see ``Walker.walk_item``."""
+        self.peek()
+        self.read_root()
+        self.expect_end()
+        collected = self.collected
+        collected.items_seen += 1
+        code = (self.texts.get("billing_code") or "").strip() or None
+        code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
+        if code not in self.wanted or not (code_type is None or code_type in CODE_TYPES):
+            collected.back_to(self.before)
+            collected.next_rate_id = self.first_rate
+            return
+        if self.skipped:
+            raise FullReadingNeededError("billing_code stands twice in one item")
+        arrangement = self.texts.get("negotiation_arrangement")
+        collected.items_matched += 1
+        collected.items.append((arrangement, code, code_type, self.first_rate, collected.next_rate_id))
+
+    def root_value(self, key: str, standard: set[str]) -> None:
+        """One of the item's own values."""
+        first = self.peek()
+        if key == "negotiated_rates":
+            self.read_rates(first)
+        elif key in ("billing_code", "billing_code_type", "negotiation_arrangement"):
+            if first in b"{[":
+                self.collected.quirks["an object or array where a single value belongs"] += 1
+                self.skip_root_value(first)
+                self.texts[key] = None
+            else:
+                self.texts[key] = text_of(self.scalar(first))
+        else:
+            self.skip_root_value(first)
+
+    def read_rates(self, first: int) -> None:
+        """The item's rates; of repeated ones the last."""
+        self.collected.back_to(self.before)
+        self.collected.next_rate_id = self.first_rate
+        code = self.texts.get("billing_code")
+        code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
+        known_unwanted = "billing_code" in self.texts and (code or "").strip() not in self.wanted
+        self.skipped = self.skip and (known_unwanted or not (code_type is None or code_type in CODE_TYPES))
+        if self.skipped:
+            self.skip_root_value(first)
+        else:
+            self.read_elements(first, k.RATES, code_table(()))
 
 
 class _Pieces:
@@ -575,18 +700,13 @@ class _Indexed:
         if cited:
             seen = collected.references_seen
             reading.walker.cited = cited
-            decode_elements(
-                reading, cast("BinaryIO", _Pieces(self._cited(key_table(cited)))), reading.walker.walk_reference, array=True
-            )
+            for batch in in_batches(self._cited(key_table(cited))):
+                decode_or_walk_references(reading, batch)
             collected.references_seen = seen
 
     def _cited(self, table: Int64s) -> Iterator[bytes]:
-        separator = b"["
         for start, end in self.index.places(table):
-            yield separator
-            yield from self.bytes.read(start, end)
-            separator = b","
-        yield b"]" if separator == b"," else b"[]"
+            yield b"".join(self.bytes.read(start, end))
 
     def close(self) -> None:
         """Give memory and disk back."""
