@@ -13,6 +13,7 @@ from typing import TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
+from llvmlite.binding import get_host_cpu_features
 from numba import njit, types
 from numba.extending import intrinsic
 
@@ -136,15 +137,11 @@ def slashes_at(_context, address, offset):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def open_braces_at(_context, address, offset):  # type: ignore[no-untyped-def]
-    """Opening braces."""
-    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(123)))
-
-
-@intrinsic
-def close_braces_at(_context, address, offset):  # type: ignore[no-untyped-def]
-    """Closing braces."""
-    return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(125)))
+def curly_at(_context, address, offset):  # type: ignore[no-untyped-def]
+    """The bit that tells braces from square brackets (and means nothing elsewhere)."""
+    return types.uint64(types.int64, types.int64), _masker(
+        lambda b, x, all_: b.icmp_unsigned("!=", b.and_(x, all_(32)), all_(0))
+    )
 
 
 @intrinsic
@@ -210,8 +207,32 @@ def _word(text: bytes) -> np.uint64:
     return U(int.from_bytes(text, "little"))
 
 
+_CARRYLESS = "pclmul" in get_host_cpu_features() and get_host_cpu_features()["pclmul"]
+
+
+@intrinsic
+def running_parity(_context, word):  # type: ignore[no-untyped-def]
+    """Each bit the XOR of itself and all lower ones: from quotes to ones within strings."""
+
+    def codegen(_context, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+        if _CARRYLESS:  # multiply by all ones without carries
+            pair = ir.VectorType(ir.IntType(64), 2)
+            kind = ir.FunctionType(pair, [pair, pair, ir.IntType(8)])
+            multiply = builder.module.declare_intrinsic("llvm.x86.pclmulqdq", (), kind)
+            zero = ir.Constant(ir.IntType(32), 0)
+            first = builder.insert_element(ir.Constant(pair, [0, 0]), arguments[0], zero)
+            product = builder.call(multiply, [first, ir.Constant(pair, [-1, 0]), ir.Constant(ir.IntType(8), 0)])
+            return builder.extract_element(product, zero)
+        word = arguments[0]
+        for distance in (1, 2, 4, 8, 16, 32):
+            word = builder.xor(word, builder.shl(word, ir.Constant(ir.IntType(64), distance)))
+        return word
+
+    return types.uint64(types.uint64), codegen
+
+
 _ODD_BITS = U(0xAAAAAAAAAAAAAAAA)
-_ALL = U(0xFFFFFFFFFFFFFFFF)
+_LOWER = U(0xFFFFFFFF)
 
 
 @compiled
@@ -227,7 +248,7 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
     braces = load_slot(state, BRACES)
     inside = U(0) - U(load_slot(state, INSIDE))
     escaped = U(load_slot(state, ESCAPED))
-    near, near_byte, far, far_byte = (8, 95, 10, 111) if kind == ITEMS else (9, 95, 16, 105)
+    near, far, far_byte, last = (8, 10, 111, 13) if kind == ITEMS else (9, 16, 105, 18)
     own = 1 if kind >= 0 else 0
     while pos < size:
         quotes = quotes_at(data, pos)
@@ -236,7 +257,9 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
         closes = closes_at(data, pos)
         controls = controls_at(data, pos)
         lanes = size - pos
+        last_lane = U(63)
         if lanes < 64:
+            last_lane = U(lanes - 1)
             valid = (U(1) << U(lanes)) - U(1)
             quotes &= valid
             slashes &= valid
@@ -250,23 +273,20 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
             terminals = evens ^ _ODD_BITS
             begins = terminals & slashes
             quotes &= ~(terminals ^ escapes)
-            escaped = (begins >> U(min(lanes, 64) - 1)) & U(1)
-        strings = quotes  # prefix XOR: ones from each opening quote up to its closing quote
-        strings ^= strings << U(1)
-        strings ^= strings << U(2)
-        strings ^= strings << U(4)
-        strings ^= strings << U(8)
-        strings ^= strings << U(16)
-        strings ^= strings << U(32)
-        strings ^= inside
-        inside = U(0) - ((strings >> U(min(lanes, 64) - 1)) & U(1))
+            escaped = (begins >> last_lane) & U(1)
+        strings = running_parity(quotes) ^ inside  # ones from each opening quote up to its closing quote
+        inside = U(0) - ((strings >> last_lane) & U(1))
         opens &= ~strings
         closes &= ~strings
         controls &= strings
         closed = count_ones(closes)
-        opening = open_braces_at(data, pos) & opens
-        closing = close_braces_at(data, pos) & closes
-        if depth - closed > own:  # the block stays deep inside: nothing to find
+        curly = curly_at(data, pos)
+        opening = opens & curly
+        closing = closes & curly
+        lower = count_ones(closes & _LOWER)
+        if (
+            depth - lower > own and depth + count_ones(opens & _LOWER) - closed > own
+        ):  # the block stays deep inside: nothing to find
             if controls != U(0):
                 store_slot(state, ERROR, BAD_STRING)
                 store_slot(state, POS, pos + lowest_one(controls))
@@ -285,15 +305,16 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
         while left != U(0) and found == U(0):
             for _ in range(4):  # branchless: how many brackets there are can't be predicted
                 bit = left & (U(0) - left)
-                ends = bit if before + count_ones(opens & (bit - U(1))) == 0 else U(0)
-                found = ends if found == U(0) else found
+                here = bit if before + count_ones(opens & (bit - U(1))) == 0 else U(0)
+                found = here if found == U(0) else found
                 left ^= bit
                 before -= 1
         upto = found | (found - U(1))  # all ones when the end is not here
         if kind >= 0:
             candidates = quotes & strings
-            if lanes >= 64 + 20:
-                candidates &= bytes_at(data, pos + near, near_byte) & bytes_at(data, pos + far, far_byte)
+            if candidates != U(0) and lanes >= 64 + 20:  # "billing_code" or "billing_code_type", "provider_group_id"
+                ends = quotes_at(data, pos + 18) | quotes_at(data, pos + last)
+                candidates &= bytes_at(data, pos + near, 95) & bytes_at(data, pos + far, far_byte) & ends
             candidates = (candidates | (slashes & strings)) & upto
             while candidates != U(0):
                 bit = candidates & (U(0) - candidates)
@@ -449,6 +470,7 @@ _TRUE, _NULL, _ALSE = _word(b"true"), _word(b"null"), _word(b"alse")
 _FOUR = U(0xFFFFFFFF)
 _UPPER_CPT, _UPPER_HCPCS = _word(b"CPT"), _word(b"HCPCS")
 _MASK_CPT, _MASK_HCPCS = U(0xDFDFDF), U(0xDFDFDFDFDF)  # the bit that tells lower case apart, taken out
+_COLON = _word(b'":')
 _BILLING_, _ING_CODE = _word(b"billing_"), _word(b"ing_code")
 _CODE_TYP, _ODE_TYPE = _word(b"code_typ"), _word(b"ode_type")
 _PROVIDER, __GROUP_I, _GROUP_ID = _word(b"provider"), _word(b"_group_i"), _word(b"group_id")
@@ -901,6 +923,16 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
                 store_slot(state, RETURN_TO, ELEMENT_ENDED)
                 pos += 1
                 at = NESTED if kind == RATES else OWN
+                if kind != ITEMS and kind != RATES and pos + 30 < size:  # noqa: PLR1714 the usual first key, by a short cut
+                    if (
+                        byte_at(data, pos) == 34
+                        and key_kind(data, pos + 1, pos + 18) == ID_KEY
+                        and word_at(data, pos + 18) & U(0xFFFF) == _COLON
+                    ):
+                        digits = integer_digits(data, pos + 20)
+                        if digits > 0:
+                            note_id(state, table, integer_hash(integer_at(data, pos + 20, digits)))
+                            pos += 20 + digits
             elif byte == 93 and at == ELEMENT_OR_END:
                 pos += 1
                 event = SECTION_END

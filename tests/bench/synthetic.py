@@ -3,7 +3,7 @@
     python -m tests.bench.synthetic FOLDER [MEGABYTES]
 
 Made-up values; keys, nesting and proportions as real payers' files have them (gzip level 6, ratio 8 to 20).
-One item in five hundred has a wanted code.
+One item in five thousand has a wanted code, two among ten thousand codes.
 """
 
 import gzip
@@ -16,7 +16,7 @@ HEADER = (
     '"reporting_entity_name":"Synthetic Health Plan","reporting_entity_type":"health insurance issuer",'
     '"last_updated_on":"2026-06-01","version":"2.0.0"'
 )
-WANTED_EVERY = 500
+WANTED_EVERY = 5_000
 SHAPES = ("references_first", "references_last", "tiny_items")
 
 
