@@ -352,7 +352,8 @@ class _Section:
         reading = self.reading
         while True:
             event = self.scan()
-            self.take_rows()
+            if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
+                self.take_rows()
             if event == k.NEED_MORE:
                 self.hold()
                 self.refill()
