@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from transforms.spool import OpenTemporary
 
-LIMIT_BYTES = 96 << 20
+LIMIT_BYTES = 48 << 20
 COPY_BYTES = 1 << 20
 
 

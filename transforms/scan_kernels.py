@@ -975,6 +975,8 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
                 row = 3 * load_slot(state, INDEXED)
                 store_slot(index, row + 1, start)
                 store_slot(index, row + 2, pos)
+            if not wanted or kind == REFERENCES_INDEXED:
+                store_slot(state, SEEN, load_slot(state, SEEN) + 1)
             store_slot(state, START, NOWHERE)
             if wanted or kind == REFERENCES_INDEXED:
                 found = load_slot(state, INDEXED) + 1
@@ -982,8 +984,6 @@ def scan_elements(data: int, size: int, state: int, table: int, index: int) -> i
                 if found == rows:
                     event = INDEX_FULL
                     break
-            if not wanted or kind == REFERENCES_INDEXED:
-                store_slot(state, SEEN, load_slot(state, SEEN) + 1)
     store_slot(state, POS, pos)
     store_slot(state, STATE, at)
     store_slot(state, ERROR, error)
