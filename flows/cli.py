@@ -10,32 +10,55 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
-from transforms.errors import TicRatesError, UsageError
+from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
 Command = Callable[[argparse.Namespace], Result]
 
 INTERRUPTED = 130
 DEFAULT_OUTPUT = Path("output")
+EPILOG = """\
+First steps:
+  tic-rates demo                                     a small market with known answers, into output/
+  tic-rates inspect FILE                             what is in one file
+  tic-rates run FOLDER --month 2025-06 --nppes ZIP   a month's benchmarks from real files
+  tic-rates COMMAND --help                           its options, and an example
+
+Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable;
+1 a bug; 130 or 143 stopped by Ctrl-C or SIGTERM: the same command resumes.
+
+Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder).
+Tables, columns and methodology: README.md in the repository's output folder.
+"""
 
 
 class _Terminated(BaseException):
     """SIGTERM, unwound like Ctrl-C."""
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is an error like any other: one line, exit code 2."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage."""
+        raise UsageError(f"{message.replace(chr(10), ' ')}; see {self.prog} --help")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of CONTRACT section 2."""
-    options = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    try:
+        options = build_parser().parse_args(words)
+    except UsageError as error:
+        return _fail(error, as_json="--json" in words)
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, signatures included
     signal.signal(signal.SIGTERM, _terminate)
+    command: Command = options.command
     try:
-        result, code = options.command(options)
+        result, code = command(options)
     except TicRatesError as error:
-        print(f"tic-rates: {error}", file=sys.stderr)
-        if options.json:
-            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
-        return error.exit_code
+        return _fail(error, as_json=options.json)
     except (KeyboardInterrupt, _Terminated) as stop:
         print("tic-rates: stopped; what is done is kept, run the same command again to resume", file=sys.stderr)
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
@@ -44,16 +67,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
+def _fail(error: TicRatesError, *, as_json: bool) -> int:
+    print(f"tic-rates: {error}", file=sys.stderr)
+    if as_json:
+        details = error.details if isinstance(error, NothingUsableError) else {}
+        print(json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
+    return error.exit_code
+
+
 def _terminate(_number: int, _frame: object) -> NoReturn:
     raise _Terminated
 
 
 def build_parser() -> argparse.ArgumentParser:
     """All commands with their options and an example each."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="tic-rates",
-        description="Percentile benchmarks from US payers' Transparency-in-Coverage files.",
-        epilog="Exit codes: 0 all well, 2 wrong usage, 3 some sources quarantined, 4 nothing usable, 1 a bug.",
+        description="Percentile benchmarks from US payers' Transparency-in-Coverage files, as Parquet.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     _add_run(commands)
@@ -64,11 +96,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: Any, name: str, does: str, example: str, command: Command | None = None) -> argparse.ArgumentParser:
+def _add(
+    commands: Any, name: str, does: str, example: str, command: Command | None = None, more: str = ""
+) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=does,
-        description=does[0].upper() + does[1:] + ".",
+        description="\n\n".join(filter(None, (f"{does[0].upper()}{does[1:]}.", more))),
         epilog=f"example: {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -85,6 +119,8 @@ def _add_run(commands: Any) -> None:
         "read payers' files and publish a month's benchmarks",
         "tic-rates run 'mrf/*.json.gz' --month 2025-06 --nppes NPPES_Data_Dissemination_June_2025.zip",
         _run,
+        "Files are told apart by content, not by name. A bad one is quarantined with the reason, the others go on.\n"
+        "What was read before is not read again; a run that was stopped resumes.",
     )
     parser.add_argument(
         "sources",
@@ -93,7 +129,13 @@ def _add_run(commands: Any) -> None:
         help="file, folder, glob, http(s):// or s3:// URL; in-network file or table of contents",
     )
     parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="month to publish (default: this month)")
-    parser.add_argument("--nppes", type=Path, metavar="FILE", help="built lookup, or CMS's zip or csv")
+    parser.add_argument(
+        "--nppes",
+        type=Path,
+        metavar="FILE",
+        help="NPPES: a built lookup, or CMS's zip or csv, built once and kept; default: what `reference nppes` built "
+        "in DIR; without any, no states and no tiers",
+    )
     _add_codes(parser)
     _add_output(parser)
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
@@ -109,11 +151,12 @@ def _add_demo(commands: Any) -> None:
         commands,
         "demo",
         "write a small synthetic market with known answers, run it and check every cell",
-        "tic-rates demo --output demo",
+        "tic-rates demo --output output",
         _demo,
+        "The market's files lie in DIR/demo, its tables beside: DIR is an ordinary output folder.",
     )
     parser.add_argument("--month", type=_month, metavar="YYYY-MM", default=date(2025, 6, 1), help="default: 2025-06")
-    parser.add_argument("--output", type=Path, default=Path("output"), metavar="DIR", help="default: output")
+    _add_output(parser)
     parser.add_argument("--prefect", action="store_true", help="record the run in Prefect")
 
 
@@ -124,6 +167,7 @@ def _add_inspect(commands: Any) -> None:
         "say what is in one file: header, shape, codes found, quirks",
         "tic-rates inspect in-network.json.gz --json",
         _inspect,
+        "One streaming pass with the reader that `run` uses; writes nothing.",
     )
     parser.add_argument("source", metavar="SOURCE", help="file or URL")
     _add_codes(parser)
@@ -135,6 +179,7 @@ def _add_reference(commands: Any) -> None:
         "reference",
         "build the slim lookups from the real CMS downloads",
         "tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip",
+        more="They are written to DIR/reference.",
     )
     kinds = parser.add_subparsers(required=True, metavar="KIND", title="kinds")
     nppes = _add(
@@ -143,13 +188,24 @@ def _add_reference(commands: Any) -> None:
         "build the provider lookup from CMS's monthly NPPES download",
         "tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip --weekly NPPES_weekly.zip",
         _reference_nppes,
+        "Writes DIR/reference/nppes.parquet, where `run` with the same --output finds it.",
     )
     nppes.add_argument("file", type=Path, metavar="FILE", help="CMS's zip or csv")
     nppes.add_argument(
-        "--weekly", type=Path, action="append", default=[], metavar="FILE", help="weekly update, in order"
+        "--weekly",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="weekly update; again for the next, oldest first",
     )
     nppes.add_argument(
-        "--deactivated", type=Path, action="append", default=[], metavar="FILE", help="deactivation report"
+        "--deactivated",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="CMS's report of deactivated NPIs; may be given again",
     )
     _add_output(nppes)
     medicare = _add(
@@ -158,10 +214,14 @@ def _add_reference(commands: Any) -> None:
         "add a year of the Physician Fee Schedule",
         "tic-rates reference medicare --rvu PPRRVU26_JAN.csv --gpci GPCI2026.csv --year 2026",
         _reference_medicare,
+        "2020 to 2025 come with the package, for 97026 and 97028; one built here has every code and goes before.\n"
+        "`run` and `rvu` read it when given the same --output.",
     )
-    medicare.add_argument("--rvu", type=Path, required=True, metavar="FILE", help="PPRRVU csv")
-    medicare.add_argument("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv")
-    medicare.add_argument("--year", type=int, required=True, metavar="Y")
+    medicare.add_argument(
+        "--rvu", type=Path, required=True, metavar="FILE", help="PPRRVU csv, or the zip that holds it"
+    )
+    medicare.add_argument("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv, or the zip that holds it")
+    medicare.add_argument("--year", type=_year, required=True, metavar="Y", help="fee schedule year, such as 2026")
     _add_output(medicare)
 
 
@@ -172,20 +232,27 @@ def _add_rvu(commands: Any) -> None:
         "RVUs and the Medicare amount of a code",
         "tic-rates rvu 97026 --units 1 --state AK --year 2025",
         _rvu,
+        "One line per Medicare locality of the state: services of one day, by one provider, outside facilities.",
     )
-    parser.add_argument("code", metavar="CODE")
-    parser.add_argument("--units", type=_positive, default=1, metavar="N", help="default: 1")
+    parser.add_argument("code", type=str.upper, metavar="CODE", help="CPT or HCPCS code")
+    parser.add_argument("--units", type=_positive, default=1, metavar="N", help="how many services (default: 1)")
     parser.add_argument("--state", required=True, type=str.upper, metavar="XX", help="two-letter USPS code")
-    parser.add_argument("--year", type=int, required=True, metavar="Y")
+    parser.add_argument("--year", type=_year, required=True, metavar="Y", help="fee schedule year, such as 2025")
     _add_output(parser)
 
 
 def _add_codes(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--codes", type=_codes, default="97026,97028", metavar="CODES", help="default: 97026,97028")
+    parser.add_argument(
+        "--codes",
+        type=_codes,
+        default="97026,97028",
+        metavar="CODES",
+        help="billing codes wanted, with commas between (default: 97026,97028)",
+    )
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="default: output")
+    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="folder (default: output)")
 
 
 def _month(text: str) -> date:
@@ -193,6 +260,12 @@ def _month(text: str) -> date:
         return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no month; write it as 2025-06") from None
+
+
+def _year(text: str) -> int:
+    if len(text) != 4 or not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no year; write it as 2025")
+    return int(text)
 
 
 def _codes(text: str) -> tuple[str, ...]:
@@ -215,8 +288,9 @@ def _run(options: argparse.Namespace) -> Result:
     from flows.show import print_result
     from flows.sources import expand
 
-    if options.nppes is not None and not options.nppes.exists():
-        raise UsageError(f"--nppes {options.nppes}: no such file; give the built lookup, or CMS's zip or csv")
+    if options.nppes is not None and not options.nppes.is_file():
+        what = "is a folder" if options.nppes.is_dir() else "no such file"
+        raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = options.month or datetime.now(UTC).date().replace(day=1)
     request = RunRequest(
         expand(options.sources), month, options.codes, options.output, options.nppes, workers=options.workers
@@ -245,7 +319,7 @@ def _demo(options: argparse.Namespace) -> Result:
 
 
 def _inspect(options: argparse.Namespace) -> Result:
-    from flows.inspect import inspect
+    from flows.inspection import inspect
     from flows.show import print_inspection
     from flows.sources import expand
 
@@ -263,7 +337,7 @@ def _reference_nppes(options: argparse.Namespace) -> Result:
     from flows.reference import build_nppes
     from flows.show import print_figures
 
-    target = Layout(options.output).reference / "nppes.parquet"
+    target = Layout(options.output).nppes
     figures = {"lookup": str(target)} | build_nppes(
         options.file, target, weekly=tuple(options.weekly), deactivated=tuple(options.deactivated)
     )
@@ -286,14 +360,14 @@ def _reference_medicare(options: argparse.Namespace) -> Result:
 def _rvu(options: argparse.Namespace) -> Result:
     from flows.layout import Layout
     from flows.reference import load_medicare
-    from flows.show import print_service
+    from flows.show import print_service, service_as_json
     from transforms.medicare import price_service
 
     reference = load_medicare(Layout(options.output).reference)
     price = price_service(reference, options.code, options.units, options.state, options.year)
     if not options.json:
         print_service(price)
-    return price.as_json(), 0
+    return service_as_json(price), 0
 
 
 if __name__ == "__main__":

@@ -212,10 +212,13 @@ def _publish(temporary: Path, target: Path) -> None:
 
 
 def _fingerprint(source: Source) -> str | None:
-    """What changes whenever a local file changes; None for a remote one."""
+    """What changes whenever a local file changes; None for a remote one, or none at all."""
     if source.is_url:
         return None
-    status = Path(source.location).stat()
+    try:
+        status = Path(source.location).stat()
+    except OSError:
+        return None
     return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}-{status.st_ctime_ns}"
 
 

@@ -49,6 +49,11 @@ class Layout:
         return self.root / "reference"
 
     @property
+    def nppes(self) -> Path:
+        """The lookup that `reference nppes` builds, and that runs take when none is given."""
+        return self.reference / "nppes.parquet"
+
+    @property
     def staging(self) -> Path:
         """Months being built."""
         return self.root / ".staging"
@@ -72,18 +77,32 @@ class Layout:
 
 
 def scratch(folder: Path) -> Path:
-    """A name beside the target for work in progress; carries our process id so that leftovers can be told."""
-    return folder / f".tmp-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    """A name beside the target for work in progress; carries our process, so that leftovers can be told."""
+    pid = os.getpid()
+    return folder / f".tmp-{pid}-{_started(pid)}-{uuid.uuid4().hex[:8]}"
 
 
 def sweep(folder: Path) -> None:
     """Remove what killed processes left behind; a living process keeps its own."""
     import shutil
 
-    for leftover in folder.glob(".tmp-*"):
-        pid = leftover.name.split("-")[1]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+    for leftover in folder.glob(".tmp-*-*-*"):
+        _, pid, started, _ = leftover.name.split("-", 3)
+        if pid.isdigit() and started != _started(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def _started(pid: int) -> str:
+    """When a process began, in ticks since the machine did; "gone" for one that has ended, reaped or not.
+
+    The number alone tells nothing: containers give every run the same one.
+    """
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "gone"
+    state, *fields = stat.rpartition(")")[2].split()  # the program's name, before it, may hold anything
+    return "gone" if state in ("Z", "X") else fields[18]
 
 
 def write_atomically(path: Path, data: bytes) -> None:

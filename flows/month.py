@@ -5,7 +5,7 @@ Memory: one payer's numbered prices and providers, and one range of its pairs at
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -20,12 +20,11 @@ from schemas.nppes import NPPES
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, RATES, SUMMARIES, UNMAPPED
 from transforms.clean import date_of
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
-from transforms.observe import observe_providers
+from transforms.observe import FILES_BEHIND, list_files, observe_providers
 from transforms.payers import map_payers, payer_slug, unused_mappings
-from transforms.rates import Payer, Places, describe_rates
-from transforms.resolve import Extracts, Numbered, iter_pairs, number
-from transforms.summarize import Comparison, summarize
-from transforms.taxonomy import assign_tiers
+from transforms.rates import describe_rates, gather_facts
+from transforms.resolve import Extracts, iter_pairs, number
+from transforms.summarize import Comparison, Observed, summarize
 
 LOG = logging.getLogger(__name__)
 PAIRS_EACH = 2_000_000  # rate rows in memory at a time
@@ -50,51 +49,144 @@ class MonthRequest:
     nppes: Path | None = None
 
 
-@dataclass
-class BuiltMonth:
-    """What was built: row counts by table, for the manifest and the result line."""
-
-    folder: Path
-    rows: dict[str, int] = field(default_factory=dict)
-    eligible: int = 0
-    payers: list[str] = field(default_factory=list)
-    unresolved_locations: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass
-class _Tally:
-    """Counts that grow payer by payer."""
-
-    exclusions: list[pl.DataFrame] = field(default_factory=list)
-    unknown_npis: list[pl.DataFrame] = field(default_factory=list)
-    unknown_entities: list[pl.DataFrame] = field(default_factory=list)
-    observations: list[Path] = field(default_factory=list)
-
-
-def build_month(request: MonthRequest, outcomes: Sequence[Outcome], layout: Layout, folder: Path) -> BuiltMonth:
-    """Write every table of the month under ``folder``, in the published layout.
+class MonthBuilder:
+    """Writes every table of a month under ``folder``, in the published layout.
 
     The tables depend on the files' content only: neither names nor order nor twins change a byte of them, but for
     ``quality/files``, which says what each name was.
     """
-    sources = _distinct(outcomes)
-    built = BuiltMonth(folder)
-    tally = _Tally()
-    documents = _documents(sources)
-    mapping = map_payers(documents["reporting_entity_name"].to_list())
-    remote = RemoteReferences(layout)
-    national = national_amounts(request.medicare, request.codes, request.month).select("billing_code", "amount_usd")
-    by_payer = documents.join(mapping, on="reporting_entity_name", nulls_equal=True)
-    for payer in by_payer["payer"].unique().sort():
-        own = by_payer.filter(pl.col("payer") == payer)
-        extracts = _load(sources, own.select(list(_DOCUMENTS)), remote)
-        _build_payer(request, Payer(payer, mapping.drop("payer")), extracts, sources, national, built, tally)
-        built.payers.append(payer)
-    built.unresolved_locations = remote.failed
-    _write_providers(built, tally)
-    _write_summaries(request, built, tally)
-    _write_quality(outcomes, mapping, built, tally)
-    return built
+
+    def __init__(self, request: MonthRequest, outcomes: Sequence[Outcome], layout: Layout, folder: Path) -> None:
+        self._request = request
+        self._outcomes = outcomes
+        self._sources = _distinct(outcomes)
+        self._folder = folder
+        self._remote = RemoteReferences(layout)
+        self._exclusions: list[pl.DataFrame] = []
+        self._unknown_npis: list[pl.DataFrame] = []
+        self._unknown_entities: list[pl.DataFrame] = []
+        self._observations: list[Path] = []
+        self._files: list[pl.DataFrame] = []
+        documents = _documents(self._sources)
+        self._mapping = map_payers(documents["reporting_entity_name"].to_list())
+        self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
+        self.rows: dict[str, int] = {"rates": 0}
+        self.eligible = 0
+
+    @property
+    def medicare_year(self) -> int | None:
+        """The fee schedule year compared with."""
+        return medicare_year_for(self._request.medicare, self._request.month)
+
+    @property
+    def nppes_identity(self) -> dict[str, object] | None:
+        """Which NPPES lookup was joined: rows and bytes of the built file."""
+        path = self._request.nppes
+        if path is None:
+            return None
+        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
+        return {"lookup": path.name, "rows": rows, "bytes": path.stat().st_size}
+
+    @property
+    def unresolved_locations(self) -> dict[str, str]:
+        """Remote provider references that could not be had, and why."""
+        return self._remote.failed
+
+    def normalise(self) -> None:
+        """Rates and observations, payer by payer."""
+        for payer in self._documents["payer"].unique().sort():
+            own = self._documents.filter(pl.col("payer") == payer)
+            extracts = _load(self._sources, own.select(list(_DOCUMENTS)), self._remote)
+            self._build_payer(payer, extracts)
+
+    def summarise(self) -> None:
+        """Providers, summaries and quality, from what ``normalise`` wrote."""
+        self._write_providers()
+        self._write_summaries()
+        self._write_quality()
+
+    def _build_payer(self, payer: str, extracts: Extracts) -> None:
+        """One payer's rates, written sorted; its observations and counts kept for the month."""
+        request = self._request
+        numbered = number(extracts)
+        source_ids = [outcome.source_id or "" for outcome in self._sources]
+        nppes = None if request.nppes is None else pl.scan_parquet(request.nppes).select(NPPES.names)
+        facts = gather_facts(payer, numbered, self._mapping, source_ids, nppes, request.codes)
+        national = national_amounts(request.medicare, request.codes, request.month)
+        compared = national.select("billing_code", "amount_usd")
+        observations: list[pl.DataFrame] = []
+
+        def rate_frames() -> Iterator[pl.DataFrame]:
+            for pairs in iter_pairs(numbered, PAIRS_EACH):
+                rates = describe_rates(pairs, facts)
+                providers = observe_providers(rates, compared)
+                observations.append(providers)
+                self._files.append(list_files(rates.lazy(), providers.lazy()).collect())
+                self._count(rates)
+                self.eligible += rates["exclusion"].null_count()
+                yield rates
+
+        path = self._folder / "rates" / f"payer={payer_slug(payer)}" / "rates.parquet"
+        self.rows["rates"] += write_table(path, RATES, rate_frames())
+        kept = self._folder / ".observations" / path.parent.name / "observations.parquet"
+        kept.parent.mkdir(parents=True)
+        pl.concat(observations).sort(PROVIDERS.grain).write_parquet(kept)
+        self._observations.append(kept)
+
+    def _count(self, rates: pl.DataFrame) -> None:
+        rows = pl.len().cast(pl.Int64)
+        self._exclusions.append(
+            rates.lazy()
+            .group_by("source_ids", "payer", "billing_code", "exclusion")
+            .agg(rows=rows)
+            .explode("source_ids")
+            .group_by(source_id="source_ids", payer="payer", billing_code="billing_code", reason="exclusion")
+            .agg(pl.col("rows").sum())
+            .collect()
+        )
+        unknown = rates.filter(pl.col("exclusion") == "npi_unknown")
+        self._unknown_npis.append(unknown.group_by(value=pl.col("npi").cast(pl.String)).agg(rows=rows))
+        unmapped = rates.filter(~pl.col("payer_mapped"))
+        names = pl.col("reporting_entity_name").fill_null("")
+        self._unknown_entities.append(unmapped.group_by(value=names).agg(rows=rows))
+
+    def _write_providers(self) -> None:
+        frames = (pl.read_parquet(path) for path in self._observations)  # payers in order: sorted by the whole grain
+        self.rows["providers"] = write_table(self._folder / "providers" / "providers.parquet", PROVIDERS, frames)
+
+    def _write_summaries(self) -> None:
+        request = self._request
+        localities = price_localities(request.medicare, request.codes, request.month)
+        medicare = Comparison(
+            localities.select("billing_code", "state", "amount_usd"),
+            self.medicare_year,
+        )
+        providers = pl.concat([PROVIDERS.empty().lazy(), *(pl.scan_parquet(path) for path in self._observations)])
+        no_files = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
+        files = pl.concat([no_files, *self._files]).unique()
+        observed = Observed(providers, files.lazy())
+        summaries = summarize(observed, request.month, medicare, with_nppes=request.nppes is not None)
+        path = self._folder / "summaries" / "summaries.parquet"
+        self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
+
+    def _write_quality(self) -> None:
+        counts = _sum(self._exclusions, ["source_id", "payer", "billing_code", "reason"])
+        folder = self._folder / "quality"
+        excluded = counts.filter(pl.col("reason").is_not_null())
+        self.rows["exclusions"] = write_table(folder / "exclusions.parquet", FILE_EXCLUSIONS, [excluded])
+        names = self._mapping["reporting_entity_name"].to_list()
+        unused = pl.DataFrame({"value": unused_mappings(names)}).with_columns(rows=pl.lit(0, pl.Int64))
+        unmapped = pl.concat(
+            [
+                _kind("npi", _sum(self._unknown_npis, ["value"])),
+                _kind("reporting_entity", _sum(self._unknown_entities, ["value"])),
+                _kind("unused_mapping", unused),
+            ]
+        )
+        write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
+        payers = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
+        files = describe_files(self._outcomes, counts, payers)
+        self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
@@ -151,130 +243,24 @@ def _fetch_remote(
     """Provider groups of the cited references that hold none themselves, as rows of REFERENCE_GROUPS."""
     wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
     rows = [
-        (row["source_no"], row["document"], row["reference_key"], location)
+        (row["source_no"], row["document"], row["ordinal"], row["reference_key"], location)
         for row in wanted.iter_rows(named=True)
         if (location := resolve_location(row["location"], sources[row["source_no"]].source)) is not None
     ]
     paths = remote.fetch(location for *_, location in rows)
     columns = [*REFERENCE_GROUPS.names, "source_no"]
-    for source_no, document, reference_key, location in rows:
+    for source_no, document, ordinal, reference_key, location in rows:
         if location in paths:
             yield (
                 pl.scan_parquet(paths[location])
                 .with_columns(
                     document=pl.lit(document, pl.Int32),
+                    ordinal=pl.lit(ordinal, pl.Int64),
                     reference_key=pl.lit(reference_key),
                     source_no=pl.lit(source_no, pl.UInt32),
                 )
                 .select(columns)
             )
-
-
-def _build_payer(
-    request: MonthRequest,
-    payer: Payer,
-    extracts: Extracts,
-    sources: Sequence[Outcome],
-    national: pl.DataFrame,
-    built: BuiltMonth,
-    tally: _Tally,
-) -> None:
-    """One payer's rates, written sorted; its observations and counts kept for the month."""
-    numbered = number(extracts)
-    places = _places(numbered, request)
-    source_ids = pl.Series([outcome.source_id for outcome in sources], dtype=pl.String)
-    observations: list[pl.DataFrame] = []
-
-    def rate_frames() -> Iterator[pl.DataFrame]:
-        for pairs in iter_pairs(numbered, PAIRS_EACH):
-            rates = describe_rates(pairs, numbered, payer, source_ids, places)
-            observations.append(observe_providers(rates.lazy(), national.lazy()).collect())
-            _count(rates, tally)
-            yield rates
-
-    path = built.folder / "rates" / f"payer={payer_slug(payer.name)}" / "rates.parquet"
-    built.rows["rates"] = built.rows.get("rates", 0) + write_table(path, RATES, rate_frames())
-    kept = built.folder / ".observations" / path.parent.name / "observations.parquet"
-    kept.parent.mkdir(parents=True)
-    pl.concat(observations).sort(PROVIDERS.grain).write_parquet(kept)
-    tally.observations.append(kept)
-
-
-def _places(numbered: Numbered, request: MonthRequest) -> Places | None:
-    """What NPPES knows of one payer's NPIs: a semi-join against the lookup, never all of it."""
-    if request.nppes is None:
-        return None
-    npis = (
-        pl.concat([numbered.inline.lazy().select("npi"), numbered.references.lazy().select("npi")])
-        .explode("npi")
-        .drop_nulls()
-        .unique()
-    )
-    known = pl.scan_parquet(request.nppes).select(NPPES.names).join(npis, on="npi", how="semi").collect()
-    tiers = assign_tiers(known.lazy(), request.codes).collect()
-    return Places(known.select("npi", "state", "country", "deactivated"), tiers)
-
-
-def _count(rates: pl.DataFrame, tally: _Tally) -> None:
-    tally.exclusions.append(
-        rates.lazy()
-        .group_by("source_ids", "payer", "billing_code", "exclusion")
-        .agg(rows=pl.len().cast(pl.Int64))
-        .explode("source_ids")
-        .group_by(source_id="source_ids", payer="payer", billing_code="billing_code", reason="exclusion")
-        .agg(pl.col("rows").sum())
-        .collect()
-    )
-    rows = pl.len().cast(pl.Int64)
-    tally.unknown_npis.append(
-        rates.filter(pl.col("exclusion") == "npi_unknown").group_by(value=pl.col("npi").cast(pl.String)).agg(rows=rows)
-    )
-    tally.unknown_entities.append(
-        rates.filter(~pl.col("payer_mapped"))
-        .group_by(value=pl.col("reporting_entity_name").fill_null(""))
-        .agg(rows=rows)
-    )
-
-
-def _write_providers(built: BuiltMonth, tally: _Tally) -> None:
-    frames = (pl.read_parquet(path) for path in tally.observations)  # payers in order: sorted by the whole grain
-    path = built.folder / "providers" / "providers.parquet"
-    built.rows["providers"] = write_table(path, PROVIDERS, frames)
-
-
-def _write_summaries(request: MonthRequest, built: BuiltMonth, tally: _Tally) -> None:
-    localities = price_localities(request.medicare, request.codes, request.month)
-    medicare = Comparison(
-        localities.select("billing_code", "state", "amount_usd"), medicare_year_for(request.medicare, request.month)
-    )
-    empty = PROVIDERS.empty().lazy().with_columns(source_ids=pl.lit([], pl.List(pl.String)))
-    observations = pl.concat([empty, *(pl.scan_parquet(path) for path in tally.observations)])
-    summaries = summarize(observations, request.month, medicare, with_nppes=request.nppes is not None)
-    path = built.folder / "summaries" / "summaries.parquet"
-    built.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
-
-
-def _write_quality(outcomes: Sequence[Outcome], mapping: pl.DataFrame, built: BuiltMonth, tally: _Tally) -> None:
-    counts = _sum(tally.exclusions, ["source_id", "payer", "billing_code", "reason"])
-    folder = built.folder / "quality"
-    excluded = counts.filter(pl.col("reason").is_not_null())
-    built.rows["exclusions"] = write_table(folder / "exclusions.parquet", FILE_EXCLUSIONS, [excluded])
-    unmapped = pl.concat(
-        [
-            _kind("npi", _sum(tally.unknown_npis, ["value"])),
-            _kind("reporting_entity", _sum(tally.unknown_entities, ["value"])),
-            _kind(
-                "unused_mapping",
-                pl.DataFrame({"value": unused_mappings(mapping["reporting_entity_name"].to_list())}).with_columns(
-                    rows=pl.lit(0, pl.Int64)
-                ),
-            ),
-        ]
-    )
-    write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
-    files = describe_files(outcomes, counts, dict(mapping.select("reporting_entity_name", "payer").iter_rows()))
-    built.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
-    built.eligible = int(counts.filter(pl.col("reason").is_null())["rows"].sum())
 
 
 def _sum(frames: list[pl.DataFrame], key: list[str]) -> pl.DataFrame:

@@ -85,7 +85,7 @@ class RemoteReferences:
 def _open_public(source: Source) -> AbstractContextManager[HashingStream]:
     if not source.is_url:
         return open_source(source)
-    from flows.http import open_url
+    from flows.web import open_url
 
     return open_url(source, public_only=True)
 

@@ -2,31 +2,34 @@
 
 import fcntl
 import logging
-import os
 import shutil
-import signal
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
-from multiprocessing import get_context, parent_process
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from flows.extracts import READER_VERSION, Outcome, extract
+from flows.extracts import READER_VERSION, Outcome
 from flows.layout import Layout, month_name, scratch, sweep
-from flows.progress import Counters, add, make_counters, shown
 from flows.publish import TABLES, publish_month, record
-from flows.sources import Source, redact
+from flows.sources import Source
+from flows.workers import ExtractMany, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 
+if TYPE_CHECKING:
+    from flows.month import MonthBuilder, MonthRequest
+
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
-PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
+
+MOST_LOGGED = 50
+
+Step = Callable[[str, Callable[[], object]], None]
 
 
 @dataclass(frozen=True)
@@ -77,32 +80,57 @@ class RunResult:
         return BadFileError.exit_code if self.quarantined else 0
 
 
-def run(request: RunRequest) -> RunResult:
+def _at_once(_name: str, step: Callable[[], object]) -> None:
+    step()
+
+
+@dataclass(frozen=True)
+class Steps:
+    """How the steps are run: as plain calls, or as tasks of an orchestrator."""
+
+    spread: ExtractMany = in_threads
+    step: Step = _at_once
+
+
+def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     """Extract every source, build the month, publish it.
 
     Raises:
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
     started = time.perf_counter()
+    steps = steps or Steps()
     layout = Layout(request.output)
     layout.prepare()
     with _only_one(layout, request.month):
-        for folder in (layout.extracts, layout.ledger, layout.remote, layout.staging, layout.root):
-            sweep(folder)
-        for table in TABLES:
-            sweep(layout.root / table)
-        outcomes = extract_all(request, layout)
-        result = summarize_outcomes(request, outcomes)
-        publish(request, outcomes, layout, result)
+        _sweep(layout)
+        month = load_references(request, layout)
+        outcomes = extract_all(request, layout, steps.spread)
+        result = count_outcomes(request, outcomes)
+        _require_usable(outcomes, layout, result)
+        _build_and_publish(month, outcomes, layout, result, steps.step)
     result.seconds = time.perf_counter() - started
     return result
 
 
-def extract_all(request: RunRequest, layout: Layout) -> list[Outcome]:
+def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
+    """The reference data, before any source is read: hours of reading must not end at a wrong ``--nppes``.
+
+    Raises:
+        UsageError: reference data that can't be read.
+    """
+    from flows.month import MonthRequest
+    from flows.reference import load_medicare
+
+    return MonthRequest(request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout))
+
+
+def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
     from flows.contents import sources_of
 
-    outcomes = _extract_many(request.sources, request, layout)
+    wanted = frozenset(request.codes)
+    outcomes = extract_many(request.sources, wanted, layout, request.workers, spread)
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
@@ -110,71 +138,10 @@ def extract_all(request: RunRequest, layout: Layout) -> list[Outcome]:
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + _extract_many(tuple(listed), request, layout)
+    return outcomes + (extract_many(listed, wanted, layout, request.workers, spread) if listed else [])
 
 
-def _extract_many(sources: Sequence[Source], request: RunRequest, layout: Layout) -> list[Outcome]:
-    wanted = frozenset(request.codes)
-    total = sum(source.size for source in sources)
-    counters = make_counters()
-    workers = min(request.workers or os.cpu_count() or 1, len(sources))
-    with shown(counters, len(sources), total):
-        if workers <= 1 or (total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources)):
-            _work_with(counters)
-            return [_extract_counted(source, wanted, layout) for source in sources]
-        with _pool(workers, counters) as pool:
-            largest_first = sorted(sources, key=lambda source: -source.size)
-            futures = {source: pool.submit(_extract_counted, source, wanted, layout) for source in largest_first}
-            return [_outcome_of(source, futures[source]) for source in sources]
-
-
-@contextmanager
-def _pool(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that end with us: on Ctrl-C what has not begun is dropped, what runs is told to stop."""
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _work_with, (counters,))
-    try:
-        yield pool
-        pool.shutdown()
-    except BaseException:
-        processes = list((pool._processes or {}).values())
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        raise
-
-
-def _outcome_of(source: Source, future: "Future[Outcome]") -> Outcome:
-    from concurrent.futures.process import BrokenProcessPool
-
-    try:
-        return future.result()
-    except BrokenProcessPool:
-        reason = "the worker process that read it was killed (out of memory?); run again, with fewer --workers"
-        return Outcome(source, "quarantined", reason=reason)
-
-
-_counters: Counters | None = None
-
-
-def _work_with(counters: Counters) -> None:
-    """Set up this process as a worker."""
-    global _counters  # noqa: PLW0603 a worker process has one set of counters
-    _counters = counters
-    if parent_process() is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _extract_counted(source: Source, wanted: frozenset[str], layout: Layout) -> Outcome:
-    counters = _counters
-    assert counters is not None
-    outcome = extract(source, wanted, layout, lambda *amounts: add(counters, *amounts))
-    with counters[3].get_lock():
-        counters[3].value += 1
-    return outcome
-
-
-def summarize_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
+def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
     """Counts by status, and what was quarantined why."""
     result = RunResult(request.month, request.output)
     for outcome in outcomes:
@@ -182,51 +149,74 @@ def summarize_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunR
         result.bytes_json += outcome.account.bytes_json
         if outcome.reason is not None:
             result.quarantined.append((outcome.source.name, outcome.reason))
-            LOG.error("quarantined %s: %s", outcome.source.name, outcome.reason)
+    for name, reason in result.quarantined[:MOST_LOGGED]:
+        LOG.error("quarantined %s: %s", name, reason)
+    if len(result.quarantined) > MOST_LOGGED:
+        LOG.error("quarantined %d more; all are in quality/files", len(result.quarantined) - MOST_LOGGED)
     return result
 
 
-def publish(request: RunRequest, outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
-    """Build the month's tables and put them in front of readers; nothing usable leaves the last good ones."""
-    from flows.month import MonthRequest, build_month
-    from flows.reference import load_medicare, nppes_lookup
+def _require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
+    """Nothing usable: the last good tables stay, the manifest says what failed."""
+    if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
+        return
+    record(layout, lambda manifest: _note_failure(manifest, result))
+    reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
+    raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}", result.as_json())
 
-    if not any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
-        record(layout, lambda manifest: _note_failure(manifest, result))
-        reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined)
-        raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}")
-    lookup = nppes_lookup(request.nppes, layout.cache / "nppes") if request.nppes is not None else None
-    if lookup is None:
-        LOG.warning("no NPPES reference: no state rows, tier `all` only, three rules not applied; give --nppes")
-    medicare = load_medicare(layout.reference)
+
+def _build_and_publish(
+    month: "MonthRequest", outcomes: Sequence[Outcome], layout: Layout, result: RunResult, step: Step
+) -> None:
+    """Build the month's tables and put them in front of readers."""
+    from flows.month import MonthBuilder
+
     folder = scratch(layout.staging)
     folder.mkdir()
     try:
-        built = build_month(MonthRequest(request.month, request.codes, medicare, lookup), outcomes, layout, folder)
-        publish_month(layout, request.month, folder)
+        builder = MonthBuilder(month, outcomes, layout, folder)
+        step("normalise", builder.normalise)
+        step("summarise", builder.summarise)
+        step("publish", lambda: publish_month(layout, month.month, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    result.rows, result.eligible, result.with_nppes = built.rows, built.eligible, lookup is not None
-    entry = _manifest_entry(request, outcomes, result, built.unresolved_locations)
+    result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
+    entry = _manifest_entry(month, outcomes, result, builder)
     record(layout, lambda manifest: _note_month(manifest, result, entry))
 
 
+def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
+    """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
+    from flows.reference import check_lookup, nppes_lookup
+
+    if request.nppes is not None:
+        return nppes_lookup(request.nppes, layout.cache / "nppes")
+    built = layout.nppes
+    if built.exists():
+        check_lookup(built)
+        LOG.info("NPPES lookup: %s", built)
+        return built
+    LOG.warning("no NPPES reference: no state rows, tier `all` only, three rules not applied; give --nppes")
+    return None
+
+
 def _manifest_entry(
-    request: RunRequest, outcomes: Sequence[Outcome], result: RunResult, unresolved: dict[str, str]
+    month: "MonthRequest", outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
 ) -> dict[str, object]:
     return {
-        "codes": list(request.codes),
+        "codes": list(month.codes),
         "methodology": METHODOLOGY,
         "software": version("tic-rates"),
         "reader": READER_VERSION,
         "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "nppes": None if request.nppes is None else redact(str(request.nppes)),
+        "nppes": builder.nppes_identity,
+        "medicare_year": builder.medicare_year,
         "rows": result.rows,
         "rows_eligible": result.eligible,
         "sources": dict(result.statuses),
         "files": [{"source": o.source.name, "source_id": o.source_id, "status": o.status} for o in outcomes],
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
-        "unresolved_locations": unresolved,
+        "unresolved_locations": builder.unresolved_locations,
     }
 
 
@@ -240,6 +230,14 @@ def _note_failure(manifest: dict[str, object], result: RunResult) -> None:
         "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
     }
+
+
+def _sweep(layout: Layout) -> None:
+    """Remove what killed runs left behind."""
+    built = (layout.cache / "nppes", layout.reference)
+    hidden = (layout.extracts, layout.ledger, layout.remote, *built, layout.staging, layout.root)
+    for folder in (*hidden, *(layout.root / table for table in TABLES)):
+        sweep(folder)
 
 
 @contextmanager

@@ -39,7 +39,10 @@ class Source:
     @property
     def size(self) -> int:
         """Bytes of a local file; 0 when unknown."""
-        return 0 if self.is_url else Path(self.location).stat().st_size
+        try:
+            return 0 if self.is_url else Path(self.location).stat().st_size
+        except OSError:
+            return 0
 
 
 def redact(location: str) -> str:
@@ -104,7 +107,10 @@ class HashingStream:
 
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
-        data = self._raw.read(size)
+        try:
+            data = self._raw.read(size)
+        except OSError as error:
+            raise BadFileError(f"can't be read beyond byte {self.bytes:,}: {error.strerror or error}") from error
         self.bytes += len(data)
         if self._queue is None and self.bytes > _HASH_ASIDE_FROM_BYTES:
             self._queue = Queue(_AHEAD)
@@ -145,10 +151,13 @@ def _stop(queue: "Queue[bytes | None]") -> None:
         queue.put(None, timeout=5)
 
 
-def sha256_of(path: Path) -> str:
-    """The sha256 of a local file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def sha256_of(path: Path) -> str | None:
+    """The sha256 of a local file; None where it can't be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
 
 
 def open_source(source: Source) -> AbstractContextManager[HashingStream]:
@@ -157,7 +166,7 @@ def open_source(source: Source) -> AbstractContextManager[HashingStream]:
         return _open_local(Path(source.location))
     if source.location.lower().startswith("s3://"):
         return _open_s3(source)
-    from flows.http import open_url
+    from flows.web import open_url
 
     return open_url(source)
 
@@ -167,7 +176,10 @@ class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801
         self._path = path
 
     def __enter__(self) -> HashingStream:
-        self._file = self._path.open("rb", buffering=0)
+        try:
+            self._file = self._path.open("rb", buffering=0)
+        except OSError as error:
+            raise BadFileError(f"can't be opened: {error.strerror}; check its path and permissions") from error
         return HashingStream(cast("BinaryIO", self._file), self._path.stat().st_size)
 
     def __exit__(self, *_: object) -> None:

@@ -16,7 +16,42 @@ STATES = tuple(
 )
 GEOGRAPHIES = (*STATES, "DC", "PR", "VI", "GU", "AS", "MP")
 
-TAXONOMY_TIERS = ("strict", "balanced", "all")
+
+@dataclass(frozen=True)
+class Term:
+    """A value that a published column can hold, and what it means."""
+
+    name: str
+    meaning: str
+
+
+PAYER_KINDS = (
+    Term("payer", "one payer, by its parent"),
+    Term("composite", "several payers pooled"),
+    Term("benchmark", "Medicare"),
+)
+TIERS = (
+    Term("strict", "physical therapists and physical therapy clinics"),
+    Term("balanced", "strict, and providers who plausibly perform the service, such as chiropractors"),
+    Term("all", "every provider with an eligible rate, whatever the taxonomy; Medicare's rows are here"),
+)
+TAXONOMY_TIERS = tuple(tier.name for tier in TIERS)
+WEIGHTINGS = (
+    Term("npi", "each provider once: the headline"),
+    Term("tin", "each contract holder once"),
+    Term("locality", "each Medicare locality once: Medicare's rows only"),
+)
+FILE_STATUSES = (
+    Term("matched", "read to its end, and at least one item has a wanted code"),
+    Term("no_match", "read to its end, and no item has a wanted code: a legitimate answer, not a failure"),
+    Term("quarantined", "can't be trusted, none of its rows is published; `reason` says where, why and what to do"),
+    Term("unchanged", "skipped, since nothing changed after an earlier run; `tic-rates run` never says it"),
+)
+UNMAPPED_KINDS = (
+    Term("reporting_entity", "a name that the payer table does not know: it stands as its own payer"),
+    Term("npi", "an NPI that NPPES does not hold"),
+    Term("unused_mapping", "a spelling of the payer table that no file of this month used"),
+)
 
 BUCA = ("Aetna", "Blue Cross Blue Shield", "Cigna", "UnitedHealth Group")
 COMPOSITE_BUCA = "BUCA"

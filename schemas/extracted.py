@@ -3,6 +3,7 @@
 from schemas.table import Column, Table
 
 _DOCUMENT = Column("document", "int32", "number of the JSON document in the source: a zip can hold many")
+_ORDINAL = Column("ordinal", "int64", "number of the reference in its document: several can share an id")
 _RATE_ID = Column("rate_id", "int64", "negotiated_rates element, numbered within the document")
 _PROVIDERS = (
     Column("tin_type", "string", "as published", nullable=True),
@@ -51,9 +52,10 @@ INLINE_GROUPS = Table(
 REFERENCES = Table(
     name="REFERENCES",
     description="Cited provider references",
-    grain=("document", "reference_key"),
+    grain=("document", "ordinal"),
     columns=(
         _DOCUMENT,
+        _ORDINAL,
         Column("reference_key", "string", "canonical id"),
         Column("location", "string", "remote file, where the reference holds no groups itself", nullable=True),
         Column("network_names", "list[string]", "as published, trimmed, sorted, unique"),
@@ -64,8 +66,8 @@ REFERENCES = Table(
 REFERENCE_GROUPS = Table(
     name="REFERENCE_GROUPS",
     description="Provider groups of cited provider references",
-    grain=("document", "reference_key"),
-    columns=(_DOCUMENT, Column("reference_key", "string", "canonical id"), *_PROVIDERS),
+    grain=("document", "ordinal"),
+    columns=(_DOCUMENT, _ORDINAL, Column("reference_key", "string", "canonical id"), *_PROVIDERS),
 )
 
 REMOTE_GROUPS = Table(

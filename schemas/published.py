@@ -68,11 +68,14 @@ RATE_GRAIN = (
     "npi",
 )
 
+RATE_SORT = ("npi", "tin", "tin_type", *(name for name in RATE_GRAIN if name not in {"npi", "tin", "tin_type"}))
+
 RATES = Table(
     name="RATES",
     description="Every matched price, one row each, nothing dropped: exclusion says why a row does not count",
     path="rates/month=YYYY-MM/payer=SLUG/rates.parquet",
     grain=RATE_GRAIN,
+    sort=RATE_SORT,
     columns=(
         Column("reporting_entity_name", "string", "as the file's header states it", nullable=True),
         Column("billing_code", "string", "the item's own code, trimmed"),

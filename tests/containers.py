@@ -105,6 +105,8 @@ CONTAINERS: Mapping[str, Wrap] = {
     "zip-streamed": zip_streamed,
     "zip-many": zip_many,
     "zip-bom": lambda data: zipped({"rates.json": BOM + data}),
+    "zip-nested": lambda data: zipped({"inner.zip": zipped({"rates.json": data})}),
+    "gzip-in-zip": lambda data: zipped({"rates.json.gz": gzipped(data)}),
     "zstd": zstd,
     # broken from here on
     "gzip-no-trailer": lambda data: gzipped(data)[:-8],
@@ -119,7 +121,6 @@ CONTAINERS: Mapping[str, Wrap] = {
     "gzip-document-twice": lambda data: gzipped(data) + gzipped(data),
     "zip-cut": lambda data: zipped({"rates.json": data})[:-30],
     "zip-bad-crc": zip_bad_crc,
-    "zip-nested": lambda data: zipped({"inner.zip": zipped({"rates.json": data})}),
     "zip-empty": lambda data: zipped({}),
     "zip-one-member-truncated": lambda data: zipped({"good.json": data, "cut.json": data[:-20]}),
     "zstd-cut": lambda data: zstd(data)[:-10],

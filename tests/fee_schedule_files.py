@@ -60,7 +60,7 @@ def _service(code: str, modifier: str, parts: tuple[str, str, str, str], mult: s
         code,
         modifier,
         '"Descriptor, with a comma"',
-        status,
+        "R" if code == "97026" else "A",
         "",
         *values,
         "",

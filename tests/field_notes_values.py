@@ -227,6 +227,11 @@ def _rates() -> list[Case]:
         ),
         case("negotiated_rate wins over negotiated_price", RATES, priced_document(negotiated_price=99)),
         case(
+            "negotiated_rate an object beside negotiated_price",
+            RATES,
+            priced_document(negotiated_rate={}, negotiated_price=31),
+        ),
+        case(
             "negotiated_rate null beside negotiated_price",
             RATES,
             priced_document(negotiated_rate=None, negotiated_price=31),

@@ -24,6 +24,17 @@ from tests.plain_json import (
     plain_json,
 )
 
+TIC_KEYS = {
+    "reporting_entity_name",
+    "in_network",
+    "in_networks",
+    "provider_references",
+    "provider_group_reference",
+    "provider_groups",
+    "out_of_network",
+    "reporting_structure",
+    "TOC_Files",
+}
 CODE_TYPES = {"CPT", "HCPCS"}
 REFERENCES = (
     "provider_references",
@@ -98,8 +109,8 @@ def plain_extract(data: bytes, codes: Collection[str], remote: Mapping[str, byte
     Raises ``UnreadableError`` when the document is not one JSON value from its first byte to its last.
     """
     root = plain_json(data)
-    if not isinstance(root, dict):
-        return PlainExtract()
+    if not isinstance(root, dict) or not TIC_KEYS & set(root):
+        raise UnreadableError("well-formed JSON, but no TiC file")
     items = as_objects(pick(root, "in_network", "in_networks"))
     extract = PlainExtract(_header(root), tuple(root), len(items))
     references = _References(as_objects(pick(root, *REFERENCES)), remote or {})

@@ -32,9 +32,15 @@ def plain_documents(published: bytes) -> list[bytes]:
     return [published]
 
 
+def _inner(member: bytes) -> list[bytes]:
+    """A member is a document, or a container itself."""
+    return plain_documents(member) if member.startswith((b"PK", b"\x1f\x8b")) else [member]
+
+
 def _zip_members(published: bytes) -> list[bytes]:
     with zipfile.ZipFile(io.BytesIO(published)) as archive:
-        members = [archive.read(member) for member in archive.infolist() if not member.is_dir()]
+        read = [archive.read(member) for member in archive.infolist() if not member.is_dir()]
+        members = [document for member in read for document in _inner(member)]
     if not members:
         raise UnreadableError("container: a zip without members")
     return members

@@ -59,18 +59,18 @@ def npi_of(value: object) -> int | None:
 
 
 def tin_of(value: object) -> str | None:
-    """Digits only, as text: leading zeros matter; None when there are none."""
-    return _NON_DIGITS.sub("", text_of(value) or "") or None
+    """Digits only, as text: leading zeros matter; None when there are none, or the value is a fraction."""
+    return None if isinstance(value, Decimal) else _NON_DIGITS.sub("", text_of(value) or "") or None
 
 
 def rate_of(value: object) -> float | None:
-    """A JSON number or numeric text as float64; anything else is no rate."""
+    """A JSON number or numeric text as float64; anything else is no rate. Minus zero is zero: one row, one spelling."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):
-        return _float(value)
+        return _float(value) + 0.0
     if isinstance(value, str) and _NUMERIC.fullmatch(stripped := value.strip()):
-        return float(stripped)
+        return float(stripped) + 0.0
     return None
 
 

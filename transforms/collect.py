@@ -86,9 +86,9 @@ class Collected:
         return (row for row in self.references if row[1] in cited)
 
     def cited_reference_groups(self) -> Iterator[tuple[object, ...]]:
-        """(reference key, tin_type, tin, npis) of the cited references."""
+        """(reference_no, reference key, tin_type, tin, npis) of the cited references."""
         keys = {row[0]: row[1] for row in self.cited_references()}
-        return ((keys[no], *rest) for no, *rest in self.reference_groups if no in keys)
+        return ((no, keys[no], *rest) for no, *rest in self.reference_groups if no in keys)
 
     def note_root_key(self, key: str) -> None:
         """Root keys in file order, for the account."""

@@ -110,7 +110,7 @@ class PeekedStream(io.RawIOBase):
 class InflatedStream(io.RawIOBase):
     """Turns a decompressor's errors into ours, with the place, and stops a bomb."""
 
-    def __init__(self, inflated: BinaryIO, packed: PeekedStream, kind: str, limits: ContainerLimits) -> None:
+    def __init__(self, inflated: BinaryIO, packed: PeekedStream, kind: str, limits: "_Limited") -> None:
         self._inflated = inflated
         self._packed = packed
         self._kind = kind
@@ -147,6 +147,7 @@ class InflatedStream(io.RawIOBase):
         except (OSError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile) as error:  # type: ignore[misc]
             raise BadFileError(f"the {self._kind} is damaged {self._place()}: {error}; fetch it again") from error
         self.bytes += size_of(data)
+        self._limits.inflated += size_of(data)
         self._check()
         return data
 
@@ -154,11 +155,19 @@ class InflatedStream(io.RawIOBase):
         return f"(at or before byte {self._packed.bytes:,} of the file, JSON byte {self.bytes:,})"
 
     def _check(self) -> None:
-        limits = self._limits
-        if self.bytes > limits.inflated_bytes:
+        limits = self._limits.limits
+        if self._limits.inflated > limits.inflated_bytes:
             raise BadFileError(f"inflates beyond {limits.inflated_bytes:,} bytes (limit inflated_bytes)")
         if self.bytes > limits.ratio_from_bytes and self.bytes > limits.inflate_ratio * max(self._packed.bytes, 1):
             raise BadFileError(f"inflates more than {limits.inflate_ratio:,}-fold (limit inflate_ratio)")
+
+
+@dataclass
+class _Limited:
+    """The limits of one published file, and what all its layers and members have inflated to so far."""
+
+    limits: ContainerLimits
+    inflated: int = 0
 
 
 def open_documents(
@@ -169,14 +178,14 @@ def open_documents(
     Raises:
         BadFileError: not a container or text that can hold TiC JSON, or damaged; says what it is and the next step.
     """
-    yield from _open_layer(raw, "", open_temporary, limits or ContainerLimits(), 0)
+    yield from _open_layer(raw, "", open_temporary, _Limited(limits or ContainerLimits()), 0)
 
 
 def _open_layer(
-    raw: BinaryIO, name: str, open_temporary: OpenTemporary, limits: ContainerLimits, depth: int
+    raw: BinaryIO, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
 ) -> Iterator[Document]:
-    if depth > limits.nesting:
-        raise BadFileError(f"containers nested more than {limits.nesting} deep (limit nesting)")
+    if depth > limits.limits.nesting:
+        raise BadFileError(f"containers nested more than {limits.limits.nesting} deep (limit nesting)")
     head, stream = PeekedStream.peek(raw)
     if not head:
         raise BadFileError("the file is empty: fetch it again")
@@ -207,7 +216,7 @@ def _open_zip(
     stream: PeekedStream,
     name: str,
     open_temporary: OpenTemporary,
-    limits: ContainerLimits,
+    limits: _Limited,
     depth: int,
 ) -> Iterator[Document]:
     with closing(_seekable(raw, stream, open_temporary)) as whole:
@@ -216,8 +225,9 @@ def _open_zip(
         except (zipfile.BadZipFile, OSError, ValueError) as error:
             raise BadFileError(f"the zip is damaged or truncated: {error}; fetch it again") from error
         members = [member for member in archive.infolist() if not _is_litter(member)]
-        if len(members) > limits.zip_members:
-            raise BadFileError(f"a zip of {len(members):,} members (limit zip_members is {limits.zip_members:,})")
+        most = limits.limits.zip_members
+        if len(members) > most:
+            raise BadFileError(f"a zip of {len(members):,} members (limit zip_members is {most:,})")
         if not members:
             raise BadFileError("the zip holds no file")
         for member in members:

@@ -12,7 +12,7 @@ import ijson
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError
-from transforms.read_ijson import BUFFER_BYTES
+from transforms.read_ijson import BUFFER_BYTES, CountingStream
 from transforms.spool import OpenTemporary
 from transforms.walk import Walker
 
@@ -33,7 +33,7 @@ def read_contents(stream: BinaryIO, open_temporary: OpenTemporary) -> Iterator[L
     Raises:
         BadFileError: not well-formed JSON.
     """
-    events = ijson.basic_parse(stream, buf_size=BUFFER_BYTES)
+    events = ijson.basic_parse(CountingStream(stream), buf_size=BUFFER_BYTES)
     walker = Walker(events.__next__, frozenset(), Collected(open_temporary))
     try:
         for event, key in events:

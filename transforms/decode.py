@@ -163,8 +163,8 @@ def _price_row(price: Price) -> tuple[object, ...]:
             raise OddElementError
     elif isinstance(rate, str):
         rate = rate_of(rate)
-    elif rate == 0 and str(rate) == "-0.0":
-        raise OddElementError  # an integer as written would be 0
+    else:
+        rate += 0.0  # minus zero is zero
     return (
         price.negotiated_type,
         rate,
@@ -207,6 +207,7 @@ def _group_rows(group: Group) -> Iterator[GroupRow]:
 
 def _npis(values: list[int | str | None]) -> list[int | None]:
     found = set(values)
+    found.discard(None)
     try:
         lowest, highest = min(found), max(found)  # type: ignore[type-var]
         if isinstance(lowest, int) and lowest >= 0 and isinstance(highest, int) and highest <= INT64_MAX:

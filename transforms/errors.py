@@ -1,5 +1,7 @@
 """One error tree; each branch carries the exit code that the command line gives."""
 
+from collections.abc import Mapping
+
 
 class TicRatesError(Exception):
     """A bug unless a subclass says otherwise."""
@@ -14,9 +16,16 @@ class UsageError(TicRatesError):
 
 
 class NothingUsableError(TicRatesError):
-    """Every source was refused: nothing was published, the last good tables stand."""
+    """Every source was refused: nothing was published, the last good tables stand.
+
+    ``details``: what a machine wants to know of it, for the result line.
+    """
 
     exit_code = 4
+
+    def __init__(self, message: str, details: Mapping[str, object] | None = None) -> None:
+        super().__init__(message)
+        self.details = dict(details or {})
 
 
 class BadFileError(TicRatesError):

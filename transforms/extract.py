@@ -7,7 +7,6 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import BinaryIO
 
 import pyarrow as pa
@@ -20,7 +19,7 @@ from transforms.errors import BadFileError
 from transforms.read_ijson import read_document
 from transforms.spool import OpenTemporary
 
-BATCH_ROWS = 50_000
+BATCH_WEIGHT = 10_000  # rows, or four times as many NPIs: a row can hold ten thousand
 MAX_QUIRKS = 50
 
 ReadDocument = Callable[..., None]
@@ -238,7 +237,7 @@ def _tables(document: int, collected: Collected) -> Iterator[tuple[Table, Iterab
     yield PRICES, _prices(document, collected)
     yield CITATIONS, ((document, *row) for row in collected.citations)
     yield INLINE_GROUPS, ((document, *row) for row in collected.groups)
-    yield REFERENCES, ((document, *row[1:]) for row in collected.cited_references())
+    yield REFERENCES, ((document, *row) for row in collected.cited_references())
     yield REFERENCE_GROUPS, ((document, *row) for row in collected.cited_reference_groups())
 
 
@@ -254,10 +253,22 @@ def _prices(document: int, collected: Collected) -> Iterator[tuple[object, ...]]
 
 
 def to_batches(table: Table, rows: Iterable[tuple[object, ...]]) -> Iterator[pa.RecordBatch]:
-    """Rows as Arrow batches of the table's schema."""
+    """Rows as Arrow batches of the table's schema, cut by the NPIs in them too."""
     schema = table.arrow()
-    iterator = iter(rows)
-    while chunk := list(islice(iterator, BATCH_ROWS)):
+    for chunk in _chunks(rows):
         columns = zip(*chunk, strict=True)
         arrays = [pa.array(column, type=kind.type) for column, kind in zip(columns, schema, strict=True)]
         yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _chunks(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
+    chunk: list[tuple[object, ...]] = []
+    weight = 0
+    for row in rows:
+        chunk.append(row)
+        weight += 1 + (len(row[-1]) // 4 if isinstance(row[-1], tuple) else 0)  # NPIs come last
+        if weight >= BATCH_WEIGHT:
+            yield chunk
+            chunk, weight = [], 0
+    if chunk:
+        yield chunk

@@ -13,46 +13,23 @@ from functools import cached_property
 
 import polars as pl
 
-from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS, load_reference
-from schemas.table import Column, Table
+from schemas.reference import (
+    LOCALITY_AMOUNTS,
+    MEDICARE_CONVERSION_FACTORS,
+    MEDICARE_GPCIS,
+    MEDICARE_RVUS,
+    NATIONAL_AMOUNTS,
+    load_reference,
+)
+from schemas.table import Table
 from transforms.errors import UsageError
 
 THERAPY_INDICATOR = "5"  # multiple procedure indicator 5: the second therapy service of a day is paid half its PE part
+PAID_STATUSES = frozenset({"A", "R", "T"})  # active, restricted coverage, paid only alone; N, I, B, C, X, ... are not
 
 _CENT = Decimal("0.01")
 _HALF = Decimal("0.5")
 _UNADJUSTED = (Decimal(1), Decimal(1), Decimal(1))
-
-LOCALITY_AMOUNTS = Table(
-    name="LOCALITY_AMOUNTS",
-    description="Medicare's non-facility amount per code and locality",
-    grain=("billing_code", "mac", "locality"),
-    columns=(
-        Column("billing_code", "string", "CPT or HCPCS code"),
-        Column("medicare_year", "int32", "fee schedule year", "year"),
-        Column("mac", "string", "Medicare Administrative Contractor"),
-        Column("state", "string", "two-letter USPS code"),
-        Column("locality", "string", "locality number"),
-        Column("locality_name", "string", "as CMS prints it"),
-        Column("amount_usd", "float64", "first service of the day", "US dollars per service"),
-        Column(
-            "therapy_reduced_usd",
-            "float64",
-            "second therapy service of the day: half the PE part; null where that rule does not apply",
-            "US dollars per service",
-            nullable=True,
-        ),
-    ),
-)
-
-NATIONAL_AMOUNTS = Table(
-    name="NATIONAL_AMOUNTS",
-    description="Medicare's unadjusted amount per code: all GPCIs 1",
-    grain=("billing_code",),
-    columns=tuple(
-        column for column in LOCALITY_AMOUNTS if column.name not in {"mac", "state", "locality", "locality_name"}
-    ),
-)
 
 
 class UnknownServiceError(UsageError):
@@ -156,8 +133,10 @@ def _overlay(below: pl.DataFrame, above: pl.DataFrame, key: list[str]) -> pl.Dat
 
 
 def _priced(row: dict[str, str]) -> bool:
-    """Codes whose relative values are all zero (carrier-priced, excluded, bundled) have no Medicare amount."""
-    return any(Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu"))
+    """Excluded, bundled and carrier-priced codes have no Medicare amount, even where CMS prints relative values."""
+    return row["status_code"] in PAID_STATUSES and any(
+        Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu")
+    )
 
 
 def medicare_year_for(reference: MedicareReference, month: datetime.date) -> int | None:

@@ -1,80 +1,135 @@
 """One payer's pairs into published rate rows: attributes joined, every rule applied, sources named."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.published import RATES
-from transforms.exclude import exclusion
-from transforms.resolve import Numbered
+from transforms.exclude import exclusion, npi_rule, price_rule, row_rule
+from transforms.resolve import Numbered, Pairs, distinct_npis
+from transforms.taxonomy import assign_tiers
+
+_NPI_COLUMNS: dict[str, type[pl.DataType]] = {"state": pl.String, "country": pl.String, "deactivated": pl.Boolean}
+_TIER_COLUMNS: dict[str, type[pl.DataType]] = {
+    "npi": pl.Int64,
+    "billing_code": pl.String,
+    "taxonomy": pl.String,
+    "taxonomy_tier": pl.String,
+}
 
 
 @dataclass(frozen=True)
-class Payer:
-    """Whose rows these are; ``mapping`` has reporting_entity_name, parent_company, payer_mapped."""
+class Facts:
+    """What is known of one payer's prices and NPIs, once for all pairs; every frame is gathered from by row number.
 
-    name: str
-    mapping: pl.DataFrame
-
-
-@dataclass(frozen=True)
-class Places:
-    """What NPPES knows of some NPIs.
-
-    providers: npi, state, country, deactivated.
-    tiers: npi, billing_code, taxonomy, taxonomy_tier.
+    prices (by price_no): PRICE_KEY, parent_company, payer_mapped, price_rule, code_no. tins (by tin_no): tin, tin_type.
+    npis: npi, npi_no. places (by npi_no): state, npi_rule.
+    tiers (by npi_no x number of codes + code_no): taxonomy, taxonomy_tier.
     """
 
-    providers: pl.DataFrame
+    payer: str
+    codes: int
+    prices: pl.DataFrame
+    tins: pl.DataFrame
+    npis: pl.DataFrame
+    places: pl.DataFrame
     tiers: pl.DataFrame
+    network_names: Sequence[Sequence[str]]
+    source_ids: Sequence[str]
 
 
-def describe_rates(
-    pairs: pl.DataFrame, numbered: Numbered, payer: Payer, source_ids: pl.Series, places: Places | None
-) -> pl.DataFrame:
-    """``schemas.RATES`` rows in the order of ``pairs``.
+def gather_facts(
+    payer: str,
+    numbered: Numbered,
+    mapping: pl.DataFrame,
+    source_ids: Sequence[str],
+    nppes: pl.LazyFrame | None,
+    billing_codes: Sequence[str],
+) -> Facts:
+    """Look up one payer's names and NPIs.
 
     Args:
-        pairs: of ``transforms.resolve.pair_up``.
-        source_ids: source_no -> source_id.
-        places: None without an NPPES reference: state and tier stay null, its rules do not apply.
+        mapping: reporting_entity_name, parent_company, payer_mapped.
+        source_ids: by source_no.
+        nppes: ``schemas.NPPES``, read by a semi-join; None: state and tier stay null, three rules do not apply.
     """
-    rows = (
-        pairs.lazy()
-        .join(numbered.prices.lazy(), on="price_no", how="left", maintain_order="left")
-        .join(payer.mapping.lazy(), on="reporting_entity_name", how="left", nulls_equal=True, maintain_order="left")
-        .pipe(_name_lists, pairs, "source_nos", "source_ids", source_ids.implode())
-        .pipe(_name_lists, pairs, "network_nos", "network_names", numbered.networks["network_names"].implode())
-        .with_columns(payer=pl.lit(payer.name), n_files=pl.col("source_ids").list.len().cast(pl.Int64))
-    )
-    if places is None:
-        absent = ("state", "taxonomy", "taxonomy_tier")
-        rows = rows.with_columns(pl.lit(None, pl.String).alias(name) for name in absent)
+    no_npi = pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})
+    npis = pl.concat([no_npi, distinct_npis(numbered)]).sort("npi").with_row_index("npi_no").collect()
+    codes = pl.DataFrame({"billing_code": sorted(billing_codes)}).with_row_index("code_no")
+    if nppes is None:
+        known = pl.DataFrame(schema={"npi": pl.Int64, **_NPI_COLUMNS})
+        tiers = pl.DataFrame(schema=_TIER_COLUMNS)
     else:
-        known = places.providers.lazy().with_columns(nppes_known=pl.lit(value=True))
-        rows = (
-            rows.join(known, on="npi", how="left", maintain_order="left")
-            .with_columns(pl.col("nppes_known").fill_null(value=False))
-            .join(places.tiers.lazy(), on=["npi", "billing_code"], how="left", maintain_order="left")
-        )
-    return rows.with_columns(exclusion=exclusion(with_nppes=places is not None)).pipe(RATES.conform).collect()
-
-
-def _name_lists(rows: pl.LazyFrame, pairs: pl.DataFrame, numbers: str, names: str, lookup: pl.Series) -> pl.LazyFrame:
-    """Lists of numbers to sorted lists of what they stand for; few distinct lists stand for many rows."""
-    values: list[object] = lookup.to_list()[0]
-    distinct = pairs.select(numbers).unique()
-    named = distinct.with_columns(
-        pl.Series(names, [_names(values, combination) for combination in distinct[numbers]], pl.List(pl.String))
+        found = nppes.join(npis.lazy(), on="npi", how="semi").collect()
+        known = found.select("npi", *_NPI_COLUMNS)
+        tiers = assign_tiers(found.lazy(), billing_codes).collect()
+    return Facts(
+        payer=payer,
+        codes=codes.height,
+        prices=_price_facts(numbered, mapping, codes),
+        tins=numbered.tins.drop("tin_no"),
+        npis=npis,
+        places=npis.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left", maintain_order="left")
+        .with_columns(pl.col("known").fill_null(value=False))
+        .select("state", npi_rule=npi_rule(with_nppes=nppes is not None)),
+        tiers=npis.join(codes, how="cross")
+        .join(tiers, on=["npi", "billing_code"], how="left")
+        .sort("npi_no", "code_no")
+        .select("taxonomy", "taxonomy_tier"),
+        network_names=numbered.networks["network_names"].to_list(),
+        source_ids=source_ids,
     )
-    return rows.join(named.lazy(), on=numbers, how="left", maintain_order="left")
 
 
-def _names(values: list[object], numbers: Iterable[int]) -> list[str]:
-    """A number stands for one name or for a list of them."""
-    found: set[str] = set()
-    for no in numbers:
-        value = values[no]
-        found.update([value] if isinstance(value, str) else value)  # type: ignore[arg-type]
-    return sorted(found)
+def _price_facts(numbered: Numbered, mapping: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
+    names = mapping.select("reporting_entity_name", "parent_company", "payer_mapped")
+    return (
+        numbered.prices.join(names, on="reporting_entity_name", how="left", nulls_equal=True)
+        .join(codes, on="billing_code", how="left")
+        .sort("price_no")
+        .drop("price_no")
+        .with_columns(price_rule=price_rule())
+    )
+
+
+def describe_rates(pairs: Pairs, facts: Facts) -> pl.DataFrame:
+    """``schemas.RATES`` rows in the order of ``pairs``."""
+    rows = pairs.rows.join(facts.npis, on="npi", how="left", nulls_equal=True, maintain_order="left")
+    prices = facts.prices[rows["price_no"]]
+    tier_no = rows["npi_no"].cast(pl.Int64) * facts.codes + prices["code_no"]
+    return (
+        pl.concat(
+            [
+                rows,
+                prices,
+                facts.tins[rows["tin_no"]],
+                facts.places[rows["npi_no"]],
+                facts.tiers[tier_no],
+                _sources(pairs, facts)[rows["source_set"]],
+                _networks(pairs, facts)[rows["network_set"]],
+            ],
+            how="horizontal",
+        )
+        .lazy()
+        .with_columns(payer=pl.lit(facts.payer), row_rule=row_rule())
+        .with_columns(exclusion=exclusion("price_rule", "row_rule", "npi_rule"))
+        .pipe(RATES.conform)
+        .collect()
+    )
+
+
+def _sources(pairs: Pairs, facts: Facts) -> pl.DataFrame:
+    """By source_set: n_files and source_ids."""
+    ids = [[facts.source_ids[no] for no in numbers] for numbers in pairs.source_sets["source_nos"]]
+    files = pairs.source_sets["source_nos"].list.len().cast(pl.Int64).alias("n_files")
+    return pl.DataFrame([files, pl.Series("source_ids", ids, pl.List(pl.String))])
+
+
+def _networks(pairs: Pairs, facts: Facts) -> pl.DataFrame:
+    """By network_set: network_names."""
+    names = [
+        sorted({name for no in numbers for name in facts.network_names[no]})
+        for numbers in pairs.network_sets["network_nos"]
+    ]
+    return pl.DataFrame([pl.Series("network_names", names, pl.List(pl.String))])

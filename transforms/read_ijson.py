@@ -3,13 +3,14 @@
 Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; never the file, never an item.
 """
 
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import ijson
 
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.surrogates import MendedStream
 from transforms.walk import Walker
 
 ENGINE = "ijson"
@@ -26,17 +27,27 @@ SECTIONS = {
 REMOTE_GROUPS_KEY = "provider_groups"  # at the root: the file is a remote provider reference
 
 
+_LINE_END = b"\n"
+
+
 class CountingStream:
-    """Counts what the parser has taken, to say where it stopped."""
+    """Counts what the parser has taken, to say where it stopped; gives one line end more at the end.
+
+    yajl forgives a token after the root that the end of the file cuts off, such as a lone quote; a line end finishes
+    every such token, wrongly, and means nothing anywhere else.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
+        self._rest = _LINE_END
         self.bytes = 0
 
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
         data = self._stream.read(size)
         self.bytes += len(data)
+        if not data and size:
+            data, self._rest = self._rest, b""
         return data
 
 
@@ -53,7 +64,7 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         FullReadingNeededError: only with ``skip``; read again without.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(counting, buf_size=BUFFER_BYTES)
+    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
     walker = Walker(events.__next__, wanted, collected, skip=skip)
     try:
         event, _ = walker.next()
@@ -139,7 +150,7 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         BadFileError: no well-formed JSON object, or one without provider_groups.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(counting, buf_size=BUFFER_BYTES)
+    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
     walker = Walker(events.__next__, frozenset(), collected)
     found = False
     try:

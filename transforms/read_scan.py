@@ -38,6 +38,7 @@ from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, d
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import BUFFER_BYTES, REMOTE_GROUPS_KEY, SECTIONS
 from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
+from transforms.surrogates import MendedStream, mend
 from transforms.walk import CODE_TYPES, Event, Walker
 
 ENGINE = "scan"
@@ -256,7 +257,7 @@ class _Reading:
     def decode(self, token: bytes) -> list[Event]:
         """A token's events, as ijson gives them."""
         try:
-            return list(ijson.basic_parse(io.BytesIO(token)))
+            return list(ijson.basic_parse(io.BytesIO(mend(token))))
         except SystemError as error:
             raise self.bad("a number of thousands of digits") from error
         except (ijson.JSONError, UnicodeDecodeError) as error:
@@ -577,7 +578,7 @@ class _Section:
 
 def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
     """Parse one object, or an array of them, and walk each."""
-    events = ijson.basic_parse(stream, buf_size=BUFFER_BYTES)
+    events = ijson.basic_parse(MendedStream(stream), buf_size=BUFFER_BYTES)
     walker = reading.walker
     walker.next = events.__next__
     try:

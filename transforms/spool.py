@@ -13,7 +13,7 @@ OpenTemporary = Callable[[], BinaryIO]
 class Spool:
     """Rows in order. Pickle is safe here: what is read back is what this process wrote."""
 
-    def __init__(self, open_temporary: OpenTemporary, limit: int = 100_000) -> None:
+    def __init__(self, open_temporary: OpenTemporary, limit: int = 10_000) -> None:
         self._open_temporary = open_temporary
         self._limit = limit
         self._rows: list[tuple[object, ...]] = []

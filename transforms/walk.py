@@ -201,6 +201,8 @@ class Walker:
             event, value = self.next()
             if key in PRICE_SCALARS:
                 found[key] = self.scalar(event, value)
+                if event in _OPEN:
+                    found[key] = False  # no value either, but not null: it keeps negotiated_price from standing in
             elif key in PRICE_LISTS:
                 lists[key] = self.scalars(event, value)
             else:
@@ -260,6 +262,8 @@ class Walker:
         blank = False
         for element in self.elements(event, value):
             npi = npi_of(self.scalar(*element))
+            if element[0] == "null":
+                continue
             if npi is None:
                 blank = True
             else:

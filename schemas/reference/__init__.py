@@ -85,6 +85,37 @@ MEDICARE_CONVERSION_FACTORS = Table(
 
 MEDICARE_TABLES = (MEDICARE_RVUS, MEDICARE_GPCIS, MEDICARE_CONVERSION_FACTORS)
 
+LOCALITY_AMOUNTS = Table(
+    name="LOCALITY_AMOUNTS",
+    description="Medicare's non-facility amount per code and locality",
+    grain=("billing_code", "mac", "locality"),
+    columns=(
+        Column("billing_code", "string", "CPT or HCPCS code"),
+        Column("medicare_year", "int32", "fee schedule year", "year"),
+        Column("mac", "string", "Medicare Administrative Contractor"),
+        Column("state", "string", "two-letter USPS code"),
+        Column("locality", "string", "locality number"),
+        Column("locality_name", "string", "as CMS prints it"),
+        Column("amount_usd", "float64", "first service of the day", "US dollars per service"),
+        Column(
+            "therapy_reduced_usd",
+            "float64",
+            "second therapy service of the day: half the PE part; null where that rule does not apply",
+            "US dollars per service",
+            nullable=True,
+        ),
+    ),
+)
+
+NATIONAL_AMOUNTS = Table(
+    name="NATIONAL_AMOUNTS",
+    description="Medicare's unadjusted amount per code: all GPCIs 1",
+    grain=("billing_code",),
+    columns=tuple(
+        column for column in LOCALITY_AMOUNTS if column.name not in {"mac", "state", "locality", "locality_name"}
+    ),
+)
+
 
 @cache
 def load_reference(table: Table) -> pl.DataFrame:

@@ -1,13 +1,13 @@
 import datetime
+from dataclasses import replace
 from decimal import Decimal
 
 import polars as pl
 import pytest
 
-from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
+from schemas.reference import LOCALITY_AMOUNTS, MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
 from tests.shared_files import shared_path
 from transforms.medicare import (
-    LOCALITY_AMOUNTS,
     MedicareReference,
     RelativeValues,
     UnknownServiceError,
@@ -178,6 +178,12 @@ def test_codes_with_nothing_but_zeros_are_unpriced() -> None:
         zero.conversion_factors,
     )
     assert price_localities(zero, ["00100"], month("2026-01")).is_empty()
+
+
+def test_codes_that_medicare_does_not_pay_are_unpriced_though_they_have_relative_values() -> None:
+    excluded = fee_schedule(2026, ["58300"])
+    rvus = excluded.rvus.with_columns(pl.lit("N").alias("status_code"))
+    assert price_localities(replace(excluded, rvus=rvus), ["58300"], month("2026-01")).is_empty()
 
 
 def test_a_year_of_the_users_own_overlays_the_packaged_ones() -> None:

@@ -1,0 +1,51 @@
+"""The demo: a synthetic market written to disk, run as any other source, every cell checked against its own answers."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.demo_files import write_market
+from flows.layout import Layout
+from flows.run import RunRequest, RunResult
+from flows.sources import Source
+from schemas.codes import DEFAULT_CODES
+from transforms.demo_answers import check_answers, check_rows
+from transforms.errors import TicRatesError
+
+MOST_SHOWN = 20
+
+
+class WrongAnswerError(TicRatesError):
+    """The pipeline's figures are not the market's: a bug."""
+
+
+def run_demo(
+    output: Path, month: date, run: Callable[[RunRequest], RunResult], *, quiet: bool
+) -> tuple[dict[str, Any], int]:
+    """Write the market under ``output/demo``, run it into ``output``, check every published cell.
+
+    Raises:
+        WrongAnswerError: a cell or a row count differs from the known answer; names the first of them.
+    """
+    files = write_market(output / "demo", month)
+    sources = tuple(Source(str(path)) for path in files.sources)
+    result = run(RunRequest(sources, month, DEFAULT_CODES, output, files.nppes))
+    layout = Layout(output)
+    summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
+    rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet", hive_partitioning=False)
+    cells = check_answers(files.answers, summaries)
+    rows = check_rows(files.answers, rates)
+    wrong = (*cells.wrong, *rows.wrong)
+    if wrong:
+        shown = "\n  ".join(wrong[:MOST_SHOWN])
+        raise WrongAnswerError(f"{len(wrong)} of {cells.cells + rows.cells} known answers differ:\n  {shown}")
+    if not quiet:
+        from flows.show import print_result
+
+        print_result(result)
+        print(f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
+    checked = {"cells_checked": cells.cells, "row_counts_checked": rows.cells, "wrong": 0}
+    return result.as_json() | checked, result.exit_code

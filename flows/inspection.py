@@ -1,0 +1,84 @@
+"""What is in one file, in one streaming pass with the reader that `run` uses; nothing is written."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from typing import Any, BinaryIO, cast
+
+from flows.progress import make_counters, shown
+from flows.sources import Source, open_source
+from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
+from transforms.extract import DocumentAccount, SourceAccount, extract_source
+from transforms.read_ijson import ENGINE
+
+
+def inspect(source: Source, codes: Sequence[str]) -> dict[str, Any]:
+    """The result line of `inspect` (CONTRACT section 2).
+
+    Raises:
+        NothingUsableError: the file can't be trusted; says where and why.
+    """
+    try:
+        try:
+            return _inspect(source, frozenset(codes), skip=True)
+        except FullReadingNeededError:
+            return _inspect(source, frozenset(codes), skip=False)
+    except BadFileError as error:
+        raise NothingUsableError(f"{source.name}: {error}") from error
+
+
+def _inspect(source: Source, wanted: frozenset[str], *, skip: bool) -> dict[str, Any]:
+    counters = make_counters()
+
+    def tell(json_bytes: int, matched: int) -> None:
+        counters[0].value = stream.bytes
+        counters[1].value += json_bytes
+        counters[2].value = matched
+
+    with open_source(source) as stream, shown(counters, 1, source.size):
+        started = time.perf_counter()
+        account = extract_source(
+            cast("BinaryIO", stream), wanted, lambda *_: None, _open_temporary, skip=skip, on_progress=tell
+        )
+        seconds = time.perf_counter() - started
+        stream.finish()
+    return describe(source, account, stream.bytes, seconds)
+
+
+def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float) -> dict[str, Any]:
+    """One flat dictionary; a zip of several documents gives the first one's header and the sums of the rest."""
+    first = account.documents[0]
+    codes = {
+        code: {
+            "items": sum(document.codes[code][0] for document in account.documents),
+            "prices": sum(document.codes[code][1] for document in account.documents),
+        }
+        for code in first.codes
+    }
+    found = {
+        "source": source.name,
+        "header": first.header,
+        "root_keys": list(first.root_keys),
+        "shape": account.shape,
+        "flags": sorted({flag for document in account.documents for flag in document.flags}),
+        "quirks": account.quirks,
+        "items": account.items_seen,
+        "items_matched": account.items_matched,
+        "codes": codes,
+        "provider_references": sum(document.provider_references for document in account.documents),
+        "cited": sum(document.cited for document in account.documents),
+        "documents": [_describe_document(document) for document in account.documents],
+        "bytes_read": bytes_read,
+        "bytes_json": account.bytes_json,
+        "seconds": round(seconds, 6),
+        "engine": ENGINE,
+    }
+    return {key: value for key, value in first.header.items() if key not in found} | found
+
+
+def _describe_document(document: DocumentAccount) -> dict[str, Any]:
+    return {"name": document.name, "shape": document.shape, "items": document.items_seen, "codes": document.codes}
+
+
+def _open_temporary() -> BinaryIO:
+    return cast("BinaryIO", tempfile.TemporaryFile())

@@ -1,0 +1,128 @@
+"""Files in parallel on the machine's cores: worker processes that end with us, and the progress they report."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context, parent_process
+from multiprocessing.process import BaseProcess
+
+from flows.extracts import Outcome, extract
+from flows.layout import Layout
+from flows.progress import Counters, add, make_counters, shown
+from flows.sources import Source
+
+PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
+LOOK_UP_SECONDS = 0.1
+
+ExtractOne = Callable[[Source], Outcome]
+ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
+
+
+def in_threads(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
+    """Outcomes in the order of sources; each thread waits for a worker process.
+
+    A single worker is this very thread, so that a signal stops its reading. Of several, nobody waits for the threads
+    when one stops us: they end as soon as the processes that they wait for are terminated.
+    """
+    if workers == 1:
+        return [extract_one(source) for source in sources]
+    threads = ThreadPoolExecutor(workers, initializer=_hide_interrupts)
+    try:
+        futures = [threads.submit(extract_one, source) for source in sources]
+        return [_result(future) for future in futures]
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _result(future: Future[Outcome]) -> Outcome:
+    """Waits in short pieces: a signal that the system hands to another thread does not end a wait."""
+    while not wait([future], LOOK_UP_SECONDS).done:
+        pass
+    return future.result()
+
+
+def _hide_interrupts() -> None:
+    """Processes started from this thread are born deaf to Ctrl-C: it must not meet them before ``_work_with`` runs."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+def extract_many(
+    sources: Sequence[Source], wanted: frozenset[str], layout: Layout, workers: int, spread: ExtractMany = in_threads
+) -> list[Outcome]:
+    """Extract every source, largest first, with ``spread`` deciding who waits for whom; outcomes in source order."""
+    total = sum(source.size for source in sources)
+    counters = make_counters()
+    workers = max(1, min(workers or os.cpu_count() or 1, len(sources)))
+    if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
+        workers = 1
+    largest_first = sorted(sources, key=lambda source: -source.size)
+    with shown(counters, len(sources), total), _processes(workers, counters) as pool:
+        outcomes = spread(largest_first, lambda source: _extract_in(pool, source, wanted, layout), workers)
+    by_source = {outcome.source: outcome for outcome in outcomes}
+    return [by_source[source] for source in sources]
+
+
+@contextmanager
+def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor | None]:
+    """Worker processes, or None where this process does the work itself.
+
+    On Ctrl-C what has not begun is dropped and what runs is told to stop.
+    """
+    if workers == 1:
+        _work_with(counters)
+        yield None
+        return
+    pool = ProcessPoolExecutor(workers, get_context("spawn"), _work_with, (counters,))
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        processes = list((pool._processes or {}).values())
+        for process in processes:
+            process.terminate()
+        pool.shutdown(wait=True, cancel_futures=True)
+        raise
+
+
+def _extract_in(pool: ProcessPoolExecutor | None, source: Source, wanted: frozenset[str], layout: Layout) -> Outcome:
+    if pool is None:
+        return _extract_counted(source, wanted, layout)
+    future: Future[Outcome] = pool.submit(_extract_counted, source, wanted, layout)
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        reason = "a worker process was killed while files were read (out of memory?); run again, with --workers 1"
+        return Outcome(source, "quarantined", reason=reason)
+
+
+_counters: Counters | None = None
+
+
+def _work_with(counters: Counters) -> None:
+    """Set up this process as a worker."""
+    global _counters  # noqa: PLW0603 a process has one set of counters
+    _counters = counters
+    parent = parent_process()
+    if parent is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: BaseProcess) -> None:
+    """A worker whose parent was killed would read on, and then wait for work for ever."""
+    parent.join()
+    os._exit(1)
+
+
+def _extract_counted(source: Source, wanted: frozenset[str], layout: Layout) -> Outcome:
+    counters = _counters
+    assert counters is not None
+    outcome = extract(source, wanted, layout, lambda *amounts: add(counters, *amounts))
+    with counters[3].get_lock():
+        counters[3].value += 1
+    return outcome

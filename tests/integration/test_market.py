@@ -1,0 +1,363 @@
+"""A whole month, from published bytes to every table, against the plain reading of the same files; counts reconcile."""
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any, cast
+
+import numpy as np
+import polars as pl
+import pytest
+
+import flows.month
+import flows.remote
+from flows.demo import run_demo
+from flows.reference import build_nppes
+from flows.run import RunRequest, RunResult, run
+from flows.sources import HashingStream, Source
+from schemas.published import RATE_GRAIN
+from tests.documents import ANN, BAD_CHECK_DIGIT, BOB, EVE, document, group, item, npi_of, price, rate, reference
+from tests.field_notes import CASES, GENERATED_REMOTE
+from tests.generated_documents import build_document
+from tests.json_text import json_bytes
+from tests.nppes_files import npidata, record
+from tests.plain_reading import (
+    PlainNpi,
+    PlainProvider,
+    PlainRate,
+    PlainSummary,
+    ProviderKey,
+    SummaryKey,
+    plain_providers,
+    plain_rates,
+    plain_summaries,
+)
+from transforms.errors import BadFileError
+from transforms.medicare import MedicareReference, national_amounts, price_localities
+from transforms.payers import map_payers
+from transforms.taxonomy import assign_tiers
+
+MONTH = date(2026, 6, 1)
+CODES = ("97026", "97028")
+ENTITIES = (
+    "Aetna Life Insurance Company",
+    "Blue Cross and Blue Shield of Illinois",
+    "Cigna Health Life Insurance Company",
+    "UnitedHealthcare Insurance Company",
+    "Rocky Mountain Hospital and Medical Service",
+    "Acme Health Plan",
+)
+STATES = ("AK", "NY", "PR", "CA", "ZZ", "")
+TAXONOMIES = ("225100000X", "225200000X", "207N00000X", "111N00000X", "207Q00000X", "261QP2000X")
+NPIS = tuple(npi_of(100_000_000 + number) for number in range(60))
+
+PLAIN_NPPES: dict[int, PlainNpi] = {
+    npi: PlainNpi(
+        state=STATES[number % len(STATES)] if number % 11 == 0 else STATES[number % 4],
+        country="CA" if number == 8 else "US",
+        taxonomies=(TAXONOMIES[number % 6], TAXONOMIES[(number + 3) % 6])[: 1 + number % 2],
+        deactivated=number % 17 == 3,
+    )
+    for number, npi in enumerate((*NPIS[:50], ANN, BOB))
+}  # ten NPIs and Eve are unknown
+
+
+def market_file(seed: int) -> bytes:
+    """Many prices of one payer: every class, kind and tier, inline and cited, some of them outliers."""
+    chance = Random(seed)
+
+    def some_group() -> dict[str, Any]:
+        return group(
+            *chance.sample(NPIS, chance.randint(1, 4)), tin={"type": "ein", "value": f"{chance.randrange(1, 14):09d}"}
+        )
+
+    def some_price() -> dict[str, Any]:
+        return price(
+            negotiated_rate=chance.choice((5.25, 6.98, 7, 8.68, 9.1, 12.345, 20, 33.33, 0.69, 0.698, 69.8, 69.81, 900)),
+            negotiated_type=chance.choice(("negotiated", "negotiated", "derived", "fee schedule", "percentage")),
+            billing_class=chance.choice(("professional", "professional", "both", "institutional", "")),
+            billing_code_modifier=chance.choice(([], ["GP"], ["GP", "KX"], ["AS"])),
+        )
+
+    references = [reference(number, some_group(), network_name=["PPO", f"N{number % 3}"]) for number in range(12)]
+    items = [
+        item(
+            *(
+                rate(
+                    *(some_group() for _ in range(chance.randrange(2))),
+                    prices=[some_price() for _ in range(chance.randint(1, 3))],
+                    provider_references=[chance.randrange(13)],  # 12 is defined nowhere
+                )
+                for _ in range(12)
+            ),
+            billing_code=code,
+        )
+        for code in CODES
+    ]
+    entity = ENTITIES[seed % len(ENTITIES)]
+    updated = f"2026-0{1 + seed % 6}-15"
+    return json_bytes(document(*items, references=references, reporting_entity_name=entity, last_updated_on=updated))
+
+
+def generated_file(seed: int) -> bytes:
+    """As odd as the field notes; most under one of the payers' names."""
+    made = build_document(Random(seed), size=4, oddness=(0.0, 0.02, 0.1)[seed % 3], plain=seed % 2 == 0)
+    return made.replace(b"Acme Health Plan", ENTITIES[seed % len(ENTITIES)].encode())
+
+
+@cache
+def contents() -> list[bytes]:
+    notes = [
+        case.published for case in CASES[::3] if b"TOC_Files" not in case.data and b"reporting_st" not in case.data
+    ]
+    return [*map(market_file, range(14)), *map(generated_file, range(60)), *notes]
+
+
+@dataclass(frozen=True)
+class Month:
+    """What a run published."""
+
+    output: Path
+    result: RunResult
+
+    def table(self, name: str, file: str = "*") -> pl.DataFrame:
+        paths = self.output / name / f"month={MONTH:%Y-%m}"
+        return pl.read_parquet(f"{paths}/**/{file}.parquet", hive_partitioning=False)
+
+
+@contextmanager
+def served(source: Source) -> Iterator[HashingStream]:
+    """Remote provider references out of memory."""
+    if source.location not in GENERATED_REMOTE:
+        raise BadFileError("nobody there")
+    yield HashingStream(cast("Any", io.BytesIO(GENERATED_REMOTE[source.location])))
+
+
+@pytest.fixture(scope="module", params=["with NPPES", "without NPPES"])
+def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Month, bool]:
+    """The files above, run."""
+    folder = tmp_path_factory.mktemp("market")
+    sources = []
+    for number, content in enumerate(contents()):
+        path = folder / "mrf" / f"{number:03}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        sources.append(Source(str(path)))
+    with_nppes = request.param == "with NPPES"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(flows.remote, "_open_public", served)
+        patch.setattr(flows.month, "PAIRS_EACH", 1_000)
+        lookup = nppes_lookup(folder) if with_nppes else None
+        result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1))
+    return Month(folder / "output", result), with_nppes
+
+
+def nppes_lookup(folder: Path) -> Path:
+    """The NPPES above through the real builder, from the real layout."""
+    records = (
+        record(
+            npi,
+            known.state or "",
+            *known.taxonomies,
+            country=known.country or "",
+            deactivated="01/02/2020" if known.deactivated else "",
+        )
+        for npi, known in sorted(PLAIN_NPPES.items())
+    )
+    (folder / "npidata.csv").write_bytes(npidata(*records))
+    build_nppes(folder / "npidata.csv", folder / "nppes.parquet")
+    return folder / "nppes.parquet"
+
+
+@cache
+def payer_of(entity: str | None) -> str:
+    return str(map_payers([entity])["payer"][0])
+
+
+def tier_of(taxonomies: Collection[str], code: str) -> str | None:
+    return _tier_of(tuple(taxonomies), code)
+
+
+@cache
+def _tier_of(taxonomies: tuple[str, ...], code: str) -> str:
+    frame = pl.LazyFrame({"npi": [1], "taxonomies": [list(taxonomies)]})
+    return str(assign_tiers(frame, [code]).collect()["taxonomy_tier"][0])
+
+
+@cache
+def plain(with_nppes: bool) -> list[PlainRate]:
+    nppes = PLAIN_NPPES if with_nppes else None
+    return plain_rates(contents(), CODES, nppes, payer_of=payer_of, tier_of=tier_of, remote=GENERATED_REMOTE)
+
+
+@cache
+def national() -> dict[str, float]:
+    amounts = national_amounts(MedicareReference.packaged(), CODES, MONTH)
+    return {code: float(amount) for code, amount in amounts.select("billing_code", "amount_usd").iter_rows()}
+
+
+@cache
+def medicare_observations() -> dict[tuple[str, str], list[float]]:
+    localities = price_localities(MedicareReference.packaged(), CODES, MONTH)
+    found: dict[tuple[str, str], list[float]] = {}
+    for code, state, amount in localities.select("billing_code", "state", "amount_usd").iter_rows():
+        for geography in ("US", state):
+            found.setdefault((code, geography), []).append(float(amount))
+    return found
+
+
+def plain_medians() -> dict[tuple[str, str], float]:
+    return {place: float(np.median(amounts)) for place, amounts in medicare_observations().items()}
+
+
+@cache
+def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
+    return plain_providers(plain(with_nppes), national())
+
+
+def grain_of(row: dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(tuple(row[name]) if isinstance(row[name], list) else row[name] for name in RATE_GRAIN)
+
+
+def test_the_market_is_worth_comparing() -> None:
+    """Every rule, every tier, every class and hundreds of providers occur, or the comparisons below say little."""
+    rows = plain(with_nppes=True)
+    assert len(rows) > 3_000
+    assert {rate.exclusion for rate in rows} >= {
+        *(None, "arrangement", "not_dollars", "bad_rate", "modifier", "place_of_service", "expired"),
+        *("provider_unresolved", "no_npi", "npi_invalid", "npi_unknown", "npi_deactivated", "outside_us"),
+    }
+    assert any(len(rate.source_ids) > 1 for rate in rows)
+    providers = plain_provider_rows(with_nppes=True).values()
+    assert len(providers) > 500
+    assert {provider.exclusion for provider in providers} == {None, "outlier"}
+    assert {provider.taxonomy_tier for provider in providers} == {"strict", "balanced", "other"}
+    assert {payer_of(entity) for entity in ENTITIES} >= {"Aetna", "Cigna", "UnitedHealth Group", "Acme Health Plan"}
+    assert BAD_CHECK_DIGIT not in PLAIN_NPPES and EVE not in PLAIN_NPPES
+
+
+def test_rates_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None:
+    published, with_nppes = month
+    columns = ("payer", "state", "taxonomy_tier", "exclusion", "last_updated_on")
+    found = {
+        grain_of(row): (*(row[name] for name in columns), frozenset(row["source_ids"]), frozenset(row["network_names"]))
+        for row in published.table("rates").iter_rows(named=True)
+    }
+    expected = {
+        tuple(rate.row): (
+            *(rate.payer, rate.state, rate.taxonomy_tier, rate.exclusion, rate.last_updated_on),
+            *(frozenset(rate.source_ids), frozenset(rate.network_names)),
+        )
+        for rate in plain(with_nppes)
+    }
+    assert published.table("rates").height == len(found)
+    assert found == expected
+
+
+def test_providers_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None:
+    published, with_nppes = month
+    rows = published.table("providers")
+    found = {
+        ProviderKey(*(row[name] for name in ProviderKey._fields)): (
+            *(row["state"], row["taxonomy_tier"], row["representative_rate_usd"], row["n_rates"], row["exclusion"]),
+        )
+        for row in rows.iter_rows(named=True)
+    }
+    expected = {
+        key: (p.state, p.taxonomy_tier, p.representative_rate_usd, p.n_rates, p.exclusion)
+        for key, p in plain_provider_rows(with_nppes).items()
+    }
+    assert rows.height == len(found)
+    assert found == expected
+
+
+COUNTS = ("payer_kind", "n_npi", "n_tin", "n_rates", "n_files", "low_sample")
+FIGURES = ("mean_usd", "min_usd", "p10_usd", "p25_usd", "p50_usd", "p75_usd", "p90_usd", "max_usd", "iqr_usd")
+
+
+def test_summaries_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None:
+    published, with_nppes = month
+    expected: dict[SummaryKey, PlainSummary] = plain_summaries(
+        plain_provider_rows(with_nppes).values(), plain_medians(), with_nppes
+    )
+    rows = published.table("summaries").filter(pl.col("payer_kind") != "benchmark")
+    found = {SummaryKey(*(row[name] for name in SummaryKey._fields)): row for row in rows.iter_rows(named=True)}
+    assert found.keys() == expected.keys()
+    assert rows.height == len(found) > (200 if with_nppes else 30)
+    for key, summary in expected.items():
+        row = found[key]
+        assert [row[name] for name in COUNTS] == [getattr(summary, name) for name in COUNTS], key
+        assert [row[name] for name in FIGURES] == pytest.approx([getattr(summary, name) for name in FIGURES]), key
+        assert row["pct_of_medicare"] == pytest.approx(summary.pct_of_medicare), key
+        assert (row["month"], row["methodology"]) == (MONTH, "1")
+
+
+def test_medicare_rows_are_its_localities(month: tuple[Month, bool]) -> None:
+    published, _ = month
+    rows = published.table("summaries").filter(pl.col("payer_kind") == "benchmark")
+    found = {(row["billing_code"], row["geography"]): row for row in rows.iter_rows(named=True)}
+    assert found.keys() == medicare_observations().keys()
+    for place, amounts in medicare_observations().items():
+        row = found[place]
+        assert (row["payer"], row["billing_class"], row["taxonomy_tier"], row["weighting"]) == (
+            *("Medicare", "professional", "all", "locality"),
+        )
+        assert (row["n_rates"], row["n_npi"], row["n_tin"], row["n_files"]) == (len(amounts), None, None, None)
+        assert row["pct_of_medicare"] == pytest.approx(100)
+        assert row["p25_usd"] == pytest.approx(float(np.quantile(amounts, 0.25)))
+        assert row["mean_usd"] == pytest.approx(float(np.mean(amounts)))
+        assert row["low_sample"] is False
+
+
+def assert_reconciles(month: Month) -> None:
+    """Rows in = rows eligible + exclusions, for every file, and all of it again from the rate rows themselves."""
+    files = month.table("quality", "files")
+    exclusions = month.table("quality", "exclusions")
+    rates = month.table("rates").explode("source_ids")
+    rows = Counter(rates["source_ids"].to_list())
+    eligible = Counter(rates.filter(pl.col("exclusion").is_null())["source_ids"].to_list())
+    refused = Counter(
+        rates.filter(pl.col("exclusion").is_not_null())
+        .select("source_ids", "payer", "billing_code", "exclusion")
+        .iter_rows()
+    )
+    stated = {row[:4]: row[4] for row in exclusions.iter_rows()}
+    assert exclusions.columns == ["source_id", "payer", "billing_code", "reason", "rows"]
+    assert stated == refused
+    for row in files.iter_rows(named=True):
+        of_file = exclusions.filter(pl.col("source_id") == row["source_id"])["rows"].sum()
+        assert row["rows"] == row["rows_eligible"] + of_file
+        assert row["rows"] == rows[row["source_id"]]
+        assert row["rows_eligible"] == eligible[row["source_id"]]
+        assert (row["status"] == "quarantined") == (row["reason"] is not None)
+        assert row["status"] != "no_match" or row["rows"] == 0
+    assert set(rows) <= set(files["source_id"])
+    assert month.result.rows["rates"] == month.table("rates").height
+    assert month.result.eligible == month.table("rates")["exclusion"].null_count()
+
+
+def test_counts_reconcile_for_every_file(month: tuple[Month, bool]) -> None:
+    published, _ = month
+    assert_reconciles(published)
+    files = published.table("quality", "files")
+    assert sorted(files["source_id"]) == sorted(hashlib.sha256(content).hexdigest() for content in contents())
+    assert set(files["status"]) == {"matched", "no_match", "quarantined"}
+
+
+@pytest.mark.slow
+def test_counts_of_the_demo_reconcile(tmp_path: Path) -> None:
+    kept: list[RunResult] = []
+
+    def run_and_keep(request: RunRequest) -> RunResult:
+        kept.append(run(request))
+        return kept[0]
+
+    run_demo(tmp_path, MONTH, run_and_keep, quiet=True)
+    assert_reconciles(Month(tmp_path, kept[0]))

@@ -1,0 +1,144 @@
+"""Percentiles against numpy's on the same observations; order and repetition of the input change nothing."""
+
+from datetime import date
+from random import Random
+from statistics import median
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codes import PERCENTILES
+from schemas.published import PROVIDERS
+from transforms.distribution import distribution
+from transforms.observe import FILES_BEHIND, observe_providers
+from transforms.summarize import Comparison, Observed, summarize
+
+STABLE = settings(max_examples=6, deadline=None, derandomize=True, database=None)
+MONTH = date(2026, 6, 1)
+MEDICARE = Comparison(
+    pl.DataFrame(
+        {"billing_code": ["97026"] * 3, "state": ["AK", "AK", "NY"], "amount_usd": [8.0, 8.5, 7.25]},
+        schema={"billing_code": pl.String, "state": pl.String, "amount_usd": pl.Float64},
+    ),
+    2025,
+)
+PAYERS = ("Aetna", "Cigna", "Acme Health Plan")
+Row = tuple[str, str, str, str | None, int, str, str, float, int, str | None, list[str]]
+SCHEMA = PROVIDERS.polars | {"source_ids": pl.List(pl.String)}
+
+ROWS = st.builds(
+    lambda payer, code, billing_class, tin, npi, cents, n, outlier, files: (
+        *(payer, code, billing_class, tin, 1_000_000_000 + npi),
+        *(("AK", "NY", "PR")[npi % 3], ("strict", "balanced", "other")[npi % 4 % 3], cents / 100, n),
+        *("outlier" if outlier else None, sorted(files)),
+    ),
+    payer=st.sampled_from(PAYERS),
+    code=st.sampled_from(("97026", "97028")),
+    billing_class=st.sampled_from(("professional", "professional", "institutional", "")),
+    tin=st.sampled_from(("000000001", "000000002", "000000003", None)),
+    npi=st.integers(0, 12),
+    cents=st.integers(1, 10_000),
+    n=st.integers(1, 5),
+    outlier=st.sampled_from((False, False, False, True)),
+    files=st.sets(st.sampled_from("abc"), min_size=1),
+)
+
+
+def observed(rows: list[Row]) -> Observed:
+    frame = pl.LazyFrame(rows, schema=SCHEMA, orient="row")
+    counted = frame.filter(pl.col("exclusion").is_null()).with_columns(has_tin=pl.col("tin").is_not_null())
+    files = counted.explode("source_ids").rename({"source_ids": "source_id"}).select(FILES_BEHIND).unique()
+    return Observed(frame.drop("source_ids"), files)
+
+
+@st.composite
+def provider_rows(draw: st.DrawFn) -> list[Row]:
+    """Rows of distinct grain."""
+    rows: list[Row] = draw(st.lists(ROWS, min_size=1, max_size=40))
+    return list({row[:5]: row for row in rows}.values())
+
+
+@STABLE
+@given(provider_rows(), st.randoms(use_true_random=False))
+def test_the_order_of_providers_changes_no_bit(rows: list[Row], chance: Random) -> None:
+    shuffled = chance.sample(rows, len(rows))
+    one, other = (summarize(observed(r), MONTH, MEDICARE, with_nppes=True) for r in (rows, shuffled))
+    assert one.equals(other)
+
+
+@STABLE
+@given(provider_rows())
+def test_every_figure_is_numpys_on_the_same_observations(rows: list[Row]) -> None:
+    summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    commercial = summaries.filter(pl.col("payer_kind") != "benchmark")
+    for cell in commercial.iter_rows(named=True):
+        values = np.array(observations(rows, cell))
+        expected = [float(np.quantile(values, p / 100, method="linear")) for p in PERCENTILES]
+        assert [cell[f"p{p}_usd"] for p in PERCENTILES] == pytest.approx(expected, rel=1e-13)
+        assert cell["mean_usd"] == pytest.approx(float(np.mean(values)), rel=1e-13)
+        assert (cell["min_usd"], cell["max_usd"]) == (values.min(), values.max())
+
+
+def observations(rows: list[Row], cell: dict[str, object]) -> list[float]:
+    tiers = {"strict": {"strict"}, "balanced": {"strict", "balanced"}}.get(str(cell["taxonomy_tier"]))
+    composites = {"BUCA": {"Aetna", "Cigna"}, "All commercial": set(PAYERS)}
+    groups: dict[tuple[object, ...], list[float]] = {}
+    for payer, code, billing_class, tin, npi, state, tier, rate, _, outlier, _ in rows:
+        holder = npi if cell["weighting"] == "npi" else tin
+        if (
+            (code, billing_class) == (cell["billing_code"], cell["billing_class"])
+            and payer in composites.get(str(cell["payer"]), {cell["payer"]})
+            and cell["geography"] in ("US", state)
+            and (tiers is None or tier in tiers)
+            and outlier is None
+            and holder is not None
+        ):
+            groups.setdefault((payer, holder), []).append(rate)
+    return [median(group) for group in groups.values()]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 10, 11, 100, 1_001])
+def test_percentiles_of_any_number_of_observations_are_numpys(count: int) -> None:
+    values = [round(Random(count + n).uniform(0.01, 500), 2) for n in range(count)]
+    cell = {name: ["x"] * count for name in ("billing_code", "billing_class", "payer", "geography", "taxonomy_tier")}
+    counted = pl.DataFrame(cell | {"rate_usd": values, "count": [1] * count})
+    found = distribution(counted, list(cell))
+    for p in PERCENTILES:
+        assert found[f"p{p}_usd"][0] == pytest.approx(float(np.quantile(values, p / 100)), rel=1e-14)
+    assert found["mean_usd"][0] == pytest.approx(float(np.mean(values)), rel=1e-14)
+
+
+RATE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "payer": pl.String,
+    "billing_code": pl.String,
+    "billing_class": pl.String,
+    "tin": pl.String,
+    "npi": pl.Int64,
+    "negotiated_type": pl.String,
+    "negotiated_rate": pl.Float64,
+    "state": pl.String,
+    "taxonomy_tier": pl.String,
+    "source_ids": pl.List(pl.String),
+    "exclusion": pl.String,
+}
+
+
+def test_the_representative_rate_is_the_median_as_a_person_writes_it() -> None:
+    """Half of 0.698 and 5.25 is 2.974; interpolating gives 2.9739999999999998."""
+    rates = pl.DataFrame(
+        [
+            ("Aetna", "97026", "both", "1", ANY, kind, usd, None, None, ["a"], None)
+            for kind, usd in (("derived", 0.698), ("derived", 5.25), ("derived", 5.25), ("fee schedule", 1.0))
+        ],
+        schema=RATE_SCHEMA,
+        orient="row",
+    )
+    amounts = pl.DataFrame({"billing_code": ["97026"], "amount_usd": [7.0]})
+    (row,) = observe_providers(rates, amounts).iter_rows(named=True)
+    assert (row["representative_rate_usd"], row["billing_class"], row["n_rates"]) == (2.974, "professional", 4)
+
+
+ANY = 1_000_000_004

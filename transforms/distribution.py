@@ -1,0 +1,78 @@
+"""Medians of many small groups, and exact percentiles and means from counts of distinct values."""
+
+import polars as pl
+
+from schemas.codes import PERCENTILES
+
+_EXACT = 2.0**60  # a float64 of at least 2**-8 dollars times this is a whole number: its Int128 sum is exact
+_EXACT_BELOW_USD = 1e9  # beyond this (only ever in a code that Medicare does not price) Int128 could overflow
+
+
+def group_medians(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """The median ``rate_usd`` of every group, sorted by key.
+
+    By one sort and two look-ups: groups are many and small, four times as fast as an aggregation per group.
+    """
+    ordered = rows.select(*key, "rate_usd").sort(*key, "rate_usd")
+    starts = starts_of(ordered, key)
+    sizes = sizes_of(starts, ordered.height)
+    rate = ordered["rate_usd"]
+    below, above = rate.gather(starts + (sizes - 1) // 2), rate.gather(starts + sizes // 2)
+    return ordered.select(pl.col(key).gather(starts)).with_columns(rate_usd=(below + above) / 2)
+
+
+def starts_of(ordered: pl.DataFrame, key: list[str]) -> pl.Series:
+    """Row numbers at which groups begin, in rows sorted by key."""
+    first = pl.int_range(pl.len()) == 0
+    changed = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in key)
+    return ordered.select((first | changed).arg_true()).to_series().cast(pl.Int64)
+
+
+def sizes_of(starts: pl.Series, height: int) -> pl.Series:
+    """How many rows each group has."""
+    return starts.shift(-1, fill_value=height) - starts
+
+
+def count_values(observations: pl.LazyFrame, key: list[str]) -> pl.DataFrame:
+    """How often each distinct ``rate_usd`` stands in each group: key, rate_usd, count. Unsorted."""
+    return observations.group_by(*key, "rate_usd").agg(count=pl.len().cast(pl.Int64)).collect(engine="streaming")
+
+
+def distribution(counted: pl.DataFrame, cell: list[str]) -> pl.DataFrame:
+    """Mean, extremes and percentiles per cell, linear between order statistics (Hyndman-Fan type 7).
+
+    Args:
+        counted: cell, rate_usd, count; a value may stand in several rows of a cell.
+
+    Returns: cell, mean_usd, min_usd, p10_usd ... p90_usd, max_usd; sorted by cell.
+    """
+    ordered = counted.group_by(*cell, "rate_usd").agg(pl.col("count").sum()).sort(*cell, "rate_usd")
+    starts = starts_of(ordered, cell)
+    ends = starts + sizes_of(starts, ordered.height) - 1
+    rate, up_to = ordered["rate_usd"], ordered["count"].cum_sum()
+    before = up_to.gather(starts) - ordered["count"].gather(starts)  # observations of all cells before this one
+    number = up_to.gather(ends) - before
+
+    def order_statistic(position: pl.Series) -> pl.Series:
+        """The value at a zero-based position among each cell's sorted observations."""
+        return rate.gather(up_to.search_sorted(before + position, side="right"))
+
+    figures = [_means(ordered, cell), rate.gather(starts).alias("min_usd")]
+    for p in PERCENTILES:
+        place = (number - 1) * p  # in hundredths of a position: no rounding decides between two observations
+        low = place // 100
+        below = order_statistic(low)
+        above = order_statistic(pl.select(pl.min_horizontal(low + 1, number - 1)).to_series())
+        figures.append((below + (above - below) * ((place % 100) / 100)).alias(f"p{p}_usd"))
+    figures.append(rate.gather(ends).alias("max_usd"))
+    return ordered.select(pl.col(cell).gather(starts)).with_columns(figures)
+
+
+def _means(ordered: pl.DataFrame, cell: list[str]) -> pl.Series:
+    """By cell, in the order of ``ordered``: an exact sum, so that no order of adding shows in the last digit."""
+    rate, count = pl.col("rate_usd"), pl.col("count")
+    exact_sum = ((rate * _EXACT).cast(pl.Int128, strict=False) * count.cast(pl.Int128)).sum()
+    exact = exact_sum.cast(pl.Float64) / _EXACT / count.sum()
+    plain = (rate * count).sum() / count.sum()
+    mean = pl.when(rate.max() < _EXACT_BELOW_USD).then(exact).otherwise(plain)
+    return ordered.group_by(cell, maintain_order=True).agg(mean_usd=mean)["mean_usd"]
