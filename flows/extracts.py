@@ -101,13 +101,14 @@ def default_engine() -> Engine:
 
 
 def reader_of(engine: Engine) -> ReadDocument:
-    """The engine's ``read_document``; imported only when it is used: numba takes half a second."""
+    """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
     if engine == "ijson":
         from transforms import read_ijson
 
         return read_ijson.read_document
     from transforms import read_scan
 
+    read_scan.warm_up()
     return read_scan.read_document
 
 

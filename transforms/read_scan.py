@@ -90,6 +90,16 @@ def _without_collector() -> Iterator[None]:
         gc.enable()
 
 
+def warm_up() -> None:
+    """Load or compile the kernels, so that reading times are those of reading."""
+
+    def no_file() -> BinaryIO:
+        raise AssertionError("so small a document needs no file")
+
+    document = b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026"}]}'
+    read_document(io.BytesIO(document), frozenset({"97026"}), Collected(no_file), overlap=False)
+
+
 class _Reading:
     """One document on its way through."""
 
@@ -158,7 +168,7 @@ class _Reading:
             first = self.peek()
             if first != ord("{"):
                 raise BadFileError(f"the root is {_NAMES.get(first, 'a single value')}, not an object; not a TiC file")
-            self.read_root()
+            self.walk_root()
             self.expect_end()
             if self.references is not None:
                 self.references.replay(self)
@@ -166,7 +176,7 @@ class _Reading:
             if self.references is not None:
                 self.references.close()
 
-    def read_root(self) -> None:
+    def walk_root(self) -> None:
         """The root's keys and values, in order."""
         standard: set[str] = set()
         self.pos += 1
@@ -210,7 +220,7 @@ class _Reading:
                 collected.quirks[f"{name} under the name {key}"] += 1
             is_null = first == ord("n")
             if key == name or (name not in standard and not is_null):
-                self.read_section(name, first, replaces=not is_null or name in standard)
+                self.walk_section(name, first, replaces=not is_null or name in standard)
                 standard.add(name) if key == name and not is_null else standard.discard(name)
             else:
                 self.skip_root_value(first)
@@ -292,7 +302,7 @@ class _Reading:
 
     # ---- sections ------------------------------------------------------------------------------------------
 
-    def read_section(self, name: str, first: int, *, replaces: bool) -> None:
+    def walk_section(self, name: str, first: int, *, replaces: bool) -> None:
         """The elements of ``in_network`` or ``provider_references``; what is no array is an array of one."""
         collected = self.collected
         kind = _SECTION_KINDS[name]
@@ -314,9 +324,9 @@ class _Reading:
                 kind = k.REFERENCES_FILTERED
             else:
                 self.references = _Indexed(collected)
-        self.read_elements(first, kind, table)
+        self.walk_section_elements(first, kind, table)
 
-    def read_elements(self, first: int, kind: int, table: Int64s) -> None:
+    def walk_section_elements(self, first: int, kind: int, table: Int64s) -> None:
         """The objects of an array; what is no array is an array of one."""
         quirks = self.collected.quirks
         if first not in b"{[":
@@ -393,7 +403,7 @@ class _Section:
         reading = self.reading
         try:
             return reading.step(
-                k.scan_elements(
+                k.next_event(
                     reading.address,
                     reading.size,
                     reading.at(self.state),
@@ -436,7 +446,7 @@ class _Section:
             except OddElementError:
                 walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
         else:
-            LongItem(reading, io.BytesIO(data)).read_item()
+            LongItem(reading, io.BytesIO(data)).walk_whole()
 
     def decode_batch(self, data: bytes) -> None:
         """The rows of an array of rates or references."""
@@ -561,7 +571,7 @@ class _Section:
         """One element's rows into ``Collected``."""
         reading = self.reading
         if self.kind == k.ITEMS:
-            LongItem(reading, cast("BinaryIO", stream)).read_item()
+            LongItem(reading, cast("BinaryIO", stream)).walk_whole()
         elif self.kind == k.RATES:
             walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_rate)
         else:
@@ -637,10 +647,10 @@ class LongItem(_Reading):
         self.texts: dict[str, str | None] = {}
         self.skipped = False
 
-    def read_item(self) -> None:
+    def walk_whole(self) -> None:
         """The whole item; see ``Walker.walk_item``."""
         self.peek()
-        self.read_root()
+        self.walk_root()
         self.expect_end()
         collected = self.collected
         collected.items_seen += 1
@@ -660,7 +670,7 @@ class LongItem(_Reading):
         """One of the item's own values."""
         first = self.peek()
         if key == "negotiated_rates":
-            self.read_rates(first)
+            self.walk_rates(first)
         elif key in ("billing_code", "billing_code_type", "negotiation_arrangement"):
             if first in b"{[":
                 self.collected.quirks["an object or array where a single value belongs"] += 1
@@ -671,7 +681,7 @@ class LongItem(_Reading):
         else:
             self.skip_root_value(first)
 
-    def read_rates(self, first: int) -> None:
+    def walk_rates(self, first: int) -> None:
         """The item's rates; of repeated ones the last."""
         self.collected.back_to(self.before)
         self.collected.next_rate_id = self.first_rate
@@ -682,7 +692,7 @@ class LongItem(_Reading):
         if self.skipped:
             self.skip_root_value(first)
         else:
-            self.read_elements(first, k.RATES, code_table(()))
+            self.walk_section_elements(first, k.RATES, code_table(()))
 
 
 class _Pieces:

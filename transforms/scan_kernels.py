@@ -1,6 +1,6 @@
 """The compiled half of the scanning reader: where tokens and elements of a JSON text begin and end, 64 bytes at a time.
 
-``scan_elements`` walks a root array's elements, reads their own keys (``billing_code``, ``billing_code_type``,
+``next_event`` walks a root array's elements, reads their own keys (``billing_code``, ``billing_code_type``,
 ``provider_group_id``) and passes over everything else by its structure alone. It stops where Python has to act
 (``NEED_MORE`` and the events below) and goes on from there: all its state is in one int64 array, so a block may end
 at any byte. Buffers have ``PADDING`` bytes behind their data, which may be read but never count.
@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 PADDING = 128
 
-# Events of scan_elements
+# Events of next_event
 NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 
 # Slots of the state array
@@ -782,7 +782,7 @@ def note_container(key: int, state: int, table: int) -> None:
 
 
 @compiled
-def scan_elements(data: int, size: int, state: int, table: int, index: int) -> int:
+def next_event(data: int, size: int, state: int, table: int, index: int) -> int:
     """Go on through the section's elements from POS up to the next event.
 
     ELEMENT: an object that began in an earlier block has ended before POS, and is wanted or for Python to decide.
