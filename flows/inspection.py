@@ -55,9 +55,7 @@ def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bo
     return describe(source, account, stream.bytes, seconds, engine)
 
 
-def describe(
-    source: Source, account: SourceAccount, bytes_read: int, seconds: float, engine: Engine
-) -> dict[str, Any]:
+def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float, engine: Engine) -> dict[str, Any]:
     """One flat dictionary; a zip of several documents gives the first one's header and the sums of the rest."""
     first = account.documents[0]
     codes = {

@@ -44,7 +44,7 @@ def fill(stream: BinaryIO, buffer: memoryview) -> int:
 class _Buffer:
     def __init__(self, block_bytes: int, padding: int) -> None:
         self.bytes = np.zeros(HEAD_BYTES + block_bytes + padding, np.uint8)
-        self.block = memoryview(self.bytes)[HEAD_BYTES : HEAD_BYTES + block_bytes]
+        self.block = self.bytes.data[HEAD_BYTES : HEAD_BYTES + block_bytes]
         self.size = 0
 
     def behind(self, left_over: np.ndarray, padding: int) -> tuple[np.ndarray, int]:

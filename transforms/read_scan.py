@@ -96,7 +96,9 @@ def warm_up() -> None:
     def no_file() -> BinaryIO:
         raise AssertionError("so small a document needs no file")
 
-    document = b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026"}]}'
+    document = (
+        b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026"}]}'
+    )
     read_document(io.BytesIO(document), frozenset({"97026"}), Collected(no_file), overlap=False)
 
 
@@ -428,7 +430,7 @@ class _Section:
             assert self.reading.references is not None
             self.reading.references.index.add(rows)
             return
-        data = memoryview(self.reading.data)
+        data = self.reading.data.data
         pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
         if self.kind == k.ITEMS:
             for piece in pieces:
@@ -479,7 +481,7 @@ class _Section:
     def is_wanted(self) -> bool:
         """Whether what is known of the open element says that it is to be decoded, or that Python must decide."""
         state = self.state
-        return state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED)
+        return bool(state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED))
 
     def hold(self) -> None:
         """Keep the open element's bytes of this block, unless it is known to be unwanted."""
@@ -512,7 +514,7 @@ class _Section:
     def bytes_here(self) -> memoryview:
         """The open element's bytes in this block."""
         start = max(int(self.state[k.START]), 0)
-        return memoryview(self.reading.data)[start : self.reading.pos]
+        return self.reading.data.data[start : self.reading.pos]
 
     def forget(self) -> None:
         """Give back what was held."""
@@ -583,7 +585,7 @@ class _Section:
         """Keep this block's bytes of the section."""
         reading = self.reading
         assert reading.references is not None
-        reading.references.bytes.append(memoryview(reading.data)[self.spooled_from : reading.pos])
+        reading.references.bytes.append(reading.data.data[self.spooled_from : reading.pos])
 
 
 def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:

@@ -5,11 +5,12 @@
 (``NEED_MORE`` and the events below) and goes on from there: all its state is in one int64 array, so a block may end
 at any byte. Buffers have ``PADDING`` bytes behind their data, which may be read but never count.
 Memory is passed by address, which costs nothing; arrays would be counted references at every call.
+One module, though a long one: numba's cache notices a change only in the module that a compiled function stands in.
 Compiled once and cached beside the module or in ``NUMBA_CACHE_DIR``; in memory where neither can be written.
 """
 
 from collections.abc import Callable
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from llvmlite import ir
@@ -30,7 +31,8 @@ NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 
 # What STATE can be: which token comes next
 (
-    ELEMENT_OR_END, ELEMENT_NEXT, AFTER_ELEMENT, OWN_STRING, AFTER_OWN_STRING, VALUE, ELEMENT_ENDED, OWN, NESTED, STRING,
+    ELEMENT_OR_END, ELEMENT_NEXT, AFTER_ELEMENT, OWN_STRING, AFTER_OWN_STRING, VALUE, ELEMENT_ENDED, OWN, NESTED,
+    STRING,
 ) = range(10)  # fmt: skip
 
 ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED, RATES = range(4)  # SECTION
@@ -65,6 +67,11 @@ def compiled(function: F) -> F:
         return cast("F", njit(nogil=True)(function))
 
 
+def instruction(function: Callable[..., object]) -> Callable[..., Any]:
+    """A function of a few machine instructions, written as LLVM's."""
+    return cast("Callable[..., Any]", intrinsic(function))
+
+
 def _loader(bits: int) -> Callable[..., object]:
     """Code that loads an unsigned integer of so many bits from address + offset, as 64 bits."""
 
@@ -89,19 +96,19 @@ def _masker(compare: Callable[..., object]) -> Callable[..., object]:
     return codegen
 
 
-@intrinsic
+@instruction
 def byte_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """One byte."""
     return types.int64(types.int64, types.int64), _loader(8)
 
 
-@intrinsic
+@instruction
 def word_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Eight bytes, the first one lowest."""
     return types.uint64(types.int64, types.int64), _loader(64)
 
 
-@intrinsic
+@instruction
 def load_slot(_context, address, slot):  # type: ignore[no-untyped-def]
     """An int64 of an array."""
 
@@ -112,7 +119,7 @@ def load_slot(_context, address, slot):  # type: ignore[no-untyped-def]
     return types.int64(types.int64, types.int64), codegen
 
 
-@intrinsic
+@instruction
 def store_slot(_context, address, slot, value):  # type: ignore[no-untyped-def]
     """Set an int64 of an array."""
 
@@ -124,19 +131,19 @@ def store_slot(_context, address, slot, value):  # type: ignore[no-untyped-def]
     return types.void(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@instruction
 def quotes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Where a quote stands among the 64 bytes at ``offset``."""
     return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(34)))
 
 
-@intrinsic
+@instruction
 def slashes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Backslashes."""
     return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("==", x, all_(92)))
 
 
-@intrinsic
+@instruction
 def curly_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """The bit that tells braces from square brackets (and means nothing elsewhere)."""
     return types.uint64(types.int64, types.int64), _masker(
@@ -144,7 +151,7 @@ def curly_at(_context, address, offset):  # type: ignore[no-untyped-def]
     )
 
 
-@intrinsic
+@instruction
 def opens_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Opening braces and brackets: they differ in one bit."""
     return types.uint64(types.int64, types.int64), _masker(
@@ -152,7 +159,7 @@ def opens_at(_context, address, offset):  # type: ignore[no-untyped-def]
     )
 
 
-@intrinsic
+@instruction
 def closes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Closing braces and brackets."""
     return types.uint64(types.int64, types.int64), _masker(
@@ -160,13 +167,13 @@ def closes_at(_context, address, offset):  # type: ignore[no-untyped-def]
     )
 
 
-@intrinsic
+@instruction
 def controls_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Bytes below the blank."""
     return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_unsigned("<", x, all_(32)))
 
 
-@intrinsic
+@instruction
 def bytes_at(_context, address, offset, byte):  # type: ignore[no-untyped-def]
     """Any byte."""
 
@@ -183,19 +190,25 @@ def bytes_at(_context, address, offset, byte):  # type: ignore[no-untyped-def]
     return types.uint64(types.int64, types.int64, types.int64), codegen
 
 
-@intrinsic
+@instruction
 def beyond_ascii_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Bytes of a character of several bytes."""
     return types.uint64(types.int64, types.int64), _masker(lambda b, x, all_: b.icmp_signed("<", x, all_(0)))
 
 
-@intrinsic
+@instruction
+def signed(_context, word):  # type: ignore[no-untyped-def]
+    """The same 64 bits as a signed number."""
+    return types.int64(types.uint64), lambda context, builder, signature, a: a[0]
+
+
+@instruction
 def count_ones(_context, word):  # type: ignore[no-untyped-def]
     """How many bits are set."""
     return types.int64(types.uint64), lambda context, builder, signature, a: builder.ctpop(a[0])
 
 
-@intrinsic
+@instruction
 def lowest_one(_context, word):  # type: ignore[no-untyped-def]
     """The number of the lowest bit set; 64 when none is."""
     return types.int64(types.uint64), lambda context, builder, signature, a: builder.cttz(
@@ -210,7 +223,7 @@ def _word(text: bytes) -> np.uint64:
 _CARRYLESS = "pclmul" in get_host_cpu_features() and get_host_cpu_features()["pclmul"]
 
 
-@intrinsic
+@instruction
 def running_parity(_context, word):  # type: ignore[no-untyped-def]
     """Each bit the XOR of itself and all lower ones: from quotes to ones within strings."""
 
@@ -350,8 +363,8 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
         pos += 64
     store_slot(state, DEPTH, depth)
     store_slot(state, BRACES, braces)
-    store_slot(state, INSIDE, np.int64(inside & U(1)))
-    store_slot(state, ESCAPED, np.int64(escaped))
+    store_slot(state, INSIDE, signed(inside & U(1)))
+    store_slot(state, ESCAPED, signed(escaped))
     return -1
 
 
@@ -528,7 +541,7 @@ def hash_bytes(data: int, start: int, end: int, seed: int) -> int:
     value ^= value >> U(32)
     value *= U(0x9E3779B97F4A7C15)
     value ^= value >> U(29)
-    return np.int64(value >> U(2))
+    return signed(value >> U(2))
 
 
 _TEXT_SEED, _NUMBER_SEED, _EXPONENT_SEED = 1, 2, 3
@@ -592,7 +605,7 @@ def number_hash(data: int, start: int, end: int) -> int:
             if not 48 <= byte_at(data, pos) <= 57:
                 return -1
             if exponent < 1_000_000_000_000_000:
-                exponent = exponent * 10 + np.int64(byte_at(data, pos)) - 48
+                exponent = exponent * 10 + byte_at(data, pos) - 48
             pos += 1
         if minus:
             exponent = -exponent
@@ -611,7 +624,7 @@ def number_hash(data: int, start: int, end: int) -> int:
     value ^= value >> U(32)
     value *= U(0x9E3779B97F4A7C15)
     value ^= value >> U(29)
-    return np.int64(value >> U(2))
+    return signed(value >> U(2))
 
 
 _ZEROS, _SIXES, _HIGH = U(0x3030303030303030), U(0x7676767676767676), U(0x8080808080808080)
@@ -634,7 +647,7 @@ def integer_at(data: int, pos: int, digits: int) -> int:
     word = (word_at(data, pos) ^ _ZEROS) << U(64 - 8 * digits)
     word = (word * U(10) + (word >> U(8))) & U(0x00FF00FF00FF00FF)
     word = (word * U(100) + (word >> U(16))) & U(0x0000FFFF0000FFFF)
-    return np.int64((word * U(10000) + (word >> U(32))) & U(0xFFFFFFFF))
+    return signed((word * U(10000) + (word >> U(32))) & U(0xFFFFFFFF))
 
 
 @compiled
@@ -643,7 +656,7 @@ def integer_hash(value: int) -> int:
     mixed = (U(value) + U(0x9E3779B97F4A7C15)) * U(0xBF58476D1CE4E5B9)
     mixed ^= mixed >> U(29)
     mixed *= U(0x94D049BB133111EB)
-    return (np.int64(mixed >> U(32)) & 0xFFFFFFFF) | 2
+    return (signed(mixed >> U(32)) & 0xFFFFFFFF) | 2
 
 
 @compiled
@@ -923,16 +936,17 @@ def next_event(data: int, size: int, state: int, table: int, index: int) -> int:
                 store_slot(state, RETURN_TO, ELEMENT_ENDED)
                 pos += 1
                 at = NESTED if kind == RATES else OWN
-                if kind != ITEMS and kind != RATES and pos + 30 < size:  # noqa: PLR1714 the usual first key, by a short cut
-                    if (
-                        byte_at(data, pos) == 34
-                        and key_kind(data, pos + 1, pos + 18) == ID_KEY
-                        and word_at(data, pos + 18) & U(0xFFFF) == _COLON
-                    ):
-                        digits = integer_digits(data, pos + 20)
-                        if digits > 0:
-                            note_id(state, table, integer_hash(integer_at(data, pos + 20, digits)))
-                            pos += 20 + digits
+                if (  # the usual first key, by a short cut
+                    kind in (REFERENCES_INDEXED, REFERENCES_FILTERED)
+                    and pos + 30 < size
+                    and byte_at(data, pos) == 34
+                    and key_kind(data, pos + 1, pos + 18) == ID_KEY
+                    and word_at(data, pos + 18) & U(0xFFFF) == _COLON
+                ):
+                    digits = integer_digits(data, pos + 20)
+                    if digits > 0:
+                        note_id(state, table, integer_hash(integer_at(data, pos + 20, digits)))
+                        pos += 20 + digits
             elif byte == 93 and at == ELEMENT_OR_END:
                 pos += 1
                 event = SECTION_END
@@ -1054,4 +1068,3 @@ def check_utf8(data: int, start: int, size: int, state: int) -> int:
     store_slot(state, 1, low)
     store_slot(state, 2, high)
     return -1
-

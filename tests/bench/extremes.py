@@ -120,7 +120,7 @@ CASES: dict[str, Callable[[float], Iterator[str]]] = {
 
 def main(case: str, scale: str = "0.1") -> None:
     """Read one case."""
-    collected = Collected(lambda: cast("BinaryIO", tempfile.TemporaryFile()))
+    collected = Collected(lambda: cast("BinaryIO", tempfile.TemporaryFile()))  # noqa: SIM115 spools close it
     stream = PieceStream(CASES[case](float(scale)))
     started = time.perf_counter()
     read_document(cast("BinaryIO", stream), WANTED, collected)

@@ -208,7 +208,8 @@ def test_a_number_is_found_under_its_exact_decimal(number: str, quoted: bool) ->
     written = f'"{number}"' if quoted else number.lower()
     references = f'{{"provider_group_id":{written},"provider_groups":[{{"npi":[{ANN}]}}]}}'
     rates = f'{{"negotiated_prices":[{{}}],"provider_references":["{number}"]}}'
-    data = f'{{"provider_references":[{references}],"in_network":[{{"billing_code":"97026","negotiated_rates":[{rates}]}}]}}'
+    items = f'{{"billing_code":"97026","negotiated_rates":[{rates}]}}'
+    data = f'{{"provider_references":[{references}],"in_network":[{items}]}}'
     found = collect(read_scan.read_document, data.encode(), CODES)
     assert [row[1] for row in found.references] == [key]
 
@@ -283,7 +284,12 @@ def test_without_a_place_for_compiled_code_it_is_compiled_in_memory(tmp_path: Pa
     ended = subprocess.run(
         [sys.executable, "-c", "from transforms.reference_index import code_table; print(len(code_table(['97026'])))"],
         cwd=tmp_path,
-        env={"NUMBA_CACHE_DIR": "/dev/null/nowhere", "HOME": "/dev/null", "XDG_CACHE_HOME": "/dev/null", "PYTHONPATH": "."},
+        env={
+            "NUMBA_CACHE_DIR": "/dev/null/nowhere",
+            "HOME": "/dev/null",
+            "XDG_CACHE_HOME": "/dev/null",
+            "PYTHONPATH": ".",
+        },
         capture_output=True,
         text=True,
         check=False,
