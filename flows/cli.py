@@ -139,6 +139,7 @@ def _add_run(commands: Any) -> None:
     _add_codes(parser)
     _add_output(parser)
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
+    _add_reader(parser)
     parser.add_argument(
         "--prefect",
         action="store_true",
@@ -170,7 +171,17 @@ def _add_inspect(commands: Any) -> None:
         "One streaming pass with the reader that `run` uses; writes nothing.",
     )
     parser.add_argument("source", metavar="SOURCE", help="file or URL")
+    parser.add_argument("--strict", action="store_true", help="parse every byte, also what nobody asked for (ijson)")
+    _add_reader(parser)
     _add_codes(parser)
+
+
+def _add_reader(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--reader",
+        choices=("scan", "ijson"),
+        help="scan decodes only what matches (default where numba is installed); ijson parses every byte",
+    )
 
 
 def _add_reference(commands: Any) -> None:
@@ -293,7 +304,13 @@ def _run(options: argparse.Namespace) -> Result:
         raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = options.month or datetime.now(UTC).date().replace(day=1)
     request = RunRequest(
-        expand(options.sources), month, options.codes, options.output, options.nppes, workers=options.workers
+        expand(options.sources),
+        month,
+        options.codes,
+        options.output,
+        options.nppes,
+        workers=options.workers,
+        engine=options.reader,
     )
     result = _runner(orchestrated=options.prefect)(request)
     if not options.json:
@@ -326,7 +343,7 @@ def _inspect(options: argparse.Namespace) -> Result:
     sources = expand([options.source])
     if len(sources) > 1:
         raise UsageError(f"{options.source} is {len(sources)} files; inspect reads one")
-    found = inspect(sources[0], options.codes)
+    found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader)
     if not options.json:
         print_inspection(found)
     return found, 0

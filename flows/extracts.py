@@ -11,8 +11,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,12 +23,13 @@ from flows.sources import HashingStream, Source, open_source, sha256_of
 from schemas.extracted import EXTRACTED
 from schemas.table import Table
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import SourceAccount, extract_source
+from transforms.extract import ReadDocument, SourceAccount, extract_source
 
 READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
 
+Engine = Literal["scan", "ijson"]
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
 
 
@@ -55,17 +57,25 @@ class Outcome:
         return self.usable and self.account.shape == "table_of_contents"
 
 
-def extract(source: Source, wanted: frozenset[str], layout: Layout, on_progress: Progress | None = None) -> Outcome:
+def extract(
+    source: Source,
+    wanted: frozenset[str],
+    layout: Layout,
+    on_progress: Progress | None = None,
+    *,
+    engine: Engine | None = None,
+) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``."""
     started = time.perf_counter()
+    engine = engine or default_engine()
     try:
         known = _known_content(source, layout)
-        if known is not None and (folder := _folder(layout, known[0], wanted)).exists():
+        if known is not None and (folder := _folder(layout, known[0], wanted, engine)).exists():
             return _outcome(source, known[0], known[1], folder, seconds=0.0)
         try:
-            sha256, size, folder = _read(source, wanted, layout, on_progress, skip=True)
+            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, skip=True)
         except FullReadingNeededError:
-            sha256, size, folder = _read(source, wanted, layout, on_progress, skip=False)
+            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, skip=False)
     except BadFileError as error:
         return Outcome(
             source,
@@ -85,13 +95,36 @@ def _outcome(source: Source, sha256: str, size: int, folder: Path, *, seconds: f
     return Outcome(source, status, source_id=sha256, bytes=size, seconds=seconds, extract=folder, account=account)
 
 
-def _folder(layout: Layout, sha256: str, wanted: frozenset[str]) -> Path:
+def default_engine() -> Engine:
+    """The scanning reader where numba and msgspec can be imported, else the one that parses every byte."""
+    return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
+
+
+def reader_of(engine: Engine) -> ReadDocument:
+    """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
+    if engine == "ijson":
+        from transforms import read_ijson
+
+        return read_ijson.read_document
+    from transforms import read_scan
+
+    read_scan.warm_up()
+    return read_scan.read_document
+
+
+def _folder(layout: Layout, sha256: str, wanted: frozenset[str], engine: Engine) -> Path:
     codes = hashlib.sha256(",".join(sorted(wanted)).encode()).hexdigest()[:8]
-    return layout.extracts / f"{sha256}-{codes}-v{READER_VERSION}"
+    return layout.extracts / f"{sha256}-{codes}-{engine}-v{READER_VERSION}"
 
 
 def _read(
-    source: Source, wanted: frozenset[str], layout: Layout, on_progress: Progress | None, *, skip: bool
+    source: Source,
+    wanted: frozenset[str],
+    layout: Layout,
+    on_progress: Progress | None,
+    engine: Engine,
+    *,
+    skip: bool,
 ) -> tuple[str, int, Path]:
     temporary = scratch(layout.extracts)
     temporary.mkdir()
@@ -104,6 +137,7 @@ def _read(
                 wanted,
                 writers.write,
                 lambda: _open_temporary(layout),
+                reader=reader_of(engine),
                 skip=skip,
                 on_progress=_progress(stream, on_progress),
             )
@@ -112,7 +146,7 @@ def _read(
         if _fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         (temporary / ACCOUNT).write_text(json.dumps(account.as_json()))
-        target = _folder(layout, sha256, wanted)
+        target = _folder(layout, sha256, wanted, engine)
         _publish(temporary, target)
         return sha256, stream.bytes, target
     finally:

@@ -5,30 +5,34 @@ import time
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
+from flows.extracts import Engine, default_engine, reader_of
 from flows.progress import make_counters, shown
 from flows.sources import Source, open_source
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.extract import DocumentAccount, SourceAccount, extract_source
-from transforms.read_ijson import ENGINE
 
 
-def inspect(source: Source, codes: Sequence[str]) -> dict[str, Any]:
+def inspect(source: Source, codes: Sequence[str], engine: Engine | None = None) -> dict[str, Any]:
     """The result line of `inspect` (CONTRACT section 2).
+
+    Args: engine: the reader; by default the one that `run` uses. ``ijson`` parses every byte.
 
     Raises:
         NothingUsableError: the file can't be trusted; says where and why.
     """
+    engine = engine or default_engine()
     try:
         try:
-            return _inspect(source, frozenset(codes), skip=True)
+            return _inspect(source, frozenset(codes), engine, skip=True)
         except FullReadingNeededError:
-            return _inspect(source, frozenset(codes), skip=False)
+            return _inspect(source, frozenset(codes), engine, skip=False)
     except BadFileError as error:
         raise NothingUsableError(f"{source.name}: {error}") from error
 
 
-def _inspect(source: Source, wanted: frozenset[str], *, skip: bool) -> dict[str, Any]:
+def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bool) -> dict[str, Any]:
     counters = make_counters()
+    reader = reader_of(engine)
 
     def tell(json_bytes: int, matched: int) -> None:
         counters[0].value = stream.bytes
@@ -38,14 +42,20 @@ def _inspect(source: Source, wanted: frozenset[str], *, skip: bool) -> dict[str,
     with open_source(source) as stream, shown(counters, 1, source.size):
         started = time.perf_counter()
         account = extract_source(
-            cast("BinaryIO", stream), wanted, lambda *_: None, _open_temporary, skip=skip, on_progress=tell
+            cast("BinaryIO", stream),
+            wanted,
+            lambda *_: None,
+            _open_temporary,
+            reader=reader,
+            skip=skip,
+            on_progress=tell,
         )
         seconds = time.perf_counter() - started
         stream.finish()
-    return describe(source, account, stream.bytes, seconds)
+    return describe(source, account, stream.bytes, seconds, engine)
 
 
-def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float) -> dict[str, Any]:
+def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float, engine: Engine) -> dict[str, Any]:
     """One flat dictionary; a zip of several documents gives the first one's header and the sums of the rest."""
     first = account.documents[0]
     codes = {
@@ -71,7 +81,7 @@ def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: f
         "bytes_read": bytes_read,
         "bytes_json": account.bytes_json,
         "seconds": round(seconds, 6),
-        "engine": ENGINE,
+        "engine": engine,
     }
     return {key: value for key, value in first.header.items() if key not in found} | found
 

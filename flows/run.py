@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from flows.extracts import READER_VERSION, Outcome
+from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.layout import Layout, month_name, scratch, sweep
 from flows.publish import TABLES, publish_month, record
 from flows.sources import Source
@@ -42,6 +42,7 @@ class RunRequest:
     output: Path
     nppes: Path | None = None
     workers: int = 0  # 0: as many as there are cores
+    engine: Engine | None = None  # None: the scanning reader where it can be had
 
 
 @dataclass
@@ -130,7 +131,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
     from flows.contents import sources_of
 
     wanted = frozenset(request.codes)
-    outcomes = extract_many(request.sources, wanted, layout, request.workers, spread)
+    outcomes = extract_many(request.sources, wanted, layout, request.workers, spread, request.engine)
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
@@ -138,7 +139,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + (extract_many(listed, wanted, layout, request.workers, spread) if listed else [])
+    return outcomes + (extract_many(listed, wanted, layout, request.workers, spread, request.engine) if listed else [])
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:

@@ -5,11 +5,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Full, Queue
+from threading import Thread
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit, urlunsplit
+from weakref import finalize
 
 from transforms.errors import BadFileError, UsageError
 
@@ -88,11 +91,17 @@ def _hidden(file: Path, folder: Path) -> bool:
 
 
 class HashingStream:
-    """Passes bytes on, taking their sha256 and count, and telling progress."""
+    """Passes bytes on, taking their sha256 and count, and telling progress.
+
+    The sha256 of a large file is taken in a thread of its own: it takes a third of the time that inflating takes.
+    Memory: ``_AHEAD`` chunks as the reader takes them.
+    """
 
     def __init__(self, raw: BinaryIO, announced: int | None = None) -> None:
         self._raw = raw
         self._digest = hashlib.sha256()
+        self._queue: Queue[bytes | None] | None = None
+        self._thread: Thread | None = None
         self.announced = announced
         self.bytes = 0
 
@@ -102,17 +111,44 @@ class HashingStream:
             data = self._raw.read(size)
         except OSError as error:
             raise BadFileError(f"can't be read beyond byte {self.bytes:,}: {error.strerror or error}") from error
-        self._digest.update(data)
         self.bytes += len(data)
+        if self._queue is None and self.bytes > _HASH_ASIDE_FROM_BYTES:
+            self._queue = Queue(_AHEAD)
+            self._thread = Thread(target=_hash, args=(self._queue, self._digest), name="sha256", daemon=True)
+            self._thread.start()
+            finalize(self, _stop, self._queue)
+        if self._queue is None:
+            self._digest.update(data)
+        else:
+            self._queue.put(data)
         return data
 
     def finish(self) -> str:
         """The sha256 of the whole; ``BadFileError`` when fewer or more bytes came than were announced."""
         while self.read(1 << 20):
             pass
+        if self._queue is not None and self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+            self._queue = self._thread = None
         if self.announced is not None and self.bytes != self.announced:
             raise BadFileError(f"{self.bytes:,} bytes came where {self.announced:,} were announced; fetch it again")
         return self._digest.hexdigest()
+
+
+_HASH_ASIDE_FROM_BYTES = 4 << 20
+_AHEAD = 8
+
+
+def _hash(queue: "Queue[bytes | None]", digest: "hashlib._Hash") -> None:
+    while (data := queue.get()) is not None:
+        digest.update(data)
+
+
+def _stop(queue: "Queue[bytes | None]") -> None:
+    """End the thread of a stream that was given up."""
+    with suppress(Full):
+        queue.put(None, timeout=5)
 
 
 def sha256_of(path: Path) -> str | None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 
-from flows.extracts import Outcome, extract
+from flows.extracts import Engine, Outcome, extract
 from flows.layout import Layout
 from flows.progress import Counters, add, make_counters, shown
 from flows.sources import Source
@@ -51,7 +51,12 @@ def _hide_interrupts() -> None:
 
 
 def extract_many(
-    sources: Sequence[Source], wanted: frozenset[str], layout: Layout, workers: int, spread: ExtractMany = in_threads
+    sources: Sequence[Source],
+    wanted: frozenset[str],
+    layout: Layout,
+    workers: int,
+    spread: ExtractMany = in_threads,
+    engine: Engine | None = None,
 ) -> list[Outcome]:
     """Extract every source, largest first, with ``spread`` deciding who waits for whom; outcomes in source order."""
     total = sum(source.size for source in sources)
@@ -61,7 +66,7 @@ def extract_many(
         workers = 1
     largest_first = sorted(sources, key=lambda source: -source.size)
     with shown(counters, len(sources), total), _processes(workers, counters) as pool:
-        outcomes = spread(largest_first, lambda source: _extract_in(pool, source, wanted, layout), workers)
+        outcomes = spread(largest_first, lambda source: _extract_in(pool, source, wanted, layout, engine), workers)
     by_source = {outcome.source: outcome for outcome in outcomes}
     return [by_source[source] for source in sources]
 
@@ -88,10 +93,12 @@ def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor
         raise
 
 
-def _extract_in(pool: ProcessPoolExecutor | None, source: Source, wanted: frozenset[str], layout: Layout) -> Outcome:
+def _extract_in(
+    pool: ProcessPoolExecutor | None, source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None
+) -> Outcome:
     if pool is None:
-        return _extract_counted(source, wanted, layout)
-    future: Future[Outcome] = pool.submit(_extract_counted, source, wanted, layout)
+        return _extract_counted(source, wanted, layout, engine)
+    future: Future[Outcome] = pool.submit(_extract_counted, source, wanted, layout, engine)
     try:
         return future.result()
     except BrokenProcessPool:
@@ -119,10 +126,10 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _extract_counted(source: Source, wanted: frozenset[str], layout: Layout) -> Outcome:
+def _extract_counted(source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None) -> Outcome:
     counters = _counters
     assert counters is not None
-    outcome = extract(source, wanted, layout, lambda *amounts: add(counters, *amounts))
+    outcome = extract(source, wanted, layout, lambda *amounts: add(counters, *amounts), engine=engine)
     with counters[3].get_lock():
         counters[3].value += 1
     return outcome

@@ -150,10 +150,19 @@ class MeteredStream:
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
         data = self._stream.read(size)
-        self.bytes += len(data)
-        if self._on_progress is not None:
-            self._on_progress(len(data), self._collected.items_matched)
+        self._count(len(data))
         return data
+
+    def readinto(self, buffer: memoryview) -> int:
+        """As a file's ``readinto``."""
+        count: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]
+        self._count(count)
+        return count
+
+    def _count(self, size: int) -> None:
+        self.bytes += size
+        if self._on_progress is not None:
+            self._on_progress(size, self._collected.items_matched)
 
 
 _SHAPES = (

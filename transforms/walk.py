@@ -128,7 +128,7 @@ class Walker:
             event, value = self.next()
             if key == "negotiated_rates":
                 self.collected.back_to(before)
-                first_rate = self.collected.next_rate_id
+                self.collected.next_rate_id = first_rate
                 unwanted = (code_known and code not in self.wanted) or not self._is_wanted_type(code_type)
                 skipped = self.skips and unwanted
                 if skipped:
@@ -148,6 +148,7 @@ class Walker:
         self.collected.items_seen += 1
         if not self._is_wanted(code, code_type):
             self.collected.back_to(before)
+            self.collected.next_rate_id = first_rate  # so that rate_ids don't tell which reader was at work
             return
         if skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")

@@ -1,0 +1,298 @@
+r"""The scanning reader gives what the ijson reader gives, wherever blocks end; where it checks less is listed here."""
+
+import gzip
+import io
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.documents import ANN, document, group, item, rate, reference
+from tests.field_note_case import Case
+from tests.field_notes import CASES, generated_documents, malformed_documents, truncated_documents
+from tests.json_text import json_bytes
+from tests.shared_files import REPOSITORY, shared_folder
+from transforms import byte_spool, read_ijson, read_scan, reference_index
+from transforms.blocks import BLOCK_BYTES
+from transforms.collect import Collected
+from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.extract import ReadDocument
+
+CODES = frozenset({"97026", "97028"})
+MANY = settings(
+    max_examples=300, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+)
+BLOCKS = st.sampled_from((1, 2, 3, 7, 63, 64, 65, 200, 4096))
+
+
+def open_temporary() -> BinaryIO:
+    return cast("BinaryIO", tempfile.TemporaryFile())
+
+
+def collect(read: ReadDocument, data: bytes, codes: frozenset[str], **options: Any) -> Collected:
+    for skip in (True, False):
+        collected = Collected(open_temporary)
+        try:
+            read(io.BytesIO(data), codes, collected, skip=skip, **options)
+        except FullReadingNeededError:
+            assert skip
+            continue
+        return collected
+    raise AssertionError("a full reading needs no fuller one")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """All that later steps see. References are numbered anew: the ijson reader also numbers those it forgets."""
+
+    header: dict[str, str]
+    root_keys: list[str]
+    counts: tuple[int, int, int]
+    rows: tuple[list[Any], ...]
+
+
+def reading(read: ReadDocument, data: bytes, codes: frozenset[str] = CODES, **options: Any) -> Reading:
+    found = collect(read, data, codes, **options)
+    numbers = {row[0]: number for number, row in enumerate(found.cited_references())}
+    return Reading(
+        found.header,
+        found.root_keys,
+        (found.items_seen, found.items_matched, found.references_seen),
+        (
+            list(found.items),
+            list(found.prices),
+            list(found.citations),
+            list(found.groups),
+            [row[1:] for row in found.cited_references()],
+            [(numbers[row[0]], *row[1:]) for row in found.cited_reference_groups()],
+        ),
+    )
+
+
+def full(data: bytes, codes: frozenset[str] = CODES) -> Reading | None:
+    try:
+        return reading(read_ijson.read_document, data, codes)
+    except BadFileError:
+        return None
+
+
+def scanned(data: bytes, block_bytes: int = BLOCK_BYTES, codes: frozenset[str] = CODES) -> Reading | None:
+    try:
+        return reading(read_scan.read_document, data, codes, block_bytes=block_bytes, overlap=False)
+    except BadFileError:
+        return None
+
+
+@pytest.fixture
+def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is too long to hold: items are streamed or wait on disk, references are spooled."""
+    monkeypatch.setattr(read_scan, "MAX_DECODED_BYTES", 100)
+    monkeypatch.setattr(read_scan, "MAX_HELD_BYTES", 60)
+    monkeypatch.setattr(byte_spool, "LIMIT_BYTES", 0)
+    monkeypatch.setattr(reference_index, "INDEX_BYTES", 0)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.skipped], ids=lambda case: case.name)
+def test_field_notes_are_read_as_ijson_reads_them(case: Case) -> None:
+    if case.container == "plain":
+        expected = full(case.data)
+        for block_bytes in (1, 5, 64, BLOCK_BYTES):
+            assert scanned(case.data, block_bytes) == expected
+
+
+@MANY
+@given(generated_documents(), BLOCKS)
+def test_generated_documents_are_read_alike_wherever_blocks_end(data: bytes, block_bytes: int) -> None:
+    assert scanned(data, block_bytes) == full(data) is not None
+
+
+@pytest.mark.usefixtures("small_limits")
+@MANY
+@given(generated_documents(), BLOCKS)
+def test_what_is_too_long_to_hold_is_read_alike(data: bytes, block_bytes: int) -> None:
+    assert scanned(data, block_bytes) == full(data) is not None
+
+
+@MANY
+@given(truncated_documents(), BLOCKS)
+def test_a_truncated_document_is_refused(data: bytes, block_bytes: int) -> None:
+    assert scanned(data, block_bytes) is None
+
+
+@MANY
+@given(malformed_documents(), BLOCKS)
+def test_what_the_scan_refuses_a_full_parse_refuses(data: bytes, block_bytes: int) -> None:
+    found = scanned(data, block_bytes)
+    expected = full(data)
+    assert found == expected if expected is not None else True
+
+
+@pytest.mark.slow
+def test_every_block_edge_of_a_document_with_everything() -> None:
+    data = EVERYTHING
+    expected = full(data)
+    assert expected is not None and expected.counts == (3, 2, 2)
+    for block_bytes in range(1, 200):
+        assert scanned(data, block_bytes) == expected
+
+
+EVERYTHING = json_bytes(
+    document(
+        item(rate(group(ANN), provider_references=["40.0", 41]), description='a "quoted" \\ word \\'),
+        {"negotiated_rates": [rate(provider_references=[40])], "billing_code": "97028"},
+        item(bundled_codes=[{"billing_code": "97026"}], billing_code="99213"),
+        references=[reference(40, group(ANN)), reference("G\u00e9", group())],
+    )
+)
+
+
+def test_overlapped_and_plain_reading_agree() -> None:
+    for block_bytes in (1, 100, BLOCK_BYTES):
+        overlapped = reading(read_scan.read_document, EVERYTHING, overlap=True, block_bytes=block_bytes)
+        assert overlapped == scanned(EVERYTHING)
+
+
+def test_an_error_of_the_stream_reaches_the_reader() -> None:
+    class Broken(io.RawIOBase):
+        def read(self, size: int = -1) -> bytes:
+            raise BadFileError("the gzip is damaged")
+
+        readinto = None  # type: ignore[assignment]
+
+    with pytest.raises(BadFileError, match="damaged"):
+        read_scan.read_document(cast("BinaryIO", Broken()), CODES, Collected(open_temporary))
+
+
+def test_more_codes_than_one() -> None:
+    codes = frozenset(str(code) for code in range(10_000, 12_000)) | {"A1", "Ä", " "}
+    data = json_bytes(document(*(item(rate(group(ANN)), billing_code=code) for code in ["11999", "A1", "Ä", "9", ""])))
+    found = scanned(data, codes=codes)
+    assert found == full(data, codes)
+    assert found is not None and found.counts[1] == 3
+
+
+def test_many_references_fill_the_index_and_all_are_found() -> None:
+    count = reference_index.ROWS + 10
+    cites = [0, 1, reference_index.ROWS - 1, reference_index.ROWS, count - 1]
+    references = ",".join(
+        f'{{"provider_group_id":{n},"provider_groups":[{{"npi":[{ANN}],"tin":{{}}}}]}}' for n in range(count)
+    )
+    wanted = json_bytes(item(rate(provider_references=cites)))
+    data = b'{"provider_references":[%b],"in_network":[%b]}' % (references.encode(), wanted)
+    found = collect(read_scan.read_document, data, CODES)
+    assert found.references_seen == count
+    assert [row[1] for row in found.references] == [str(n) for n in cites]
+
+
+IDS = st.one_of(
+    st.integers(-(10**20), 10**20).map(str),
+    st.decimals(allow_nan=False, allow_infinity=False, places=6).map(str),
+    st.from_regex(r"-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,5})?([eE][+-]?[0-9]{1,3})?", fullmatch=True),
+)
+
+
+@MANY
+@given(IDS, st.booleans())
+def test_a_number_is_found_under_its_exact_decimal(number: str, quoted: bool) -> None:
+    from decimal import Decimal
+
+    from transforms.clean import reference_key
+
+    key = reference_key(Decimal(number))
+    written = f'"{number}"' if quoted else number.lower()
+    references = f'{{"provider_group_id":{written},"provider_groups":[{{"npi":[{ANN}]}}]}}'
+    rates = f'{{"negotiated_prices":[{{}}],"provider_references":["{number}"]}}'
+    items = f'{{"billing_code":"97026","negotiated_rates":[{rates}]}}'
+    data = f'{{"provider_references":[{references}],"in_network":[{items}]}}'
+    found = collect(read_scan.read_document, data.encode(), CODES)
+    assert [row[1] for row in found.references] == [key]
+
+
+SHARED = shared_folder()
+REAL = sorted(SHARED.glob("real/*/*.json*")) + sorted(SHARED.glob("cms/**/*.json")) if SHARED else []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", REAL, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_real_files_are_read_alike(path: Path) -> None:
+    data = path.read_bytes()
+    data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    codes = CODES | {"99213", "45378", "97110", "0001", "27447"}
+    assert scanned(data, codes=codes) == full(data, codes)
+
+
+# What a full parse refuses in content that nobody asked for, and the scan does not see: the module's own list.
+PASSED_OVER = {
+    "mixed brackets": b"[{]}",
+    "a comma missing": b'[1 2] "x"',
+    "a comma too many": b"[1,,2,]",
+    "a colon missing": b'{"x" 1}',
+    "NaN": b"[NaN]",
+    "a number that begins with its point": b"[.5]",
+    "stray letters": b"[1]x",
+    "a control character between values": b"[1,\x01 2]",
+    "an escape that is none": rb'["\x41"]',
+    "a cut escape": rb'["\u12"]',
+    "thousands of digits": b"[" + b"9" * 5000 + b"]",
+}
+# What both refuse, also there.
+REFUSED = {
+    "an open bracket": b"[[1]",
+    "a closing bracket too many": b"[1]]",
+    "a brace for a bracket": b"[1}",
+    "an open string": b'["x]',
+    "a control character in a string": b'["\x01"]',
+    "bytes that are no UTF-8": b'["\xff"]',
+    "a surrogate in UTF-8": b'["\xed\xa0\x80"]',
+    "an overlong slash": b'["\xc0\xaf"]',
+    "too deep": b"[" * 700 + b"]" * 700,
+}
+
+
+def with_skipped(value: bytes) -> bytes:
+    return b'{"version":"1","in_network":[{"billing_code":"99213","x":%b},{"billing_code":"97026"}]}' % value
+
+
+@pytest.mark.parametrize("name", PASSED_OVER)
+def test_differences_to_a_full_parse_in_what_is_skipped(name: str) -> None:
+    data = with_skipped(PASSED_OVER[name])
+    assert full(data) is None
+    found = scanned(data)
+    assert found is not None and found.counts[:2] == (2, 1)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_skipped_is_still_checked(name: str) -> None:
+    data = with_skipped(REFUSED[name])
+    assert full(data) is None
+    for block_bytes in (1, 64, BLOCK_BYTES):
+        assert scanned(data, block_bytes) is None
+
+
+def test_without_a_place_for_compiled_code_it_is_compiled_in_memory(tmp_path: Path) -> None:
+    for package in ("transforms", "schemas"):
+        (tmp_path / package).mkdir()
+        for module in (REPOSITORY / package).glob("*.py"):
+            (tmp_path / package / module.name).write_text(module.read_text())
+    (tmp_path / "transforms" / "__pycache__").write_text("in the way")
+    ended = subprocess.run(
+        [sys.executable, "-c", "from transforms.reference_index import code_table; print(len(code_table(['97026'])))"],
+        cwd=tmp_path,
+        env={
+            "NUMBA_CACHE_DIR": "/dev/null/nowhere",
+            "HOME": "/dev/null",
+            "XDG_CACHE_HOME": "/dev/null",
+            "PYTHONPATH": ".",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.stdout.strip() == "65", ended.stderr
+    assert not list(tmp_path.rglob("*.nbi"))

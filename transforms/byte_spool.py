@@ -1,0 +1,64 @@
+"""Bytes in order, read back by place; they move to disk when they grow past their limit.
+
+Memory: at most ``limit`` bytes, whatever the file; the rest lies in one temporary file.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from transforms.spool import OpenTemporary
+
+LIMIT_BYTES = 48 << 20
+COPY_BYTES = 1 << 20
+
+
+class ByteSpool:
+    """Appended bytes."""
+
+    def __init__(self, open_temporary: OpenTemporary, limit: int = LIMIT_BYTES) -> None:
+        self._open_temporary = open_temporary
+        self._limit = limit
+        self._chunks: list[bytes] = []
+        self._starts: list[int] = []
+        self._file: BinaryIO | None = None
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def append(self, data: memoryview) -> None:
+        """Add a copy of these bytes."""
+        if self._file is None and self._size + len(data) > self._limit:
+            self._file = self._open_temporary()
+            for chunk in self._chunks:
+                self._file.write(chunk)
+            self._chunks, self._starts = [], []
+        if self._file is not None:
+            self._file.write(data)
+        else:
+            self._starts.append(self._size)
+            self._chunks.append(bytes(data))
+        self._size += len(data)
+
+    def read(self, start: int, end: int) -> Iterator[bytes]:
+        """The bytes between two places, in pieces."""
+        if self._file is not None:
+            self._file.seek(start)
+            while start < end and (piece := self._file.read(min(COPY_BYTES, end - start))):
+                start += len(piece)
+                yield piece
+            return
+        number = bisect_right(self._starts, start) - 1
+        while start < end:
+            first = self._starts[number]
+            piece = self._chunks[number][start - first : end - first]
+            yield piece
+            start += len(piece)
+            number += 1
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        if self._file is not None:
+            self._file.close()
+        self._chunks, self._starts, self._file, self._size = [], [], None, 0

@@ -1,0 +1,744 @@
+r"""The fast reader: walks the structure of the JSON, and decodes only what the wanted codes need.
+
+The same rows as ``read_ijson``, in any key order. A root array's elements are told apart by their own keys; an
+in-network item is decoded (by ijson and ``walk``) only when its own code and type may match, a provider reference
+only when a matched price may cite it. Provider references in front of ``in_network`` are kept as the bytes they are,
+in memory below a limit and on disk above it, with a hash of the id and the place of each.
+
+Memory: three blocks of a MiB, ``byte_spool.LIMIT_BYTES`` of references, eight bytes a reference up to a limit, one
+item of up to ``MAX_HELD_BYTES`` (a longer one is streamed through the decoder, or waits on disk until its code is
+known), and the limits of ``Collected``.
+
+What is decoded, the root, and each element's own keys and scalars are checked as a full parse does. Inside what is
+skipped (values of other keys, items of other codes, references that nothing cites) this reader checks less:
+    * brackets balance by kind and in number, but ``[{]}`` passes;
+    * strings are closed, valid UTF-8 and without control characters, but an escape such as ``\x`` or a cut ``\u12``
+      passes;
+    * commas, colons, literals, numbers and key order are not looked at: a missing or trailing comma, ``NaN``, ``.5``,
+      stray letters or control characters between values, a number of thousands of digits pass;
+    * nesting deeper than 500 levels is refused in steps of 64 bytes.
+``tic-rates inspect --strict`` reads with ijson and finds those too.
+"""
+
+import gc
+import io
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import BinaryIO, cast
+
+import ijson
+import numpy as np
+
+from transforms import scan_kernels as k
+from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.byte_spool import ByteSpool
+from transforms.clean import text_of
+from transforms.collect import Collected
+from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, decode_rates, decode_references
+from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.read_ijson import BUFFER_BYTES, REMOTE_GROUPS_KEY, SECTIONS
+from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
+from transforms.surrogates import MendedStream, mend
+from transforms.walk import CODE_TYPES, Event, Walker
+
+ENGINE = "scan"
+MAX_HELD_BYTES = 16 << 20
+MAX_TOKEN_BYTES = 64 << 20
+_SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_INDEXED}
+_NAMES = {ord("["): "an array", ord("n"): "null"}
+
+
+def read_document(
+    stream: BinaryIO,
+    wanted: frozenset[str],
+    collected: Collected,
+    *,
+    skip: bool = True,
+    overlap: bool = True,
+    block_bytes: int = BLOCK_BYTES,
+) -> None:
+    """Read one in-network document into ``collected``.
+
+    Args:
+        stream: the document's JSON, inflated; read to its end.
+        wanted: billing codes, compared exactly with an item's own code, trimmed.
+        skip: forget the bytes of items and references already known to be unwanted.
+        overlap: read the stream in a second thread.
+
+    Raises:
+        BadFileError: no well-formed JSON object with nothing after it; says the place.
+        FullReadingNeededError: only with ``skip``; read again without.
+    """
+    with _without_collector():
+        if not overlap:
+            _Reading(PlainBlocks(stream, block_bytes), wanted, collected, skip).read()
+            return
+        with OverlappedBlocks(stream, k.PADDING, block_bytes) as blocks:
+            _Reading(blocks, wanted, collected, skip).read()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Rows hold no cycles; looking for some among them takes a third of the time that decoding takes."""
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def warm_up() -> None:
+    """Load or compile the kernels, so that reading times are those of reading."""
+
+    def no_file() -> BinaryIO:
+        raise AssertionError("so small a document needs no file")
+
+    document = (
+        b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026"}]}'
+    )
+    read_document(io.BytesIO(document), frozenset({"97026"}), Collected(no_file), overlap=False)
+
+
+class _Reading:
+    """One document on its way through."""
+
+    def __init__(self, blocks: Blocks, wanted: frozenset[str], collected: Collected, skip: bool) -> None:
+        self.blocks = blocks
+        self.wanted = wanted
+        self.collected = collected
+        self.skip = skip
+        self.walker = Walker(_nothing, wanted, collected, skip=skip)
+        self.data = np.zeros(k.PADDING, np.uint8)
+        self.address = self.data.ctypes.data
+        self.size = 0
+        self.base = 0  # of data[0] in the document
+        self.pos = 0
+        self.state = np.zeros(k.SLOTS, np.int64)
+        self.utf8 = np.zeros(3, np.int64)
+        self.rows = np.zeros((ROWS, 3), np.int64)
+        self.references: _Indexed | None = None
+
+    # ---- bytes ---------------------------------------------------------------------------------------------
+
+    def more(self) -> bool:
+        """Put the bytes from ``pos`` on in front of the next block's; False when the document has ended."""
+        left = self.size - self.pos
+        if left > MAX_TOKEN_BYTES:
+            raise self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
+        self.base += self.pos
+        self.data, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
+        self.address = self.data.ctypes.data
+        self.pos = 0
+        wrong = k.check_utf8(self.address, left, self.size, self.utf8.ctypes.data)
+        if wrong >= 0:
+            self.pos = wrong
+            raise self.bad("bytes that are not UTF-8")
+        return self.size > left
+
+    def need_more(self) -> None:
+        """As ``more``, where the document can't end."""
+        if not self.more():
+            raise self.bad("the JSON ends before its root closed: the file is truncated, fetch it again", plain=True)
+
+    def peek(self) -> int:
+        """The next byte that is not white space."""
+        while True:
+            while self.pos < self.size:
+                byte = int(self.data[self.pos])
+                if byte not in b" \n\r\t":
+                    return byte
+                self.pos += 1
+            self.need_more()
+
+    def bad(self, what: str, *, plain: bool = False) -> BadFileError:
+        """The error, with its place."""
+        collected = self.collected
+        where = f"in_network[{collected.items_seen}]" if collected.items_seen else "the document"
+        if collected.references_seen and not collected.items_seen:
+            where = f"provider_references[{collected.references_seen}]"
+        reason = what if plain else f"not well-formed JSON: {what}"
+        return BadFileError(f"{reason} (in or after {where}, at JSON byte {self.base + self.pos:,})")
+
+    # ---- the root ------------------------------------------------------------------------------------------
+
+    def read(self) -> None:
+        """The whole document."""
+        try:
+            first = self.peek()
+            if first != ord("{"):
+                raise BadFileError(f"the root is {_NAMES.get(first, 'a single value')}, not an object; not a TiC file")
+            self.walk_root()
+            self.expect_end()
+            if self.references is not None:
+                self.references.replay(self)
+        finally:
+            if self.references is not None:
+                self.references.close()
+
+    def walk_root(self) -> None:
+        """The root's keys and values, in order."""
+        standard: set[str] = set()
+        self.pos += 1
+        if self.peek() == ord("}"):
+            self.pos += 1
+            return
+        while True:
+            key = self.key()
+            if self.peek() != ord(":"):
+                raise self.bad("a colon expected")
+            self.pos += 1
+            self.root_value(key, standard)
+            separator = self.peek()
+            self.pos += 1
+            if separator == ord("}"):
+                return
+            if separator != ord(","):
+                self.pos -= 1
+                raise self.bad("a comma or the closing brace expected")
+
+    def expect_end(self) -> None:
+        """Nothing but white space up to the end."""
+        while True:
+            while self.pos < self.size:
+                if int(self.data[self.pos]) not in b" \n\r\t":
+                    raise self.bad("something follows the closed JSON root", plain=True)
+                self.pos += 1
+            if not self.more():
+                break
+        if self.utf8[0]:
+            raise self.bad("bytes that are not UTF-8")
+
+    def root_value(self, key: str, standard: set[str]) -> None:
+        """One key's value: a section, a header field, or nothing of interest."""
+        collected = self.collected
+        collected.note_root_key(key)
+        first = self.peek()
+        name = SECTIONS.get(key)
+        if name is not None:
+            if key != name:
+                collected.quirks[f"{name} under the name {key}"] += 1
+            is_null = first == ord("n")
+            if key == name or (name not in standard and not is_null):
+                self.walk_section(name, first, replaces=not is_null or name in standard)
+                standard.add(name) if key == name and not is_null else standard.discard(name)
+            else:
+                self.skip_root_value(first)
+        elif first in b"{[":
+            if key == REMOTE_GROUPS_KEY:
+                collected.quirks["provider_groups at the root"] += 1
+            self.skip_root_value(first)
+            collected.header.pop(key, None)
+        else:
+            collected.note_header(key, text_of(self.scalar(first)))
+
+    def key(self) -> str:
+        """An object key, decoded."""
+        if self.peek() != ord('"'):
+            raise self.bad("an object key expected")
+        return str(self.decode(b"{" + self.token(ord('"')) + b":0}")[1][1])
+
+    def scalar(self, first: int) -> object:
+        """A string, number or literal, decoded."""
+        return self.decode(self.token(first))[0][1]
+
+    def token(self, first: int) -> bytes:
+        """The bytes of a string, number or literal that begins at ``pos``."""
+        while True:
+            if first == ord('"'):
+                end, _ = k.string_end(self.address, self.size, self.pos + 1)
+                if end <= -2:
+                    self.pos = -2 - end
+                    raise self.bad(k.ERRORS[k.BAD_STRING])
+                if end >= 0:
+                    end += 1
+                    break
+            else:
+                end = k.scalar_end(self.address, self.size, self.pos)
+                if end == self.pos:
+                    raise self.bad("a value expected")
+                if end < self.size:
+                    break
+            self.need_more()
+        token = self.data[self.pos : end].tobytes()
+        self.pos = end
+        return token
+
+    def decode(self, token: bytes) -> list[Event]:
+        """A token's events, as ijson gives them."""
+        try:
+            return list(ijson.basic_parse(io.BytesIO(mend(token))))
+        except SystemError as error:
+            raise self.bad("a number of thousands of digits") from error
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            raise self.bad(_first_line(error)) from error
+
+    def skip_root_value(self, first: int) -> None:
+        """Pass over a value of any kind."""
+        if first not in b'{["':
+            self.scalar(first)
+            return
+        state = self.state
+        state[:] = 0
+        state[k.STATE] = k.STRING if first == ord('"') else k.NESTED
+        state[k.DEPTH] = 1
+        state[k.BRACES] = int(first == ord("{"))
+        self.pos += 1
+        while (event := self.step(k.skip_value(self.address, self.size, self.at(state)))) == k.NEED_MORE:
+            self.need_more()
+        assert event == k.ELEMENT
+
+    def at(self, state: Int64s) -> int:
+        """The address of the state, with our place in it."""
+        state[k.POS] = self.pos
+        return state.ctypes.data
+
+    def step(self, event: int) -> int:
+        """Take over the kernel's place; raise what it found wrong."""
+        self.pos = int(self.state[k.POS])
+        if event == k.BAD:
+            raise self.bad(k.ERRORS[self.state[k.ERROR]])
+        return event
+
+    # ---- sections ------------------------------------------------------------------------------------------
+
+    def walk_section(self, name: str, first: int, *, replaces: bool) -> None:
+        """The elements of ``in_network`` or ``provider_references``; what is no array is an array of one."""
+        collected = self.collected
+        kind = _SECTION_KINDS[name]
+        if replaces:
+            if kind == k.ITEMS:
+                if self.walker.cited is not None:
+                    raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
+                collected.forget_items()
+            else:
+                collected.forget_references()
+                if self.references is not None:
+                    self.references.close()
+                    self.references = None
+        table = code_table(self.wanted)
+        if kind != k.ITEMS and first in b"{[":
+            if self.skip and collected.items_seen:
+                self.walker.cited = collected.cited_keys()
+                table = key_table(self.walker.cited)
+                kind = k.REFERENCES_FILTERED
+            else:
+                self.references = _Indexed(collected)
+        self.walk_section_elements(first, kind, table)
+
+    def walk_section_elements(self, first: int, kind: int, table: Int64s) -> None:
+        """The objects of an array; what is no array is an array of one."""
+        quirks = self.collected.quirks
+        if first not in b"{[":
+            if self.scalar(first) is not None:
+                quirks["a single value where an array belongs"] += 1
+                quirks["something else where an object belongs"] += 1
+            return
+        if first == ord("{"):
+            quirks["a single value where an array belongs"] += 1
+        else:
+            self.pos += 1
+        state = self.state
+        state[:] = 0
+        state[k.SECTION] = kind
+        state[k.START] = k.NOWHERE
+        state[k.SINGLE] = int(first == ord("{"))
+        state[k.STATE] = k.ELEMENT_NEXT if first == ord("{") else k.ELEMENT_OR_END
+        _Section(self, table).read()
+
+
+def _nothing() -> Event:
+    raise StopIteration
+
+
+def _first_line(error: Exception) -> str:
+    message = error.args[0] if error.args else str(error)
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+    return text.split("\n")[0][:200]
+
+
+class _Section:
+    """One root array on its way through the kernel."""
+
+    def __init__(self, reading: _Reading, table: Int64s) -> None:
+        self.reading = reading
+        self.state = reading.state
+        self.table = table
+        self.state[k.INDEX_ROWS] = ROWS
+        self.kind = int(self.state[k.SECTION])
+        self.spooled_from = reading.pos
+        self.state[k.SPOOLED] = -reading.pos
+        self.held: list[bytes] = []  # the open element's bytes from earlier blocks
+        self.held_bytes = 0
+        self.held_on_disk: ByteSpool | None = None
+        self.dropped = False
+        self.seen = 0
+
+    def read(self) -> None:
+        """All elements."""
+        reading = self.reading
+        while True:
+            event = self.scan()
+            if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
+                self.take_rows()
+            if event == k.NEED_MORE:
+                self.hold()
+                self.refill()
+                if self.held_bytes > MAX_HELD_BYTES and self.is_wanted():
+                    self.decode_streamed()
+            elif event == k.ELEMENT:
+                self.decode_whole()
+            elif event == k.SECTION_END:
+                break
+        if self.kind == k.REFERENCES_INDEXED:
+            self.spool()
+        quirks = reading.collected.quirks
+        if self.state[k.NULLS]:
+            quirks["null where an object belongs"] += int(self.state[k.NULLS])
+        if self.state[k.OTHERS]:
+            quirks["something else where an object belongs"] += int(self.state[k.OTHERS])
+
+    def scan(self) -> int:
+        """Run the kernel up to its next event."""
+        reading = self.reading
+        try:
+            return reading.step(
+                k.next_event(
+                    reading.address,
+                    reading.size,
+                    reading.at(self.state),
+                    self.table.ctypes.data,
+                    reading.rows.ctypes.data,
+                )
+            )
+        finally:
+            self.count()
+            if not k.NOWHERE < self.state[k.START] < 0:  # what was held has ended, and was passed over
+                self.forget()
+                self.dropped = False
+
+    def take_rows(self) -> None:
+        """The elements that began and ended in this block and may be wanted."""
+        count = int(self.state[k.INDEXED])
+        if not count:
+            return
+        self.state[k.INDEXED] = 0
+        rows = self.reading.rows[:count]
+        if self.kind == k.REFERENCES_INDEXED:
+            assert self.reading.references is not None
+            self.reading.references.index.add(rows)
+            return
+        data = self.reading.data.data
+        pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
+        if self.kind == k.ITEMS:
+            for piece in pieces:
+                self.decode_item(piece)
+        else:
+            for batch in in_batches(pieces):
+                self.decode_batch(batch)
+
+    def decode_item(self, data: bytes) -> None:
+        """One item's rows."""
+        reading = self.reading
+        if len(data) <= MAX_DECODED_BYTES:
+            try:
+                decode_item(data, reading.wanted, reading.collected)
+            except OddElementError:
+                walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
+        else:
+            LongItem(reading, io.BytesIO(data)).walk_whole()
+
+    def decode_batch(self, data: bytes) -> None:
+        """The rows of an array of rates or references."""
+        if self.kind == k.RATES:
+            decode_or_walk_rates(self.reading, data)
+        else:
+            decode_or_walk_references(self.reading, data)
+
+    def count(self) -> None:
+        """Elements passed over since the last time."""
+        new = int(self.state[k.SEEN]) - self.seen
+        self.seen += new
+        if self.kind == k.ITEMS:
+            self.reading.collected.items_seen += new
+        elif self.kind != k.RATES:
+            self.reading.collected.references_seen += new
+
+    def refill(self) -> None:
+        """The next block; places are shifted."""
+        shift = self.reading.pos
+        self.reading.need_more()
+        state = self.state
+        state[k.SPOOLED] += shift
+        if state[k.START] != k.NOWHERE:
+            state[k.START] -= shift
+        self.spooled_from = 0
+
+    # ---- the open element at a block's end -----------------------------------------------------------------
+
+    def is_wanted(self) -> bool:
+        """Whether what is known of the open element says that it is to be decoded, or that Python must decide."""
+        state = self.state
+        return bool(state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED))
+
+    def hold(self) -> None:
+        """Keep the open element's bytes of this block, unless it is known to be unwanted."""
+        if self.kind == k.REFERENCES_INDEXED:
+            self.spool()
+            return
+        state = self.state
+        if state[k.START] == k.NOWHERE:
+            return
+        unwanted = state[k.CODE] == k.UNWANTED or state[k.TYPE] == k.UNWANTED
+        if self.reading.skip and unwanted and state[k.ODD] == 0:
+            self.forget()
+            self.dropped = True
+        elif not self.dropped:
+            self.keep(self.bytes_here())
+
+    def keep(self, data: memoryview) -> None:
+        """Hold bytes, on disk when there are many."""
+        self.held_bytes += len(data)
+        if self.held_on_disk is None and self.held_bytes > MAX_HELD_BYTES and not self.is_wanted():
+            self.held_on_disk = ByteSpool(self.reading.collected.open_temporary, limit=0)
+            for piece in self.held:
+                self.held_on_disk.append(memoryview(piece))
+            self.held = []
+        if self.held_on_disk is not None:
+            self.held_on_disk.append(data)
+        else:
+            self.held.append(bytes(data))
+
+    def bytes_here(self) -> memoryview:
+        """The open element's bytes in this block."""
+        start = max(int(self.state[k.START]), 0)
+        return self.reading.data.data[start : self.reading.pos]
+
+    def forget(self) -> None:
+        """Give back what was held."""
+        if self.held_on_disk is not None:
+            self.held_on_disk.close()
+        self.held, self.held_bytes, self.held_on_disk = [], 0, None
+
+    def held_pieces(self) -> Iterator[bytes]:
+        """What was held, in order."""
+        if self.held_on_disk is not None:
+            yield from self.held_on_disk.read(0, len(self.held_on_disk))
+        yield from self.held
+
+    # ---- decoding ------------------------------------------------------------------------------------------
+
+    def decode_whole(self) -> None:
+        """The element that has just ended."""
+        if self.dropped:
+            raise FullReadingNeededError("billing_code or provider_group_id stands twice in one element")
+        if self.held_bytes <= MAX_DECODED_BYTES:
+            data = b"".join(self.pieces_to_end())
+            self.decode_item(data) if self.kind == k.ITEMS else self.decode_batch(b"[%b]" % data)
+        else:
+            self.decode(_Pieces(self.pieces_to_end()))
+        self.close_element()
+
+    def pieces_to_end(self) -> Iterator[bytes]:
+        """The bytes of an element that has ended."""
+        yield from self.held_pieces()
+        yield bytes(self.bytes_here())
+
+    def decode_streamed(self) -> None:
+        """An element too long to hold, while the scan goes on through it."""
+        self.state[k.STOP_AT_END] = 1
+        self.decode(_Pieces(self.pieces_streamed()))
+        self.state[k.STOP_AT_END] = 0
+        self.close_element()
+
+    def pieces_streamed(self) -> Iterator[bytes]:
+        """The bytes of an element that has not ended yet: what was held, then block by block."""
+        yield from self.held_pieces()
+        self.forget()
+        while self.scan() == k.NEED_MORE:
+            piece = bytes(self.bytes_here())
+            self.refill()
+            yield piece
+        yield bytes(self.bytes_here())
+
+    def close_element(self) -> None:
+        """Nothing is open now."""
+        self.forget()
+        self.dropped = False
+        self.state[k.START] = k.NOWHERE
+
+    def decode(self, stream: object) -> None:
+        """One element's rows into ``Collected``."""
+        reading = self.reading
+        if self.kind == k.ITEMS:
+            LongItem(reading, cast("BinaryIO", stream)).walk_whole()
+        elif self.kind == k.RATES:
+            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_rate)
+        else:
+            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_reference)
+
+    # ---- references in front of in_network -----------------------------------------------------------------
+
+    def spool(self) -> None:
+        """Keep this block's bytes of the section."""
+        reading = self.reading
+        assert reading.references is not None
+        reading.references.bytes.append(reading.data.data[self.spooled_from : reading.pos])
+
+
+def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
+    """Parse one object, or an array of them, and walk each."""
+    events = ijson.basic_parse(MendedStream(stream), buf_size=BUFFER_BYTES)
+    walker = reading.walker
+    walker.next = events.__next__
+    try:
+        if array:
+            next(events)
+        for event, _ in events:
+            if event == "start_map":
+                walk()
+    except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
+        raise reading.bad("a number of thousands of digits") from error
+    except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
+        raise reading.bad(_first_line(error)) from error
+    finally:
+        walker.next = _nothing
+
+
+def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON arrays of these elements, each as large as is decoded at once."""
+    batch: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= MAX_DECODED_BYTES:
+            yield b"[%b]" % b",".join(batch)
+            batch, size = [], 0
+    if batch:
+        yield b"[%b]" % b",".join(batch)
+
+
+def decode_or_walk_rates(reading: _Reading, data: bytes) -> None:
+    """Rows of an array of rates."""
+    try:
+        decode_rates(data, reading.collected)
+    except OddElementError:
+        walk_elements(reading, io.BytesIO(data), reading.walker.walk_rate, array=True)
+
+
+def decode_or_walk_references(reading: _Reading, data: bytes) -> None:
+    """Rows of an array of references."""
+    cited = reading.walker.cited
+    assert cited is not None
+    try:
+        decode_references(data, cited, reading.collected)
+    except OddElementError:
+        walk_elements(reading, io.BytesIO(data), reading.walker.walk_reference, array=True)
+
+
+class LongItem(_Reading):
+    """An item too long to decode at once: read like a document of its own, its rates in batches."""
+
+    def __init__(self, outer: _Reading, stream: BinaryIO) -> None:
+        super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip)
+        self.before = self.collected.marks()
+        self.first_rate = self.collected.next_rate_id
+        self.texts: dict[str, str | None] = {}
+        self.skipped = False
+
+    def walk_whole(self) -> None:
+        """The whole item; see ``Walker.walk_item``."""
+        self.peek()
+        self.walk_root()
+        self.expect_end()
+        collected = self.collected
+        collected.items_seen += 1
+        code = (self.texts.get("billing_code") or "").strip() or None
+        code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
+        if code not in self.wanted or not (code_type is None or code_type in CODE_TYPES):
+            collected.back_to(self.before)
+            collected.next_rate_id = self.first_rate
+            return
+        if self.skipped:
+            raise FullReadingNeededError("billing_code stands twice in one item")
+        arrangement = self.texts.get("negotiation_arrangement")
+        collected.items_matched += 1
+        collected.items.append((arrangement, code, code_type, self.first_rate, collected.next_rate_id))
+
+    def root_value(self, key: str, standard: set[str]) -> None:
+        """One of the item's own values."""
+        first = self.peek()
+        if key == "negotiated_rates":
+            self.walk_rates(first)
+        elif key in ("billing_code", "billing_code_type", "negotiation_arrangement"):
+            if first in b"{[":
+                self.collected.quirks["an object or array where a single value belongs"] += 1
+                self.skip_root_value(first)
+                self.texts[key] = None
+            else:
+                self.texts[key] = text_of(self.scalar(first))
+        else:
+            self.skip_root_value(first)
+
+    def walk_rates(self, first: int) -> None:
+        """The item's rates; of repeated ones the last."""
+        self.collected.back_to(self.before)
+        self.collected.next_rate_id = self.first_rate
+        code = self.texts.get("billing_code")
+        code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
+        known_unwanted = "billing_code" in self.texts and (code or "").strip() not in self.wanted
+        self.skipped = self.skip and (known_unwanted or not (code_type is None or code_type in CODE_TYPES))
+        if self.skipped:
+            self.skip_root_value(first)
+        else:
+            self.walk_section_elements(first, k.RATES, code_table(()))
+
+
+class _Pieces:
+    """Pieces of bytes as a stream for ijson."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces = pieces
+        self._left = memoryview(b"")
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to ``size`` bytes."""
+        while not self._left:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return b""
+            self._left = memoryview(piece)
+        taken = bytes(self._left[:size]) if size >= 0 else bytes(self._left)
+        self._left = self._left[len(taken) :]
+        return taken
+
+
+class _Indexed:
+    """Provider references that stood in front of ``in_network``: their bytes, and where each one's begin."""
+
+    def __init__(self, collected: Collected) -> None:
+        self.bytes = ByteSpool(collected.open_temporary)
+        self.index = ReferenceIndex(collected.open_temporary)
+
+    def replay(self, reading: _Reading) -> None:
+        """Decode what the matched prices cite."""
+        collected = reading.collected
+        cited = collected.cited_keys()
+        if cited:
+            seen = collected.references_seen
+            reading.walker.cited = cited
+            for batch in in_batches(self._cited(key_table(cited))):
+                decode_or_walk_references(reading, batch)
+            collected.references_seen = seen
+
+    def _cited(self, table: Int64s) -> Iterator[bytes]:
+        for start, end in self.index.places(table):
+            yield b"".join(self.bytes.read(start, end))
+
+    def close(self) -> None:
+        """Give memory and disk back."""
+        self.bytes.close()
+        self.index.close()
