@@ -44,7 +44,7 @@ def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bo
         account = extract_source(
             cast("BinaryIO", stream),
             wanted,
-            lambda *_: None,
+            None,
             _open_temporary,
             reader=reader,
             skip=skip,

@@ -104,7 +104,7 @@ class SourceAccount:
 def extract_source(
     raw: BinaryIO,
     wanted: frozenset[str],
-    emit: Emit,
+    emit: Emit | None,
     open_temporary: OpenTemporary,
     *,
     reader: ReadDocument = read_document,
@@ -112,7 +112,7 @@ def extract_source(
     limits: ContainerLimits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SourceAccount:
-    """Read every document of one source; rows go to ``emit`` table by table, the account comes back.
+    """Read every document of one source; rows go to ``emit`` (if any) table by table, the account comes back.
 
     Raises:
         BadFileError: the source can't be trusted; whatever was emitted is to be thrown away.
@@ -127,9 +127,8 @@ def extract_source(
             account = describe(document.name, collected, stream.bytes, wanted)
             if account.shape == "unknown":
                 raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")
-            for table, rows in _tables(number, collected):
-                for batch in to_batches(table, rows):
-                    emit(table, batch)
+            if emit is not None:
+                _emit_tables(number, collected, emit)
         except BadFileError as error:
             raise (BadFileError(f"{document.name}: {error}") if document.name else error) from error
         finally:
@@ -239,6 +238,12 @@ def _tables(document: int, collected: Collected) -> Iterator[tuple[Table, Iterab
     yield INLINE_GROUPS, ((document, *row) for row in collected.groups)
     yield REFERENCES, ((document, *row) for row in collected.cited_references())
     yield REFERENCE_GROUPS, ((document, *row) for row in collected.cited_reference_groups())
+
+
+def _emit_tables(document: int, collected: Collected, emit: Emit) -> None:
+    for table, rows in _tables(document, collected):
+        for batch in to_batches(table, rows):
+            emit(table, batch)
 
 
 def _prices(document: int, collected: Collected) -> Iterator[tuple[object, ...]]:
