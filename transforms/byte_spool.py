@@ -16,9 +16,9 @@ COPY_BYTES = 1 << 20
 class ByteSpool:
     """Appended bytes."""
 
-    def __init__(self, open_temporary: OpenTemporary, limit: int = LIMIT_BYTES) -> None:
+    def __init__(self, open_temporary: OpenTemporary, limit: int | None = None) -> None:
         self._open_temporary = open_temporary
-        self._limit = limit
+        self._limit = LIMIT_BYTES if limit is None else limit
         self._chunks: list[bytes] = []
         self._starts: list[int] = []
         self._file: BinaryIO | None = None

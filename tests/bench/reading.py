@@ -1,0 +1,158 @@
+"""How fast one gzip stream is read, beside inflating it and beside `ijson.items`: medians of interleaved repeats.
+
+    python -m tests.bench.reading [FOLDER] [MEGABYTES] [REPEATS]
+
+Each measurement is a process of its own: wall time without start-up, CPU time, peak memory. Ratios hold within a run.
+"""
+
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import BinaryIO, cast
+
+import ijson
+from isal import igzip
+
+from tests.bench.synthetic import SHAPES, write
+
+CODES = frozenset({"97026", "97028"})
+BUFFER_BYTES = 4 << 20
+IJSON_EVERY = 3  # it takes thirty times as long
+
+
+def inflate(path: str) -> Callable[[], object]:
+    """The floor: isal alone."""
+
+    def measured() -> None:
+        with igzip.open(path) as stream:  # type: ignore[no-untyped-call]
+            while stream.read(BUFFER_BYTES):
+                pass
+
+    return measured
+
+
+def scan(path: str) -> Callable[[], object]:
+    """The reader alone: container, scan, decoding; no sha256, no tables. Imports its own, so that others don't pay."""
+    from transforms import read_scan
+
+    read_scan.warm_up()
+    return lambda: _read_with(read_scan.read_document, path)
+
+
+def scan_in_one_thread(path: str) -> Callable[[], object]:
+    """Likewise, inflating and scanning in turn."""
+    from transforms import read_scan
+
+    read_scan.warm_up()
+    return lambda: _read_with(partial(read_scan.read_document, overlap=False), path)
+
+
+def _read_with(read: Callable[..., None], path: str) -> None:
+    from transforms.collect import Collected
+    from transforms.containers import open_documents
+
+    with Path(path).open("rb", buffering=0) as file:
+        for document in open_documents(file, _open_temporary):
+            collected = Collected(_open_temporary)
+            read(document.stream, CODES, collected)
+            collected.close()
+
+
+def _open_temporary() -> BinaryIO:
+    return cast("BinaryIO", tempfile.TemporaryFile())
+
+
+def extract(path: str) -> Callable[[], object]:
+    """What `run` does with a file: sha256 and extract tables too."""
+    from flows.extracts import extract as extract_one
+    from flows.layout import Layout
+    from flows.sources import Source
+
+    layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))
+    layout.prepare()
+    small = layout.root / "small.json"
+    small.write_bytes(b'{"in_network":[{"billing_code":"97026"}]}')
+    extract_one(Source(str(small)), CODES, layout)  # whatever is imported late
+    return lambda: extract_one(Source(path), CODES, layout)
+
+
+def ijson_items(path: str) -> Callable[[], object]:
+    """The loop that everybody writes."""
+
+    def measured() -> None:
+        with igzip.open(path) as stream:  # type: ignore[no-untyped-call]
+            for _ in ijson.items(stream, "in_network.item", use_float=True):
+                pass
+
+    return measured
+
+
+WAYS: dict[str, Callable[[str], Callable[[], object]]] = {
+    way.__name__: way for way in (inflate, scan, scan_in_one_thread, extract, ijson_items)
+}
+
+
+def measure_here(way: str, path: str) -> None:
+    """In a child process: one measurement as a JSON line."""
+    run = WAYS[way](path)
+    began, cpu = time.perf_counter(), time.process_time()
+    run()
+    found = {
+        "seconds": time.perf_counter() - began,
+        "cpu": time.process_time() - cpu,
+        "mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
+    print(json.dumps(found))
+
+
+def start(way: str, path: Path) -> "subprocess.Popen[str]":
+    """A child that measures."""
+    command = [sys.executable, "-m", "tests.bench.reading", "--measure", way, str(path)]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": "."})
+
+
+def result(child: "subprocess.Popen[str]") -> dict[str, float]:
+    """What it found."""
+    out, _ = child.communicate()
+    found: dict[str, float] = json.loads(out)
+    return found
+
+
+def main(folder: str = "", megabytes: str = "400", repeats: str = "5") -> None:
+    """Print one table for the three shapes, and two files on two cores."""
+    place = Path(folder or tempfile.mkdtemp())
+    for shape in SHAPES:
+        path = place / f"{shape}_{megabytes}.json.gz"
+        if not path.exists():
+            write(path, shape, int(megabytes))
+        found: dict[str, list[dict[str, float]]] = defaultdict(list)
+        for repeat in range(int(repeats)):
+            for way in WAYS:
+                if way != "ijson_items" or repeat % IJSON_EVERY == 0:
+                    found[way].append(result(start(way, path)))
+            for way in ("inflate", "scan"):
+                both = [result(child) for child in [start(way, path), start(way, path)]]
+                found[f"two files at once: {way}"].append(max(both, key=lambda one: one["seconds"]))
+        floor = statistics.median(one["seconds"] for one in found["inflate"])
+        print(f"{shape}: {path.stat().st_size / 1e6:.0f} MB of gzip")
+        for way, times in found.items():
+            seconds = statistics.median(one["seconds"] for one in times)
+            cpu = statistics.median(one["cpu"] for one in times)
+            peak = max(one["mib"] for one in times)
+            print(f"  {way:<28}{seconds:>8.2f} s {seconds / floor:>7.2f} x {cpu:>7.2f} s CPU {peak:>6.0f} MiB")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--measure"]:
+        measure_here(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])
