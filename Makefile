@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-fast lint lock docs clean
+.PHONY: run test test-fast lint bench lock docs clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -19,6 +19,9 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: $(STAMP)
+	$(BIN)/python -m tests.bench
 
 docs: $(STAMP)
 	$(BIN)/python -m flows.dictionary output/README.md

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -127,28 +128,54 @@ def result(child: "subprocess.Popen[str]") -> dict[str, float]:
     return found
 
 
+@dataclass(frozen=True)
+class Figures:
+    """One way of reading one file: medians of seconds, the largest peak."""
+
+    seconds: float
+    cpu: float
+    mib: float
+
+
+def compare(path: Path, repeats: int) -> dict[str, Figures]:
+    """Every way of reading one file, and two at once, interleaved."""
+    found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    for repeat in range(repeats):
+        for way in WAYS:
+            if way != "ijson_items" or repeat % IJSON_EVERY == 0:
+                found[way].append(result(start(way, path)))
+        for way in ("inflate", "scan"):
+            both = [result(child) for child in [start(way, path), start(way, path)]]
+            found[f"two files at once: {way}"].append(max(both, key=lambda one: one["seconds"]))
+    return {way: _figures(times) for way, times in found.items()}
+
+
+def _figures(times: list[dict[str, float]]) -> Figures:
+    seconds, cpu = (statistics.median(one[name] for one in times) for name in ("seconds", "cpu"))
+    return Figures(seconds, cpu, max(one["mib"] for one in times))
+
+
+def file_of(place: Path, shape: str, megabytes: int) -> Path:
+    """The synthetic file of a shape, written once."""
+    path = place / f"{shape}_{megabytes}.json.gz"
+    if not path.exists():
+        write(path, shape, megabytes)
+    return path
+
+
 def main(folder: str = "", megabytes: str = "400", repeats: str = "5") -> None:
     """Print one table for the three shapes, and two files on two cores."""
     place = Path(folder or tempfile.mkdtemp())
     for shape in SHAPES:
-        path = place / f"{shape}_{megabytes}.json.gz"
-        if not path.exists():
-            write(path, shape, int(megabytes))
-        found: dict[str, list[dict[str, float]]] = defaultdict(list)
-        for repeat in range(int(repeats)):
-            for way in WAYS:
-                if way != "ijson_items" or repeat % IJSON_EVERY == 0:
-                    found[way].append(result(start(way, path)))
-            for way in ("inflate", "scan"):
-                both = [result(child) for child in [start(way, path), start(way, path)]]
-                found[f"two files at once: {way}"].append(max(both, key=lambda one: one["seconds"]))
-        floor = statistics.median(one["seconds"] for one in found["inflate"])
+        path = file_of(place, shape, int(megabytes))
+        found = compare(path, int(repeats))
+        floor = found["inflate"].seconds
         print(f"{shape}: {path.stat().st_size / 1e6:.0f} MB of gzip")
-        for way, times in found.items():
-            seconds = statistics.median(one["seconds"] for one in times)
-            cpu = statistics.median(one["cpu"] for one in times)
-            peak = max(one["mib"] for one in times)
-            print(f"  {way:<28}{seconds:>8.2f} s {seconds / floor:>7.2f} x {cpu:>7.2f} s CPU {peak:>6.0f} MiB")
+        for way, figures in found.items():
+            ratio = figures.seconds / floor
+            print(
+                f"  {way:<28}{figures.seconds:>8.2f} s {ratio:>7.2f} x {figures.cpu:>7.2f} s CPU {figures.mib:>5.0f} MiB"
+            )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,151 @@
+"""`make bench`: everything that speed and memory are promised for, measured in one run, as one table.
+
+    python -m tests.bench [--megabytes N] [--repeats N] [--rows N] [--records N] [--output FILE]
+
+Each measurement is a process of its own; the repeats of one shape are interleaved, so that a busy moment of the
+machine meets all of them; ratios are of medians. Writes ``tests/bench/RESULTS.md``.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from resource import RUSAGE_CHILDREN, getrusage
+
+from tests.bench import reading, summary
+from tests.bench.synthetic import SHAPES
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+PEER = "cms-mrf-extractor"
+PACKAGES = ("polars", "pyarrow", "isal", "ijson", "numba", "msgspec", "duckdb")
+WHAT = {
+    "inflate": "isal inflating alone",
+    "scan": "tic-rates: the reader",
+    "scan_in_one_thread": "tic-rates: the reader, in one thread",
+    "extract": "tic-rates: extract, with sha256 and tables",
+    "ijson_items": "ijson.items",
+}
+
+
+def read_all(place: Path, megabytes: int, repeats: int, peer: Path | None) -> Iterator[str]:
+    """The three shapes, each read every way; then two files on two cores."""
+    yield f"| shape, {megabytes} MB of JSON | what | s | MB/s | x inflating | CPU s | peak MiB |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+    together = []
+    for shape in SHAPES:
+        path = reading.file_of(place, shape, megabytes)
+        found = reading.compare(path, repeats)
+        if peer is not None:
+            found[PEER] = read_with_peer(path, peer)
+        floor = found["inflate"].seconds
+        for way, figures in found.items():
+            if way in WHAT or way == PEER:
+                yield (
+                    f"| {shape} | {WHAT.get(way, way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
+                    f"{figures.seconds / floor:.2f} | {figures.cpu:.2f} | {figures.mib:,.0f} |"
+                )
+        one, two = found["scan"].seconds, found["two files at once: scan"].seconds
+        together.append(f"{shape} {2 * one / two:.2f}")
+    yield ""
+    yield f"Two files on two cores, throughput against one file: {', '.join(together)} times."
+
+
+def read_with_peer(path: Path, program: Path) -> reading.Figures:
+    """Another public extractor, once, as its users call it; start-up included."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as name:
+        folder = Path(name)
+        (folder / "in").mkdir()
+        shutil.copy(path, folder / "in")
+        started = time.perf_counter()
+        subprocess.run([program, folder / "in", "-o", folder / "out"], check=True, capture_output=True)
+        seconds = time.perf_counter() - started
+    used = getrusage(RUSAGE_CHILDREN)
+    return reading.Figures(seconds, float("nan"), used.ru_maxrss / 1024)
+
+
+def install_peer(folder: Path) -> Path | None:
+    """The peer in an environment of its own; None where it can't be had."""
+    environment = folder / "peer"
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", PEER]
+    try:
+        for command in ([sys.executable, "-m", "venv", str(environment)], pip):
+            subprocess.run(command, check=True, capture_output=True)
+    except subprocess.CalledProcessError as error:
+        print(f"{PEER} can't be installed: {error.stderr[-200:]!r}", file=sys.stderr)
+        return None
+    return environment / "bin" / "mrf-extract"
+
+
+def summarise(rows: int) -> Iterator[str]:
+    """Rate rows to summaries beside the same steps in DuckDB."""
+    found = summary.main(rows)
+    ours, duckdb = found["ours"], found["duckdb"]
+    yield f"| {rows:,} rate rows to summaries | s | peak MiB |"
+    yield "| --- | ---: | ---: |"
+    yield f"| tic-rates | {ours['seconds']:.1f} | {ours['rss_mib']:,.0f} |"
+    yield f"| the same steps as SQL in DuckDB | {duckdb['seconds']:.1f} | {duckdb['rss_mib']:,.0f} |"
+    yield ""
+    yield f"{ours['cells']:,} cells in both; largest relative difference of a figure {found['largest_difference']:.1e}."
+
+
+def build_lookup(folder: Path, records: int) -> str:
+    """The provider lookup from a synthetic download in the real layout."""
+    from flows.reference import build_nppes
+    from tests.nppes_files import many_records, npidata
+
+    source = folder / "npidata_pfile_bench.csv"
+    with source.open("wb") as file:
+        file.write(npidata())
+        file.writelines(record.encode() for record in many_records(records))
+    found = build_nppes(source, folder / "nppes.parquet")
+    megabytes = found["bytes"] / 1e6
+    return (
+        f"NPPES: {records:,} records, {megabytes:,.0f} MB of csv, in {found['seconds']:.1f} s: "
+        f"{megabytes / found['seconds']:,.0f} MB/s."
+    )
+
+
+def machine() -> str:
+    """What it was measured on."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    model = next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.machine())
+    packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, load {load:.1f} at the start; "
+        f"Python {platform.python_version()}; {packages}"
+    )
+
+
+def main(options: argparse.Namespace) -> None:
+    """Measure, print, write."""
+    started = time.monotonic()
+    lines = ["# What was measured", "", f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
+    lines += [f"Reading synthetic gzip files: medians of {options.repeats} interleaved runs, start-up left out.", ""]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        lines += [*read_all(folder, options.megabytes, options.repeats, install_peer(folder)), ""]
+        lines += [build_lookup(folder, options.records), ""]
+    lines += [*summarise(options.rows), "", f"Took {(time.monotonic() - started) / 60:.0f} minutes.", ""]
+    text = "\n".join(lines)
+    options.output.write_text(text)
+    print(text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure reading, summaries and NPPES; write the table.")
+    parser.add_argument("--megabytes", type=int, default=400, help="JSON in each file (default 400)")
+    parser.add_argument("--repeats", type=int, default=5, help="interleaved runs (default 5)")
+    parser.add_argument("--rows", type=int, default=summary.ROWS, help="rate rows summarised (default 100 million)")
+    parser.add_argument("--records", type=int, default=1_000_000, help="NPPES records (default 1 million)")
+    parser.add_argument("--output", type=Path, default=RESULTS)
+    main(parser.parse_args())
