@@ -172,10 +172,8 @@ def main(folder: str = "", megabytes: str = "400", repeats: str = "5") -> None:
         floor = found["inflate"].seconds
         print(f"{shape}: {path.stat().st_size / 1e6:.0f} MB of gzip")
         for way, figures in found.items():
-            ratio = figures.seconds / floor
-            print(
-                f"  {way:<28}{figures.seconds:>8.2f} s {ratio:>7.2f} x {figures.cpu:>7.2f} s CPU {figures.mib:>5.0f} MiB"
-            )
+            seconds, ratio = figures.seconds, figures.seconds / floor
+            print(f"  {way:<28}{seconds:>8.2f} s {ratio:>7.2f} x {figures.cpu:>7.2f} s CPU {figures.mib:>6.0f} MiB")
 
 
 if __name__ == "__main__":
