@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from transforms.spool import OpenTemporary
 
-LIMIT_BYTES = 48 << 20
+LIMIT_BYTES = 16 << 20
 COPY_BYTES = 1 << 20
 
 

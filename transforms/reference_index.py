@@ -16,7 +16,7 @@ from transforms.spool import OpenTemporary
 Int64s = NDArray[np.int64]
 
 ROWS = 1 << 15
-INDEX_BYTES = 12 << 20
+INDEX_BYTES = 8 << 20
 
 
 class ReferenceIndex:
