@@ -6,7 +6,6 @@ reads one with the scanning reader in this process and prints seconds, rows and 
 """
 
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from itertools import repeat
 from typing import BinaryIO, cast
 
+from tests.peak_memory import peak_bytes
 from transforms.collect import Collected
 from transforms.read_scan import read_document
 
@@ -133,7 +133,7 @@ def main(case: str, scale: str = "0.1") -> None:
         "references_seen": collected.references_seen,
         "references": len(collected.references),
         "groups": len(collected.reference_groups),
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_mib": peak_bytes() // 2**20,
     }
     collected.close()
     print(json.dumps(found))

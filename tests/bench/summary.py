@@ -14,11 +14,12 @@ import tempfile
 import time
 from datetime import date
 from pathlib import Path
-from resource import RUSAGE_SELF, getrusage
 from typing import Any
 
 import numpy as np
 import polars as pl
+
+from tests.peak_memory import peak_bytes
 
 ROWS = 100_000_000
 PAYERS = (
@@ -167,7 +168,7 @@ def run_engine(engine: str, folder: Path) -> None:
     found = {"ours": ours, "duckdb": in_duckdb}[engine](folder)
     seconds = time.perf_counter() - started
     found.write_parquet(folder / f"{engine}.result")
-    print(json.dumps({"seconds": seconds, "rss_mib": getrusage(RUSAGE_SELF).ru_maxrss / 1024, "cells": found.height}))
+    print(json.dumps({"seconds": seconds, "rss_mib": peak_bytes() / 2**20, "cells": found.height}))
 
 
 def differences(folder: Path) -> float:

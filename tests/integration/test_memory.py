@@ -15,10 +15,11 @@ pytestmark = pytest.mark.slow
 
 GROWTH_MB = 30
 MEASURE = """
-import json, resource, sys
+import json, sys
 from flows.cli import main
+from tests.peak_memory import peak_bytes
 code = main(["inspect", sys.argv[1], "--json"])
-print(json.dumps({"code": code, "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+print(json.dumps({"code": code, "peak_mb": peak_bytes() / 1e6}))
 """
 
 

@@ -161,8 +161,9 @@ MEASURED = """
 import json, resource, sys
 from pathlib import Path
 from flows.reference import build_nppes
+from tests.peak_memory import peak_bytes
 figures = build_nppes(Path(sys.argv[1]), Path(sys.argv[2]))
-print(json.dumps(figures | {"rss_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+print(json.dumps(figures | {"rss_kib": peak_bytes() // 1024}))
 """
 
 
