@@ -7,8 +7,6 @@ import re
 from datetime import date
 from decimal import Decimal
 
-Scalar = str | int | Decimal | bool | None
-
 INT64_MAX = 2**63 - 1
 NPI_BEYOND_INT64 = -1
 

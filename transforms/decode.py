@@ -13,9 +13,10 @@ from functools import lru_cache
 
 import msgspec
 
+from schemas.codes import CODE_TYPES
 from transforms.clean import INT64_MAX, codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
 from transforms.collect import Collected
-from transforms.walk import CODE_TYPES, MAX_SMALL_LIST, NPIS_PER_ROW
+from transforms.walk import MAX_SMALL_LIST, NPIS_PER_ROW
 
 MAX_DECODED_BYTES = 256 * 1024
 

@@ -19,7 +19,6 @@ US_COUNTRIES = ("US", "PR", "VI", "GU", "AS", "MP")  # NPPES gives territories e
 _LUHN_PREFIX_SUM = 24  # the digits of 80840 under the Luhn weights, which an NPI's check digit includes
 
 NAMES = [rule.name for rule in EXCLUSIONS]
-NEEDS_NPPES = ("npi_unknown", "npi_deactivated", "outside_us")
 
 
 def price_rule() -> pl.Expr:

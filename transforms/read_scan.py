@@ -29,6 +29,7 @@ from typing import BinaryIO, cast
 import ijson
 import numpy as np
 
+from schemas.codes import CODE_TYPES
 from transforms import scan_kernels as k
 from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
 from transforms.byte_spool import ByteSpool
@@ -39,7 +40,7 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import BUFFER_BYTES, REMOTE_GROUPS_KEY, SECTIONS
 from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
 from transforms.surrogates import MendedStream, mend
-from transforms.walk import CODE_TYPES, Event, Walker
+from transforms.walk import Event, Walker
 
 ENGINE = "scan"
 MAX_HELD_BYTES = 16 << 20

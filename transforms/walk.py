@@ -10,6 +10,7 @@ Memory: one price object, one provider group's NPIs, and the spools' limits.
 from array import array
 from collections.abc import Callable, Iterator
 
+from schemas.codes import CODE_TYPES
 from transforms.clean import codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
@@ -17,12 +18,10 @@ from transforms.errors import BadFileError, FullReadingNeededError
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
 
-CODE_TYPES = frozenset({"CPT", "HCPCS"})
 MAX_DEPTH = 500  # the schema needs 9; deeper than this is an attack or not JSON of ours
 MAX_SMALL_LIST = 100_000
 NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
 
-RATES_KEYS = {"negotiated_rates": "negotiated_rates"}
 RATE_KEYS = {
     "negotiated_prices": "negotiated_prices",
     "negotiated_price": "negotiated_prices",
