@@ -98,7 +98,8 @@ def warm_up() -> None:
         raise AssertionError("so small a document needs no file")
 
     document = (
-        b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026"}]}'
+        b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026",'
+        b'"negotiated_rates":[{"provider_references":[1],"negotiated_prices":[{"negotiated_rate":1}]}]}]}'
     )
     read_document(io.BytesIO(document), frozenset({"97026"}), Collected(no_file), overlap=False)
 

@@ -38,6 +38,7 @@ NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED, RATES = range(4)  # SECTION
 UNKNOWN, WANTED, UNWANTED = range(3)  # CODE, TYPE
 OTHER_KEY, CODE_KEY, TYPE_KEY, ID_KEY, ESCAPED_KEY = range(5)  # KEY
+MAX_DEPTH = 500
 NOWHERE = -(1 << 62)  # START while no element is open
 NO_ID, ODD_ID = 0, 1  # HASH: what is no id at all; what only Python can compare
 
@@ -197,6 +198,14 @@ def beyond_ascii_at(_context, address, offset):  # type: ignore[no-untyped-def]
 
 
 @instruction
+def oddities_at(_context, address, offset):  # type: ignore[no-untyped-def]
+    """Backslashes, and bytes below the blank: what a plain string does not hold."""
+    return types.uint64(types.int64, types.int64), _masker(
+        lambda b, x, all_: b.or_(b.icmp_unsigned("==", x, all_(92)), b.icmp_unsigned("<", x, all_(32)))
+    )
+
+
+@instruction
 def signed(_context, word):  # type: ignore[no-untyped-def]
     """The same 64 bits as a signed number."""
     return types.int64(types.uint64), lambda context, builder, signature, a: a[0]
@@ -306,7 +315,7 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
                 return -2
             depth += count_ones(opens) - closed
             braces += count_ones(opening) - count_ones(closing)
-            if depth > 500:
+            if depth > MAX_DEPTH:
                 store_slot(state, ERROR, TOO_DEEP)
                 store_slot(state, POS, pos)
                 return -2
@@ -795,6 +804,185 @@ def note_container(key: int, state: int, table: int) -> None:
 
 
 @compiled
+def own_value(data: int, quote: int) -> int:
+    """Where the value of a key begins whose closing quote this is; -1 where only the exact reading can tell."""
+    if byte_at(data, quote + 1) != 58:
+        return -1
+    return quote + 3 if byte_at(data, quote + 2) == 32 else quote + 2
+
+
+@compiled
+def is_plainly_unwanted(data: int, size: int, pos: int, table: int) -> bool:
+    """Whether the billing code at ``pos`` is short plain text, and none that is wanted."""
+    ends = quotes_at(data, pos + 1)
+    end = pos + 1 + lowest_one(ends)
+    if byte_at(data, pos) != 34 or ends == U(0) or end >= size:
+        return False
+    for i in range(pos + 1, end):
+        if byte_at(data, i) <= 32 or byte_at(data, i) > 126:
+            return False
+    return not is_in_table(table, code_hash(data, pos + 1, end))
+
+
+@compiled
+def plain_id_hash(data: int, size: int, pos: int) -> int:
+    """The hash of the id that is the value at ``pos``; -1 where only the exact reading can tell."""
+    digits = integer_digits(data, pos)
+    if digits > 0:
+        return integer_hash(integer_at(data, pos, digits))
+    if byte_at(data, pos) == 34:
+        end, escapes = string_end(data, size, pos + 1)
+        return text_hash(data, pos + 1, end) if end >= 0 and not escapes else -1
+    end = scalar_end(data, size, pos)
+    return text_hash(data, pos, end) if end < size and number_state(data, pos, end) else -1
+
+
+_SKIM_AHEAD = 84  # bytes that must follow a block's first one: the block, and a key that begins on its last byte
+
+
+@compiled
+def skim_plain(
+    data: int, last_block: int, pos: int, items: bool, depth: int, braces: int, inside: np.uint64
+) -> tuple[int, int, int, np.uint64]:
+    """Pass over blocks in which no element ends and no key of interest begins, and that hold nothing odd."""
+    far, letter, last = (7, 103, 13) if items else (16, 105, 18)
+    while pos <= last_block:
+        quotes = quotes_at(data, pos)
+        strings = running_parity(quotes) ^ inside
+        keys = quotes & strings & bytes_at(data, pos + far, letter) & quotes_at(data, pos + last)
+        if (keys | (oddities_at(data, pos) & strings)) != U(0):
+            break
+        curly = curly_at(data, pos)
+        opens = opens_at(data, pos) & ~strings
+        closes = closes_at(data, pos) & ~strings
+        closed = count_ones(closes)
+        if U(depth - closed - 1) >= U(MAX_DEPTH):  # an element may end here, or is nested too deep
+            break
+        depth += count_ones(opens) - closed
+        braces += count_ones(opens & curly) - count_ones(closes & curly)
+        inside = U(0) - (strings >> U(63))
+        pos += 64
+    return pos, depth, braces, inside
+
+
+@compiled
+def skim(data: int, size: int, pos: int, kind: int, state: int, table: int, index: int) -> int:
+    """Pass over elements that are plainly unwanted, from the brace at ``pos``: where to go on, STATE says how.
+
+    Everything unusual is left to the exact reading of ``next_event``: STATE is then ELEMENT_NEXT, at the element's
+    brace. An element that goes on where the data end is handed over as it stands: OWN. Otherwise AFTER_ELEMENT.
+    Strings, depth and brackets are counted as in ``skip_nested``, but through all elements without a stop.
+    """
+    depth, braces = 0, 0
+    inside = U(0)
+    start = pos
+    found_id = NO_ID  # of the open element
+    known = UNKNOWN
+    seen = 0
+    items = kind == ITEMS
+    # a letter that few other keys have there, and the closing quote, of the key of interest
+    far, letter, last = (7, 103, 13) if items else (16, 105, 18)
+    indexed = load_slot(state, INDEXED)
+    rows = load_slot(state, INDEX_ROWS)
+    spooled = load_slot(state, SPOOLED)
+    at = -1
+    last_block = size - _SKIM_AHEAD
+    while at < 0:
+        pos, depth, braces, inside = skim_plain(data, last_block, pos, items, depth, braces, inside)
+        if pos > last_block:
+            break
+        quotes = quotes_at(data, pos)
+        strings = running_parity(quotes) ^ inside
+        curly = curly_at(data, pos)
+        opens = opens_at(data, pos) & ~strings
+        closes = closes_at(data, pos) & ~strings
+        keys = quotes & strings & bytes_at(data, pos + far, letter) & quotes_at(data, pos + last)
+        odd = oddities_at(data, pos) & strings
+        if odd != U(0):  # count up to there, for elements that end before it
+            sure = (odd & (U(0) - odd)) - U(1)
+            opens &= sure
+            closes &= sure
+            keys &= sure
+        closed = count_ones(closes)
+        left = closes if depth - closed <= 0 else U(0)
+        passed = 0
+        while at < 0 and (keys | left) != U(0):
+            # the next closing bracket that ends an element
+            end = U(0)
+            while left != U(0) and end == U(0):
+                bit = left & (U(0) - left)
+                left ^= bit
+                passed += 1
+                if depth + count_ones(opens & (bit - U(1))) == passed:
+                    end = bit
+            below = end - U(1)  # all ones when there is none
+            while keys & below != U(0):
+                bit = keys & (U(0) - keys)
+                keys ^= bit
+                before = bit - U(1)
+                if depth + count_ones(opens & before) - count_ones(closes & before) == 1:
+                    place = pos + lowest_one(bit)
+                    if key_kind(data, place + 1, place + last) in (CODE_KEY, ID_KEY):
+                        value = own_value(data, place + last)
+                        plain = value >= 0
+                        known = UNWANTED
+                        if plain and items:
+                            plain = is_plainly_unwanted(data, size, value, table)
+                        elif plain:
+                            found_id = plain_id_hash(data, size, value)
+                            cited = kind == REFERENCES_FILTERED and is_in_table(table, found_id)
+                            plain = found_id >= 0 and not cited
+                        if not plain:
+                            at = ELEMENT_NEXT
+                            break
+            if at >= 0 or end == U(0):
+                break
+            if braces + count_ones(opens & curly & below) != count_ones(closes & curly & (below | end)):
+                at = ELEMENT_NEXT
+                break
+            stop = pos + lowest_one(end) + 1
+            seen += 1
+            if kind == REFERENCES_INDEXED:
+                store_slot(index, 3 * indexed, found_id)
+                store_slot(index, 3 * indexed + 1, start + spooled)
+                store_slot(index, 3 * indexed + 2, stop + spooled)
+                indexed += 1
+            found_id = NO_ID
+            known = UNKNOWN
+            start = stop + 1
+            if byte_at(data, stop) != 44 or byte_at(data, start) != 123 or indexed == rows:
+                at = AFTER_ELEMENT
+                start = stop
+        if at < 0:
+            if odd != U(0):
+                at = ELEMENT_NEXT
+            else:
+                inside = U(0) - (strings >> U(63))
+                depth += count_ones(opens) - closed
+                braces += count_ones(opens & curly) - count_ones(closes & curly)
+                pos += 64
+                if depth > MAX_DEPTH:
+                    at = ELEMENT_NEXT
+    store_slot(state, SEEN, load_slot(state, SEEN) + seen)
+    store_slot(state, INDEXED, indexed)
+    if at < 0 and start < pos:
+        store_slot(state, STATE, OWN)
+        store_slot(state, START, start)
+        store_slot(state, CODE, known)
+        store_slot(state, TYPE, WANTED)
+        store_slot(state, ODD, 0)
+        store_slot(state, HASH, found_id)
+        store_slot(state, DEPTH, depth)
+        store_slot(state, BRACES, braces)
+        store_slot(state, INSIDE, signed(inside & U(1)))
+        store_slot(state, ESCAPED, 0)
+        store_slot(state, RETURN_TO, ELEMENT_ENDED)
+        return pos
+    store_slot(state, STATE, ELEMENT_NEXT if at < 0 else at)
+    return start
+
+
+@compiled
 def next_event(data: int, size: int, state: int, table: int, index: int) -> int:
     """Go on through the section's elements from POS up to the next event.
 
@@ -812,6 +1000,8 @@ def next_event(data: int, size: int, state: int, table: int, index: int) -> int:
     rows = load_slot(state, INDEX_ROWS)
     event = -1
     error = 0
+    exact = -1  # the element that begins here is not to be skimmed
+    can_skim = load_slot(state, STOP_AT_END) == 0 and load_slot(state, SINGLE) == 0
     while True:
         if at >= OWN:
             if at == STRING:
@@ -924,6 +1114,15 @@ def next_event(data: int, size: int, state: int, table: int, index: int) -> int:
                 pos += 1
                 if byte == 93:
                     event = SECTION_END
+                    break
+            elif byte == 123 and pos != exact and kind != RATES and can_skim:
+                exact = pos
+                pos = skim(data, size, pos, kind, state, table, index)
+                at = load_slot(state, STATE)
+                if at == ELEMENT_NEXT:
+                    exact = pos
+                elif at == AFTER_ELEMENT and load_slot(state, INDEXED) == rows:
+                    event = INDEX_FULL
                     break
             elif byte == 123:
                 store_slot(state, START, pos)

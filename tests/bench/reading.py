@@ -27,6 +27,7 @@ from tests.peak_memory import peak_bytes
 
 CODES = frozenset({"97026", "97028"})
 BUFFER_BYTES = 4 << 20
+SMALL = b'{"in_network":[{"billing_code":"97026","negotiated_rates":[{"negotiated_prices":[{"negotiated_rate":1}]}]}]}'
 IJSON_EVERY = 3  # it takes thirty times as long
 
 
@@ -43,7 +44,7 @@ def inflate(path: str) -> Callable[[], object]:
 
 def scan(path: str) -> Callable[[], object]:
     """The reader alone: container, scan, decoding; no sha256, no tables. Imports its own, so that others don't pay."""
-    from transforms import read_scan
+    from transforms import containers, read_scan  # noqa: F401 containers brings pyarrow, which takes its time
 
     read_scan.warm_up()
     return lambda: _read_with(read_scan.read_document, path)
@@ -51,7 +52,7 @@ def scan(path: str) -> Callable[[], object]:
 
 def scan_in_one_thread(path: str) -> Callable[[], object]:
     """Likewise, inflating and scanning in turn."""
-    from transforms import read_scan
+    from transforms import containers, read_scan  # noqa: F401
 
     read_scan.warm_up()
     return lambda: _read_with(partial(read_scan.read_document, overlap=False), path)
@@ -81,7 +82,7 @@ def extract(path: str) -> Callable[[], object]:
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))
     layout.prepare()
     small = layout.root / "small.json"
-    small.write_bytes(b'{"in_network":[{"billing_code":"97026"}]}')
+    small.write_bytes(SMALL)
     extract_one(Source(str(small)), CODES, layout)  # whatever is imported late
     return lambda: extract_one(Source(path), CODES, layout)
 

@@ -2,11 +2,13 @@ r"""The scanning reader gives what the ijson reader gives, wherever blocks end; 
 
 import gzip
 import io
+import json
 import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any, BinaryIO, cast
 
 import pytest
@@ -225,6 +227,76 @@ def test_real_files_are_read_alike(path: Path) -> None:
     data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     codes = CODES | {"99213", "45378", "97110", "0001", "27447"}
     assert scanned(data, codes=codes) == full(data, codes)
+
+
+def skimmable(random: Random) -> bytes:
+    """A document most of whose elements can be passed over at a stretch, with some that only look like it."""
+
+    def text() -> Any:
+        return random.choice(
+            ("x", "Kompanija d.o.o. " * random.randint(1, 9), "}]}],[{", "a,b:c", "é" * 9, "\\", '"', "")
+        )
+
+    def decoy() -> dict[str, Any]:
+        return {"billing_code": "97026", "provider_group_id": 3, "service_code": ["11"], "note": text()}
+
+    def element(own: dict[str, Any]) -> dict[str, Any]:
+        pairs = list(own.items()) + [(f"field {number}", text()) for number in range(random.randrange(4))]
+        if random.random() < 0.4:
+            pairs.append(("nested", [decoy() for _ in range(random.randrange(4))]))
+        if random.random() < 0.1:
+            pairs.append(
+                ("provider_group_id" if "billing_code" in own else "billing_code", random.choice(("97026", 2)))
+            )
+        if random.random() < 0.1:
+            pairs.append((random.choice(("about", "plan")), random.choice(("billing_code", "provider_group_id"))))
+        if random.random() < 0.1:
+            key = "billing_code" if "billing_code" in own else "provider_group_id"
+            pairs.append((f"{key} again", random.choice(("97026", 2, 5))))
+        random.shuffle(pairs)
+        return dict(pairs)
+
+    items = []
+    for _ in range(random.randint(0, 40)):
+        code = random.choice(("97026", "99213", "9702", "970260", "97028 ", "J1100", 97026, 99213, None, "é7026", ""))
+        found: dict[str, Any] = {} if random.random() < 0.1 else {"billing_code": code}
+        if random.random() < 0.5:
+            found["billing_code_type"] = random.choice(("CPT", "cpt", "MS-DRG", "HCPCS", None))
+        if random.random() < 0.8:
+            found["negotiated_rates"] = [rate(random.randint(1, 60)) for _ in range(random.randint(1, 9))]
+        items.append(element(found))
+    references = []
+    for number in range(1, random.randint(1, 60)):
+        id_ = random.choice((number, number, number, str(number), number + 10**9, f"n{number}", number + 0.5, None))
+        references.append(element({"provider_group_id": id_, "provider_groups": [group([ANN])]}))
+    sections = [("in_network", items), ("provider_references", references)]
+    random.shuffle(sections)
+    separators = random.choice(((",", ":"), (",", ":"), (",", ": "), (", ", ": ")))
+    data = json.dumps(dict(sections), separators=separators, ensure_ascii=random.random() < 0.5)
+    return data.replace(' again"', '"').encode()
+
+
+@pytest.mark.parametrize("seed", range(0, 600, 30))
+def test_elements_passed_over_at_a_stretch_are_read_alike(seed: int) -> None:
+    for number in range(seed, seed + 30):
+        data = skimmable(Random(number))
+        expected = full(data)
+        assert expected is not None
+        for block_bytes in (Random(number).randint(100, 3000), BLOCK_BYTES):
+            assert scanned(data, block_bytes) == expected, (number, block_bytes)
+
+
+@pytest.mark.parametrize("seed", range(0, 900, 30))
+def test_what_is_broken_gives_the_same_rows_or_none(seed: int) -> None:
+    """Only one of the two ways may see a mixed bracket in what is skipped."""
+    for number in range(seed, seed + 30):
+        random = Random(number)
+        data = bytearray(skimmable(random))
+        for _ in range(random.randint(1, 2)):
+            data[random.randrange(len(data))] = random.choice(b'{}[]",:\\ \x01')
+        found = scanned(bytes(data))
+        assert found in (scanned(bytes(data), 64), None) or scanned(bytes(data), 64) is None, number
+        assert found is not None or full(bytes(data)) is None, number
 
 
 # What a full parse refuses in content that nobody asked for, and the scan does not see: the module's own list.
