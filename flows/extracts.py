@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -64,8 +65,13 @@ def extract(
     on_progress: Progress | None = None,
     *,
     engine: Engine | None = None,
+    overlap: bool = True,
 ) -> Outcome:
-    """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``."""
+    """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
+
+    Args:
+        overlap: inflate in a second thread: faster for one file, dearer where every core has a file of its own.
+    """
     started = time.perf_counter()
     engine = engine or default_engine()
     try:
@@ -73,9 +79,9 @@ def extract(
         if known is not None and (folder := _folder(layout, known[0], wanted, engine)).exists():
             return _outcome(source, known[0], known[1], folder, seconds=0.0)
         try:
-            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, skip=True)
+            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, overlap=overlap)
         except FullReadingNeededError:
-            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, skip=False)
+            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, overlap=overlap, skip=False)
     except BadFileError as error:
         return Outcome(
             source,
@@ -100,7 +106,7 @@ def default_engine() -> Engine:
     return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
 
 
-def reader_of(engine: Engine) -> ReadDocument:
+def reader_of(engine: Engine, *, overlap: bool = True) -> ReadDocument:
     """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
     if engine == "ijson":
         from transforms import read_ijson
@@ -109,7 +115,7 @@ def reader_of(engine: Engine) -> ReadDocument:
     from transforms import read_scan
 
     read_scan.warm_up()
-    return read_scan.read_document
+    return partial(read_scan.read_document, overlap=overlap)
 
 
 def _folder(layout: Layout, sha256: str, wanted: frozenset[str], engine: Engine) -> Path:
@@ -124,7 +130,8 @@ def _read(
     on_progress: Progress | None,
     engine: Engine,
     *,
-    skip: bool,
+    overlap: bool,
+    skip: bool = True,
 ) -> tuple[str, int, Path]:
     temporary = scratch(layout.extracts)
     temporary.mkdir()
@@ -137,7 +144,7 @@ def _read(
                 wanted,
                 writers.write,
                 lambda: _open_temporary(layout),
-                reader=reader_of(engine),
+                reader=reader_of(engine, overlap=overlap),
                 skip=skip,
                 on_progress=_progress(stream, on_progress),
             )

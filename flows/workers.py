@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing import get_context, parent_process
 from multiprocessing.process import BaseProcess
 
@@ -65,8 +66,15 @@ def extract_many(
     if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
         workers = 1
     largest_first = sorted(sources, key=lambda source: -source.size)
+    extract_one = partial(
+        _extract_counted,
+        wanted=wanted,
+        layout=layout,
+        engine=engine,
+        overlap=workers < (os.cpu_count() or 1),  # else every core has a file of its own
+    )
     with shown(counters, len(sources), total), _processes(workers, counters) as pool:
-        outcomes = spread(largest_first, lambda source: _extract_in(pool, source, wanted, layout, engine), workers)
+        outcomes = spread(largest_first, partial(_extract_in, pool, extract_one), workers)
     by_source = {outcome.source: outcome for outcome in outcomes}
     return [by_source[source] for source in sources]
 
@@ -93,12 +101,10 @@ def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor
         raise
 
 
-def _extract_in(
-    pool: ProcessPoolExecutor | None, source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None
-) -> Outcome:
+def _extract_in(pool: ProcessPoolExecutor | None, extract_one: ExtractOne, source: Source) -> Outcome:
     if pool is None:
-        return _extract_counted(source, wanted, layout, engine)
-    future: Future[Outcome] = pool.submit(_extract_counted, source, wanted, layout, engine)
+        return extract_one(source)
+    future = pool.submit(extract_one, source)
     try:
         return future.result()
     except BrokenProcessPool:
@@ -126,10 +132,13 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _extract_counted(source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None) -> Outcome:
+def _extract_counted(
+    source: Source, *, wanted: frozenset[str], layout: Layout, engine: Engine | None, overlap: bool
+) -> Outcome:
     counters = _counters
     assert counters is not None
-    outcome = extract(source, wanted, layout, lambda *amounts: add(counters, *amounts), engine=engine)
+    tell = partial(add, counters)
+    outcome = extract(source, wanted, layout, tell, engine=engine, overlap=overlap)
     with counters[3].get_lock():
         counters[3].value += 1
     return outcome

@@ -52,10 +52,13 @@ def read_all(place: Path, megabytes: int, repeats: int, peer: Path | None) -> It
                     f"| {shape} | {WHAT.get(way, way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
                     f"{figures.seconds / floor:.2f} | {figures.cpu:.2f} | {figures.mib:,.0f} |"
                 )
-        one, two = found["scan"].seconds, found["two files at once: scan"].seconds
-        together.append(f"{shape} {2 * one / two:.2f}")
+        gains = [2 * found[way].seconds / found[f"two files at once: {way}"].seconds for way in reading.TOGETHER]
+        overlapped = 2 * found["scan"].seconds / found[f"two files at once: {reading.TOGETHER[1]}"].seconds
+        together.append(f"| {shape} | {gains[0]:.2f} | {gains[1]:.2f} | {overlapped:.2f} |")
     yield ""
-    yield f"Two files on two cores, throughput against one file: {', '.join(together)} times."
+    yield "| two files on two cores against | inflating one | reading one on one core | reading one on both cores |"
+    yield "| --- | ---: | ---: | ---: |"
+    yield from together
 
 
 def read_with_peer(path: Path, program: Path) -> reading.Figures:
