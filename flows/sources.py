@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
@@ -25,6 +25,9 @@ class Source:
     """One thing to read. ``location`` may carry a signature or credentials: print ``name`` instead."""
 
     location: str
+    payer: str | None = field(default=None, compare=False)  # the configuration's name; fills in a missing header name
+    contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
+    headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
 
     @property
     def is_url(self) -> bool:

@@ -9,10 +9,10 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 
+from flows.fetching import USER_AGENT
 from flows.sources import HashingStream, Source, redact
 from transforms.errors import BadFileError
 
-USER_AGENT = "tic-rates/0.1 (reads Transparency in Coverage files)"
 TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 MAX_REDIRECTS = 5
 

@@ -1,0 +1,33 @@
+"""How sources are fetched: what a configuration may say, as plain values that travel to worker processes."""
+
+from dataclasses import dataclass, field
+
+USER_AGENT = "tic-rates/0.1 (reads Transparency in Coverage files)"
+
+
+@dataclass(frozen=True)
+class HostLimits:
+    """What one host is asked for at most, by all our processes together."""
+
+    connections: int = 4
+    requests_per_second: float | None = None  # None: as fast as connections allow
+
+
+@dataclass(frozen=True)
+class Fetching:
+    """How http(s):// sources are fetched."""
+
+    user_agent: str = USER_AGENT
+    connect_seconds: float = 10.0
+    read_seconds: float = 60.0
+    attempts: int = 8  # in a row without a byte of progress
+    first_wait_seconds: float = 0.5  # doubled each time, with jitter
+    longest_wait_seconds: float = 120.0
+    limits: HostLimits = HostLimits()
+    hosts: tuple[tuple[str, HostLimits], ...] = field(default=())  # exceptions, by host name
+    keep_bodies: bool = False  # fetch into the cache first, read from there
+    allow_private: bool = False  # remote provider references on loopback, link-local and private networks
+
+    def limits_of(self, host: str) -> HostLimits:
+        """The limits of one host."""
+        return dict(self.hosts).get(host, self.limits)
