@@ -44,6 +44,11 @@ class Layout:
         return self.cache / "remote"
 
     @property
+    def payer_builds(self) -> Path:
+        """One folder per payer and identity of its inputs: its part of a month, as built."""
+        return self.cache / "payers"
+
+    @property
     def reference(self) -> Path:
         """Reference data that the user built: the NPPES lookup and further Medicare years."""
         return self.root / "reference"
@@ -70,7 +75,7 @@ class Layout:
     def prepare(self) -> None:
         """Make the folders; ``UsageError`` where that is impossible."""
         try:
-            for folder in (self.extracts, self.ledger, self.remote, self.staging):
+            for folder in (self.extracts, self.ledger, self.remote, self.payer_builds, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"can't write under {self.root}: {error.strerror}; give another --output") from error
