@@ -44,6 +44,7 @@ class MonthRequest:
     codes: tuple[str, ...]
     medicare: MedicareReference
     nppes: Path | None = None
+    tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
 
 
 class MonthBuilder:
@@ -64,7 +65,18 @@ class MonthBuilder:
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
         self.builds: dict[str, PayerBuild] = {}
+        self.withheld: dict[str, str] = {}
         self.rows: dict[str, int] = {"rates": 0}
+
+    @property
+    def groups(self) -> dict[str, set[str]]:
+        """The configuration's names whose files each payer's documents stand in."""
+        found: dict[str, set[str]] = {}
+        for source_no, payer in self._documents.select("source_no", "payer").iter_rows():
+            name = self._sources[source_no].source.payer
+            if name is not None:
+                found.setdefault(payer, set()).add(name)
+        return found
 
     @property
     def eligible(self) -> int:
@@ -94,6 +106,14 @@ class MonthBuilder:
         """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
         for payer in self._documents["payer"].unique().sort():
             self.builds[payer] = self._build_payer(payer)
+
+    def hold_back(self, payer: str, reason: str, last_good: str | None) -> None:
+        """Keep a payer's new figures out of the month; its last good ones stay, where this month has some."""
+        self.withheld[payer] = reason
+        self.builds.pop(payer, None)
+        kept = None if last_good is None else known_build(self._layout, payer, last_good)
+        if kept is not None:
+            self.builds[payer] = kept
 
     def summarise(self) -> None:
         """Rates, providers, summaries and quality, from the payers' builds."""
@@ -170,7 +190,10 @@ class MonthBuilder:
         )
         write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
         payers = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
-        files = describe_files(self._outcomes, counts, payers)
+        outcomes = self._outcomes
+        if self._request.tell_unchanged:
+            outcomes = [replace(o, status="unchanged") if o.unchanged else o for o in outcomes]
+        files = describe_files(outcomes, counts, payers)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
 
 
@@ -292,7 +315,7 @@ def _describe_file(
         "version": header.get("version"),
         "shape": account.shape if account.documents else None,
         "reporting_entity_name": entity,
-        "payer": payers.get(entity) if outcome.status == "matched" else None,
+        "payer": payers.get(entity) if account.items_matched else None,
         "last_updated_on": date_of(header.get("last_updated_on")),
         "items_seen": account.items_seen,
         "items_matched": account.items_matched,
