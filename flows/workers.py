@@ -4,15 +4,17 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 
 from flows.extracts import Engine, Outcome, extract
+from flows.fetching import Fetching
 from flows.layout import Layout
+from flows.pools import Pools
 from flows.progress import Counters, add, make_counters, shown
 from flows.sources import Source
 
@@ -58,6 +60,7 @@ def extract_many(
     workers: int,
     spread: ExtractMany = in_threads,
     engine: Engine | None = None,
+    fetching: Fetching | None = None,
 ) -> list[Outcome]:
     """Extract every source, largest first, with ``spread`` deciding who waits for whom; outcomes in source order."""
     total = sum(source.size for source in sources)
@@ -71,6 +74,7 @@ def extract_many(
         wanted=wanted,
         layout=layout,
         engine=engine,
+        fetching=fetching,
         overlap=workers < (os.cpu_count() or 1),  # else every core has a file of its own
     )
     with shown(counters, len(sources), total), _processes(workers, counters) as pool:
@@ -80,7 +84,7 @@ def extract_many(
 
 
 @contextmanager
-def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor | None]:
+def _processes(workers: int, counters: Counters) -> Iterator[Pools | None]:
     """Worker processes, or None where this process does the work itself.
 
     On Ctrl-C what has not begun is dropped and what runs is told to stop.
@@ -89,26 +93,22 @@ def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor
         _work_with(counters)
         yield None
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _work_with, (counters,))
+    pools = Pools(workers, partial(_work_with, counters))
     try:
-        yield pool
-        pool.shutdown()
+        yield pools
+        pools.shutdown()
     except BaseException:
-        processes = list((pool._processes or {}).values())
-        for process in processes:
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
+        pools.terminate()
         raise
 
 
-def _extract_in(pool: ProcessPoolExecutor | None, extract_one: ExtractOne, source: Source) -> Outcome:
-    if pool is None:
+def _extract_in(pools: Pools | None, extract_one: ExtractOne, source: Source) -> Outcome:
+    if pools is None:
         return extract_one(source)
-    future = pool.submit(extract_one, source)
     try:
-        return future.result()
+        return pools.run(extract_one, source)
     except BrokenProcessPool:
-        reason = "a worker process was killed while files were read (out of memory?); run again, with --workers 1"
+        reason = "the worker process that read it was killed, twice (out of memory?); run again on a larger machine"
         return Outcome(source, "quarantined", reason=reason)
 
 
@@ -133,12 +133,18 @@ def _end_with(parent: BaseProcess) -> None:
 
 
 def _extract_counted(
-    source: Source, *, wanted: frozenset[str], layout: Layout, engine: Engine | None, overlap: bool
+    source: Source,
+    *,
+    wanted: frozenset[str],
+    layout: Layout,
+    engine: Engine | None,
+    overlap: bool,
+    fetching: Fetching | None,
 ) -> Outcome:
     counters = _counters
     assert counters is not None
     tell = partial(add, counters)
-    outcome = extract(source, wanted, layout, tell, engine=engine, overlap=overlap)
+    outcome = extract(source, wanted, layout, tell, engine=engine, overlap=overlap, fetching=fetching)
     with counters[3].get_lock():
         counters[3].value += 1
     return outcome
