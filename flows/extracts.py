@@ -26,6 +26,7 @@ from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
 from schemas.extracted import EXTRACTED
 from schemas.table import Table
+from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.extract import ReadDocument, SourceAccount, extract_source
 
@@ -73,16 +74,21 @@ def extract(
     engine: Engine | None = None,
     overlap: bool = True,
     fetching: Fetching | None = None,
+    limits: ContainerLimits | None = None,
+    force: bool = False,
 ) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
 
     Args:
         overlap: inflate in a second thread: faster for one file, dearer where every core has a file of its own.
         fetching: how http(s) sources are fetched; by default as ``Fetching()`` says.
+        force: read it though an earlier extract stands.
     """
     started = time.perf_counter()
     engine = engine or default_engine()
-    reading = _Reading(wanted, layout, engine, fetching or Fetching(), on_progress, overlap=overlap)
+    reading = _Reading(
+        wanted, layout, engine, fetching or Fetching(), on_progress, limits, overlap=overlap, force=force
+    )
     try:
         return _find_or_read(source, reading, started)
     except BadFileError as error:
@@ -104,9 +110,11 @@ class _Reading:
     layout: Layout
     engine: Engine
     fetching: Fetching
-    on_progress: Progress | None
-    overlap: bool
+    on_progress: Progress | None = None
+    limits: ContainerLimits | None = None
+    overlap: bool = True
     skip: bool = True
+    force: bool = False
 
     def folder(self, sha256: str) -> Path:
         """Where the extract of this content stands, or will."""
@@ -114,11 +122,49 @@ class _Reading:
         return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-v{READER_VERSION}"
 
 
+def find_unchanged(
+    source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None, fetching: Fetching | None
+) -> Outcome | None:
+    """The extract of an earlier reading where the source still is what it was then; None: it is to be read.
+
+    A remote source costs one request without a body; one never read before costs nothing. What goes wrong here is for
+    the reading to meet again, and to say.
+    """
+    started = time.perf_counter()
+    reading = _Reading(wanted, layout, engine or default_engine(), fetching or Fetching())
+    known = _known(source, reading)
+    if known is None:
+        return None
+    try:
+        if source.is_url:
+            with open_source(source, reading.fetching, layout, known=known.validators):
+                return None
+    except UnchangedError:
+        pass
+    except BadFileError:
+        return None
+    return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
+
+
+def stored_outcome(
+    source: Source, sha256: str, size: int, wanted: frozenset[str], layout: Layout, engine: Engine | None
+) -> Outcome | None:
+    """What a source came to when it was last read, without asking whether it changed; None: its extract is gone."""
+    reading = _Reading(wanted, layout, engine or default_engine(), Fetching())
+    if not reading.folder(sha256).exists():
+        return None
+    return _outcome(source, Entry(sha256, size), reading, 0.0, unchanged=True)
+
+
+def _known(source: Source, reading: _Reading) -> Entry | None:
+    """The last reading of a source whose extract still stands."""
+    known = None if reading.force else recall(source, reading.layout)
+    return known if known is not None and reading.folder(known.sha256).exists() else None
+
+
 def _find_or_read(source: Source, reading: _Reading, started: float) -> Outcome:
     """A local file not touched since, and a remote one that its server calls the same, are not read again."""
-    known = recall(source, reading.layout)
-    if known is not None and not reading.folder(known.sha256).exists():
-        known = None
+    known = _known(source, reading)
     if known is not None and not source.is_url:
         return _outcome(source, known, reading, 0.0, unchanged=True)
     try:
@@ -200,13 +246,14 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
                 reader=reader_of(reading.engine, overlap=reading.overlap),
                 skip=reading.skip,
                 on_progress=_progress(stream, reading.on_progress),
+                limits=reading.limits,
             )
             writers.close()
             entry = Entry(stream.finish(), stream.bytes, before, validators())
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         (temporary / ACCOUNT).write_text(json.dumps(account.as_json()))
-        _publish(temporary, reading.folder(entry.sha256))
+        _publish(temporary, reading.folder(entry.sha256), replaces=reading.force)
         return entry
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -278,8 +325,10 @@ class _Writers:
             writer.close()
 
 
-def _publish(temporary: Path, target: Path) -> None:
+def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:
     """Rename; when a twin was extracted meanwhile, its extract stands."""
+    if replaces and target.exists():
+        target.rename(scratch(target.parent))  # swept by the next run
     try:
         temporary.rename(target)
     except OSError:

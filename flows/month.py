@@ -44,6 +44,7 @@ class MonthRequest:
     codes: tuple[str, ...]
     medicare: MedicareReference
     nppes: Path | None = None
+    force: bool = False  # build payers that stand in the cache anew
     tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
 
 
@@ -143,7 +144,7 @@ class MonthBuilder:
             nppes=request.nppes,
             fetched=tuple(path.name for path in fetched.values()),
         )
-        known = known_build(self._layout, payer, inputs.key())
+        known = None if request.force else known_build(self._layout, payer, inputs.key())
         if known is not None:
             LOG.info("%s: nothing changed", payer)
             return known

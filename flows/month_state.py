@@ -51,5 +51,5 @@ def _outcome(
     source = Source(str(entry["source"]), payer)
     source_id = entry["source_id"]
     if entry["status"] == "quarantined":
-        return Outcome(source, "quarantined", str(entry["reason"]), source_id and str(source_id))
+        return Outcome(source, "quarantined", str(entry["reason"]), str(source_id) if source_id else None)
     return stored_outcome(source, str(source_id), int(str(entry["bytes"])), wanted, layout, engine)

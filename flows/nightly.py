@@ -119,7 +119,16 @@ def run_month(
     layout = Layout(config.output)
     layout.prepare()
     request = RunRequest(
-        (), month, config.codes, config.output, config.nppes, config.workers, config.engine, config.fetching, force
+        (),
+        month,
+        config.codes,
+        config.output,
+        config.nppes,
+        config.workers,
+        config.engine,
+        config.fetching,
+        config.limits,
+        force,
     )
     with only_one(layout, month):
         sweep_all(layout)

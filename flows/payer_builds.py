@@ -155,8 +155,11 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
         figures = _write(inputs, extracts, temporary)
         stated = {"figures": asdict(figures), "source_ids": inputs.own_source_ids}
         (temporary / FIGURES).write_text(json.dumps(stated))
+        target = layout.payer_builds / key
+        if target.exists():
+            target.rename(scratch(layout.payer_builds))  # built anew; swept by the next run
         with suppress(OSError):  # another run built the same meanwhile
-            temporary.rename(layout.payer_builds / key)
+            temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     built = known_build(layout, inputs.payer, key)

@@ -18,8 +18,9 @@ from flows.fetching import Fetching
 from flows.layout import Layout, month_name, scratch, sweep
 from flows.publish import TABLES, drop_unused_builds, publish_month, record
 from flows.sources import Source
-from flows.workers import ExtractMany, extract_many, in_threads
+from flows.workers import ExtractMany, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
+from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class RunRequest:
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None  # None: the scanning reader where it can be had
     fetching: Fetching = field(default_factory=Fetching)
+    limits: ContainerLimits | None = None
     force: bool = False  # read and build anew what stands in the cache
 
 
@@ -127,15 +129,19 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     from flows.month import MonthRequest
     from flows.reference import load_medicare
 
-    return MonthRequest(request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout))
+    return MonthRequest(
+        request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout), request.force
+    )
 
 
 def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
     from flows.contents import sources_of
 
-    wanted = frozenset(request.codes)
-    outcomes = extract_many(request.sources, wanted, layout, request.workers, spread, request.engine)
+    reading = Reading(
+        frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
+    )
+    outcomes = extract_many(request.sources, layout, reading, spread)
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
@@ -143,7 +149,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + (extract_many(listed, wanted, layout, request.workers, spread, request.engine) if listed else [])
+    return outcomes + (extract_many(listed, layout, reading, spread) if listed else [])
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:

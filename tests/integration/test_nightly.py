@@ -3,6 +3,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -25,7 +26,7 @@ files = ["mrf/{month}/acme/*.json"]
 """
 
 
-def write(folder: Path, month: str, payer: str, rate_usd: float, number: int = 1, **header: object) -> Path:
+def write(folder: Path, month: str, payer: str, rate_usd: float, number: int = 1, **header: Any) -> Path:
     entity = {"aetna": "Aetna Life Insurance Company", "acme": "Acme Health Plan"}[payer]
     rates = rate(group(ANN, BOB), prices=[price(negotiated_rate=rate_usd)])
     path = folder / "mrf" / month / payer / f"{number}.json"
