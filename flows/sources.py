@@ -29,6 +29,9 @@ class Source:
     contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
     headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
 
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
+
     @property
     def is_url(self) -> bool:
         """Whether it is fetched rather than opened."""
@@ -52,9 +55,12 @@ def redact(location: str) -> str:
     """A URL without what could be secret; a path as it is."""
     if not _URL.match(location):
         return location
-    parts = urlsplit(location)
-    host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
+    try:
+        parts = urlsplit(location)
+        host = parts.hostname or ""
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return f"{location.partition('://')[0]}://(no address)"
     return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
 
 
