@@ -107,7 +107,8 @@ class RemoteFile:
         self._wait = wait
         self._answer: AnyAnswer | None = None
         self._ahead = b""
-        self._failures = 0
+        self._failures = 0  # attempts in a row that brought not one new byte
+        self._progress = False
         self._complete = False
         self.fetched = 0
 
@@ -149,11 +150,12 @@ class RemoteFile:
             try:
                 if self._answer is None:
                     self._connect()
-                if self._ahead:  # what came behind bytes skipped
-                    return self._ahead
-                if not self._complete and (data := self._next()):
+                    if self._ahead:  # what came behind bytes skipped
+                        return self._ahead
+                elif data := self._next():
                     return self._add(data)
-                self._end()
+                else:
+                    self._end()
             except AnswerLostError as error:
                 self._lose(error)
         return b""
@@ -165,7 +167,7 @@ class RemoteFile:
         return data
 
     def _add(self, data: bytes) -> bytes:
-        self._failures = 0
+        self._failures, self._progress = 0, True
         self._held.add(data)
         return data
 
@@ -182,12 +184,13 @@ class RemoteFile:
     def _lose(self, error: AnswerLostError) -> None:
         """Wait before the next attempt, or give up."""
         self.close()
-        self._failures += 1
+        self._failures += not self._progress
+        self._progress = False
         if self._failures >= self._fetching.attempts:
             place = f"beyond byte {self._held.size:,} " if self._held.size else ""
             raise BadFileError(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
         LOG.debug("%s: %s at byte %d; asked again", self._source.name, error, self._held.size)
-        self._wait(seconds_before_retry(self._fetching, self._failures, error.seconds))
+        self._wait(seconds_before_retry(self._fetching, max(self._failures, 1), error.seconds))
 
     def _connect(self) -> None:
         self._answer = answer = self._ask(self._source, self._conditions())
@@ -237,6 +240,7 @@ class RemoteFile:
         part = ContentRange.parse(answer.headers.get("Content-Range"))
         if part is None or part.total != self._held.size:
             raise self._changed()
+        self._held.validators = replace(self.validators, length=part.total)
         self._complete = True
         self.close()
 
