@@ -313,7 +313,7 @@ def _describe_file(
         "bytes": outcome.bytes,
         "bytes_json": account.bytes_json if outcome.usable else None,
         "sha256": outcome.source_id,
-        "etag": None,
+        "etag": outcome.etag,
         "version": header.get("version"),
         "shape": account.shape if account.documents else None,
         "reporting_entity_name": entity,
