@@ -13,21 +13,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from flows.fetching import Fetching
-from flows.layout import Layout, open_temporary, scratch
+from flows.layout import Layout, open_temporary, put_aside, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
-from schemas.extracted import EXTRACTED
-from schemas.table import Table
+from transforms.account import SourceAccount
+from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import ReadDocument, SourceAccount, extract_source
+
+if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
+    import pyarrow as pa
+
+    from schemas.table import Table
+    from transforms.extract import ReadDocument
 
 READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
@@ -73,16 +75,21 @@ def extract(
     engine: Engine | None = None,
     overlap: bool = True,
     fetching: Fetching | None = None,
+    limits: ContainerLimits | None = None,
+    force: bool = False,
 ) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
 
     Args:
         overlap: inflate in a second thread: faster for one file, dearer where every core has a file of its own.
         fetching: how http(s) sources are fetched; by default as ``Fetching()`` says.
+        force: read it though an earlier extract stands.
     """
     started = time.perf_counter()
     engine = engine or default_engine()
-    reading = _Reading(wanted, layout, engine, fetching or Fetching(), on_progress, overlap=overlap)
+    reading = _Reading(
+        wanted, layout, engine, fetching or Fetching(), on_progress, limits, overlap=overlap, force=force
+    )
     try:
         return _find_or_read(source, reading, started)
     except BadFileError as error:
@@ -104,9 +111,11 @@ class _Reading:
     layout: Layout
     engine: Engine
     fetching: Fetching
-    on_progress: Progress | None
-    overlap: bool
+    on_progress: Progress | None = None
+    limits: ContainerLimits | None = None
+    overlap: bool = True
     skip: bool = True
+    force: bool = False
 
     def folder(self, sha256: str) -> Path:
         """Where the extract of this content stands, or will."""
@@ -114,11 +123,49 @@ class _Reading:
         return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-v{READER_VERSION}"
 
 
+def find_unchanged(
+    source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None, fetching: Fetching | None
+) -> Outcome | None:
+    """The extract of an earlier reading where the source still is what it was then; None: it is to be read.
+
+    A remote source costs one request without a body; one never read before costs nothing. What goes wrong here is for
+    the reading to meet again, and to say.
+    """
+    started = time.perf_counter()
+    reading = _Reading(wanted, layout, engine or default_engine(), fetching or Fetching())
+    known = _known(source, reading)
+    if known is None:
+        return None
+    try:
+        if source.is_url:
+            with open_source(source, reading.fetching, layout, known=known.validators):
+                return None
+    except UnchangedError:
+        pass
+    except BadFileError:
+        return None
+    return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
+
+
+def stored_outcome(
+    source: Source, sha256: str, size: int, wanted: frozenset[str], layout: Layout, engine: Engine | None
+) -> Outcome | None:
+    """What a source came to when it was last read, without asking whether it changed; None: its extract is gone."""
+    reading = _Reading(wanted, layout, engine or default_engine(), Fetching())
+    if not reading.folder(sha256).exists():
+        return None
+    return _outcome(source, Entry(sha256, size), reading, 0.0, unchanged=True)
+
+
+def _known(source: Source, reading: _Reading) -> Entry | None:
+    """The last reading of a source whose extract still stands."""
+    known = None if reading.force else recall(source, reading.layout)
+    return known if known is not None and reading.folder(known.sha256).exists() else None
+
+
 def _find_or_read(source: Source, reading: _Reading, started: float) -> Outcome:
     """A local file not touched since, and a remote one that its server calls the same, are not read again."""
-    known = recall(source, reading.layout)
-    if known is not None and not reading.folder(known.sha256).exists():
-        known = None
+    known = _known(source, reading)
     if known is not None and not source.is_url:
         return _outcome(source, known, reading, 0.0, unchanged=True)
     try:
@@ -151,7 +198,7 @@ def default_engine() -> Engine:
     return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
 
 
-def reader_of(engine: Engine, *, overlap: bool = True) -> ReadDocument:
+def reader_of(engine: Engine, *, overlap: bool = True) -> "ReadDocument":
     """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
     if engine == "ijson":
         from transforms import read_ijson
@@ -185,6 +232,8 @@ def _read_as_needed(source: Source, reading: _Reading, known: Validators | None)
 
 
 def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
+    from transforms.extract import extract_source
+
     layout = reading.layout
     temporary = scratch(layout.extracts)
     try:
@@ -200,13 +249,14 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
                 reader=reader_of(reading.engine, overlap=reading.overlap),
                 skip=reading.skip,
                 on_progress=_progress(stream, reading.on_progress),
+                limits=reading.limits,
             )
             writers.close()
             entry = Entry(stream.finish(), stream.bytes, before, validators())
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         (temporary / ACCOUNT).write_text(json.dumps(account.as_json()))
-        _publish(temporary, reading.folder(entry.sha256))
+        _publish(temporary, reading.folder(entry.sha256), replaces=reading.force)
         return entry
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -263,12 +313,16 @@ class _Writers:
     """One Parquet file per extract table, all present even when empty."""
 
     def __init__(self, folder: Path) -> None:
+        import pyarrow.parquet as pq
+
+        from schemas.extracted import EXTRACTED
+
         self._writers = {
             table.name: pq.ParquetWriter(folder / f"{table.name.lower()}.parquet", table.arrow(), compression="zstd")
             for table in EXTRACTED
         }
 
-    def write(self, table: Table, batch: pa.RecordBatch) -> None:
+    def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
         self._writers[table.name].write_batch(batch)
 
@@ -278,8 +332,10 @@ class _Writers:
             writer.close()
 
 
-def _publish(temporary: Path, target: Path) -> None:
+def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:
     """Rename; when a twin was extracted meanwhile, its extract stands."""
+    if replaces:
+        shutil.rmtree(put_aside(target), ignore_errors=True)
     try:
         temporary.rename(target)
     except OSError:
