@@ -10,7 +10,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -108,8 +108,11 @@ class Answer:
         return self._response.headers["Location"] if self._response.has_redirect_location else None
 
     def close(self) -> None:
-        """End the request, read to its end or not."""
-        self._held.close()
+        """End the request, read to its end or not; one without a body leaves its connection to the next."""
+        with self._held:
+            if self.status == httpx.codes.NOT_MODIFIED or self.headers.get("Content-Length") == "0":
+                with suppress(AnswerLostError):
+                    self.next()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import hashlib
 import re
 import socket
 import struct
+import sys
 import threading
 import time
 from collections import Counter
@@ -210,7 +211,7 @@ class _Handler(BaseHTTPRequestHandler):
         end = fault.at if fault is not None and fault.kind in ("cut", "reset", "changed") else len(body)
         for at in range(0, min(end, len(body)), PIECE):
             self._write(asked, body[at : min(at + PIECE, end)], page)
-        if fault is not None and fault.kind == "changed" and fault.page is not None:
+        if fault is not None and fault.page is not None and end < len(body):  # else nobody would miss the old one
             self.ours.pages[asked.path] = fault.page
         if not breaks and page.chunked:
             self.wfile.write(b"0\r\n\r\n")
@@ -234,6 +235,11 @@ class _Handler(BaseHTTPRequestHandler):
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client may leave whenever it wants; anything else is the test's own mistake."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """Close without a farewell: a reset must stay one."""
@@ -269,14 +275,15 @@ def in_turn(*faults: Fault | None) -> ChooseFault:
 
 
 def now_and_then(seed: int, share: float, another: Callable[[Page], Page]) -> ChooseFault:
-    """A share of the answers is faulty in one of all ways; ``another``: what a page's content changes to."""
+    """A share of the answers is faulty in one of all ways; ``another``: what a page's content changes to, once."""
     random = Random(seed)
+    changed: set[str] = set()
 
     def choose(asked: Asked, page: Page) -> Fault | None:
         if random.random() >= share:
             return None
         at = random.randrange(len(page.body))
-        return random.choice(
+        fault = random.choice(
             (
                 Fault("cut", at),
                 Fault("cut", at),
@@ -285,8 +292,14 @@ def now_and_then(seed: int, share: float, another: Callable[[Page], Page]) -> Ch
                 Fault("longer", 1 + at),
                 Fault("status", status=random.choice((500, 502, 503, 504))),
                 Fault("status", status=429, headers={"Retry-After": "0"}),
-                Fault("changed", at, page=another(page)),
+                Fault("changed", at),
             )
         )
+        if fault.kind != "changed":
+            return fault
+        if asked.path in changed:
+            return Fault("cut", at)
+        changed.add(asked.path)
+        return replace(fault, page=another(page))
 
     return choose
