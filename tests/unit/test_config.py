@@ -16,6 +16,7 @@ from flows.config import Config, Gates, PayerSource, example_text, fill_month, l
 from flows.cron import cron_problem
 from flows.fetching import Fetching, HostLimits
 from flows.toml_lines import Place, key_lines, line_of
+from tests.shared_files import REPOSITORY
 from transforms.containers import ContainerLimits
 from transforms.errors import UsageError
 
@@ -149,6 +150,12 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
         field.name for field in dataclasses.fields(PayerSource)
     }
     assert len(values["http"]) == 11 and len(values["schedule"]) == 2 and len(values["notify"]) == 1
+
+
+def test_the_readmes_configuration_is_a_good_one(tmp_path: Path) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    (config,) = (load(tmp_path, block) for block in blocks)
+    assert [payer.name for payer in config.payers] == ["Anthem", "UnitedHealthcare"]
 
 
 def test_months_are_filled_in() -> None:

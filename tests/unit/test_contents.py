@@ -16,7 +16,7 @@ import pytest
 
 from flows.config import PayerSource
 from flows.contents import ListedSource, PayerListing, list_payer, sources_of
-from flows.sources import Source, redact
+from flows.sources import Source, open_source, redact
 from tests.shared_files import shared_path
 from transforms.containers import ContainerLimits
 from transforms.contents import ListedFile, StructureEnd, read_contents
@@ -200,6 +200,21 @@ def test_relative_locations_lie_beside_the_table_and_nowhere_else(tmp_path: Path
     assert found.sources == (Source(str(beside.resolve())),)
     assert {source.location for source in found.refused} >= {*wrong[:4], *wrong[5:7]}
     assert "sig" not in repr(found)
+
+
+def test_relative_addresses_begin_at_the_tables_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stated = ["a.json?s=1", "a.json?s=2", "../b.json", "/c.json#x?y", "//other.example.com/d.json?z", "e?s=1", "e?s=2/"]
+    local = Source(write(tmp_path / "x", table({"in_network_files": [{"location": each} for each in stated]})))
+    monkeypatch.setattr("flows.contents.open_source", lambda _: open_source(local))
+    found = sources_of(Source("https://toc.example.com/d/index.json?sig=3"))
+    assert [source.location for source in found.sources] == [
+        "https://toc.example.com/d/a.json?s=2",
+        "https://toc.example.com/b.json",
+        "https://toc.example.com/c.json#x?y",
+        "https://other.example.com/d.json?z",
+        "https://toc.example.com/d/e?s=2/",
+    ]
+    assert {source.contents for source in found.sources} == {"https://toc.example.com/d/index.json?sig=3"}
 
 
 def test_all_tables_of_a_zip_are_read(tmp_path: Path) -> None:
