@@ -3,6 +3,7 @@
 Memory: the distinct files of one payer, however often they are mentioned.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -19,6 +20,8 @@ from transforms.containers import ContainerLimits, open_documents
 from transforms.contents import StructureEnd, read_contents
 from transforms.errors import BadFileError, UsageError
 from transforms.listing import Choice, FoundFile, Listing
+
+_QUERY = re.compile(r"[?#]")
 
 
 @dataclass(frozen=True)
@@ -131,14 +134,14 @@ def _read_table(
     contents: Source, choice: Choice, reach: Reach, *, strict: bool = False, known: Validators | None = None
 ) -> Listing:
     listing = Listing(choice)
+    resolve = _Resolver(contents)
     with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
         for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
             for found in read_contents(document.stream, open_temporary, strict=strict):
                 if isinstance(found, StructureEnd):
                     listing.end_structure(found)
                 else:
-                    location = _resolved(found.location, contents)
-                    listing.mention(found, redact(location or found.location), location, contents.location)
+                    listing.mention(found, *resolve(found.location), contents.location)
         stream.finish()
         validators = stream.validators
     if strict and reach.layout is not None:
@@ -146,11 +149,34 @@ def _read_table(
     return listing
 
 
-def _resolved(location: str, contents: Source) -> str | None:
-    try:
-        return resolve_location(location, contents)
-    except (ValueError, OSError):  # no address at all, or no path that a file system takes
-        return None
+class _Resolver:
+    """A location as (name, what to fetch or None). Taking addresses apart costs as much as parsing the table does.
+
+    Memory: one entry for each distinct file, since only what stands before the query is kept.
+    """
+
+    def __init__(self, contents: Source) -> None:
+        self._contents = contents
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, location: str) -> tuple[str, str | None]:
+        before, rest = location, ""
+        if end := _QUERY.search(location):
+            before, rest = location[: end.start()], location[end.start() :]
+        known = self._known.get(before)
+        if known is not None:
+            return known[0], known[1] + rest
+        resolved = self._resolved(location)
+        name = redact(resolved or location)
+        if resolved is not None and resolved.endswith(rest) and ("://" in resolved or not rest):
+            self._known[before] = name, resolved.removesuffix(rest)
+        return name, resolved
+
+    def _resolved(self, location: str) -> str | None:
+        try:
+            return resolve_location(location, self._contents)
+        except (ValueError, OSError):  # no address at all, or no path that a file system takes
+            return None
 
 
 def _as_listed(listing: Listing, as_payer: Source) -> Listed:
