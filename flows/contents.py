@@ -163,12 +163,12 @@ class _Resolver:
         before, rest = location, ""
         if end := _QUERY.search(location):
             before, rest = location[: end.start()], location[end.start() :]
-        known = self._known.get(before)
-        if known is not None:
-            return known[0], known[1] + rest
+        name, known = self._known.get(before, ("", ""))
+        if known and (not rest or "://" in known):
+            return name, known + rest
         resolved = self._resolved(location)
         name = redact(resolved or location)
-        if resolved is not None and resolved.endswith(rest) and ("://" in resolved or not rest):
+        if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
             self._known[before] = name, resolved.removesuffix(rest)
         return name, resolved
 
