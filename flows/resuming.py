@@ -15,7 +15,7 @@ from typing import Protocol
 from isal import isal_zlib
 
 from flows.fetching import Fetching
-from flows.renewing import Renew, renew_address
+from flows.renewing import Renew
 from flows.sources import Source
 from flows.validators import ContentRange, Validators
 from flows.waiting import Wait, retry_after, seconds_before_retry
@@ -95,7 +95,7 @@ class RemoteFile:
         *,
         known: Validators | None = None,
         held: Held | None = None,
-        renew: Renew = renew_address,
+        renew: Renew | None = None,
         wait: Wait = time.sleep,
     ) -> None:
         self._source = source
@@ -103,7 +103,8 @@ class RemoteFile:
         self._fetching = fetching
         self._known = known or Validators()
         self._held = held or Held()
-        self._renew: Renew | None = renew
+        self._renew = renew
+        self._renewed = False
         self._wait = wait
         self._answer: AnyAnswer | None = None
         self._ahead = b""
@@ -278,12 +279,12 @@ class RemoteFile:
     def _renew_address(self, status: int) -> None:
         """Once: the table of contents that lists this file may have a new signature for it."""
         refused = f"the server answers {status}"
-        if self._source.contents is None:
+        if self._source.contents is None or self._renew is None:
             raise BadFileError(f"{refused}; the signature may have expired: {ASK_CONTENTS}")
-        if self._renew is None:
+        if self._renewed:
             raise BadFileError(f"{refused} to the address newly listed too; ask the payer, or run again later")
-        renew, self._renew = self._renew, None
-        location = renew(self._source)
+        self._renewed = True
+        location = self._renew(self._source)
         if location is None:
             raise BadFileError(f"{refused}, and its table of contents lists no other address; run again later")
         self._source = Source(location, contents=self._source.contents, headers=self._source.headers)

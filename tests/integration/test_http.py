@@ -17,7 +17,7 @@ from flows.fetching import Fetching
 from flows.layout import Layout
 from flows.remote import RemoteReferences
 from flows.sources import Source
-from flows.workers import extract_many
+from flows.workers import Reading, extract_many
 from schemas.extracted import EXTRACTED
 from tests.containers import CONTAINERS, gzipped
 from tests.documents import ANN, document, group, item, other_item, rate, reference
@@ -278,13 +278,13 @@ def test_two_hundred_files_of_a_faulty_server(layout: Layout, tmp_path: Path) ->
     faults = now_and_then(5, 0.3, lambda page: Page(gzipped(rates(next(changed), len(page.body)))))
     with serve(bodies, faults) as server:
         sources = [Source(server.url + path) for path in bodies]
-        outcomes = extract_many(sources, WANTED, layout, 2, fetching=QUICK)
+        outcomes = extract_many(sources, layout, Reading(WANTED, 2, fetching=QUICK))
         assert sum(server.faults.values()) > 50
         held = {server.url + path: page.body for path, page in server.pages.items()}
         fetched, whole = sum(server.body_bytes.values()), sum(map(len, held.values()))
         server.fault = None
         server.forget()
-        again = extract_many(sources, WANTED, layout, 2, fetching=QUICK)
+        again = extract_many(sources, layout, Reading(WANTED, 2, fetching=QUICK))
         assert (sum(server.requests.values()), sum(server.body_bytes.values())) == (200, 0)
     assert fetched <= 1.2 * whole, f"{fetched / whole:.3f}"
     assert all(outcome.unchanged for outcome in again)

@@ -160,7 +160,9 @@ def leftovers(place: Path) -> list[Path]:
 
 
 @pytest.mark.slow
-def test_kills_at_random_moments_and_one_more_night_give_the_undisturbed_tables(tmp_path: Path, capsys: Capture) -> None:
+def test_kills_at_random_moments_and_one_more_night_give_the_undisturbed_tables(
+    tmp_path: Path, capsys: Capture
+) -> None:
     random = Random(2026)
     with serve(pages()) as server:
         expected = undisturbed(capsys, server, tmp_path / "undisturbed")
