@@ -111,6 +111,7 @@ class RemoteFile:
         self._failures = 0  # attempts in a row that brought not one new byte
         self._progress = False
         self._complete = False
+        self._closed = False
         self.fetched = 0
 
     @property
@@ -140,7 +141,11 @@ class RemoteFile:
         return data
 
     def close(self) -> None:
-        """End the request under way, if any."""
+        """End the request under way, if any; no other is begun."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
@@ -180,11 +185,13 @@ class RemoteFile:
         if total is not None and self._held.size > total:
             raise ContentChangedError(f"{self._held.size:,} bytes came where {total:,} were announced; fetch it again")
         self._complete = True
-        self.close()
+        self._drop()
 
     def _lose(self, error: AnswerLostError) -> None:
         """Wait before the next attempt, or give up."""
-        self.close()
+        self._drop()
+        if self._closed:  # by another thread, while this one was reading
+            raise BadFileError("given up")
         self._failures += not self._progress
         self._progress = False
         if self._failures >= self._fetching.attempts:
@@ -243,7 +250,7 @@ class RemoteFile:
             raise self._changed()
         self._held.validators = replace(self.validators, length=part.total)
         self._complete = True
-        self.close()
+        self._drop()
 
     def _skip(self) -> None:
         """Read past the bytes had, which must be the same again."""
@@ -268,7 +275,7 @@ class RemoteFile:
         """An answer without content: expired, to be asked again, or final."""
         status = answer.status
         asked = retry_after(answer.headers.get("Retry-After"))
-        self.close()
+        self._drop()
         if status in EXPIRED:
             self._renew_address(status)
         elif status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
