@@ -61,7 +61,7 @@ class PayerListing:
     files: tuple[ListedSource, ...] = ()  # ``sources`` with what is known of each
 
 
-def sources_of(contents: Source) -> Listed:
+def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
     """The in-network files of a table of contents, by host and path without query.
 
     Relative locations belong beside the table of contents; one that leads out of its folder, or to another scheme than
@@ -70,7 +70,7 @@ def sources_of(contents: Source) -> Listed:
     Raises:
         BadFileError: it can't be read to its end.
     """
-    return _as_listed(_read_table(contents, Choice(), Reach()), contents)
+    return _as_listed(_read_table(contents, Choice(), reach or Reach()), contents)
 
 
 @dataclass(frozen=True)

@@ -136,7 +136,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
-    from flows.contents import sources_of
+    from flows.contents import Reach, sources_of
 
     reading = Reading(
         frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
@@ -145,7 +145,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
-        contents = sources_of(outcome.source)
+        contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits))
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]

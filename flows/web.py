@@ -12,8 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 
@@ -55,7 +54,7 @@ def open_url(
     known: Validators | None = None,
     public_only: bool = False,
     wait: Wait = time.sleep,
-    renew: Renew = renew_address,
+    renew: Renew | None = None,
 ) -> Iterator[RemoteStream]:
     """A GET whose body is read as it comes; ``BadFileError`` for every refusal, with the reason.
 
@@ -63,8 +62,9 @@ def open_url(
         layout: whose cache keeps the hosts' turns; None: politeness ends with this one request.
         known: what is had already; ``UnchangedError`` where the server's content is still that.
         public_only: refuse hosts on loopback, link-local and private networks, after redirects too.
+        renew: a new address for a file whose signature expired; by default its table of contents is read again.
     """
-    web = Web(fetching or Fetching(), layout.hosts if layout else None, public_only=public_only, wait=wait)
+    web = Web(fetching or Fetching(), layout, public_only=public_only, wait=wait)
     with opened(web, source, known=known, renew=renew) as remote:
         yield RemoteStream(remote)
 
@@ -76,9 +76,10 @@ def opened(
     *,
     known: Validators | None = None,
     held: Held | None = None,
-    renew: Renew = renew_address,
+    renew: Renew | None = None,
 ) -> Iterator[RemoteFile]:
     """A remote file with its first answer had; closed with the context."""
+    renew = renew or partial(renew_address, fetching=web.fetching, layout=web.layout)
     remote = RemoteFile(source, web.ask, web.fetching, known=known, held=held, renew=renew, wait=web.wait)
     try:
         remote.open()
@@ -120,7 +121,7 @@ class Web:
     """How this process asks."""
 
     fetching: Fetching = field(default_factory=Fetching)
-    hosts: Path | None = None
+    layout: Layout | None = None
     public_only: bool = False
     wait: Wait = time.sleep
 
@@ -149,8 +150,8 @@ class Web:
             host = urlsplit(url).hostname or ""
             if self.public_only:
                 _refuse_private(host)
-            if self.hosts is not None:
-                held.enter_context(turn(self.hosts, host, self.fetching.limits_of(host), self.wait))
+            if self.layout is not None:
+                held.enter_context(turn(self.layout.hosts, host, self.fetching.limits_of(host), self.wait))
             fetching = self.fetching
             always = {"User-Agent": fetching.user_agent, "Accept-Encoding": "identity"}
             timeout = httpx.Timeout(fetching.read_seconds, connect=fetching.connect_seconds)

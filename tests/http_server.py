@@ -52,7 +52,7 @@ class Page:
 class Fault:
     """What goes wrong with one answer. ``at``: after so many bytes of its body."""
 
-    kind: str  # cut, reset, delay, longer, status, changed
+    kind: str  # cut, reset, delay, longer, status, changed, stall
     at: int = 0
     status: int = 503
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -90,6 +90,7 @@ class Server:
         self.most_at_once = 0
         self._now = 0
         self.lock = threading.Lock()
+        self.ended = threading.Event()
         self.url = ""
 
     def forget(self) -> None:
@@ -207,10 +208,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, asked: Asked, body: bytes, page: Page, fault: Fault | None) -> None:
         if fault is not None and fault.kind == "delay":
             time.sleep(fault.seconds)
-        breaks = fault is not None and fault.kind in ("cut", "reset", "changed", "longer")
-        end = fault.at if fault is not None and fault.kind in ("cut", "reset", "changed") else len(body)
+        breaks = fault is not None and fault.kind in ("cut", "reset", "changed", "longer", "stall")
+        end = fault.at if fault is not None and breaks and fault.kind != "longer" else len(body)
         for at in range(0, min(end, len(body)), PIECE):
             self._write(asked, body[at : min(at + PIECE, end)], page)
+        if fault is not None and fault.kind == "stall":
+            self.ours.ended.wait()
         if fault is not None and fault.page is not None and end < len(body):  # else nobody would miss the old one
             self.ours.pages[asked.path] = fault.page
         if not breaks and page.chunked:
@@ -257,6 +260,7 @@ def serve(pages: Mapping[str, Page | bytes], fault: ChooseFault | None = None) -
     try:
         yield ours
     finally:
+        ours.ended.set()
         listener.shutdown()
         listener.server_close()
         thread.join()

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import logging
 import os
+import signal
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from flows.remote import RemoteReferences
 from flows.sources import Source
 from flows.workers import Reading, extract_many
 from schemas.extracted import EXTRACTED
+from tests.command_line import end, start, wait_until
 from tests.containers import CONTAINERS, gzipped
 from tests.documents import ANN, document, group, item, other_item, rate, reference
 from tests.http_server import Fault, Page, Server, in_turn, now_and_then, once, serve
@@ -252,6 +254,21 @@ def fetch(number):
 with ThreadPoolExecutor(4) as threads:
     list(threads.map(fetch, range(12)))
 """
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stalled_server_does_not_keep_us_from_stopping(
+    number: signal.Signals, code: int, layout: Layout, tmp_path: Path
+) -> None:
+    with serve({PATH: FILE}, lambda asked, page: Fault("stall", 9_000)) as server:
+        process = start("run", f"{server.url}{PATH}?sig={CANARY}", "--output", layout.root, "--month", "2026-06")
+        wait_until(lambda: server.body_bytes[PATH], "reading to begin")
+        process.send_signal(number)
+        ended = end(process)
+    assert ended.code == code
+    assert ended.err.splitlines()[-1].startswith("tic-rates: stopped; what is done is kept")
+    assert CANARY not in ended.err
 
 
 @pytest.mark.slow
