@@ -14,7 +14,7 @@ from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary
 from flows.listing_cache import keep_listing, kept_listing
 from flows.resuming import UnchangedError
-from flows.sources import Source, expand, open_source, redact, resolve_location
+from flows.sources import Source, expand, open_source, origin_of, redact, resolve_location
 from flows.validators import Validators
 from transforms.containers import ContainerLimits, open_documents
 from transforms.contents import StructureEnd, read_contents
@@ -89,7 +89,9 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     unless it lists signed addresses, which are never kept.
     """
     reach = reach or Reach()
-    as_payer = Source("", payer=payer.name, headers=payer.headers)
+    named = (fill_month(location, month) for location in (*payer.contents, *payer.files))
+    origins = tuple(dict.fromkeys(origin for location in named if (origin := origin_of(location)) is not None))
+    as_payer = Source("", payer=payer.name, headers=payer.headers, origins=origins)
     listing = Listing(Choice.of(payer.include, payer.exclude))
     failed: list[tuple[Source, str]] = []
     for table in _expanded(payer.contents, month, as_payer, failed):

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from threading import Lock
 
 from flows.fetching import Fetching
@@ -39,7 +40,7 @@ def _read_contents(source: Source, fetching: Fetching | None, layout: Layout | N
 
     assert source.contents is not None
     try:
-        listed = sources_of(Source(source.contents, headers=source.headers), Reach(fetching, layout))
+        listed = sources_of(replace(source, location=source.contents), Reach(fetching, layout))
     except BadFileError as error:
         name = redact(source.contents)
         raise BadFileError(f"expired, and its table of contents {name} can't be read again: {error}") from None

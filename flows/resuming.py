@@ -294,4 +294,4 @@ class RemoteFile:
         location = self._renew(self._source)
         if location is None:
             raise BadFileError(f"{refused}, and its table of contents lists no other address; run again later")
-        self._source = Source(location, contents=self._source.contents, headers=self._source.headers)
+        self._source = replace(self._source, location=location)

@@ -126,7 +126,7 @@ class Web:
     wait: Wait = time.sleep
 
     def ask(self, source: Source, conditions: Mapping[str, str]) -> Answer:
-        """The answer to a GET, after redirects. The source's own headers go to its own host only.
+        """The answer to a GET, after redirects. The source's own headers go to its origins only.
 
         Raises:
             AnswerLostError: none came; it may come when asked again.
@@ -135,7 +135,8 @@ class Web:
         url = source.location
         for _ in range(MAX_REDIRECTS + 1):
             with _in_our_words():
-                own = dict(source.headers) if _same_host(source.location, url) else {}
+                trusted = source.origins or (source.location,)
+                own = dict(source.headers) if any(_same_host(each, url) for each in trusted) else {}
                 answer = self._ask_once(url, own | dict(conditions))
                 if answer.redirect is None:
                     return answer

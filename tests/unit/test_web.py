@@ -2,12 +2,14 @@
 
 import hashlib
 import logging
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from flows.config import PayerSource
+from flows.contents import list_payer
 from flows.fetching import Fetching, HostLimits
 from flows.layout import Layout
 from flows.resuming import ContentChangedError, UnchangedError
@@ -16,6 +18,7 @@ from flows.validators import ContentRange, Validators
 from flows.waiting import retry_after, seconds_before_retry
 from flows.web import open_url
 from tests.http_server import LONG_AGO, Fault, Page, Server, in_turn, once, serve
+from tests.json_text import json_bytes
 from transforms.errors import BadFileError
 
 BODY = Random(7).randbytes(100_000)
@@ -223,6 +226,18 @@ def test_a_redirect_leads_to_http_only() -> None:
         pytest.raises(BadFileError, match="leads to file:///etc/passwd, which is not http"),
     ):
         fetch(server)
+
+
+def test_a_table_of_contents_can_not_send_headers_to_hosts_that_the_configuration_does_not_name() -> None:
+    header = ("Authorization", f"Bearer {CANARY}")
+    with serve({PATH: Page(BODY)}) as other, serve({}) as server:
+        listed = json_bytes({"in_network_files": [{"location": other.url + PATH}, {"location": "/own"}]})
+        server.pages |= {"/toc": Page(listed, require=header), "/own": Page(BODY, require=header)}
+        found = list_payer(PayerSource("Acme", (f"{server.url}/toc",), headers=(header,)), date(2026, 6, 1))
+        for source in found.sources:
+            with open_url(source) as stream:
+                assert stream.finish() == SHA256
+        assert "Authorization" not in other.asked[0].headers
 
 
 def test_a_sources_headers_go_to_its_own_host_only() -> None:
