@@ -258,6 +258,12 @@ def test_private_addresses_are_refused_after_redirects_too() -> None:
         assert not server.asked
 
 
+def test_a_name_that_leads_to_a_private_address_only_when_asked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.web._addresses", lambda host: {"93.184.215.14"})
+    with serve({PATH: BODY}) as server, pytest.raises(BadFileError, match=r"private address \(127\.0\.0\.1\)"):
+        fetch(server, public_only=True)
+
+
 @pytest.mark.parametrize(
     "location",
     [
