@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -15,7 +16,7 @@ from flows.sources import Source, redact
 from flows.validators import ContentRange, Validators
 from flows.waiting import retry_after, seconds_before_retry
 from flows.web import open_url
-from tests.http_server import LONG_AGO, Fault, Page, Server, in_turn, once, serve
+from tests.http_server import LATER, LONG_AGO, Fault, Page, Server, in_turn, now_and_then, once, serve
 from transforms.errors import BadFileError
 
 BODY = Random(7).randbytes(100_000)
@@ -335,3 +336,28 @@ def test_only_a_strong_etag_or_date_and_length_promise_the_same_content() -> Non
     assert not Validators().promise_same(Validators())
     assert not strong.contradict(weak) and not strong.contradict(Validators())
     assert strong.contradict(Validators('"b"', LONG_AGO, 5)) and strong.contradict(Validators('"a"', LONG_AGO, 6))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_server_does_never_a_mixture_is_read(seed: int) -> None:
+    random = Random(seed)
+    page = Page(
+        random.randbytes(random.randint(1, 60_000)),
+        etag=random.choice(("auto", "auto", 'W/"weak"', None)),
+        last_modified=random.choice((LONG_AGO, None)),
+        ranges=random.random() < 0.7,
+        chunked=random.random() < 0.4,
+    )
+    contents = [page.body]
+
+    def another(page: Page) -> Page:
+        contents.append(random.randbytes(random.choice((len(page.body), random.randint(1, 60_000)))))
+        return replace(page, body=contents[-1], last_modified=page.last_modified and LATER)
+
+    with serve({PATH: page}, now_and_then(seed, 0.6, another)) as server:
+        try:
+            read = fetch(server)
+        except BadFileError as error:
+            assert isinstance(error, ContentChangedError) or "attempts" in str(error)
+        else:
+            assert read in [hashlib.sha256(content).hexdigest() for content in contents]
