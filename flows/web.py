@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
 
 import httpx
 
@@ -150,7 +151,7 @@ class Web:
         with ExitStack() as held:
             host = urlsplit(url).hostname or ""
             if self.public_only:
-                _refuse_private(host)
+                _refuse_private(host, _addresses(host))
             if self.layout is not None:
                 held.enter_context(turn(self.layout.hosts, host, self.fetching.limits_of(host), self.wait))
             fetching = self.fetching
@@ -159,6 +160,8 @@ class Web:
             request = _client().build_request("GET", url, headers={**always, **headers}, timeout=timeout)
             response = _client().send(request, stream=True)
             held.callback(response.close)
+            if self.public_only and not getproxies():  # a proxy, which may well be private, finds the host by itself
+                _refuse_private(host, _peer(response))
             return Answer(response, held.pop_all())
 
 
@@ -194,8 +197,17 @@ def _port(url: str) -> int | None:
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _refuse_private(host: str) -> None:
-    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+def _addresses(host: str) -> set[str]:
+    return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+
+
+def _peer(response: httpx.Response) -> set[str]:
+    """Who did answer: the name may have led elsewhere than when it was looked at."""
+    address = response.extensions["network_stream"].get_extra_info("server_addr")
+    return {str(address[0])} if address else set()
+
+
+def _refuse_private(host: str, addresses: set[str]) -> None:
     private = sorted(address for address in addresses if not ipaddress.ip_address(address.split("%")[0]).is_global)
     if private:
         raise BadFileError(f"{host} is a private address ({private[0]}): not fetched (setting allow_private)")

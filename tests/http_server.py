@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 LONG_AGO = "Mon, 01 Jun 2026 00:00:00 GMT"
+LATER = "Tue, 02 Jun 2026 00:00:00 GMT"
 PIECE = 8192
 NO_LINGER = struct.pack("ii", 1, 0)  # close sends a reset
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from random import Random
@@ -17,7 +18,7 @@ from flows.sources import Source, redact
 from flows.validators import ContentRange, Validators
 from flows.waiting import retry_after, seconds_before_retry
 from flows.web import open_url
-from tests.http_server import LONG_AGO, Fault, Page, Server, in_turn, once, serve
+from tests.http_server import LATER, LONG_AGO, Fault, Page, Server, in_turn, now_and_then, once, serve
 from tests.json_text import json_bytes
 from transforms.errors import BadFileError
 
@@ -273,6 +274,12 @@ def test_private_addresses_are_refused_after_redirects_too() -> None:
         assert not server.asked
 
 
+def test_a_name_that_leads_to_a_private_address_only_when_asked_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flows.web._addresses", lambda host: {"93.184.215.14"})
+    with serve({PATH: BODY}) as server, pytest.raises(BadFileError, match=r"private address \(127\.0\.0\.1\)"):
+        fetch(server, public_only=True)
+
+
 @pytest.mark.parametrize(
     "location",
     [
@@ -344,3 +351,28 @@ def test_only_a_strong_etag_or_date_and_length_promise_the_same_content() -> Non
     assert not Validators().promise_same(Validators())
     assert not strong.contradict(weak) and not strong.contradict(Validators())
     assert strong.contradict(Validators('"b"', LONG_AGO, 5)) and strong.contradict(Validators('"a"', LONG_AGO, 6))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_server_does_never_a_mixture_is_read(seed: int) -> None:
+    random = Random(seed)
+    page = Page(
+        random.randbytes(random.randint(1, 60_000)),
+        etag=random.choice(("auto", "auto", 'W/"weak"', None)),
+        last_modified=random.choice((LONG_AGO, None)),
+        ranges=random.random() < 0.7,
+        chunked=random.random() < 0.4,
+    )
+    contents = [page.body]
+
+    def another(page: Page) -> Page:
+        contents.append(random.randbytes(random.choice((len(page.body), random.randint(1, 60_000)))))
+        return replace(page, body=contents[-1], last_modified=page.last_modified and LATER)
+
+    with serve({PATH: page}, now_and_then(seed, 0.6, another)) as server:
+        try:
+            read = fetch(server)
+        except BadFileError as error:
+            assert isinstance(error, ContentChangedError) or "attempts" in str(error)
+        else:
+            assert read in [hashlib.sha256(content).hexdigest() for content in contents]
