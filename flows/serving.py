@@ -1,0 +1,171 @@
+"""`tic-rates serve`: on one machine all that a night needs. A server unless there is one, a worker, our deployments."""
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import httpx
+
+from flows.config import Config
+from flows.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
+from flows.processes import end, run_processes, start, stop_runs
+from transforms.errors import TicRatesError, UsageError
+
+LOG = logging.getLogger(__name__)
+START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
+LOOK_UP_SECONDS = 0.1
+RESTART_SECONDS = 5.0
+
+
+class ServingError(TicRatesError):
+    """The server or the worker can't be kept up."""
+
+
+def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Bring everything up and keep it up, until a signal's exception goes through."""
+    address = os.environ.get("PREFECT_API_URL") or _profile_address()
+    with ExitStack() as stack:
+        own = not address
+        if not address:
+            address = stack.enter_context(_server(host, port))
+        os.environ.update(CLIENT | os.environ | {"PREFECT_API_URL": address})
+        _register(config, address, own=own)
+        say(_welcome(config, address, own=own))
+        _keep_worker(address, own=own)
+
+
+def _profile_address() -> str | None:
+    """A server that `prefect config set PREFECT_API_URL=...` named."""
+    from prefect.settings import PREFECT_API_URL
+
+    value: str | None = PREFECT_API_URL.value()
+    return value
+
+
+@contextmanager
+def _server(host: str, port: int) -> Iterator[str]:
+    """A Prefect server of our own; gives the address of its API."""
+    port = _free_port(host, port)
+    local = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    address = f"http://{local}:{port}/api"
+    environment = with_defaults(SERVER, PREFECT_API_URL=address, PREFECT_SERVER_LOGGING_LEVEL="WARNING")
+    process = start(environment, "server", "start", "--host", host, "--port", str(port), output=subprocess.DEVNULL)
+    try:
+        _wait_for(f"{address}/health", process)
+        yield address
+    finally:
+        _be_deaf()
+        end(process)
+
+
+def _free_port(host: str, port: int) -> int:
+    """The port, or a free one for 0.
+
+    Raises:
+        UsageError: somebody is listening there.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            hint = (
+                f"is it in use? Give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
+            )
+            raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; {hint}") from None
+        number: int = probe.getsockname()[1]
+        return number
+
+
+def _wait_for(health: str, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(health):
+        if process.poll() is not None:
+            raise ServingError(f"the Prefect server ended with {process.returncode} while it started; see above")
+        if time.monotonic() > deadline:
+            raise ServingError(f"the Prefect server did not answer within {START_SECONDS:.0f} s")
+        time.sleep(LOOK_UP_SECONDS)
+
+
+def _answers(health: str) -> bool:
+    try:
+        return httpx.get(health, timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _register(config: Config, address: str, *, own: bool) -> None:
+    from flows.registration import register
+
+    if own:
+        _tell_orphans(address)
+    register(config, Path.cwd())
+
+
+def _tell_orphans(address: str) -> None:
+    """Runs whose worker and process were killed, or that a machine went down with: marked, and the webhook told."""
+    from flows.deployments import nightly, tell_webhook
+    from flows.registration import crash_orphans
+
+    for run, state in crash_orphans(set(run_processes(address))):
+        LOG.error("%s crashed: %s", run.name, state.message)
+        tell_webhook(nightly, run, state)
+
+
+def _welcome(config: Config, address: str, *, own: bool) -> str:
+    from flows.registration import BACKFILL, NIGHTLY
+
+    run = f"PREFECT_API_URL={address} prefect deployment run"
+    after = (
+        "the schedule stays, a run at work goes on at the next start" if own else "the server is not ours, and stays"
+    )
+    lines = [
+        f"nightly   {config.schedule} ({config.timezone}), {len(config.payers)} payer(s) of {config.path}",
+        f"pages     {address.removesuffix('/api')}",
+        f"tonight's now   {run} {NIGHTLY}",
+        f"past months     {run} {BACKFILL} -p first=2025-01 -p last=2025-06",
+        f"stop      Ctrl-C or SIGTERM; {after}",
+    ]
+    return "\n".join(lines)
+
+
+def _keep_worker(address: str, *, own: bool) -> None:
+    """A worker, and another one when it dies; ends by a signal's exception only."""
+    environment = with_defaults(WORKER, PREFECT_API_URL=address)
+    name = f"{socket.gethostname()}-{os.getpid()}"
+    while True:
+        worker = start(environment, *f"worker start --pool {POOL} --type process --name {name}".split(), output=2)
+        try:
+            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+        except BaseException:
+            _stop_worker(worker, address)
+            raise
+        LOG.error("the worker ended with %s; another is started", worker.wait())
+        if own:
+            _tell_orphans(address)
+        time.sleep(RESTART_SECONDS)
+
+
+def _stop_worker(worker: "subprocess.Popen[bytes]", address: str) -> None:
+    """No new runs, then the end of those at work, which are due again at once: the next worker takes them up."""
+    from flows.registration import put_back
+
+    _be_deaf()
+    with suppress(ProcessLookupError):
+        worker.terminate()
+    stopped = stop_runs(address)
+    end(worker)
+    for run in put_back(stopped):
+        LOG.warning("%s was stopped; it goes on at the next start", run.name)
+
+
+def _be_deaf() -> None:
+    """We are ending in order already: a second Ctrl-C would leave processes behind."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
