@@ -260,8 +260,8 @@ def _add_serve(commands: Any) -> None:
         "run the nightly on its schedule, and backfills on request, with Prefect",
         "tic-rates serve --config tic-rates.toml",
         _serve,
-        "Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL), a worker,\n"
-        "and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.",
+        "Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a\n"
+        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.",
     )
     parser.add_argument(
         "--config", type=Path, default=Path("tic-rates.toml"), metavar="FILE", help="default: tic-rates.toml"

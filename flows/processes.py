@@ -20,10 +20,8 @@ def start(environment: dict[str, str], *words: str, output: int | None = None) -
     return subprocess.Popen(command, env=environment, stdout=output, start_new_session=True)
 
 
-def end(process: "subprocess.Popen[bytes]") -> None:
-    """SIGTERM; and SIGKILL for the whole session, where that does not help."""
-    with suppress(ProcessLookupError):
-        process.terminate()
+def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
+    """Wait for a process that was asked to end; SIGKILL for its whole session, where it does not."""
     try:
         process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:

@@ -17,11 +17,11 @@ from prefect.client.schemas.objects import (
     State,
     StateType,
 )
-from prefect.deployments.runner import EntrypointType
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Cron
 from prefect.states import Crashed, Scheduled
+from prefect.types.entrypoint import EntrypointType
 
 from flows.config import Config
 from flows.deployments import TAG, backfill, nightly
@@ -43,17 +43,20 @@ def register(config: Config, folder: Path) -> None:
     Args:
         folder: where runs are to work.
     """
-    asyncio.run(_make_pool())
-    active = asyncio.run(_is_active())
-    cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=active)
-    _deploy(nightly, "nightly", config, folder, schedule=cron)
-    _deploy(backfill, "backfill", config, folder)
-    _watch_heartbeats()
+    asyncio.run(_register(config, folder))
 
 
-def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path, **more: Any) -> None:
+async def _register(config: Config, folder: Path) -> None:
+    await _make_pool()
+    cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=await _is_active())
+    await _deploy(nightly, "nightly", config, folder, schedule=cron)
+    await _deploy(backfill, "backfill", config, folder)
+    await _watch_heartbeats()
+
+
+async def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path, **more: Any) -> None:
     """By module path: by file path, ``flows/`` itself would come first on sys.path."""
-    flow.to_deployment(
+    deployment = await flow.ato_deployment(
         name=name,
         parameters={"config": str(config.path)},
         work_pool_name=POOL,
@@ -62,7 +65,8 @@ def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path, **mor
         entrypoint_type=EntrypointType.MODULE_PATH,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         **more,
-    ).apply()
+    )
+    await deployment.aapply()
 
 
 async def _make_pool() -> None:
@@ -82,7 +86,7 @@ async def _is_active() -> bool:
     return all(schedule.active for schedule in known.schedules)
 
 
-def _watch_heartbeats() -> None:
+async def _watch_heartbeats() -> None:
     """A run that is no longer heard of, wherever its worker was, is marked crashed."""
     trigger = EventTrigger(
         posture=Posture.Proactive,
@@ -96,15 +100,15 @@ def _watch_heartbeats() -> None:
         threshold=1,
         within=timedelta(seconds=HEARTBEAT_SECONDS * HEARTBEATS_MISSED),
     )
-    act = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=f"no sign of life: {_GONE}")
-    wanted = Automation(name=SILENT, description=act.message, trigger=trigger, actions=[act])
+    says = f"no sign of life: {_GONE}"
+    act = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=says, force=False)
+    wanted = Automation(name=SILENT, description=says, trigger=trigger, actions=[act])
     try:
-        known = Automation.read(name=SILENT)
+        wanted.id = (await Automation.aread(name=SILENT)).id
     except ValueError:
-        wanted.create()
-        return
-    wanted.id = known.id
-    wanted.update()
+        await wanted.acreate()
+    else:
+        await wanted.aupdate()
 
 
 def crash_orphans(alive: set[str]) -> list[tuple[FlowRun, State[Any]]]:

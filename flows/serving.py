@@ -7,14 +7,14 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
 
 from flows.config import Config
 from flows.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
-from flows.processes import end, run_processes, start, stop_runs
+from flows.processes import run_processes, start, stop_runs, wait_or_kill
 from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -29,23 +29,16 @@ class ServingError(TicRatesError):
 
 def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> None:
     """Bring everything up and keep it up, until a signal's exception goes through."""
-    address = os.environ.get("PREFECT_API_URL") or _profile_address()
+    os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    given: str | None = PREFECT_API_URL.value()  # of the environment, or of Prefect's profile
     with ExitStack() as stack:
-        own = not address
-        if not address:
-            address = stack.enter_context(_server(host, port))
-        os.environ.update(CLIENT | os.environ | {"PREFECT_API_URL": address})
-        _register(config, address, own=own)
-        say(_welcome(config, address, own=own))
-        _keep_worker(address, own=own)
-
-
-def _profile_address() -> str | None:
-    """A server that `prefect config set PREFECT_API_URL=...` named."""
-    from prefect.settings import PREFECT_API_URL
-
-    value: str | None = PREFECT_API_URL.value()
-    return value
+        address = given or stack.enter_context(_server(host, port))
+        stack.enter_context(temporary_settings({PREFECT_API_URL: address}))
+        _register(config, address, own=not given)
+        say(_welcome(config, address, own=not given))
+        _keep_worker(address, own=not given)
 
 
 @contextmanager
@@ -61,7 +54,8 @@ def _server(host: str, port: int) -> Iterator[str]:
         yield address
     finally:
         _be_deaf()
-        end(process)
+        process.terminate()
+        wait_or_kill(process)
 
 
 def _free_port(host: str, port: int) -> int:
@@ -122,15 +116,13 @@ def _welcome(config: Config, address: str, *, own: bool) -> str:
     from flows.registration import BACKFILL, NIGHTLY
 
     run = f"PREFECT_API_URL={address} prefect deployment run"
-    after = (
-        "the schedule stays, a run at work goes on at the next start" if own else "the server is not ours, and stays"
-    )
+    after = "a run at work goes on at the next start" if own else "the server is not ours, and stays"
     lines = [
         f"nightly   {config.schedule} ({config.timezone}), {len(config.payers)} payer(s) of {config.path}",
         f"pages     {address.removesuffix('/api')}",
         f"tonight's now   {run} {NIGHTLY}",
         f"past months     {run} {BACKFILL} -p first=2025-01 -p last=2025-06",
-        f"stop      Ctrl-C or SIGTERM; {after}",
+        f"stop      Ctrl-C or SIGTERM; the schedule stays; {after}",
     ]
     return "\n".join(lines)
 
@@ -157,10 +149,9 @@ def _stop_worker(worker: "subprocess.Popen[bytes]", address: str) -> None:
     from flows.registration import put_back
 
     _be_deaf()
-    with suppress(ProcessLookupError):
-        worker.terminate()
+    worker.terminate()
     stopped = stop_runs(address)
-    end(worker)
+    wait_or_kill(worker)
     for run in put_back(stopped):
         LOG.warning("%s was stopped; it goes on at the next start", run.name)
 
