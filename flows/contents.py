@@ -1,9 +1,9 @@
 """The sources that a table of contents lists: each file once, whatever its signatures."""
 
-import tempfile
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
+from flows.layout import open_temporary
 from flows.remote import resolve_location
 from flows.sources import Source, open_source
 from transforms.containers import open_documents
@@ -27,13 +27,9 @@ def sources_of(contents: Source) -> Listed:
     by_name: dict[str, Source] = {}
     refused: dict[str, Source] = {}
     with open_source(contents) as stream:
-        for document in open_documents(cast("BinaryIO", stream), _open_temporary):
-            for listed in read_contents(document.stream, _open_temporary):
+        for document in open_documents(cast("BinaryIO", stream), open_temporary):
+            for listed in read_contents(document.stream, open_temporary):
                 location = resolve_location(listed.location, contents)
                 source = Source(location or listed.location)
                 (refused if location is None else by_name).setdefault(source.name, source)
     return Listed(tuple(by_name.values()), tuple(refused.values()))
-
-
-def _open_temporary() -> BinaryIO:
-    return cast("BinaryIO", tempfile.TemporaryFile())

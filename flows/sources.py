@@ -14,6 +14,9 @@ from typing import BinaryIO, cast
 from urllib.parse import urlsplit, urlunsplit
 from weakref import finalize
 
+from flows.fetching import Fetching
+from flows.layout import Layout
+from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -28,6 +31,9 @@ class Source:
     payer: str | None = field(default=None, compare=False)  # the configuration's name; fills in a missing header name
     contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
     headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
 
     @property
     def is_url(self) -> bool:
@@ -52,9 +58,12 @@ def redact(location: str) -> str:
     """A URL without what could be secret; a path as it is."""
     if not _URL.match(location):
         return location
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # whose text would quote it
+        return f"{location.partition('://')[0]}://(an address that can't be parsed)"
     host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
     return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
 
 
@@ -107,6 +116,11 @@ class HashingStream:
         self._thread: Thread | None = None
         self.announced = announced
         self.bytes = 0
+
+    @property
+    def validators(self) -> Validators:
+        """What a server says the content is known by; nothing for other sources."""
+        return Validators()
 
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
@@ -163,15 +177,26 @@ def sha256_of(path: Path) -> str | None:
         return None
 
 
-def open_source(source: Source) -> AbstractContextManager[HashingStream]:
-    """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had."""
+def open_source(
+    source: Source,
+    fetching: Fetching | None = None,
+    layout: Layout | None = None,
+    *,
+    known: Validators | None = None,
+) -> AbstractContextManager[HashingStream]:
+    """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had.
+
+    Args:
+        layout: whose cache keeps the turns of http(s) hosts; None: politeness ends with this one request.
+        known: of an http(s) file had before; ``flows.resuming.UnchangedError`` where it is still the same.
+    """
     if not source.is_url:
         return _open_local(Path(source.location))
     if source.location.lower().startswith("s3://"):
         return _open_s3(source)
     from flows.web import open_url
 
-    return open_url(source)
+    return open_url(source, fetching, layout, known=known)
 
 
 class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801
