@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -34,13 +34,11 @@ from prefect.tasks import Task
 
 from flows.config import Config, load_config
 from flows.layout import month_name
+from flows.nightly import BackfillReport, MonthReport, run_backfill, run_month
 from flows.orchestrate import make_steps, telling
 from flows.run_page import national_markdown, quarantine_markdown
 from flows.webhook import tell_failure, without_secrets
-from transforms.errors import BadFileError, TicRatesError, UsageError
-
-if TYPE_CHECKING:
-    from flows.nightly import BackfillReport, MonthReport
+from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 TAG = "tic-rates"
 BACKOFF_SECONDS = (60, 600, 3600)  # a share that is unmounted, a network that is away: back within the hour, or not
@@ -136,16 +134,17 @@ def nightly(config: str, month: str | None = None, payers: list[str] | None = No
         payers: names as in the configuration; all unless said.
         force: do again what is published already.
     """
-    from flows.nightly import run_month
-
     settings, day = load_config(Path(config)), parse_month(month) if month else _this_month(config)
     name = month_name(day)
 
-    def work() -> "MonthReport":
+    def work() -> MonthReport:
         return run_month(settings, day, payers=tuple(payers or ()), force=force, steps=make_steps())
 
-    with _run_of(name), _progress(f"progress-{name}", f"files of {name}"):
-        report: MonthReport = _work(name, work)
+    try:
+        with _run_of(name), _progress(f"progress-{name}", f"files of {name}"):
+            report = cast(MonthReport, _work(name, work))
+    except NothingUsableError as error:
+        report = MonthReport(day, "failed", quarantined=_quarantined(error), reason=str(error).splitlines()[0])
     _show(settings, [report])
     return _state([report], report.exit_code)
 
@@ -175,16 +174,14 @@ def backfill(
         force: do again what is published already.
         newest_first: begin with the last month.
     """
-    from flows.nightly import run_backfill
-
     settings, span = load_config(Path(config)), (parse_month(first), parse_month(last))
 
-    def work() -> "BackfillReport":
+    def work() -> BackfillReport:
         steps, chosen = make_steps(), tuple(payers or ())
         return run_backfill(settings, *span, payers=chosen, force=force, newest_first=newest_first, steps=steps)
 
     with _run_of(first, last), _progress("progress-backfill", f"files of the month at work, {first} to {last}"):
-        report: BackfillReport = _work(f"{first} to {last}", work)
+        report = cast(BackfillReport, _work(f"{first} to {last}", work))
     _show(settings, report.months)
     return _state(report.months, report.exit_code)
 
@@ -234,7 +231,7 @@ def _progress(key: str, what: str) -> Iterator[None]:
         yield
 
 
-def _show(config: Config, reports: Sequence["MonthReport"]) -> None:
+def _show(config: Config, reports: Sequence[MonthReport]) -> None:
     """The artifacts: national tables, what was quarantined or withheld, the way to the report."""
     for report in reports:
         name = month_name(report.month)
@@ -250,7 +247,12 @@ def _show(config: Config, reports: Sequence["MonthReport"]) -> None:
         create_link_artifact(index.resolve().as_uri(), link_text="the report, on the worker's machine", key="report")
 
 
-def _state(reports: Sequence["MonthReport"], code: int) -> State[Any]:
+def _quarantined(error: NothingUsableError) -> list[tuple[str, str]]:
+    entries = cast("list[dict[str, str]]", error.details.get("quarantined", []))
+    return [(entry["source"], entry["reason"]) for entry in entries]
+
+
+def _state(reports: Sequence[MonthReport], code: int) -> State[Any]:
     """Completed, and what is missing said; Failed where nothing usable came of it."""
     message = "; ".join(map(describe, reports)) or "no month to do"
     if code in (0, BadFileError.exit_code):
@@ -259,7 +261,7 @@ def _state(reports: Sequence["MonthReport"], code: int) -> State[Any]:
     return Failed(message=message)
 
 
-def describe(report: "MonthReport") -> str:
+def describe(report: MonthReport) -> str:
     """One month in one line."""
     said = [f"{month_name(report.month)} {report.status}"]
     if report.reason:

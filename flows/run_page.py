@@ -44,6 +44,7 @@ def quarantine_markdown(
         return None
     name = month_name(month)
     again = f"`tic-rates backfill --config {config} --from {name} --to {name}`"
+    force = f"`tic-rates nightly --config {config} --month {name} --no-gates`"
     parts = [f"# Not published, {name}"]
     if quarantined:
         steps = (
@@ -51,7 +52,7 @@ def quarantine_markdown(
         )
         parts += [f"## {len(quarantined):,} source(s) quarantined", _table(("source", "reason"), quarantined), steps]
     if withheld:
-        steps = f"The last good month stands. Next: look at `quality/`; if it is right, loosen the gate, then {again}."
+        steps = f"Their last good figures stand. Next: look at `quality/`; if the new ones are right, {force}."
         parts += [f"## {len(withheld):,} payer(s) withheld", _table(("payer", "reason"), withheld), steps]
     return "\n\n".join(parts) + "\n"
 
