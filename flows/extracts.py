@@ -13,22 +13,23 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
 from flows.fetching import Fetching
-from flows.layout import Layout, open_temporary, scratch
+from flows.layout import Layout, open_temporary, put_aside, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
-from schemas.extracted import EXTRACTED
-from schemas.table import Table
+from transforms.account import SourceAccount
 from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import ReadDocument, SourceAccount, extract_source
+
+if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
+    import pyarrow as pa
+
+    from schemas.table import Table
+    from transforms.extract import ReadDocument
 
 READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
@@ -197,7 +198,7 @@ def default_engine() -> Engine:
     return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
 
 
-def reader_of(engine: Engine, *, overlap: bool = True) -> ReadDocument:
+def reader_of(engine: Engine, *, overlap: bool = True) -> "ReadDocument":
     """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
     if engine == "ijson":
         from transforms import read_ijson
@@ -231,6 +232,8 @@ def _read_as_needed(source: Source, reading: _Reading, known: Validators | None)
 
 
 def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
+    from transforms.extract import extract_source
+
     layout = reading.layout
     temporary = scratch(layout.extracts)
     try:
@@ -310,12 +313,16 @@ class _Writers:
     """One Parquet file per extract table, all present even when empty."""
 
     def __init__(self, folder: Path) -> None:
+        import pyarrow.parquet as pq
+
+        from schemas.extracted import EXTRACTED
+
         self._writers = {
             table.name: pq.ParquetWriter(folder / f"{table.name.lower()}.parquet", table.arrow(), compression="zstd")
             for table in EXTRACTED
         }
 
-    def write(self, table: Table, batch: pa.RecordBatch) -> None:
+    def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
         self._writers[table.name].write_batch(batch)
 
@@ -327,8 +334,8 @@ class _Writers:
 
 def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:
     """Rename; when a twin was extracted meanwhile, its extract stands."""
-    if replaces and target.exists():
-        target.rename(scratch(target.parent))  # swept by the next run
+    if replaces:
+        shutil.rmtree(put_aside(target), ignore_errors=True)
     try:
         temporary.rename(target)
     except OSError:

@@ -50,10 +50,10 @@ def _judge_rows(most: float | None, figures: PayerFigures, before: Mapping[str, 
 
 
 def _judge_medians(most: float | None, figures: PayerFigures, before: Mapping[str, Any], month: str) -> Iterable[str]:
+    if most is None:
+        return
     for code, then in sorted(before.get("medians_usd", {}).items()):
         now = figures.medians_usd.get(code)
-        if most is not None and now is not None and then and abs(now - then) > most * then:
-            yield (
-                f"the median of {code} is {now:.2f} dollars where {month} has {then:.2f} "
-                f"(gate max_median_change is {most:g})"
-            )
+        if now is None or abs(now - then) > most * then:
+            found = "missing" if now is None else f"{now:.2f} dollars"
+            yield f"the median of {code} is {found} where {month} has {then:.2f} (gate max_median_change is {most:g})"

@@ -8,8 +8,9 @@ from flows.extracts import Engine, default_engine, reader_of
 from flows.layout import open_temporary
 from flows.progress import make_counters, shown
 from flows.sources import Source, open_source
+from transforms.account import DocumentAccount, SourceAccount
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
-from transforms.extract import DocumentAccount, SourceAccount, extract_source
+from transforms.extract import extract_source
 
 
 def inspect(source: Source, codes: Sequence[str], engine: Engine | None = None) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -49,6 +50,11 @@ class Layout:
     def payer_builds(self) -> Path:
         """One folder per payer and identity of its inputs: its part of a month, as built."""
         return self.cache / "payers"
+
+    @property
+    def listings(self) -> Path:
+        """What tables of contents listed when they were last read."""
+        return self.cache / "listings"
 
     @property
     def hosts(self) -> Path:
@@ -102,6 +108,14 @@ def scratch(folder: Path) -> Path:
 def open_temporary(folder: Path | None = None) -> BinaryIO:
     """A nameless file, on the disk of ``folder`` if one is given: it goes with the process, whatever happens."""
     return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
+
+
+def put_aside(path: Path) -> Path:
+    """Move what stands here, if anything, to a name that `sweep` knows; the name."""
+    aside = scratch(path.parent)
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+    return aside
 
 
 def sweep(folder: Path) -> None:

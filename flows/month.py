@@ -14,7 +14,8 @@ import polars as pl
 from flows.extracts import Outcome
 from flows.layout import Layout
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
-from flows.remote import RemoteReferences, resolve_location
+from flows.remote import RemoteReferences
+from flows.sources import resolve_location
 from flows.tables import write_table
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED

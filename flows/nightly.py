@@ -16,7 +16,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from flows.config import Config, PayerSource
-from flows.contents import list_payer
+from flows.contents import Reach, list_payer
 from flows.extracts import READER_VERSION, Outcome
 from flows.layout import Layout, month_name
 from flows.month_state import load_state, save_state
@@ -231,8 +231,9 @@ def _report(status: str, result: RunResult, entry: dict[str, Any]) -> MonthRepor
 
 def _read_payers(chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Outcomes of every file of these payers; a table of contents that can't be read is one, too."""
+    reach = Reach(request.fetching, None if request.force else layout, request.limits)
     with ThreadPoolExecutor(LISTINGS_AT_ONCE) as threads:
-        listings = list(threads.map(lambda payer: list_payer(payer, request.month), chosen))
+        listings = list(threads.map(lambda payer: list_payer(payer, request.month, reach), chosen))
     outcomes: list[Outcome] = []
     sources: dict[Source, Source] = {}
     for listing in listings:

@@ -15,7 +15,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.layout import Layout, scratch
+from flows.layout import Layout, put_aside, scratch
 from flows.tables import write_table
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
@@ -156,8 +156,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
         stated = {"figures": asdict(figures), "source_ids": inputs.own_source_ids}
         (temporary / FIGURES).write_text(json.dumps(stated))
         target = layout.payer_builds / key
-        if target.exists():
-            target.rename(scratch(layout.payer_builds))  # built anew; swept by the next run
+        shutil.rmtree(put_aside(target), ignore_errors=True)  # when it is built anew
         with suppress(OSError):  # another run built the same meanwhile
             temporary.rename(target)
     finally:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
@@ -90,19 +90,3 @@ class RemoteReferences:
         from flows.web import open_url
 
         return open_url(source, self._fetching, self._layout, public_only=not self._fetching.allow_private)
-
-
-def resolve_location(location: str, base: Source) -> str | None:
-    """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
-
-    None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
-    """
-    location = location.strip()
-    if base.is_url:
-        absolute = urljoin(base.location, location)
-        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
-    if "://" in location:
-        return location if urlsplit(location).scheme in ("http", "https") else None
-    folder = Path(base.location).absolute().parent
-    target = (folder / location).resolve()
-    return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
 from typing import BinaryIO, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 from weakref import finalize
 
 from flows.fetching import Fetching
@@ -100,6 +100,22 @@ def _expand_one(argument: str) -> list[Source]:
 
 def _hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
+
+
+def resolve_location(location: str, base: Source) -> str | None:
+    """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
+
+    None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
+    """
+    location = location.strip()
+    if base.is_url:
+        absolute = urljoin(base.location, location)
+        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
+    if "://" in location:
+        return location if urlsplit(location).scheme in ("http", "https") else None
+    folder = Path(base.location).absolute().parent
+    target = (folder / location).resolve()
+    return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None
 
 
 class HashingStream:

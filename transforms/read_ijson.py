@@ -76,7 +76,7 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
     except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
         raise BadFileError(f"a number of thousands of digits {_place(collected, counting.bytes)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{_explain(error)} {_place(collected, counting.bytes)}") from error
+        raise BadFileError(f"{explain(error)} {_place(collected, counting.bytes)}") from error
     except StopIteration as error:
         raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
 
@@ -133,7 +133,8 @@ def _place(collected: Collected, offset: int) -> str:
     return f"(in or after {where}, at or before JSON byte {offset:,})"
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
+    """What the parser's error means, and the next step where there is one."""
     message = error.args[0] if error.args else str(error)
     text = (message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)).split("\n")[0]
     if "premature EOF" in text or "Incomplete" in text:
@@ -168,6 +169,6 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{_explain(error)} {_place(collected, counting.bytes)}") from error
+        raise BadFileError(f"{explain(error)} {_place(collected, counting.bytes)}") from error
     if not found:
         raise BadFileError("no provider_groups at the root; not a provider reference file")

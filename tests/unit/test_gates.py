@@ -43,9 +43,14 @@ def test_rows_may_change_by_half_of_last_month(then: int, passes: bool) -> None:
 
 @pytest.mark.parametrize(("then", "passes"), [(8.0, True), (7.99, False), (13.3, True), (13.4, False)])
 def test_medians_may_change_by_a_quarter_of_last_month(then: float, passes: bool) -> None:
-    found = judge_figures(Gates(), FIGURES, BEFORE | {"medians_usd": {"97026": then, "97028": 1.0}}, "2026-05")
+    found = judge_figures(Gates(), FIGURES, BEFORE | {"medians_usd": {"97026": then}}, "2026-05")
     assert (found is None) == passes
     assert passes or str(found).startswith(f"the median of 97026 is 10.00 dollars where 2026-05 has {then:.2f}")
+
+
+def test_a_code_without_any_median_left_is_held_back() -> None:
+    found = judge_figures(Gates(), FIGURES, BEFORE | {"medians_usd": {"97028": 9.5}}, "2026-05")
+    assert found == "the median of 97028 is missing where 2026-05 has 9.50 (gate max_median_change is 0.25)"
 
 
 def test_npis_that_nppes_does_not_know_hold_a_payer_back() -> None:
