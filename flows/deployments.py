@@ -98,7 +98,7 @@ def tell_webhook(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     except (KeyError, OSError, TicRatesError):
         return  # the run says itself that its configuration can't be read
     status, month = state.type.value.lower(), _months_of(flow_run.parameters)
-    tell_failure(webhook, month=month, status=status, reason=state.message, run=flow_run.name)
+    tell_failure(webhook, month=month, status=status, reason=state.message, run=name_run(flow_run.parameters))
 
 
 def _months_of(parameters: dict[str, Any]) -> str:
@@ -108,19 +108,19 @@ def _months_of(parameters: dict[str, Any]) -> str:
     return str(parameters.get("month") or month_name(_this_month(parameters["config"])))
 
 
-def _run_name(what: str) -> Callable[[], str]:
-    """Month and payers: what tells one night from another in a list."""
+def name_run(parameters: dict[str, Any]) -> str:
+    """Month and payers: what tells one run from another in a list."""
+    what = "backfill" if "first" in parameters else "nightly"
+    return f"{what} {_months_of(parameters)}, {', '.join(parameters.get('payers') or ['all payers'])}"
 
-    def name() -> str:
-        parameters = runtime.flow_run.parameters
-        return f"{what} {_months_of(parameters)}, {', '.join(parameters.get('payers') or ['all payers'])}"
 
-    return name
+def _name_this_run() -> str:
+    return name_run(runtime.flow_run.parameters)
 
 
 @flow(
     name="tic-rates-nightly",
-    flow_run_name=_run_name("nightly"),
+    flow_run_name=_name_this_run,
     task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]
     on_failure=[tell_webhook],
     on_crashed=[tell_webhook],
@@ -151,7 +151,7 @@ def nightly(config: str, month: str | None = None, payers: list[str] | None = No
 
 @flow(
     name="tic-rates-backfill",
-    flow_run_name=_run_name("backfill"),
+    flow_run_name=_name_this_run,
     task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]
     on_failure=[tell_webhook],
     on_crashed=[tell_webhook],

@@ -8,16 +8,17 @@ import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 END_SECONDS = 20.0  # then what has not ended is killed
 LOOK_UP_SECONDS = 0.05
 _RUN_ID = b"PREFECT__FLOW_RUN_ID="
 
 
-def start(environment: dict[str, str], *words: str, output: int | None = None) -> "subprocess.Popen[bytes]":
+def start(environment: dict[str, str], *words: str, output: int | IO[bytes]) -> "subprocess.Popen[bytes]":
     """A prefect command that ends when we do, in a session of its own: Ctrl-C reaches us alone, we stop it in order."""
     command = [sys.executable, "-m", "flows.following", str(os.getpid()), "prefect", *words]
-    return subprocess.Popen(command, env=environment, stdout=output, start_new_session=True)
+    return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 
 def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:

@@ -1,6 +1,8 @@
 """What a Prefect server must know of us: work pool, nightly with its cron, backfill, and what becomes of dead runs."""
 
 import asyncio
+import shlex
+import sys
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +31,9 @@ from flows.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED, POOL, WORKER
 
 NIGHTLY, BACKFILL = "tic-rates-nightly/nightly", "tic-rates-backfill/backfill"
 SILENT = "tic-rates: silent runs are crashed"
+_COMMAND = (
+    f"{shlex.quote(sys.executable)} -m prefect.engine"  # said, a run starts in half the time: no process looks first
+)
 _GONE = "its process is gone: killed, out of memory, or the machine went down; run it again, what was read is kept"
 _STOPPED = "stopped with `tic-rates serve`; goes on where it was at the next start"
 _AT_WORK = (StateType.RUNNING, StateType.CANCELLING)
@@ -60,7 +65,7 @@ async def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path,
         name=name,
         parameters={"config": str(config.path)},
         work_pool_name=POOL,
-        job_variables={"working_dir": str(folder), "env": WORKER},
+        job_variables={"command": _COMMAND, "working_dir": str(folder), "env": WORKER},
         tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),

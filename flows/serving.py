@@ -21,6 +21,7 @@ LOG = logging.getLogger(__name__)
 START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
 LOOK_UP_SECONDS = 0.1
 RESTART_SECONDS = 5.0
+STDERR = 2
 
 
 class ServingError(TicRatesError):
@@ -30,27 +31,33 @@ class ServingError(TicRatesError):
 def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> None:
     """Bring everything up and keep it up, until a signal's exception goes through."""
     os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     given: str | None = PREFECT_API_URL.value()  # of the environment, or of Prefect's profile
+    log: Path = PREFECT_HOME.value() / "tic-rates-server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        address = given or stack.enter_context(_server(host, port))
+        address = given or stack.enter_context(_server(host, port, log))
         stack.enter_context(temporary_settings({PREFECT_API_URL: address}))
         _register(config, address, own=not given)
-        say(_welcome(config, address, own=not given))
+        say(_welcome(config, address, None if given else log))
         _keep_worker(address, own=not given)
 
 
 @contextmanager
-def _server(host: str, port: int) -> Iterator[str]:
-    """A Prefect server of our own; gives the address of its API."""
+def _server(host: str, port: int, log: Path) -> Iterator[str]:
+    """A Prefect server of our own; gives the address of its API.
+
+    Its log is a file: with SQLite it tells at length of every lock that it met and got past.
+    """
     port = _free_port(host, port)
     local = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     address = f"http://{local}:{port}/api"
-    environment = with_defaults(SERVER, PREFECT_API_URL=address, PREFECT_SERVER_LOGGING_LEVEL="WARNING")
-    process = start(environment, "server", "start", "--host", host, "--port", str(port), output=subprocess.DEVNULL)
+    environment = with_defaults(SERVER, PREFECT_API_URL=address)
+    with log.open("ab") as written:
+        process = start(environment, "server", "start", "--host", host, "--port", str(port), output=written)
     try:
-        _wait_for(f"{address}/health", process)
+        _wait_for(f"{address}/health", process, log)
         yield address
     finally:
         _be_deaf()
@@ -77,13 +84,13 @@ def _free_port(host: str, port: int) -> int:
         return number
 
 
-def _wait_for(health: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait_for(health: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not _answers(health):
         if process.poll() is not None:
-            raise ServingError(f"the Prefect server ended with {process.returncode} while it started; see above")
+            raise ServingError(f"the Prefect server ended with {process.returncode} while it started; see {log}")
         if time.monotonic() > deadline:
-            raise ServingError(f"the Prefect server did not answer within {START_SECONDS:.0f} s")
+            raise ServingError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; see {log}")
         time.sleep(LOOK_UP_SECONDS)
 
 
@@ -112,17 +119,17 @@ def _tell_orphans(address: str) -> None:
         tell_webhook(nightly, run, state)
 
 
-def _welcome(config: Config, address: str, *, own: bool) -> str:
+def _welcome(config: Config, address: str, log: Path | None) -> str:
     from flows.registration import BACKFILL, NIGHTLY
 
     run = f"PREFECT_API_URL={address} prefect deployment run"
-    after = "a run at work goes on at the next start" if own else "the server is not ours, and stays"
+    server = "not ours: it stays" if log is None else f"its log: {log}"
     lines = [
-        f"nightly   {config.schedule} ({config.timezone}), {len(config.payers)} payer(s) of {config.path}",
-        f"pages     {address.removesuffix('/api')}",
-        f"tonight's now   {run} {NIGHTLY}",
-        f"past months     {run} {BACKFILL} -p first=2025-01 -p last=2025-06",
-        f"stop      Ctrl-C or SIGTERM; the schedule stays; {after}",
+        f"pages        {address.removesuffix('/api')} (server {server})",
+        f"every night  {config.schedule} ({config.timezone}), {len(config.payers)} payer(s) of {config.path}",
+        f"now          {run} {NIGHTLY}",
+        f"past months  {run} {BACKFILL} -p first=2025-01 -p last=2025-06",
+        "stop         Ctrl-C or SIGTERM; the schedule stays, a run at work goes on at the next start",
     ]
     return "\n".join(lines)
 
@@ -132,7 +139,7 @@ def _keep_worker(address: str, *, own: bool) -> None:
     environment = with_defaults(WORKER, PREFECT_API_URL=address)
     name = f"{socket.gethostname()}-{os.getpid()}"
     while True:
-        worker = start(environment, *f"worker start --pool {POOL} --type process --name {name}".split(), output=2)
+        worker = start(environment, *f"worker start --pool {POOL} --type process --name {name}".split(), output=STDERR)
         try:
             os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
         except BaseException:
