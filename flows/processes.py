@@ -1,11 +1,12 @@
 """The processes that `tic-rates serve` starts, and those of flow runs: begun, found, ended in order."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,16 @@ def start(environment: dict[str, str], *words: str, output: int | IO[bytes]) -> 
     """A prefect command that ends when we do, in a session of its own: Ctrl-C reaches us alone, we stop it in order."""
     command = [sys.executable, "-m", "flows.following", str(os.getpid()), "prefect", *words]
     return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+
+
+def wait_for_any(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """Until one of them has ended. A signal's exception goes through."""
+    handles = [os.pidfd_open(process.pid) for process in processes]
+    try:
+        select.select(handles, [], [])
+    finally:
+        for handle in handles:
+            os.close(handle)
 
 
 def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:

@@ -7,14 +7,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
 
 from flows.config import Config
 from flows.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
-from flows.processes import run_processes, start, stop_runs, wait_or_kill
+from flows.processes import run_processes, start, stop_runs, wait_for_any, wait_or_kill
 from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -34,35 +35,44 @@ def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> N
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
     given: str | None = PREFECT_API_URL.value()  # of the environment, or of Prefect's profile
-    log: Path = PREFECT_HOME.value() / "tic-rates-server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with ExitStack() as stack:
-        address = given or stack.enter_context(_server(host, port, log))
-        stack.enter_context(temporary_settings({PREFECT_API_URL: address}))
-        _register(config, address, own=not given)
-        say(_welcome(config, address, None if given else log))
-        _keep_worker(address, own=not given)
+    with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
+        address = server.address if server is not None else str(given)
+        with temporary_settings({PREFECT_API_URL: address}):
+            _register(config, address, server)
+            say(_welcome(config, address, server))
+            _keep_worker(address, server)
+
+
+@dataclass(frozen=True)
+class Server:
+    """The server of our own."""
+
+    address: str  # of its API
+    process: "subprocess.Popen[bytes]"
+    log: Path  # a file: with SQLite it tells at length of every lock that it met and got past
+
+    def check(self) -> None:
+        """Raise when it has ended."""
+        if self.process.poll() is not None:
+            raise ServingError(f"the Prefect server ended with {self.process.returncode}; see {self.log}")
 
 
 @contextmanager
-def _server(host: str, port: int, log: Path) -> Iterator[str]:
-    """A Prefect server of our own; gives the address of its API.
-
-    Its log is a file: with SQLite it tells at length of every lock that it met and got past.
-    """
+def _server(host: str, port: int, home: Path) -> Iterator[Server]:
     port = _free_port(host, port)
-    local = "127.0.0.1" if host in ("0.0.0.0", "::") else host
-    address = f"http://{local}:{port}/api"
-    environment = with_defaults(SERVER, PREFECT_API_URL=address)
-    with log.open("ab") as written:
-        process = start(environment, "server", "start", "--host", host, "--port", str(port), output=written)
+    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/api"
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "tic-rates-server.log").open("ab") as log:
+        words = ("server", "start", "--host", host, "--port", str(port))
+        process = start(with_defaults(SERVER, PREFECT_API_URL=address), *words, output=log)
+    server = Server(address, process, Path(log.name))
     try:
-        _wait_for(f"{address}/health", process, log)
-        yield address
+        _wait_for(server)
+        yield server
     finally:
         _be_deaf()
-        process.terminate()
-        wait_or_kill(process)
+        server.process.terminate()
+        wait_or_kill(server.process)
 
 
 def _free_port(host: str, port: int) -> int:
@@ -84,13 +94,12 @@ def _free_port(host: str, port: int) -> int:
         return number
 
 
-def _wait_for(health: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+def _wait_for(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(health):
-        if process.poll() is not None:
-            raise ServingError(f"the Prefect server ended with {process.returncode} while it started; see {log}")
+    while not _answers(f"{server.address}/health"):
+        server.check()
         if time.monotonic() > deadline:
-            raise ServingError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; see {log}")
+            raise ServingError(f"the Prefect server did not answer within {START_SECONDS:.0f} s; see {server.log}")
         time.sleep(LOOK_UP_SECONDS)
 
 
@@ -101,10 +110,10 @@ def _answers(health: str) -> bool:
         return False
 
 
-def _register(config: Config, address: str, *, own: bool) -> None:
+def _register(config: Config, address: str, server: Server | None) -> None:
     from flows.registration import register
 
-    if own:
+    if server is not None:
         _tell_orphans(address)
     register(config, Path.cwd())
 
@@ -119,13 +128,13 @@ def _tell_orphans(address: str) -> None:
         tell_webhook(nightly, run, state)
 
 
-def _welcome(config: Config, address: str, log: Path | None) -> str:
+def _welcome(config: Config, address: str, server: Server | None) -> str:
     from flows.registration import BACKFILL, NIGHTLY
 
     run = f"PREFECT_API_URL={address} prefect deployment run"
-    server = "not ours: it stays" if log is None else f"its log: {log}"
+    whose = "not ours, it stays" if server is None else f"log in {server.log}"
     lines = [
-        f"pages        {address.removesuffix('/api')} (server {server})",
+        f"pages        {address.removesuffix('/api')} (server: {whose})",
         f"every night  {config.schedule} ({config.timezone}), {len(config.payers)} payer(s) of {config.path}",
         f"now          {run} {NIGHTLY}",
         f"past months  {run} {BACKFILL} -p first=2025-01 -p last=2025-06",
@@ -134,19 +143,21 @@ def _welcome(config: Config, address: str, log: Path | None) -> str:
     return "\n".join(lines)
 
 
-def _keep_worker(address: str, *, own: bool) -> None:
-    """A worker, and another one when it dies; ends by a signal's exception only."""
+def _keep_worker(address: str, server: Server | None) -> None:
+    """A worker, and another one when it dies; ends by a signal's exception, or with the server."""
     environment = with_defaults(WORKER, PREFECT_API_URL=address)
     name = f"{socket.gethostname()}-{os.getpid()}"
     while True:
         worker = start(environment, *f"worker start --pool {POOL} --type process --name {name}".split(), output=STDERR)
         try:
-            os.waitid(os.P_PID, worker.pid, os.WEXITED | os.WNOWAIT)
+            wait_for_any([worker] if server is None else [worker, server.process])
+            if server is not None:
+                server.check()
         except BaseException:
             _stop_worker(worker, address)
             raise
         LOG.error("the worker ended with %s; another is started", worker.wait())
-        if own:
+        if server is not None:
             _tell_orphans(address)
         time.sleep(RESTART_SECONDS)
 
@@ -159,8 +170,11 @@ def _stop_worker(worker: "subprocess.Popen[bytes]", address: str) -> None:
     worker.terminate()
     stopped = stop_runs(address)
     wait_or_kill(worker)
-    for run in put_back(stopped):
-        LOG.warning("%s was stopped; it goes on at the next start", run.name)
+    try:
+        for run in put_back(stopped) if stopped else ():
+            LOG.warning("%s was stopped; it goes on at the next start", run.name)
+    except httpx.HTTPError as error:
+        LOG.error("%d run(s) were stopped, and the server can't be told: %s", len(stopped), type(error).__name__)
 
 
 def _be_deaf() -> None:

@@ -29,6 +29,7 @@ pytestmark = pytest.mark.slow
 SECRET = "5ecre7"
 GOOD = json_bytes(document(item(rate(group(ANN)))))
 CONFIG = """
+months_at_once = 2
 [[payer]]
 name = "Aetna"
 files = ["mrf/*"]
@@ -101,6 +102,13 @@ class Serving:
             if line.startswith("stop"):
                 return
         raise AssertionError((self.folder / "stderr").read_text())
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send the signal and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode
 
     @property
     def api(self) -> str:
@@ -194,15 +202,14 @@ def serving(folder: Path) -> Iterator[Serving]:
     """Up for the whole module; the last test ends it."""
     serving = serve(folder)
     yield serving
-    serving.process.kill()
-    serving.process.wait()
+    serving.stop(signal.SIGTERM)
 
 
 @pytest.fixture(scope="module")
 def runs(serving: Serving) -> dict[str, str]:
     """A nightly and a backfill at the same time, by their ids."""
     nightly = serving.trigger("tic-rates-nightly/nightly", month="2025-06", payers=["Aetna"])
-    words = "deployment run tic-rates-backfill/backfill -p first=2025-07 -p last=2025-07".split()
+    words = "deployment run tic-rates-backfill/backfill -p first=2025-07 -p last=2025-08".split()
     ended = prefect(serving, *words, "-p", 'payers=["Aetna"]')
     assert ended.returncode == 0, ended.stderr
     return {"nightly": nightly, "backfill": re.search(r"UUID: (\S+)", ended.stdout)[1]}  # type: ignore[index]
@@ -261,9 +268,11 @@ def test_a_backfill_takes_its_parameters_from_prefects_own_command(
     serving: Serving, runs: dict[str, str], folder: Path
 ) -> None:
     run = serving.ended(runs["backfill"])
-    assert run["state"]["message"] == "2025-07 published, 1 of 3 source(s) quarantined"
-    assert run["name"] == "backfill 2025-07 to 2025-07, Aetna"
-    assert (folder / "output" / "summaries" / "month=2025-07" / "summaries.parquet").exists()
+    assert run["state"]["message"] == "; ".join(
+        f"{month} published, 1 of 3 source(s) quarantined" for month in ("2025-07", "2025-08")
+    )
+    assert run["name"] == "backfill 2025-07 to 2025-08, Aetna"
+    assert {"month=2025-07", "month=2025-08"} <= {path.name for path in (folder / "output" / "summaries").iterdir()}
 
 
 def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving, world: World) -> None:
@@ -292,8 +301,7 @@ def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_ru
     parameters = {"config": str(folder / "tic-rates.toml"), "month": "2025-10", "payers": ["Slow"]}
     run = serving.trigger("tic-rates-nightly/nightly", **parameters)
     assert world.asked.wait(PATIENCE_SECONDS)
-    serving.process.send_signal(signal.SIGTERM)
-    assert serving.process.wait(PATIENCE_SECONDS) == 128 + signal.SIGTERM
+    assert serving.stop(signal.SIGTERM) == 128 + signal.SIGTERM
     assert processes_of(folder) == []
     world.released.set()
     again = serve(folder)
@@ -303,8 +311,7 @@ def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_ru
         assert again.ended(run)["state"]["type"] == "COMPLETED"
         assert world.told == []
     finally:
-        again.process.send_signal(signal.SIGINT)
-        code = again.process.wait(PATIENCE_SECONDS)
+        code = again.stop(signal.SIGINT)
     assert code == 128 + signal.SIGINT
     assert processes_of(folder) == []
 
