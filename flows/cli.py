@@ -95,6 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_inspect(commands)
     _add_reference(commands)
     _add_rvu(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -304,6 +305,25 @@ def _add_rvu(commands: Any) -> None:
     _add_output(parser)
 
 
+def _add_serve(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "serve",
+        "run the nightly on its schedule, and backfills on request, with Prefect",
+        "tic-rates serve --config tic-rates.toml",
+        _serve,
+        "Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a\n"
+        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path("tic-rates.toml"), metavar="FILE", help="default: tic-rates.toml"
+    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, default=4200, metavar="N", help="port of the pages and the API; 0: any (default: 4200)"
+    )
+
+
 def _add_codes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codes",
@@ -343,6 +363,12 @@ def _codes(text: str) -> tuple[str, ...]:
 def _positive(text: str) -> int:
     if not text.isdecimal() or not int(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number above zero")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write it as 4200")
     return int(text)
 
 
@@ -478,6 +504,17 @@ def _rvu(options: argparse.Namespace) -> Result:
     if not options.json:
         print_service(price)
     return service_as_json(price), 0
+
+
+def _serve(options: argparse.Namespace) -> Result:
+    from flows.config import load_config
+    from flows.serving import serve
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    serve(load_config(options.config), options.host, options.port, say)
+    return {}, 0
 
 
 if __name__ == "__main__":
