@@ -27,7 +27,7 @@ def publish_month(layout: Layout, month: date, built: Path) -> None:
             new = built / table
             new.mkdir(parents=True, exist_ok=True)
             _sync(new)
-            _replace_folder(new, layout.month(table, month))
+            replace_folder(new, layout.month(table, month))
     except OSError as error:
         raise UsageError(f"can't publish under {layout.root}: {error.strerror}; the last good tables stand") from error
 
@@ -41,7 +41,7 @@ def record(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
     write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
 
 
-def _replace_folder(new: Path, target: Path) -> None:
+def replace_folder(new: Path, target: Path) -> None:
     """The target is the new folder from one instant to the next; the old one is deleted after."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
