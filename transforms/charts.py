@@ -104,7 +104,8 @@ def _range(scale: Scale, row: int, cell: Cell, name: str) -> Iterator[str]:
 
 def _reference(scale: Scale, height: int, amount: Decimal) -> Iterator[str]:
     x = scale.place(amount)
-    yield f'<line class="reference" x1="{x}" x2="{x}" y1="0" y2="{height - _AXIS}"><title>Medicare P50 {amount}</title></line>'
+    line = f'<line class="reference" x1="{x}" x2="{x}" y1="0" y2="{height - _AXIS}">'
+    yield f"{line}<title>Medicare P50 {amount}</title></line>"
 
 
 def sparkline(amounts: Sequence[Decimal | None], title: str) -> str:

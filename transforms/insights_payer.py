@@ -80,6 +80,7 @@ def _listed(states: Sequence[Cell]) -> list[Insight]:
         found.append(Insight("uniform", tuple(cell.geography for cell in uniform), (), text))
     small = [cell for cell in states if cell.low_sample]
     if small:
-        text = f"Small samples in {len(small)} of {len(states)}: {join_names([name_of(cell.geography) for cell in small])}."
+        named = join_names([name_of(cell.geography) for cell in small])
+        text = f"Small samples in {len(small)} of {len(states)}: {named}."
         found.append(Insight("small_samples", tuple(cell.geography for cell in small), (), text))
     return found
