@@ -23,7 +23,7 @@ from schemas.codes import (
 )
 from schemas.published import FILE_EXCLUSIONS, FILES, UNMAPPED
 from transforms.accounting import count_down
-from transforms.charts import waterfall
+from transforms.charts import Fall, waterfall
 from transforms.csv_text import csv_text
 from transforms.figures import show_name
 
@@ -79,9 +79,13 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
             ],
         ),
     )
-    yield WATERFALL_CSV, csv_text(("step", "rows_taken", "rows_left"), ((f.name, f.taken, f.left) for f in falls))
+    yield WATERFALL_CSV, csv_text(("step", "when", "rows_taken", "rows_left"), map(_fall_row, falls))
     for name, frame in (("files", files), ("exclusions", exclusions), ("unmapped", unmapped)):
         yield f"{name}.csv", csv_text(frame.columns, _flat(frame).iter_rows())
+
+
+def _fall_row(fall: Fall) -> tuple[str, str, int, int]:
+    return fall.name, fall.meaning, fall.taken, fall.left
 
 
 def _read(path: Path, empty: pl.DataFrame) -> pl.DataFrame:
@@ -149,7 +153,7 @@ def _file_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "status": row["status"] + (", the same bytes as another" if row["twin_of"] else ""),
         "payer": show_name(row["payer"] or ""),
         "updated": str(row["last_updated_on"] or ""),
-        "items": f"{row['items_seen']:,}",
+        "items_seen": f"{row['items_seen']:,}",
         "rows": f"{row['rows']:,}",
         "eligible": f"{row['rows_eligible']:,}",
     }

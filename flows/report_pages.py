@@ -290,7 +290,7 @@ def _times(cell: Cell, national: Cell | None) -> str:
 def _tile(code: str, text: str, shade: str, cell: Cell | None, prefix: str, *, here: bool) -> dict[str, Any]:
     place = BY_CODE[code]
     small = cell is not None and cell.low_sample
-    said = f"${text}{', small sample' if small else ''}" if text else "no figure"
+    note = "" if text and not small else ", small sample" if text else ", no figure"
     shades = ("" if shade == "-" else f"q{shade}", "here" if here else "")
     return {
         "code": code,
@@ -299,7 +299,7 @@ def _tile(code: str, text: str, shade: str, cell: Cell | None, prefix: str, *, h
         "column": place.column,
         "text": f"{text}*" if small and text else text,
         "shade": " ".join(filter(None, shades)),
-        "said": f"{code}, {place.name}: {said}",
+        "said": f" {place.name}{note}",
         "href": f"{prefix}{code}.html",
         "here": here,
     }

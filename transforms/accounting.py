@@ -32,4 +32,4 @@ def _by_rule(exclusions: pl.DataFrame, left: int) -> Iterator[Fall]:
     for rule in EXCLUSIONS:
         rows = int(taken.get(rule.name, 0))
         left -= rows
-        yield Fall(f"{rule.name}: {rule.when}", rows, left)
+        yield Fall(rule.name, rows, left, meaning=rule.when)

@@ -149,6 +149,7 @@ class Fall:
     taken: int
     left: int
     total: bool = False
+    meaning: str = ""
 
 
 def waterfall(falls: Sequence[Fall], title: str) -> str:

@@ -82,14 +82,10 @@ def _extremes(payers: Sequence[Cell], what: str, measure: Measure) -> list[Insig
     if most == least:
         all_of = "Both payers have" if len(payers) == 2 else f"All {len(payers)} payers have"
         return [Insight(f"same_{what}", names, (most,), f"{all_of} the same {what}, {dollars(most)}.")]
-    high, low = (
-        ("Highest mean", "Lowest mean")
-        if what == "mean"
-        else ("Widest dispersion (P75 less P25)", "Tightest dispersion")
-    )
+    words = ("Highest", "Lowest") if what == "mean" else ("Widest", "Tightest")
     found = [
-        _extreme(f"{'highest' if what == 'mean' else 'widest'}_{what}", high, payers, measure, most),
-        _extreme(f"{'lowest' if what == 'mean' else 'tightest'}_{what}", low, payers, measure, least),
+        _extreme(f"{word.lower()}_{what}", f"{word} {what}", payers, measure, amount)
+        for word, amount in zip(words, (most, least), strict=True)
     ]
     return [*found, *_spread(most, least)] if what == "mean" else found
 

@@ -26,8 +26,8 @@
         const place = figures.codes.indexOf(tile.dataset.code), small = figures.small[p][place] === "1";
         tile.className = (shades[place] === "-" ? "" : "q" + shades[place]) + (tile.dataset.here ? " here" : "");
         tile.querySelector(".figure").textContent = texts[place] + (small ? "*" : "");
-        const said = texts[place] ? unit + texts[place] + (small ? ", small sample" : "") : "no figure";
-        tile.setAttribute("aria-label", tile.dataset.code + ", " + tile.dataset.name + ": " + said);
+        const note = !texts[place] ? ", no figure" : small ? ", small sample" : "";
+        tile.querySelector(".unseen").textContent = " " + tile.dataset.name + note;
       });
       const entries = figures.legends[p][m].map((text, shade) => {
         const entry = document.createElement("li"), swatch = document.createElement("span");
