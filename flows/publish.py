@@ -26,7 +26,7 @@ def publish_month(layout: Layout, month: date, built: Path) -> None:
         for table in TABLES:
             new = built / table
             new.mkdir(parents=True, exist_ok=True)
-            _sync(new)
+            sync_folder(new)
             replace_folder(new, layout.month(table, month))
     except OSError as error:
         raise UsageError(f"can't publish under {layout.root}: {error.strerror}; the last good tables stand") from error
@@ -69,7 +69,7 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Everything in the folder reaches the disk before its name does."""
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from flows.layout import Layout, month_name, scratch, sweep
-from flows.publish import replace_folder
+from flows.publish import replace_folder, sync_folder
+from flows.report_code import CodeFigures
 from flows.report_method import methodology_files
-from flows.report_pages import CodePages, File, calculator_context, front_insights, parquet_links
+from flows.report_pages import CodePages, File
+from flows.report_parts import calculator_context, parquet_links
 from flows.report_site import make_environment, make_site
 from flows.report_tables import Published, load_published
 from schemas.coding import coding_of
-from schemas.geographies import NATIONAL, name_of
+from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
 from transforms.calculator import calculator_figures
 from transforms.errors import UsageError
 
-FIRST_STATE = "AK"
+START_SENTENCES = 4
 
 
 def build_report(layout: Layout) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def build_report(layout: Layout) -> dict[str, Any]:
         folder = scratch(layout.root)
         try:
             sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
+            sync_folder(folder)
             replace_folder(folder, target)
         except OSError as error:
             raise UsageError(f"can't write {target}: {error.strerror}; the last report stands") from error
@@ -63,40 +66,37 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
 
     environment = make_environment(make_site(published))
     fees = calculator_figures(load_medicare(layout.reference), published.codes)
-    codes = [CodePages(published, code, environment, fees) for code in published.codes]
+    codes = [CodePages(CodeFigures(published, code), environment, fees) for code in published.codes]
     for pages in codes:
         yield from pages.files()
     yield "index.html", _start_page(published, codes)
-    calc = calculator_context(fees, published.codes[0], FIRST_STATE, published.month)
+    calc = calculator_context(fees, published.codes[0], STATES_IN_ORDER[0], published.month)
     page = environment.get_template("calculator.html")
     yield "calculator.html", page.render(title="RVU calculator", root="", calc=calc)
     yield from methodology_files(layout, published, environment)
 
 
 def _start_page(published: Published, codes: list[CodePages]) -> str:
-    return (
-        codes[0]
-        .environment.get_template("index.html")
-        .render(
-            title="Negotiated rates for " + " and ".join(published.codes),
-            root="",
-            months=[month_name(month) for month in reversed(published.months)],
-            codes=[
-                {
-                    "code": pages.code,
-                    "panel": coding_of(pages.code),
-                    "insights": front_insights(pages),
-                    "states": [(code, name_of(code)) for code in pages.geographies if code != NATIONAL],
-                    "payers": [(pages.slugs[payer], pages.names[payer]) for payer in pages.payers],
-                }
-                for pages in codes
-            ],
-            downloads=[
-                *parquet_links("../", month_name(published.month)),
-                ("methodology.html", "What was read, and what not"),
-            ],
-        )
+    template = codes[0].environment.get_template("index.html")
+    links = parquet_links("../", month_name(published.month))
+    return template.render(
+        title="Negotiated rates for " + " and ".join(published.codes),
+        root="",
+        months=[month_name(month) for month in reversed(published.months)],
+        codes=[_start_entry(pages) for pages in codes],
+        downloads=[*links, ("methodology.html", "What was read, and what not")],
     )
+
+
+def _start_entry(pages: CodePages) -> dict[str, Any]:
+    figures = pages.figures
+    return {
+        "code": figures.code,
+        "panel": coding_of(figures.code),
+        "insights": pages.insights[:START_SENTENCES],
+        "states": [(code, name_of(code)) for code in figures.geographies if code != NATIONAL],
+        "payers": [(slug, figures.names[payer]) for payer, slug in figures.slugs.items()],
+    }
 
 
 def _write(path: Path, text: str) -> tuple[Path, int]:

@@ -7,7 +7,6 @@ file that would smuggle markup in meets autoescaping first, and that policy afte
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from importlib import resources
@@ -108,6 +107,3 @@ def show_note(cell: Cell) -> str:
 
 def _package_text(name: str) -> str:
     return resources.files("flows").joinpath("pages", name).read_text(encoding="utf-8")
-
-
-Context = Mapping[str, Any]

@@ -74,10 +74,6 @@ class Published:
         found: dict[str, Any] = self.manifest.get("months", {}).get(f"{month:%Y-%m}", {})
         return found
 
-    def national(self, code: str) -> dict[str, Cell]:
-        """National cells by payer."""
-        return {cell.payer: cell for cell in self.cells.get((code, NATIONAL), [])}
-
     def medians(self, place: Place) -> dict[str, dict[date, Decimal]]:
         """P50 as shown, by payer and month."""
         found: dict[str, dict[date, Decimal]] = {}

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from websockets.exceptions import WebSocketException
-from websockets.sync.client import ClientConnection, connect
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
 
 PATIENCE_SECONDS = 60.0
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -24,7 +25,7 @@ _ERRORS = {"Runtime.exceptionThrown", "Log.entryAdded"}
 class Browser:
     """One tab. ``complaints`` and ``requests`` gather over all pages visited since they were last emptied."""
 
-    def __init__(self, socket: ClientConnection) -> None:
+    def __init__(self, socket: Connection) -> None:
         self._socket = socket
         self._last = 0
         self._events: list[str] = []
@@ -76,7 +77,7 @@ class Browser:
         """What a person does to a select or an input: set it, and tell the page."""
         self.run(
             f"(() => {{ const c = document.querySelector({json.dumps(selector)}); c.value = {json.dumps(str(value))};"
-            "c.dispatchEvent(new Event('input', {bubbles: true})); c.dispatchEvent(new Event('change', {bubbles: true}));"
+            "for (const kind of ['input', 'change']) c.dispatchEvent(new Event(kind, {bubbles: true}));"
             "return null; })()"
         )
 

@@ -4,7 +4,7 @@ The page's script only multiplies and adds cents, so its results are those of ``
 """
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -22,14 +22,14 @@ def calculator_figures(reference: MedicareReference, codes: Sequence[str]) -> di
     }
 
 
-def only_state(figures: dict[str, Any], state: str) -> dict[str, Any]:
+def only_state(figures: Mapping[str, Any], state: str) -> dict[str, Any]:
     """The same for one state; years without a locality there are left out."""
     years = {}
     for year, of_year in figures["years"].items():
         places = [place for place in of_year["places"] if place[0] == state]
         if places:
             years[year] = of_year | {"places": places}
-    return figures | {"years": years}
+    return {**figures, "years": years}
 
 
 def _year_figures(reference: MedicareReference, codes: Iterable[str], year: int) -> dict[str, Any]:
