@@ -94,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_inspect(commands)
     _add_reference(commands)
+    _add_report(commands)
     _add_rvu(commands)
     _add_serve(commands)
     return parser
@@ -287,6 +288,18 @@ def _add_reference(commands: Any) -> None:
     medicare.add_argument("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv, or the zip that holds it")
     medicare.add_argument("--year", type=_year, required=True, metavar="Y", help="fee schedule year, such as 2026")
     _add_output(medicare)
+
+
+def _add_report(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "report",
+        "rebuild the HTML report from the published tables",
+        "tic-rates report --output output",
+        _report,
+        "Writes DIR/report: pages by code, state and payer, that open from disk, offline. Open DIR/report/index.html.",
+    )
+    _add_output(parser)
 
 
 def _add_rvu(commands: Any) -> None:
@@ -488,6 +501,17 @@ def _reference_medicare(options: argparse.Namespace) -> Result:
     from flows.show import print_figures
 
     figures = build_medicare(options.rvu, options.gpci, options.year, Layout(options.output).reference)
+    if not options.json:
+        print_figures(figures)
+    return figures, 0
+
+
+def _report(options: argparse.Namespace) -> Result:
+    from flows.layout import Layout
+    from flows.report import build_report
+    from flows.show import print_figures
+
+    figures = build_report(Layout(options.output))
     if not options.json:
         print_figures(figures)
     return figures, 0
