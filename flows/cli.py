@@ -89,11 +89,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     _add_run(commands)
+    _add_nightly(commands)
+    _add_backfill(commands)
     _add_demo(commands)
     _add_inspect(commands)
     _add_reference(commands)
     _add_report(commands)
     _add_rvu(commands)
+    _add_serve(commands)
     return parser
 
 
@@ -146,6 +149,56 @@ def _add_run(commands: Any) -> None:
         action="store_true",
         help="record the run in Prefect (its embedded server unless PREFECT_API_URL says otherwise)",
     )
+
+
+def _add_nightly(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "nightly",
+        "bring this month up to date for every payer in the configuration",
+        "tic-rates nightly --config tic-rates.toml",
+        _nightly,
+        "Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file.\n"
+        "A payer whose figures fail a gate keeps its last good ones (exit code 3).",
+    )
+    _add_config(parser)
+    parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="another month than this one")
+    parser.add_argument("--example", action="store_true", help="print a whole configuration, explained, and end")
+
+
+def _add_backfill(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "backfill",
+        "bring past months up to date",
+        "tic-rates backfill --from 2025-01 --to 2025-06 --payer Cigna",
+        _backfill,
+        "Safe to repeat: a month that stands as it should is left alone, one that was stopped resumes, one that fails\n"
+        "doesn't stop the others.",
+    )
+    _add_config(parser)
+    parser.add_argument("--from", dest="first", type=_month, required=True, metavar="YYYY-MM", help="first month")
+    parser.add_argument("--to", dest="last", type=_month, required=True, metavar="YYYY-MM", help="last month")
+    parser.add_argument("--newest-first", action="store_true", help="begin with the last month")
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        type=Path,
+        default=Path("tic-rates.toml"),
+        metavar="FILE",
+        help="default: tic-rates.toml; `tic-rates nightly --example` prints one",
+    )
+    parser.add_argument(
+        "--payer",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this payer of the configuration only; may be given again; the others stay as they are",
+    )
+    parser.add_argument("--force", action="store_true", help="read and build everything anew")
+    parser.add_argument("--no-gates", action="store_true", help="publish whatever the gates say")
 
 
 def _add_demo(commands: Any) -> None:
@@ -265,6 +318,25 @@ def _add_rvu(commands: Any) -> None:
     _add_output(parser)
 
 
+def _add_serve(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "serve",
+        "run the nightly on its schedule, and backfills on request, with Prefect",
+        "tic-rates serve --config tic-rates.toml",
+        _serve,
+        "Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a\n"
+        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.",
+    )
+    parser.add_argument(
+        "--config", type=Path, default=Path("tic-rates.toml"), metavar="FILE", help="default: tic-rates.toml"
+    )
+    parser.add_argument("--host", default="127.0.0.1", metavar="HOST", help="where to listen (default: 127.0.0.1)")
+    parser.add_argument(
+        "--port", type=_port, default=4200, metavar="N", help="port of the pages and the API; 0: any (default: 4200)"
+    )
+
+
 def _add_codes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--codes",
@@ -307,6 +379,12 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port; write it as 4200")
+    return int(text)
+
+
 def _run(options: argparse.Namespace) -> Result:
     from flows.run import RunRequest
     from flows.show import print_result
@@ -329,6 +407,47 @@ def _run(options: argparse.Namespace) -> Result:
     if not options.json:
         print_result(result)
     return result.as_json(), result.exit_code
+
+
+def _nightly(options: argparse.Namespace) -> Result:
+    from flows.config import example_text
+    from flows.nightly import run_month
+    from flows.show_months import print_months
+
+    if options.example:
+        print(example_text(), end="")
+        return {}, 0
+    month = options.month or datetime.now(UTC).date().replace(day=1)
+    report = run_month(_load_config(options), month, payers=options.payer, force=options.force)
+    if not options.json:
+        print_months([report])
+    return report.as_json(), report.exit_code
+
+
+def _backfill(options: argparse.Namespace) -> Result:
+    from flows.nightly import run_backfill
+    from flows.show_months import print_months
+
+    report = run_backfill(
+        _load_config(options),
+        options.first,
+        options.last,
+        payers=options.payer,
+        force=options.force,
+        newest_first=options.newest_first,
+    )
+    if not options.json:
+        print_months(report.months)
+    return report.as_json(), report.exit_code
+
+
+def _load_config(options: argparse.Namespace) -> Any:
+    from dataclasses import replace
+
+    from flows.config import Gates, load_config
+
+    config = load_config(options.config)
+    return replace(config, gates=Gates(None, None, None, None)) if options.no_gates else config
 
 
 def _runner(*, orchestrated: bool) -> Callable[[Any], Any]:
@@ -409,6 +528,17 @@ def _rvu(options: argparse.Namespace) -> Result:
     if not options.json:
         print_service(price)
     return service_as_json(price), 0
+
+
+def _serve(options: argparse.Namespace) -> Result:
+    from flows.config import load_config
+    from flows.serving import serve
+
+    def say(text: str) -> None:
+        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    serve(load_config(options.config), options.host, options.port, say)
+    return {}, 0
 
 
 if __name__ == "__main__":

@@ -1,39 +1,194 @@
-"""The sources that a table of contents lists: each file once, whatever its signatures."""
+"""The sources that tables of contents list: each file once, whatever its signatures; what a payer's configuration adds.
 
-import tempfile
-from dataclasses import dataclass
+Memory: the distinct files of one payer, however often they are mentioned.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import date
 from typing import BinaryIO, cast
 
-from flows.remote import resolve_location
-from flows.sources import Source, open_source
-from transforms.containers import open_documents
-from transforms.contents import read_contents
+from flows.config import PayerSource, fill_month
+from flows.fetching import Fetching
+from flows.layout import Layout, open_temporary
+from flows.listing_cache import keep_listing, kept_listing
+from flows.resuming import UnchangedError
+from flows.sources import Source, expand, open_source, origin_of, redact, resolve_location
+from flows.validators import Validators
+from transforms.containers import ContainerLimits, open_documents
+from transforms.contents import StructureEnd, read_contents
+from transforms.errors import BadFileError, UsageError
+from transforms.listing import Choice, FoundFile, Listing
+
+_QUERY = re.compile(r"[?#]")
+
+
+@dataclass(frozen=True)
+class ListedSource:
+    """A file, and what the tables of contents that list it say of it."""
+
+    source: Source
+    description: str | None  # the first that was given
+    mentions: int  # 0: named in the configuration itself
+    plans: int  # reporting plans of the structures that mention it, summed
+    networks: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Listed:
     """Distinct files in order of first mention, and locations that can't be followed."""
 
-    sources: tuple[Source, ...]
+    files: tuple[ListedSource, ...]
     refused: tuple[Source, ...]
 
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """The files to read."""
+        return tuple(file.source for file in self.files)
 
-def sources_of(contents: Source) -> Listed:
+
+@dataclass(frozen=True)
+class PayerListing:
+    """A payer's files of one month: ``listed`` = sources + refused + ``left_out``, all of them distinct."""
+
+    payer: str
+    sources: tuple[Source, ...]
+    refused: tuple[Source, ...]  # wanted, but neither http(s) nor a file beside the table of contents
+    failed: tuple[tuple[Source, str], ...]  # tables of contents that can't be read, files that aren't there: and why
+    listed: int
+    left_out: int  # by include and exclude
+    files: tuple[ListedSource, ...] = ()  # ``sources`` with what is known of each
+
+
+def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
     """The in-network files of a table of contents, by host and path without query.
 
     Relative locations belong beside the table of contents; one that leads out of its folder, or to another scheme than
     http(s), is refused.
+
+    Raises:
+        BadFileError: it can't be read to its end.
     """
-    by_name: dict[str, Source] = {}
-    refused: dict[str, Source] = {}
-    with open_source(contents) as stream:
-        for document in open_documents(cast("BinaryIO", stream), _open_temporary):
-            for listed in read_contents(document.stream, _open_temporary):
-                location = resolve_location(listed.location, contents)
-                source = Source(location or listed.location)
-                (refused if location is None else by_name).setdefault(source.name, source)
-    return Listed(tuple(by_name.values()), tuple(refused.values()))
+    return _as_listed(_read_table(contents, Choice(), reach or Reach()), contents)
 
 
-def _open_temporary() -> BinaryIO:
-    return cast("BinaryIO", tempfile.TemporaryFile())
+@dataclass(frozen=True)
+class Reach:
+    """How tables of contents are fetched, and where what they list is kept; None: nowhere, and by default."""
+
+    fetching: Fetching | None = None
+    layout: Layout | None = None
+    limits: ContainerLimits | None = None
+
+
+def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> PayerListing:
+    """What is to be read of a payer for a month: what its tables of contents list, and the files named themselves.
+
+    A table that can't be read to its end lists nothing; the others go on. One that has not changed is not read again,
+    unless it lists signed addresses, which are never kept.
+    """
+    reach = reach or Reach()
+    named = (fill_month(location, month) for location in (*payer.contents, *payer.files))
+    origins = tuple(dict.fromkeys(origin for location in named if (origin := origin_of(location)) is not None))
+    as_payer = Source("", payer=payer.name, headers=payer.headers, origins=origins)
+    listing = Listing(Choice.of(payer.include, payer.exclude))
+    failed: list[tuple[Source, str]] = []
+    for table in _expanded(payer.contents, month, as_payer, failed):
+        try:
+            listing.merge(_find_or_read_table(table, listing.choice, reach))
+        except BadFileError as error:
+            failed.append((table, str(error)))
+    for source in _expanded(payer.files, month, as_payer, failed):
+        listing.add(source.name, source.location)
+    listed = _as_listed(listing, as_payer)
+    count, chosen = len(listing.files), len(listed.files) + len(listed.refused)
+    return PayerListing(payer.name, listed.sources, listed.refused, tuple(failed), count, count - chosen, listed.files)
+
+
+def _expanded(
+    locations: tuple[str, ...], month: date, as_payer: Source, failed: list[tuple[Source, str]]
+) -> Iterator[Source]:
+    """The payer's sources at these locations in that month; those that aren't there are added to ``failed``."""
+    for location in locations:
+        filled = fill_month(location, month)
+        try:
+            found = expand([filled])
+        except UsageError as error:
+            failed.append((replace(as_payer, location=filled), str(error).removeprefix(f"{redact(filled)}: ")))
+            continue
+        yield from (replace(as_payer, location=source.location) for source in found)
+
+
+def _find_or_read_table(contents: Source, choice: Choice, reach: Reach) -> Listing:
+    """What the table lists: as it was read before, where it still is what it was then."""
+    kept = None if reach.layout is None else kept_listing(contents, choice, reach.layout)
+    try:
+        if kept is not None and not contents.is_url:
+            return kept[0]
+        return _read_table(contents, choice, reach, strict=True, known=kept[1] if kept else None)
+    except UnchangedError:
+        assert kept is not None
+        return kept[0]
+
+
+def _read_table(
+    contents: Source, choice: Choice, reach: Reach, *, strict: bool = False, known: Validators | None = None
+) -> Listing:
+    listing = Listing(choice)
+    resolve = _Resolver(contents)
+    with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
+        for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
+            for found in read_contents(document.stream, open_temporary, strict=strict):
+                if isinstance(found, StructureEnd):
+                    listing.end_structure(found)
+                else:
+                    listing.mention(found, *resolve(found.location), contents.location)
+        stream.finish()
+        validators = stream.validators
+    if strict and reach.layout is not None:
+        keep_listing(contents, listing, validators, reach.layout)
+    return listing
+
+
+class _Resolver:
+    """A location as (name, what to fetch or None). Taking addresses apart costs as much as parsing the table does.
+
+    Memory: one entry for each distinct file, since only what stands before the query is kept.
+    """
+
+    def __init__(self, contents: Source) -> None:
+        self._contents = contents
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, location: str) -> tuple[str, str | None]:
+        before, rest = location, ""
+        if end := _QUERY.search(location):
+            before, rest = location[: end.start()], location[end.start() :]
+        name, known = self._known.get(before, ("", ""))
+        if known and (not rest or "://" in known):
+            return name, known + rest
+        resolved = self._resolved(location)
+        name = redact(resolved or location)
+        if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
+            self._known[before] = name, resolved.removesuffix(rest)
+        return name, resolved
+
+    def _resolved(self, location: str) -> str | None:
+        try:
+            return resolve_location(location, self._contents)
+        except (ValueError, OSError):  # no address at all, or no path that a file system takes
+            return None
+
+
+def _as_listed(listing: Listing, as_payer: Source) -> Listed:
+    wanted = [file for file in listing.files.values() if file.wanted]
+    return Listed(
+        tuple(_as_source(file, as_payer) for file in wanted if not file.refused),
+        tuple(_as_source(file, as_payer).source for file in wanted if file.refused),
+    )
+
+
+def _as_source(file: FoundFile, as_payer: Source) -> ListedSource:
+    source = replace(as_payer, location=file.location, contents=file.contents)
+    return ListedSource(source, file.description, file.mentions, file.plans, file.networks)

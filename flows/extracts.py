@@ -6,29 +6,35 @@ A worker process runs ``extract``; it writes beside the target and renames, so t
 import hashlib
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, BinaryIO, Literal, cast
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from flows.layout import Layout, scratch, write_atomically
+from flows.fetching import Fetching
+from flows.layout import Layout, open_temporary, put_aside, scratch
+from flows.ledger import Entry, fingerprint, recall, remember
+from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
-from schemas.extracted import EXTRACTED
-from schemas.table import Table
+from flows.validators import Validators
+from transforms.account import SourceAccount
+from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import ReadDocument, SourceAccount, extract_source
+
+if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
+    import pyarrow as pa
+
+    from schemas.table import Table
+    from transforms.extract import ReadDocument
 
 READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
+STARTS = 3  # of one reading, when the content changes on the server meanwhile
 
 Engine = Literal["scan", "ijson"]
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
@@ -46,6 +52,8 @@ class Outcome:
     seconds: float = 0.0
     extract: Path | None = None
     account: SourceAccount = field(default_factory=SourceAccount)
+    etag: str | None = None  # as the server gave it with the content
+    unchanged: bool = False  # an earlier extract stands, nothing was read
 
     @property
     def usable(self) -> bool:
@@ -66,22 +74,24 @@ def extract(
     *,
     engine: Engine | None = None,
     overlap: bool = True,
+    fetching: Fetching | None = None,
+    limits: ContainerLimits | None = None,
+    force: bool = False,
 ) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
 
     Args:
         overlap: inflate in a second thread: faster for one file, dearer where every core has a file of its own.
+        fetching: how http(s) sources are fetched; by default as ``Fetching()`` says.
+        force: read it though an earlier extract stands.
     """
     started = time.perf_counter()
     engine = engine or default_engine()
+    reading = _Reading(
+        wanted, layout, engine, fetching or Fetching(), on_progress, limits, overlap=overlap, force=force
+    )
     try:
-        known = _known_content(source, layout)
-        if known is not None and (folder := _folder(layout, known[0], wanted, engine)).exists():
-            return _outcome(source, known[0], known[1], folder, seconds=0.0)
-        try:
-            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, overlap=overlap)
-        except FullReadingNeededError:
-            sha256, size, folder = _read(source, wanted, layout, on_progress, engine, overlap=overlap, skip=False)
+        return _find_or_read(source, reading, started)
     except BadFileError as error:
         return Outcome(
             source,
@@ -91,14 +101,97 @@ def extract(
             bytes=None if source.is_url else source.size,
             seconds=time.perf_counter() - started,
         )
-    _remember(source, layout, sha256, size)
-    return _outcome(source, sha256, size, folder, seconds=time.perf_counter() - started)
 
 
-def _outcome(source: Source, sha256: str, size: int, folder: Path, *, seconds: float) -> Outcome:
+@dataclass(frozen=True)
+class _Reading:
+    """How sources are read, the same for all of a run."""
+
+    wanted: frozenset[str]
+    layout: Layout
+    engine: Engine
+    fetching: Fetching
+    on_progress: Progress | None = None
+    limits: ContainerLimits | None = None
+    overlap: bool = True
+    skip: bool = True
+    force: bool = False
+
+    def folder(self, sha256: str) -> Path:
+        """Where the extract of this content stands, or will."""
+        codes = hashlib.sha256(",".join(sorted(self.wanted)).encode()).hexdigest()[:8]
+        return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-v{READER_VERSION}"
+
+
+def find_unchanged(
+    source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None, fetching: Fetching | None
+) -> Outcome | None:
+    """The extract of an earlier reading where the source still is what it was then; None: it is to be read.
+
+    A remote source costs one request without a body; one never read before costs nothing. What goes wrong here is for
+    the reading to meet again, and to say.
+    """
+    started = time.perf_counter()
+    reading = _Reading(wanted, layout, engine or default_engine(), fetching or Fetching())
+    known = _known(source, reading)
+    if known is None:
+        return None
+    try:
+        if source.is_url:
+            once = replace(reading.fetching, attempts=1)
+            with open_source(source, once, layout, known=known.validators):
+                return None
+    except UnchangedError:
+        pass
+    except BadFileError:
+        return None
+    return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
+
+
+def stored_outcome(
+    source: Source, sha256: str, size: int, wanted: frozenset[str], layout: Layout, engine: Engine | None
+) -> Outcome | None:
+    """What a source came to when it was last read, without asking whether it changed; None: its extract is gone."""
+    reading = _Reading(wanted, layout, engine or default_engine(), Fetching())
+    if not reading.folder(sha256).exists():
+        return None
+    return _outcome(source, Entry(sha256, size), reading, 0.0, unchanged=True)
+
+
+def _known(source: Source, reading: _Reading) -> Entry | None:
+    """The last reading of a source whose extract still stands."""
+    known = None if reading.force else recall(source, reading.layout)
+    return known if known is not None and reading.folder(known.sha256).exists() else None
+
+
+def _find_or_read(source: Source, reading: _Reading, started: float) -> Outcome:
+    """A local file not touched since, and a remote one that its server calls the same, are not read again."""
+    known = _known(source, reading)
+    if known is not None and not source.is_url:
+        return _outcome(source, known, reading, 0.0, unchanged=True)
+    try:
+        entry = _read_steadily(source, reading, known.validators if known else None)
+    except UnchangedError:
+        assert known is not None
+        return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
+    remember(source, reading.layout, entry.sha256, entry.bytes, entry.validators)
+    return _outcome(source, entry, reading, time.perf_counter() - started, unchanged=False)
+
+
+def _outcome(source: Source, entry: Entry, reading: _Reading, seconds: float, *, unchanged: bool) -> Outcome:
+    folder = reading.folder(entry.sha256)
     account = SourceAccount.from_json(json.loads((folder / ACCOUNT).read_bytes()))
-    status = "matched" if account.items_matched else "no_match"
-    return Outcome(source, status, source_id=sha256, bytes=size, seconds=seconds, extract=folder, account=account)
+    return Outcome(
+        source,
+        "matched" if account.items_matched else "no_match",
+        source_id=entry.sha256,
+        bytes=entry.bytes,
+        seconds=seconds,
+        extract=folder,
+        account=account,
+        etag=entry.validators.etag,
+        unchanged=unchanged,
+    )
 
 
 def default_engine() -> Engine:
@@ -106,7 +199,7 @@ def default_engine() -> Engine:
     return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
 
 
-def reader_of(engine: Engine, *, overlap: bool = True) -> ReadDocument:
+def reader_of(engine: Engine, *, overlap: bool = True) -> "ReadDocument":
     """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
     if engine == "ijson":
         from transforms import read_ijson
@@ -118,51 +211,77 @@ def reader_of(engine: Engine, *, overlap: bool = True) -> ReadDocument:
     return partial(read_scan.read_document, overlap=overlap)
 
 
-def _folder(layout: Layout, sha256: str, wanted: frozenset[str], engine: Engine) -> Path:
-    codes = hashlib.sha256(",".join(sorted(wanted)).encode()).hexdigest()[:8]
-    return layout.extracts / f"{sha256}-{codes}-{engine}-v{READER_VERSION}"
+def _read_steadily(source: Source, reading: _Reading, known: Validators | None) -> Entry:
+    """Read; from the beginning again when the content changed on the server meanwhile.
+
+    Raises:
+        UnchangedError: the server's content is the one known.
+    """
+    for _ in range(STARTS):
+        try:
+            return _read_as_needed(source, reading, known)
+        except ContentChangedError as error:
+            changed = error
+    raise BadFileError(f"{changed}; {STARTS} readings were begun; run again later") from None
 
 
-def _read(
-    source: Source,
-    wanted: frozenset[str],
-    layout: Layout,
-    on_progress: Progress | None,
-    engine: Engine,
-    *,
-    overlap: bool,
-    skip: bool = True,
-) -> tuple[str, int, Path]:
-    temporary = scratch(layout.extracts)
-    temporary.mkdir()
+def _read_as_needed(source: Source, reading: _Reading, known: Validators | None) -> Entry:
     try:
-        before = _fingerprint(source)
-        with open_source(source) as stream, _raw(source, stream) as raw:
+        return _read(source, reading, known)
+    except FullReadingNeededError:
+        return _read(source, replace(reading, skip=False), None)
+
+
+def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
+    from transforms.extract import extract_source
+
+    layout = reading.layout
+    temporary = scratch(layout.extracts)
+    try:
+        before = fingerprint(source)
+        with _opened(source, reading, known) as (stream, raw, validators):
+            temporary.mkdir()
             writers = _Writers(temporary)
             account = extract_source(
                 raw,
-                wanted,
+                reading.wanted,
                 writers.write,
-                lambda: _open_temporary(layout),
-                reader=reader_of(engine, overlap=overlap),
-                skip=skip,
-                on_progress=_progress(stream, on_progress),
+                partial(open_temporary, layout.extracts),
+                reader=reader_of(reading.engine, overlap=reading.overlap),
+                skip=reading.skip,
+                on_progress=_progress(stream, reading.on_progress),
+                limits=reading.limits,
             )
             writers.close()
-            sha256 = stream.finish()
-        if _fingerprint(source) != before:
+            entry = Entry(stream.finish(), stream.bytes, before, validators())
+        if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         (temporary / ACCOUNT).write_text(json.dumps(account.as_json()))
-        target = _folder(layout, sha256, wanted, engine)
-        _publish(temporary, target)
-        return sha256, stream.bytes, target
+        _publish(temporary, reading.folder(entry.sha256), replaces=reading.force)
+        return entry
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _open_temporary(layout: Layout) -> BinaryIO:
-    """A nameless file on the cache's disk: it goes with the process, whatever happens."""
-    return cast("BinaryIO", tempfile.TemporaryFile(dir=layout.extracts))
+_Opened = tuple[HashingStream, BinaryIO, Callable[[], Validators]]
+
+
+@contextmanager
+def _opened(source: Source, reading: _Reading, known: Validators | None) -> Iterator[_Opened]:
+    """The hashed stream, the stream to read, and in the end what a server says the content is known by."""
+    if not (reading.fetching.keep_bodies and source.location.startswith(("http://", "https://"))):
+        with (
+            open_source(source, reading.fetching, reading.layout, known=known) as stream,
+            _raw(source, stream) as raw,
+        ):
+            yield stream, raw, lambda: stream.validators
+        return
+    from flows.bodies import kept_body
+
+    with kept_body(source, reading.fetching, reading.layout, known=known) as body:
+        local = Source(str(body.path))
+        with open_source(local) as stream, _raw(local, stream) as raw:
+            yield stream, raw, lambda: body.validators
 
 
 @contextmanager
@@ -195,12 +314,16 @@ class _Writers:
     """One Parquet file per extract table, all present even when empty."""
 
     def __init__(self, folder: Path) -> None:
+        import pyarrow.parquet as pq
+
+        from schemas.extracted import EXTRACTED
+
         self._writers = {
             table.name: pq.ParquetWriter(folder / f"{table.name.lower()}.parquet", table.arrow(), compression="zstd")
             for table in EXTRACTED
         }
 
-    def write(self, table: Table, batch: pa.RecordBatch) -> None:
+    def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
         self._writers[table.name].write_batch(batch)
 
@@ -210,42 +333,12 @@ class _Writers:
             writer.close()
 
 
-def _publish(temporary: Path, target: Path) -> None:
+def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:
     """Rename; when a twin was extracted meanwhile, its extract stands."""
+    if replaces:
+        shutil.rmtree(put_aside(target), ignore_errors=True)
     try:
         temporary.rename(target)
     except OSError:
         if not target.exists():
             raise
-
-
-def _fingerprint(source: Source) -> str | None:
-    """What changes whenever a local file changes; None for a remote one, or none at all."""
-    if source.is_url:
-        return None
-    try:
-        status = Path(source.location).stat()
-    except OSError:
-        return None
-    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}-{status.st_ctime_ns}"
-
-
-def _ledger_path(source: Source, layout: Layout) -> Path:
-    absolute = source.location if source.is_url else str(Path(source.location).absolute())
-    return layout.ledger / f"{hashlib.sha256(absolute.encode()).hexdigest()[:32]}.json"
-
-
-def _known_content(source: Source, layout: Layout) -> tuple[str, int] | None:
-    """(sha256, bytes) of a local file read before and not touched since."""
-    path = _ledger_path(source, layout)
-    if source.is_url or not path.exists():
-        return None
-    entry = json.loads(path.read_bytes())
-    return (entry["sha256"], entry["bytes"]) if entry["fingerprint"] == _fingerprint(source) else None
-
-
-def _remember(source: Source, layout: Layout, sha256: str, size: int) -> None:
-    fingerprint = _fingerprint(source)
-    if fingerprint is not None:
-        entry = {"fingerprint": fingerprint, "sha256": sha256, "bytes": size}
-        write_atomically(_ledger_path(source, layout), json.dumps(entry).encode())

@@ -1,15 +1,16 @@
 """What is in one file, in one streaming pass with the reader that `run` uses; nothing is written."""
 
-import tempfile
 import time
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 from flows.extracts import Engine, default_engine, reader_of
+from flows.layout import open_temporary
 from flows.progress import make_counters, shown
 from flows.sources import Source, open_source
+from transforms.account import DocumentAccount, SourceAccount
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
-from transforms.extract import DocumentAccount, SourceAccount, extract_source
+from transforms.extract import extract_source
 
 
 def inspect(source: Source, codes: Sequence[str], engine: Engine | None = None) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bo
             cast("BinaryIO", stream),
             wanted,
             None,
-            _open_temporary,
+            open_temporary,
             reader=reader,
             skip=skip,
             on_progress=tell,
@@ -88,7 +89,3 @@ def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: f
 
 def _describe_document(document: DocumentAccount) -> dict[str, Any]:
     return {"name": document.name, "shape": document.shape, "items": document.items_seen, "codes": document.codes}
-
-
-def _open_temporary() -> BinaryIO:
-    return cast("BinaryIO", tempfile.TemporaryFile())

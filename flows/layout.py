@@ -1,10 +1,13 @@
 """Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders."""
 
 import os
+import tempfile
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from transforms.errors import UsageError
 
@@ -44,6 +47,26 @@ class Layout:
         return self.cache / "remote"
 
     @property
+    def payer_builds(self) -> Path:
+        """One folder per payer and identity of its inputs: its part of a month, as built."""
+        return self.cache / "payers"
+
+    @property
+    def listings(self) -> Path:
+        """What tables of contents listed when they were last read."""
+        return self.cache / "listings"
+
+    @property
+    def hosts(self) -> Path:
+        """Whose turn it is to ask a host: locks, shared by all processes."""
+        return self.cache / "hosts"
+
+    @property
+    def bodies(self) -> Path:
+        """Remote files fetched whole before they are read, where the configuration wants that."""
+        return self.cache / "bodies"
+
+    @property
     def reference(self) -> Path:
         """Reference data that the user built: the NPPES lookup and further Medicare years."""
         return self.root / "reference"
@@ -70,7 +93,7 @@ class Layout:
     def prepare(self) -> None:
         """Make the folders; ``UsageError`` where that is impossible."""
         try:
-            for folder in (self.extracts, self.ledger, self.remote, self.staging):
+            for folder in (self.extracts, self.ledger, self.remote, self.payer_builds, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"can't write under {self.root}: {error.strerror}; give another --output") from error
@@ -80,6 +103,19 @@ def scratch(folder: Path) -> Path:
     """A name beside the target for work in progress; carries our process, so that leftovers can be told."""
     pid = os.getpid()
     return folder / f".tmp-{pid}-{_started(pid)}-{uuid.uuid4().hex[:8]}"
+
+
+def open_temporary(folder: Path | None = None) -> BinaryIO:
+    """A nameless file, on the disk of ``folder`` if one is given: it goes with the process, whatever happens."""
+    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
+
+
+def put_aside(path: Path) -> Path:
+    """Move what stands here, if anything, to a name that `sweep` knows; the name."""
+    aside = scratch(path.parent)
+    with suppress(FileNotFoundError):
+        path.rename(aside)
+    return aside
 
 
 def sweep(folder: Path) -> None:

@@ -1,11 +1,11 @@
 """Extracts of one month into its tables, in a staging folder: rates, providers, summaries, quality.
 
-Memory: one payer's numbered prices and providers, and one range of its pairs at a time.
+Memory: one payer at a time (``payer_builds``), then the month's observations as ``summarize`` takes them.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
@@ -13,21 +13,19 @@ import polars as pl
 
 from flows.extracts import Outcome
 from flows.layout import Layout
-from flows.remote import RemoteReferences, resolve_location
+from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
+from flows.remote import RemoteReferences
+from flows.sources import resolve_location
 from flows.tables import write_table
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
-from schemas.nppes import NPPES
-from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, RATES, SUMMARIES, UNMAPPED
+from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.clean import date_of
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
-from transforms.observe import FILES_BEHIND, list_files, observe_providers
-from transforms.payers import map_payers, payer_slug, unused_mappings
-from transforms.rates import describe_rates, gather_facts
-from transforms.resolve import Extracts, iter_pairs, number
+from transforms.payers import map_payers, unused_mappings
+from transforms.resolve import REFERENCE_GRAIN, Extracts
 from transforms.summarize import Comparison, Observed, summarize
 
 LOG = logging.getLogger(__name__)
-PAIRS_EACH = 2_000_000  # rate rows in memory at a time
 
 _DOCUMENTS = pl.Schema(
     {
@@ -47,6 +45,8 @@ class MonthRequest:
     codes: tuple[str, ...]
     medicare: MedicareReference
     nppes: Path | None = None
+    force: bool = False  # build payers that stand in the cache anew
+    tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
 
 
 class MonthBuilder:
@@ -60,18 +60,31 @@ class MonthBuilder:
         self._request = request
         self._outcomes = outcomes
         self._sources = _distinct(outcomes)
+        self._layout = layout
         self._folder = folder
         self._remote = RemoteReferences(layout)
-        self._exclusions: list[pl.DataFrame] = []
-        self._unknown_npis: list[pl.DataFrame] = []
-        self._unknown_entities: list[pl.DataFrame] = []
-        self._observations: list[Path] = []
-        self._files: list[pl.DataFrame] = []
         documents = _documents(self._sources)
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
+        self.builds: dict[str, PayerBuild] = {}
+        self.withheld: dict[str, str] = {}
+        self._kept_groups: dict[str, set[str]] = {}
         self.rows: dict[str, int] = {"rates": 0}
-        self.eligible = 0
+
+    @property
+    def groups(self) -> dict[str, set[str]]:
+        """The configuration's names whose files each payer's documents stand in."""
+        found = {payer: set(names) for payer, names in self._kept_groups.items()}
+        for source_no, payer in self._documents.select("source_no", "payer").iter_rows():
+            name = self._sources[source_no].source.payer
+            if name is not None:
+                found.setdefault(payer, set()).add(name)
+        return found
+
+    @property
+    def eligible(self) -> int:
+        """Rate rows that no rule excludes."""
+        return sum(build.figures.rows_eligible for build in self.builds.values())
 
     @property
     def medicare_year(self) -> int | None:
@@ -93,65 +106,70 @@ class MonthBuilder:
         return self._remote.failed
 
     def normalise(self) -> None:
-        """Rates and observations, payer by payer."""
+        """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
         for payer in self._documents["payer"].unique().sort():
-            own = self._documents.filter(pl.col("payer") == payer)
-            extracts = _load(self._sources, own.select(list(_DOCUMENTS)), self._remote)
-            self._build_payer(payer, extracts)
+            self.builds[payer] = self._build_payer(payer)
+
+    def hold_back(
+        self, payer: str, reason: str, last_good: str | None, groups: tuple[str, ...], read_then: Sequence[Outcome]
+    ) -> None:
+        """Keep a payer's new figures out of the month; its last good ones stay, where this month has some.
+
+        Args:
+            last_good: the key of the build that stands published.
+            groups: the configuration's names behind that one.
+            read_then: outcomes of the files read then, for ``quality/files``.
+        """
+        self.withheld[payer] = reason
+        self.builds.pop(payer, None)
+        kept = None if last_good is None else known_build(self._layout, payer, last_good)
+        if kept is not None:
+            self.builds[payer] = kept
+            self._kept_groups[payer] = set(groups)
+            described = {outcome.source_id for outcome in self._outcomes}
+            behind = set(kept.source_ids) - described
+            self._outcomes = [*self._outcomes, *(o for o in read_then if o.source_id in behind)]
 
     def summarise(self) -> None:
-        """Providers, summaries and quality, from what ``normalise`` wrote."""
+        """Rates, providers, summaries and quality, from the payers' builds."""
+        self.builds = dict(sorted(self.builds.items()))
+        for build in self.builds.values():
+            build.link_rates(self._folder)
+        self.rows["rates"] = sum(build.figures.rows for build in self.builds.values())
         self._write_providers()
         self._write_summaries()
         self._write_quality()
 
-    def _build_payer(self, payer: str, extracts: Extracts) -> None:
-        """One payer's rates, written sorted; its observations and counts kept for the month."""
+    def _build_payer(self, payer: str) -> PayerBuild:
+        """One payer's tables, found or built."""
         request = self._request
-        numbered = number(extracts)
-        source_ids = [outcome.source_id or "" for outcome in self._sources]
-        nppes = None if request.nppes is None else pl.scan_parquet(request.nppes).select(NPPES.names)
-        facts = gather_facts(payer, numbered, self._mapping, source_ids, nppes, request.codes)
-        national = national_amounts(request.medicare, request.codes, request.month)
-        compared = national.select("billing_code", "amount_usd")
-        observations: list[pl.DataFrame] = []
-
-        def rate_frames() -> Iterator[pl.DataFrame]:
-            for pairs in iter_pairs(numbered, PAIRS_EACH):
-                rates = describe_rates(pairs, facts)
-                providers = observe_providers(rates, compared)
-                observations.append(providers)
-                self._files.append(list_files(rates.lazy(), providers.lazy()).collect())
-                self._count(rates)
-                self.eligible += rates["exclusion"].null_count()
-                yield rates
-
-        path = self._folder / "rates" / f"payer={payer_slug(payer)}" / "rates.parquet"
-        self.rows["rates"] += write_table(path, RATES, rate_frames())
-        kept = self._folder / ".observations" / path.parent.name / "observations.parquet"
-        kept.parent.mkdir(parents=True)
-        pl.concat(observations).sort(PROVIDERS.grain).write_parquet(kept)
-        self._observations.append(kept)
-
-    def _count(self, rates: pl.DataFrame) -> None:
-        rows = pl.len().cast(pl.Int64)
-        self._exclusions.append(
-            rates.lazy()
-            .group_by("source_ids", "payer", "billing_code", "exclusion")
-            .agg(rows=rows)
-            .explode("source_ids")
-            .group_by(source_id="source_ids", payer="payer", billing_code="billing_code", reason="exclusion")
-            .agg(pl.col("rows").sum())
-            .collect()
+        own = self._documents.filter(pl.col("payer") == payer)
+        extracts = _load(self._sources, own.select(list(_DOCUMENTS)))
+        fetched = _fetch_remote(extracts.references.collect(), self._sources, self._remote)
+        inputs = PayerInputs(
+            payer=payer,
+            documents=own,
+            mapping=self._mapping.filter(pl.col("payer") == payer),
+            source_ids=[outcome.source_id or "" for outcome in self._sources],
+            national=national_amounts(request.medicare, request.codes, request.month).select(
+                "billing_code", "amount_usd"
+            ),
+            codes=request.codes,
+            nppes=request.nppes,
+            fetched=tuple(path.name for path in fetched.values()),
         )
-        unknown = rates.filter(pl.col("exclusion") == "npi_unknown")
-        self._unknown_npis.append(unknown.group_by(value=pl.col("npi").cast(pl.String)).agg(rows=rows))
-        unmapped = rates.filter(~pl.col("payer_mapped"))
-        names = pl.col("reporting_entity_name").fill_null("")
-        self._unknown_entities.append(unmapped.group_by(value=names).agg(rows=rows))
+        known = None if request.force else known_build(self._layout, payer, inputs.key())
+        if known is not None:
+            LOG.info("%s: nothing changed", payer)
+            return known
+        groups = pl.concat([extracts.reference_groups, *_as_reference_groups(fetched)])
+        return build_payer(inputs, replace(extracts, reference_groups=groups), self._layout)
+
+    def _tables(self, name: str) -> list[Path]:
+        return [build.table(name) for build in self.builds.values()]
 
     def _write_providers(self) -> None:
-        frames = (pl.read_parquet(path) for path in self._observations)  # payers in order: sorted by the whole grain
+        frames = (pl.read_parquet(path) for path in self._tables("observations"))  # payers in order: sorted as a whole
         self.rows["providers"] = write_table(self._folder / "providers" / "providers.parquet", PROVIDERS, frames)
 
     def _write_summaries(self) -> None:
@@ -161,16 +179,18 @@ class MonthBuilder:
             localities.select("billing_code", "state", "amount_usd"),
             self.medicare_year,
         )
-        providers = pl.concat([PROVIDERS.empty().lazy(), *(pl.scan_parquet(path) for path in self._observations)])
-        no_files = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
-        files = pl.concat([no_files, *self._files]).unique()
-        observed = Observed(providers, files.lazy())
+        providers = pl.concat([PROVIDERS.empty().lazy(), *map(pl.scan_parquet, self._tables("observations"))])
+        files = pl.concat([NO_FILES.lazy(), *map(pl.scan_parquet, self._tables("files"))])
+        observed = Observed(providers, files)
         summaries = summarize(observed, request.month, medicare, with_nppes=request.nppes is not None)
         path = self._folder / "summaries" / "summaries.parquet"
         self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
 
+    def _sum(self, name: str) -> pl.DataFrame:
+        return sum_counts([pl.read_parquet(path) for path in self._tables(name)], COUNTED[name])
+
     def _write_quality(self) -> None:
-        counts = _sum(self._exclusions, ["source_id", "payer", "billing_code", "reason"])
+        counts = self._sum("counts")
         folder = self._folder / "quality"
         excluded = counts.filter(pl.col("reason").is_not_null())
         self.rows["exclusions"] = write_table(folder / "exclusions.parquet", FILE_EXCLUSIONS, [excluded])
@@ -178,14 +198,17 @@ class MonthBuilder:
         unused = pl.DataFrame({"value": unused_mappings(names)}).with_columns(rows=pl.lit(0, pl.Int64))
         unmapped = pl.concat(
             [
-                _kind("npi", _sum(self._unknown_npis, ["value"])),
-                _kind("reporting_entity", _sum(self._unknown_entities, ["value"])),
+                _kind("npi", self._sum("unknown_npis")),
+                _kind("reporting_entity", self._sum("unknown_entities")),
                 _kind("unused_mapping", unused),
             ]
         )
         write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
         payers = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
-        files = describe_files(self._outcomes, counts, payers)
+        outcomes = self._outcomes
+        if self._request.tell_unchanged:
+            outcomes = [replace(o, status="unchanged") if o.unchanged else o for o in outcomes]
+        files = describe_files(outcomes, counts, payers)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
 
 
@@ -203,7 +226,7 @@ def _documents(sources: Sequence[Outcome]) -> pl.DataFrame:
         (
             source_no,
             number_in_source,
-            document.header.get("reporting_entity_name"),
+            document.header.get("reporting_entity_name") or outcome.source.payer,
             date_of(document.header.get("last_updated_on")),
         )
         for source_no, outcome in enumerate(sources)
@@ -213,21 +236,20 @@ def _documents(sources: Sequence[Outcome]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_DOCUMENTS, orient="row")
 
 
-def _load(sources: Sequence[Outcome], documents: pl.DataFrame, remote: RemoteReferences) -> Extracts:
+def _load(sources: Sequence[Outcome], documents: pl.DataFrame) -> Extracts:
     """The extract tables of one payer's documents."""
     numbers = documents["source_no"].unique().sort().to_list()
     folders = {no: folder for no in numbers if (folder := sources[no].extract) is not None}
     ours = documents.lazy()
     key = ["source_no", "document"]
     tables = {table.name: _scan(folders, table.name).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}
-    fetched = _fetch_remote(tables["REFERENCES"].collect(), sources, remote)
     return Extracts(
         documents=ours,
         prices=tables["PRICES"],
         citations=tables["CITATIONS"],
         inline_groups=tables["INLINE_GROUPS"],
         references=tables["REFERENCES"],
-        reference_groups=pl.concat([tables["REFERENCE_GROUPS"], *fetched]),
+        reference_groups=tables["REFERENCE_GROUPS"],
     )
 
 
@@ -239,35 +261,32 @@ def _scan(folders: dict[int, Path], table: str) -> pl.LazyFrame:
 
 def _fetch_remote(
     references: pl.DataFrame, sources: Sequence[Outcome], remote: RemoteReferences
-) -> Iterator[pl.LazyFrame]:
-    """Provider groups of the cited references that hold none themselves, as rows of REFERENCE_GROUPS."""
+) -> dict[tuple[object, ...], Path]:
+    """The cited references that hold no groups themselves, by grain, with the Parquet fetched from their location."""
     wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
-    rows = [
-        (row["source_no"], row["document"], row["ordinal"], row["reference_key"], location)
+    locations = {
+        tuple(row[name] for name in REFERENCE_GRAIN): location
         for row in wanted.iter_rows(named=True)
         if (location := resolve_location(row["location"], sources[row["source_no"]].source)) is not None
-    ]
-    paths = remote.fetch(location for *_, location in rows)
+    }
+    paths = remote.fetch(locations.values())
+    return {grain: paths[location] for grain, location in locations.items() if location in paths}
+
+
+def _as_reference_groups(fetched: dict[tuple[object, ...], Path]) -> Iterator[pl.LazyFrame]:
+    """Fetched provider groups as rows of REFERENCE_GROUPS."""
     columns = [*REFERENCE_GROUPS.names, "source_no"]
-    for source_no, document, ordinal, reference_key, location in rows:
-        if location in paths:
-            yield (
-                pl.scan_parquet(paths[location])
-                .with_columns(
-                    document=pl.lit(document, pl.Int32),
-                    ordinal=pl.lit(ordinal, pl.Int64),
-                    reference_key=pl.lit(reference_key),
-                    source_no=pl.lit(source_no, pl.UInt32),
-                )
-                .select(columns)
+    for (source_no, document, reference_key, ordinal), path in fetched.items():
+        yield (
+            pl.scan_parquet(path)
+            .with_columns(
+                document=pl.lit(document, pl.Int32),
+                ordinal=pl.lit(ordinal, pl.Int64),
+                reference_key=pl.lit(reference_key),
+                source_no=pl.lit(source_no, pl.UInt32),
             )
-
-
-def _sum(frames: list[pl.DataFrame], key: list[str]) -> pl.DataFrame:
-    """Counts added up by key, sorted."""
-    if not frames:
-        return pl.DataFrame(schema={name: pl.String() for name in key} | {"rows": pl.Int64()})
-    return pl.concat(frames).group_by(key).agg(pl.col("rows").sum()).sort(key)
+            .select(columns)
+        )
 
 
 def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:
@@ -296,7 +315,7 @@ def _describe_file(
 ) -> dict[str, object]:
     account = outcome.account
     header = account.documents[0].header if account.documents else {}
-    entity = header.get("reporting_entity_name")
+    entity = (header.get("reporting_entity_name") or outcome.source.payer) if account.documents else None
     source_id = outcome.source_id or ""
     first = first_name.setdefault(source_id, outcome.source.name) if source_id else None
     return {
@@ -307,11 +326,11 @@ def _describe_file(
         "bytes": outcome.bytes,
         "bytes_json": account.bytes_json if outcome.usable else None,
         "sha256": outcome.source_id,
-        "etag": None,
+        "etag": outcome.etag,
         "version": header.get("version"),
         "shape": account.shape if account.documents else None,
         "reporting_entity_name": entity,
-        "payer": payers.get(entity) if outcome.status == "matched" else None,
+        "payer": payers.get(entity) if account.items_matched else None,
         "last_updated_on": date_of(header.get("last_updated_on")),
         "items_seen": account.items_seen,
         "items_matched": account.items_matched,

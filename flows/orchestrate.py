@@ -4,22 +4,28 @@ Imported only when asked for: Prefect takes seconds to start. Flow parameters an
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "flows,transforms")
-# Prefect's own 20 seconds are not enough for the first run on a busy machine: it creates its database then
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+from flows.environment import CLIENT
+
+os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
 
 from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.batches import batch_sources
 from flows.extracts import Outcome
 from flows.layout import month_name
 from flows.run import RunRequest, RunResult, Steps, run
 from flows.sources import Source
-from flows.workers import ExtractOne
+from flows.workers import LOOK_UP_SECONDS, ExtractOne
+
+OnProgress = Callable[[int, int], None]  # files done, files in all
 
 
 def run_flow(request: RunRequest) -> RunResult:
@@ -28,26 +34,107 @@ def run_flow(request: RunRequest) -> RunResult:
     @flow(
         name="tic-rates-month",
         flow_run_name="{month}",
-        task_runner=ThreadPoolTaskRunner(max_workers=request.workers or os.cpu_count() or 1),  # type: ignore[arg-type]
+        task_runner=ThreadPoolTaskRunner(),  # type: ignore[arg-type]
         validate_parameters=False,
     )
     def month_flow(month: str, sources: list[str], codes: list[str]) -> RunResult:
-        return run(request, Steps(_spread, _step))
+        return run(request, make_steps())
 
     return month_flow(month_name(request.month), [source.name for source in request.sources], list(request.codes))
 
 
-@task(name="extract", task_run_name="{name}", persist_result=False)
-def _extract(name: str, source: Source, extract_one: ExtractOne) -> Outcome:
-    return extract_one(source)
+def make_steps() -> Steps:
+    """The steps as tasks of the flow run that is going on, in whatever thread they are called.
+
+    The flow's task runner must not limit its threads: ``_spread`` does.
+    """
+    context = copy_context()
+
+    def spread(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
+        return context.copy().run(_spread, sources, extract_one, workers)
+
+    def step(name: str, work: Callable[[], object]) -> None:
+        context.copy().run(_step, name, work)
+
+    return Steps(spread, step)
+
+
+_listener: ContextVar[OnProgress | None] = ContextVar("_listener", default=None)
+
+
+@contextmanager
+def telling(on_progress: OnProgress) -> Iterator[None]:
+    """Who is told, batch by batch, how many files are done."""
+    token = _listener.set(on_progress)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
+
+
+@task(name="extract", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+def _extract(name: str, sources: list[Source], extract_one: ExtractOne) -> list[Outcome]:
+    return [extract_one(source) for source in sources]
 
 
 def _spread(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
-    if workers == 1:
-        return [_extract(source.name, source, extract_one) for source in sources]  # in this thread: signals stop it
-    futures = [_extract.submit(source.name, source, extract_one) for source in sources]
-    return [future.result() for future in futures]
+    """A task per batch; outcomes in the order of sources."""
+    batches = batch_sources(sources, workers)
+    named = [(_batch_name(number, batch), batch) for number, batch in enumerate(batches, start=1)]
+    tell = _counting(len(sources))
+    if workers > 1:
+        outcomes = _submit(named, extract_one, workers, tell)
+    else:
+        # in this thread: signals stop it
+        outcomes = [tell(_extract(name, batch, extract_one)) for name, batch in named]
+    return [outcome for batch_outcomes in outcomes for outcome in batch_outcomes]
+
+
+def _submit(
+    named: Sequence[tuple[str, list[Source]]],
+    extract_one: ExtractOne,
+    workers: int,
+    tell: Callable[[list[Outcome]], list[Outcome]],
+) -> list[list[Outcome]]:
+    """As many tasks at a time as there are workers, so that a task shown as running is.
+
+    Waits in short pieces: a signal that the system hands to another thread does not end a wait.
+    """
+    done: list[list[Outcome]] = [[] for _ in named]
+    waiting = list(enumerate(named))[::-1]
+    running: dict[int, PrefectConcurrentFuture[list[Outcome]]] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            number, (name, batch) = waiting.pop()
+            running[number] = _submitted(_extract.submit(name, batch, extract_one))
+        wait([future.wrapped_future for future in running.values()], LOOK_UP_SECONDS, FIRST_COMPLETED)
+        for number in [number for number, future in running.items() if future.wrapped_future.done()]:
+            done[number] = tell(running.pop(number).result())
+    return done
+
+
+def _submitted(future: PrefectFuture[list[Outcome]]) -> PrefectConcurrentFuture[list[Outcome]]:
+    assert isinstance(future, PrefectConcurrentFuture), "our flows run their tasks in threads"
+    return future
+
+
+def _batch_name(number: int, batch: Sequence[Source]) -> str:
+    return batch[0].name if len(batch) == 1 else f"batch {number}: {len(batch)} files"
+
+
+def _counting(total: int) -> Callable[[list[Outcome]], list[Outcome]]:
+    """Passes a batch's outcomes on, having told the listener how far we are."""
+    listener, done = _listener.get(), 0
+
+    def tell(outcomes: list[Outcome]) -> list[Outcome]:
+        nonlocal done
+        done += len(outcomes)
+        if listener is not None:
+            listener(done, total)
+        return outcomes
+
+    return tell
 
 
 def _step(name: str, step: Callable[[], object]) -> None:
-    task(name=name, persist_result=False)(step)()
+    task(name=name, persist_result=False, cache_policy=NO_CACHE)(step)()

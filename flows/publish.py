@@ -5,17 +5,21 @@ A kill at any point leaves each table either old or new; the next run sweeps wha
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
-from flows.layout import Layout, scratch, write_atomically
+from flows.layout import Layout, month_name, scratch, write_atomically
 from transforms.errors import UsageError
 
 TABLES = ("rates", "providers", "summaries", "quality")
+KEPT_SECONDS = 24 * 3600
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
@@ -32,13 +36,50 @@ def publish_month(layout: Layout, month: date, built: Path) -> None:
         raise UsageError(f"can't publish under {layout.root}: {error.strerror}; the last good tables stand") from error
 
 
+def _read(layout: Layout) -> dict[str, Any]:
+    empty: dict[str, Any] = {"format": 1, "months": {}, "failures": {}}
+    if not layout.manifest.exists():
+        return empty
+    manifest: dict[str, Any] = json.loads(layout.manifest.read_bytes())
+    return empty | manifest
+
+
 def record(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
-    """Change the manifest, atomically."""
-    manifest: dict[str, object] = {"format": 1, "months": {}, "failures": {}}
-    if layout.manifest.exists():
-        manifest = json.loads(layout.manifest.read_bytes())
-    change(manifest)
-    write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
+    """Change the manifest, atomically; runs of other months wait for their turn."""
+    with (layout.staging / "manifest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        manifest = _read(layout)
+        change(manifest)
+        write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
+
+
+def published(layout: Layout, month: date) -> dict[str, Any]:
+    """The manifest's entry of a month; empty when it was never published."""
+    months = _read(layout)["months"]
+    entry: dict[str, Any] = months.get(month_name(month), {})
+    return entry
+
+
+def published_before(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
+    """Name and entry of the last published month before this one; empty when there is none."""
+    earlier = sorted(name for name in _read(layout)["months"] if name < month_name(month))
+    return (earlier[-1], _read(layout)["months"][earlier[-1]]) if earlier else ("", {})
+
+
+def drop_unused_builds(layout: Layout) -> None:
+    """Forget payers' builds that no published month stands on, a day after they were made."""
+    months = _read(layout)["months"].values()
+    used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
+    for folder in layout.payer_builds.iterdir():
+        if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > KEPT_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _age_seconds(folder: Path) -> float:
+    try:
+        return time.time() - folder.stat().st_mtime
+    except OSError:  # another run dropped it
+        return 0.0
 
 
 def replace_folder(new: Path, target: Path) -> None:

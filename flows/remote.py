@@ -5,18 +5,20 @@ What can't be had stays unresolved in this run (its rows say ``provider_unresolv
 
 import hashlib
 import logging
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 
-from flows.layout import Layout, scratch
+from flows.fetching import Fetching
+from flows.layout import Layout, open_temporary, scratch
 from flows.sources import HashingStream, Source, open_source, redact
 from schemas.extracted import REMOTE_GROUPS
 from transforms.collect import Collected
@@ -27,14 +29,17 @@ from transforms.read_ijson import read_provider_reference
 
 LOG = logging.getLogger(__name__)
 FETCHES_AT_ONCE = 8
+ATTEMPTS = 3  # of one file in a row: dead ones are common, and there can be thousands
 FAILURES_PER_HOST = 3  # then the host is left alone for the rest of the run
 
 
 class RemoteReferences:
     """Fetches locations; knows hosts that do not answer."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, fetching: Fetching | None = None) -> None:
         self._layout = layout
+        fetching = fetching or Fetching()
+        self._fetching = replace(fetching, attempts=min(fetching.attempts, ATTEMPTS))
         self._failures: Counter[str] = Counter()
         self.failed: dict[str, str] = {}
 
@@ -66,10 +71,11 @@ class RemoteReferences:
         temporary = scratch(self._layout.remote)
         with ExitStack() as stack:
             stack.callback(temporary.unlink, missing_ok=True)
-            stream = stack.enter_context(_open_public(source))
-            collected = Collected(self._open_temporary)
+            stream = stack.enter_context(self._open(source))
+            temporary_beside = partial(open_temporary, self._layout.remote)
+            collected = Collected(temporary_beside)
             stack.callback(collected.close)
-            for document in open_documents(cast("BinaryIO", stream), self._open_temporary):
+            for document in open_documents(cast("BinaryIO", stream), temporary_beside):
                 read_provider_reference(document.stream, collected)
             stream.finish()
             rows = (row[1:] for row in collected.groups)
@@ -78,29 +84,9 @@ class RemoteReferences:
                     writer.write_batch(batch)
             temporary.rename(target)
 
-    def _open_temporary(self) -> BinaryIO:
-        return cast("BinaryIO", tempfile.TemporaryFile(dir=self._layout.remote))
+    def _open(self, source: Source) -> AbstractContextManager[HashingStream]:
+        if not source.is_url:
+            return open_source(source)
+        from flows.web import open_url
 
-
-def _open_public(source: Source) -> AbstractContextManager[HashingStream]:
-    if not source.is_url:
-        return open_source(source)
-    from flows.web import open_url
-
-    return open_url(source, public_only=True)
-
-
-def resolve_location(location: str, base: Source) -> str | None:
-    """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
-
-    None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
-    """
-    location = location.strip()
-    if base.is_url:
-        absolute = urljoin(base.location, location)
-        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
-    if "://" in location:
-        return location if urlsplit(location).scheme in ("http", "https") else None
-    folder = Path(base.location).absolute().parent
-    target = (folder / location).resolve()
-    return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None
+        return open_url(source, self._fetching, self._layout, public_only=not self._fetching.allow_private)

@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flows.extracts import READER_VERSION, Engine, Outcome
+from flows.fetching import Fetching
 from flows.layout import Layout, month_name, scratch, sweep
-from flows.publish import TABLES, publish_month, record
+from flows.publish import TABLES, drop_unused_builds, publish_month, record
 from flows.sources import Source
-from flows.workers import ExtractMany, extract_many, in_threads
+from flows.workers import ExtractMany, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
+from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file bes
 MOST_LOGGED = 50
 
 Step = Callable[[str, Callable[[], object]], None]
+Judge = Callable[["MonthBuilder"], None]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,9 @@ class RunRequest:
     nppes: Path | None = None
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None  # None: the scanning reader where it can be had
+    fetching: Fetching = field(default_factory=Fetching)
+    limits: ContainerLimits | None = None
+    force: bool = False  # read and build anew what stands in the cache
 
 
 @dataclass
@@ -103,13 +109,13 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     steps = steps or Steps()
     layout = Layout(request.output)
     layout.prepare()
-    with _only_one(layout, request.month):
-        _sweep(layout)
+    with only_one(layout, request.month):
+        sweep_all(layout)
         month = load_references(request, layout)
         outcomes = extract_all(request, layout, steps.spread)
         result = count_outcomes(request, outcomes)
-        _require_usable(outcomes, layout, result)
-        _build_and_publish(month, outcomes, layout, result, steps.step)
+        require_usable(outcomes, layout, result)
+        build_and_publish(month, outcomes, layout, result, steps.step)
     result.seconds = time.perf_counter() - started
     return result
 
@@ -123,23 +129,27 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     from flows.month import MonthRequest
     from flows.reference import load_medicare
 
-    return MonthRequest(request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout))
+    return MonthRequest(
+        request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout), request.force
+    )
 
 
 def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
-    from flows.contents import sources_of
+    from flows.contents import Reach, sources_of
 
-    wanted = frozenset(request.codes)
-    outcomes = extract_many(request.sources, wanted, layout, request.workers, spread, request.engine)
+    reading = Reading(
+        frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
+    )
+    outcomes = extract_many(request.sources, layout, reading, spread)
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
-        contents = sources_of(outcome.source)
+        contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits))
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + (extract_many(listed, wanted, layout, request.workers, spread, request.engine) if listed else [])
+    return outcomes + (extract_many(listed, layout, reading, spread) if listed else [])
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
@@ -157,7 +167,7 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResul
     return result
 
 
-def _require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
+def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
     """Nothing usable: the last good tables stay, the manifest says what failed."""
     if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
         return
@@ -166,10 +176,16 @@ def _require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResu
     raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}", result.as_json())
 
 
-def _build_and_publish(
-    month: "MonthRequest", outcomes: Sequence[Outcome], layout: Layout, result: RunResult, step: Step
-) -> None:
-    """Build the month's tables and put them in front of readers."""
+def build_and_publish(
+    month: "MonthRequest",
+    outcomes: Sequence[Outcome],
+    layout: Layout,
+    result: RunResult,
+    step: Step,
+    judge: Judge | None = None,
+    identity: str | None = None,
+) -> dict[str, Any]:
+    """Build the month's tables, let the gates judge them, put them in front of readers; the manifest's entry."""
     from flows.month import MonthBuilder
 
     folder = scratch(layout.staging)
@@ -177,13 +193,17 @@ def _build_and_publish(
     try:
         builder = MonthBuilder(month, outcomes, layout, folder)
         step("normalise", builder.normalise)
+        if judge is not None:
+            judge(builder)
         step("summarise", builder.summarise)
         step("publish", lambda: publish_month(layout, month.month, folder))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
-    entry = _manifest_entry(month, outcomes, result, builder)
+    entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
     record(layout, lambda manifest: _note_month(manifest, result, entry))
+    drop_unused_builds(layout)
+    return entry
 
 
 def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
@@ -203,7 +223,7 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
 
 def _manifest_entry(
     month: "MonthRequest", outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
-) -> dict[str, object]:
+) -> dict[str, Any]:
     return {
         "codes": list(month.codes),
         "methodology": METHODOLOGY,
@@ -218,10 +238,15 @@ def _manifest_entry(
         "files": [{"source": o.source.name, "source_id": o.source_id, "status": o.status} for o in outcomes],
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
         "unresolved_locations": builder.unresolved_locations,
+        "payers": {
+            payer: build.as_json() | {"groups": sorted(builder.groups.get(payer, ()))}
+            for payer, build in builder.builds.items()
+        },
+        "withheld": builder.withheld,
     }
 
 
-def _note_month(manifest: dict[str, object], result: RunResult, entry: dict[str, object]) -> None:
+def _note_month(manifest: dict[str, object], result: RunResult, entry: dict[str, Any]) -> None:
     manifest["months"][month_name(result.month)] = entry  # type: ignore[index]
     manifest["failures"].pop(month_name(result.month), None)  # type: ignore[attr-defined]
 
@@ -233,16 +258,16 @@ def _note_failure(manifest: dict[str, object], result: RunResult) -> None:
     }
 
 
-def _sweep(layout: Layout) -> None:
+def sweep_all(layout: Layout) -> None:
     """Remove what killed runs left behind."""
     built = (layout.cache / "nppes", layout.reference)
-    hidden = (layout.extracts, layout.ledger, layout.remote, *built, layout.staging, layout.root)
+    hidden = (layout.extracts, layout.ledger, layout.remote, layout.payer_builds, *built, layout.staging, layout.root)
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
 
 
 @contextmanager
-def _only_one(layout: Layout, month: date) -> Iterator[None]:
+def only_one(layout: Layout, month: date) -> Iterator[None]:
     """One run of a month at a time: a second one waits until the first has published."""
     with (layout.staging / f"{month_name(month)}.lock").open("w") as lock:
         try:

@@ -1,6 +1,5 @@
 """Results for people, on stdout: the national table, an inspection, figures."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from decimal import Decimal
@@ -8,20 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-from rich.console import Console
+from rich.markup import escape
 from rich.table import Table as RichTable
 
 from flows.layout import Layout, month_name
 from flows.run import RunResult
+from flows.show_months import make_console
 from transforms.medicare import ServicePrice
 
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
-NO_TERMINAL_WIDTH = 120
-
-
-def make_console() -> Console:
-    """As wide as the terminal; where there is none, wide enough for the tables."""
-    return Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
 
 
 def print_result(result: RunResult) -> None:
@@ -35,7 +29,7 @@ def print_result(result: RunResult) -> None:
         f"{counts}; {result.rows.get('rates', 0):,} rate rows, {result.eligible:,} eligible; {result.seconds:.1f} s"
     )
     for name, reason in result.quarantined:
-        console.print(f"[red]quarantined[/red] {name}: {reason}", highlight=False)
+        console.print(f"[red]quarantined[/red] {escape(name)}: {escape(reason)}", highlight=False)
     console.print(f"Parquet: {summaries}", highlight=False, soft_wrap=True)
 
 

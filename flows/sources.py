@@ -11,9 +11,12 @@ from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
 from typing import BinaryIO, cast
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 from weakref import finalize
 
+from flows.fetching import Fetching
+from flows.layout import Layout
+from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
@@ -28,6 +31,10 @@ class Source:
     payer: str | None = field(default=None, compare=False)  # the configuration's name; fills in a missing header name
     contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
     headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
+    origins: tuple[str, ...] = field(default=(), compare=False, repr=False)  # that get them; none: its own alone
+
+    def __repr__(self) -> str:
+        return f"Source({self.name!r})"
 
     @property
     def is_url(self) -> bool:
@@ -52,10 +59,21 @@ def redact(location: str) -> str:
     """A URL without what could be secret; a path as it is."""
     if not _URL.match(location):
         return location
-    parts = urlsplit(location)
+    try:
+        parts = urlsplit(location)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:  # whose text would quote it
+        return f"{location.partition('://')[0]}://(an address that can't be parsed)"
     host = parts.hostname or ""
-    port = f":{parts.port}" if parts.port else ""
     return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+
+
+def origin_of(location: str) -> str | None:
+    """Scheme, host and port of a URL."""
+    if not _URL.match(location):
+        return None
+    parts = urlsplit(redact(location))
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def expand(arguments: Iterable[str]) -> tuple[Source, ...]:
@@ -93,6 +111,22 @@ def _hidden(file: Path, folder: Path) -> bool:
     return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
+def resolve_location(location: str, base: Source) -> str | None:
+    """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
+
+    None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
+    """
+    location = location.strip()
+    if base.is_url:
+        absolute = urljoin(base.location, location)
+        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
+    if "://" in location:
+        return location if urlsplit(location).scheme in ("http", "https") else None
+    folder = Path(base.location).absolute().parent
+    target = (folder / location).resolve()
+    return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None
+
+
 class HashingStream:
     """Passes bytes on, taking their sha256 and count, and telling progress.
 
@@ -107,6 +141,11 @@ class HashingStream:
         self._thread: Thread | None = None
         self.announced = announced
         self.bytes = 0
+
+    @property
+    def validators(self) -> Validators:
+        """What a server says the content is known by; nothing for other sources."""
+        return Validators()
 
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
@@ -163,15 +202,26 @@ def sha256_of(path: Path) -> str | None:
         return None
 
 
-def open_source(source: Source) -> AbstractContextManager[HashingStream]:
-    """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had."""
+def open_source(
+    source: Source,
+    fetching: Fetching | None = None,
+    layout: Layout | None = None,
+    *,
+    known: Validators | None = None,
+) -> AbstractContextManager[HashingStream]:
+    """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had.
+
+    Args:
+        layout: whose cache keeps the turns of http(s) hosts; None: politeness ends with this one request.
+        known: of an http(s) file had before; ``flows.resuming.UnchangedError`` where it is still the same.
+    """
     if not source.is_url:
         return _open_local(Path(source.location))
     if source.location.lower().startswith("s3://"):
         return _open_s3(source)
     from flows.web import open_url
 
-    return open_url(source)
+    return open_url(source, fetching, layout, known=known)
 
 
 class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801

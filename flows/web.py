@@ -1,82 +1,253 @@
-"""http(s):// sources and remote provider references, as streams of the bytes that the server holds."""
+"""One request to a server, answered by a body that is read as it comes: turns, redirects, and words for what fails.
 
+What can be secret (query, credentials, headers) stands in no exception and no log line of ours or of httpx.
+"""
+
+import atexit
 import ipaddress
+import logging
 import socket
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache, partial
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
 
 import httpx
 
-from flows.fetching import USER_AGENT
+from flows.fetching import Fetching
+from flows.hosts import turn
+from flows.layout import Layout
+from flows.renewing import Renew, renew_address
+from flows.resuming import AnswerLostError, Held, RemoteFile
 from flows.sources import HashingStream, Source, redact
+from flows.validators import Validators
+from flows.waiting import Wait
 from transforms.errors import BadFileError
 
-TIMEOUT = httpx.Timeout(30.0, connect=10.0)
 MAX_REDIRECTS = 5
+_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class _ResponseStream:
-    """A response's raw bytes behind ``read``."""
+class RemoteStream(HashingStream):
+    """A remote file's bytes, whatever happens to the connections that they come by."""
 
-    def __init__(self, response: httpx.Response) -> None:
-        self._chunks = response.iter_raw()
-        self._held = b""
+    def __init__(self, remote: RemoteFile) -> None:
+        super().__init__(cast("BinaryIO", remote))
+        self._remote = remote
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes; everything when negative."""
-        while size < 0 or not self._held:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._held += chunk
-        data, self._held = (self._held, b"") if size < 0 else (self._held[:size], self._held[size:])
-        return data
+    @property
+    def validators(self) -> Validators:
+        """What the server says this content is known by."""
+        return self._remote.validators
 
 
 @contextmanager
-def open_url(source: Source, *, public_only: bool = False) -> Iterator[HashingStream]:
-    """A GET whose body is read as it comes; ``BadFileError`` for every refusal, with the host and the reason.
+def open_url(
+    source: Source,
+    fetching: Fetching | None = None,
+    layout: Layout | None = None,
+    *,
+    known: Validators | None = None,
+    public_only: bool = False,
+    wait: Wait = time.sleep,
+    renew: Renew | None = None,
+) -> Iterator[RemoteStream]:
+    """A GET whose body is read as it comes; ``BadFileError`` for every refusal, with the reason.
 
     Args:
+        layout: whose cache keeps the hosts' turns; None: politeness ends with this one request.
+        known: what is had already; ``UnchangedError`` where the server's content is still that.
         public_only: refuse hosts on loopback, link-local and private networks, after redirects too.
+        renew: a new address for a file whose signature expired; by default its table of contents is read again.
     """
+    web = Web(fetching or Fetching(), layout, public_only=public_only, wait=wait)
+    with opened(web, source, known=known, renew=renew) as remote:
+        yield RemoteStream(remote)
+
+
+@contextmanager
+def opened(
+    web: "Web",
+    source: Source,
+    *,
+    known: Validators | None = None,
+    held: Held | None = None,
+    renew: Renew | None = None,
+) -> Iterator[RemoteFile]:
+    """A remote file with its first answer had; closed with the context."""
+    renew = renew or partial(renew_address, fetching=web.fetching, layout=web.layout)
+    remote = RemoteFile(source, web.ask, web.fetching, known=known, held=held, renew=renew, wait=web.wait)
     try:
-        with (
-            httpx.Client(headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"}, timeout=TIMEOUT) as client,
-            closing(_follow(client, source.location, public_only=public_only)) as response,
-        ):
-            announced = response.headers.get("Content-Length")
-            yield HashingStream(cast("BinaryIO", _ResponseStream(response)), int(announced) if announced else None)
-    except (httpx.HTTPError, httpx.InvalidURL, socket.gaierror) as error:
-        detail = str(error).replace(source.location, source.name)
-        raise BadFileError(f"can't be fetched ({type(error).__name__}: {detail}); run again later") from error
+        remote.open()
+        yield remote
+    finally:
+        remote.close()
 
 
-def _follow(client: httpx.Client, url: str, *, public_only: bool) -> httpx.Response:
-    for _ in range(MAX_REDIRECTS + 1):
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise BadFileError(f"leads to {redact(url)}, which is not http(s)")
-        if public_only:
-            _refuse_private(url)
-        response = client.send(client.build_request("GET", url), stream=True)
-        if response.has_redirect_location:
-            url = urljoin(url, response.headers["Location"])
-            response.close()
-            continue
-        if response.status_code != httpx.codes.OK:
-            response.close()
-            hint = "; the signature may have expired: read the table of contents again"
-            expired = response.status_code in (401, 403, 410)
-            raise BadFileError(f"the server answers {response.status_code}{hint if expired else ''}")
-        return response
-    raise BadFileError(f"more than {MAX_REDIRECTS} redirects (limit redirects)")
+class Answer:
+    """One answer: status and headers, then the body piece by piece. Holds its host's turn until it is closed."""
+
+    def __init__(self, response: httpx.Response, held: ExitStack) -> None:
+        self._response = response
+        self._held = held
+        self._chunks = response.iter_raw()
+        self.status = response.status_code
+        self.headers: Mapping[str, str] = response.headers
+
+    def next(self) -> bytes:
+        """The next piece of the body as the server holds it; nothing at its end."""
+        with _in_our_words():
+            return next((chunk for chunk in self._chunks if chunk), b"")
+
+    @property
+    def redirect(self) -> str | None:
+        """Where it sends us, if anywhere."""
+        return self._response.headers["Location"] if self._response.has_redirect_location else None
+
+    def close(self) -> None:
+        """End the request, read to its end or not; one without a body leaves its connection to the next."""
+        with self._held:
+            if self.status == httpx.codes.NOT_MODIFIED or self.headers.get("Content-Length") == "0":
+                with suppress(AnswerLostError):
+                    self.next()
 
 
-def _refuse_private(url: str) -> None:
-    host = urlsplit(url).hostname or ""
-    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+@dataclass(frozen=True)
+class Web:
+    """How this process asks."""
+
+    fetching: Fetching = field(default_factory=Fetching)
+    layout: Layout | None = None
+    public_only: bool = False
+    wait: Wait = time.sleep
+
+    def ask(self, source: Source, conditions: Mapping[str, str]) -> Answer:
+        """The answer to a GET, after redirects. The source's own headers go to its origins only.
+
+        Raises:
+            AnswerLostError: none came; it may come when asked again.
+            BadFileError: none can come.
+        """
+        url = source.location
+        for _ in range(MAX_REDIRECTS + 1):
+            with _in_our_words():
+                trusted = source.origins or (source.location,)
+                own = dict(source.headers) if any(_same_host(each, url) for each in trusted) else {}
+                answer = self._ask_once(url, own | dict(conditions))
+                if answer.redirect is None:
+                    return answer
+                answer.close()
+                url = urljoin(url, answer.redirect)
+        raise BadFileError(f"more than {MAX_REDIRECTS} redirects (limit redirects); give the address they lead to")
+
+    def _ask_once(self, url: str, headers: Mapping[str, str]) -> Answer:
+        if urlsplit(url).scheme not in _DEFAULT_PORTS:
+            raise BadFileError(f"leads to {redact(url)}, which is not http(s); give the file itself")
+        with ExitStack() as held:
+            host = urlsplit(url).hostname or ""
+            if self.public_only:
+                _refuse_private(host, _addresses(host))
+            if self.layout is not None:
+                held.enter_context(turn(self.layout.hosts, host, self.fetching.limits_of(host), self.wait))
+            fetching = self.fetching
+            always = {"User-Agent": fetching.user_agent, "Accept-Encoding": "identity"}
+            timeout = httpx.Timeout(fetching.read_seconds, connect=fetching.connect_seconds)
+            request = _client().build_request("GET", url, headers={**always, **headers}, timeout=timeout)
+            response = _client().send(request, stream=True)
+            held.callback(response.close)
+            if self.public_only and not getproxies():  # a proxy, which may well be private, finds the host by itself
+                _refuse_private(host, _peer(response))
+            return Answer(response, held.pop_all())
+
+
+@cache
+def _client() -> httpx.Client:
+    """This process's own: connections are reused, and its certificates are loaded once."""
+    logging.getLogger("httpx").addFilter(_redact_record)
+    logging.getLogger("httpcore").setLevel(logging.INFO)  # at DEBUG it logs every header
+    client = httpx.Client(follow_redirects=False, limits=httpx.Limits(max_connections=None))
+    atexit.register(client.close)
+    return client
+
+
+def _redact_record(record: logging.LogRecord) -> bool:
+    """httpx logs every request with its whole URL."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(redact(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args)
+    return True
+
+
+def _same_host(one: str, other: str) -> bool:
+    """Same host and port, and not from https down to http; up to https on the default ports is the same host."""
+    first, second = urlsplit(one), urlsplit(other)
+    if first.hostname != second.hostname or (first.scheme, second.scheme) == ("https", "http"):
+        return False
+    if first.scheme != second.scheme:
+        return (_port(one), _port(other)) == (80, 443)
+    return _port(one) == _port(other)
+
+
+def _port(url: str) -> int | None:
+    parts = urlsplit(url)
+    return parts.port or _DEFAULT_PORTS.get(parts.scheme)
+
+
+def _addresses(host: str) -> set[str]:
+    return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+
+
+def _peer(response: httpx.Response) -> set[str]:
+    """Who did answer: the name may have led elsewhere than when it was looked at."""
+    address = response.extensions["network_stream"].get_extra_info("server_addr")
+    return {str(address[0])} if address else set()
+
+
+def _refuse_private(host: str, addresses: set[str]) -> None:
     private = sorted(address for address in addresses if not ipaddress.ip_address(address.split("%")[0]).is_global)
     if private:
         raise BadFileError(f"{host} is a private address ({private[0]}): not fetched (setting allow_private)")
+
+
+@contextmanager
+def _in_our_words() -> Iterator[None]:
+    """Errors of the network as ours; their own texts can quote addresses and headers, ours don't."""
+    try:
+        yield
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as error:
+        raise BadFileError(f"can't be asked for ({type(error).__name__}); check its address and headers") from None
+    except (httpx.HTTPError, httpx.StreamError, socket.gaierror) as error:
+        final = _final_reason(error)
+        if final:
+            raise BadFileError(final) from None
+        raise AnswerLostError(_describe(error)) from None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _final_reason(error: BaseException) -> str | None:
+    """Why asking again is in vain; None where it may help."""
+    for cause in _causes(error):
+        if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
+            return "can't be fetched: no such host; check the address"
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"can't be fetched: the host's certificate is refused ({cause.verify_message}); check the address"
+    return None
+
+
+def _describe(error: BaseException) -> str:
+    if isinstance(error, httpx.ConnectTimeout):
+        return "no connection within connect_seconds"
+    if isinstance(error, httpx.TimeoutException):
+        return "no byte within read_seconds"
+    said = next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), None)
+    what = "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke"
+    return f"{what} ({said})" if said else what

@@ -4,20 +4,27 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
-from multiprocessing import get_context, parent_process
+from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
+from typing import TypeVar
 
-from flows.extracts import Engine, Outcome, extract
+from flows.extracts import Engine, Outcome, extract, find_unchanged
+from flows.fetching import Fetching
 from flows.layout import Layout
+from flows.pools import Pools
 from flows.progress import Counters, add, make_counters, shown
 from flows.sources import Source
+from transforms.containers import ContainerLimits
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
 LOOK_UP_SECONDS = 0.1
+ASKED_AT_ONCE = 16
+Answer = TypeVar("Answer")
 
 ExtractOne = Callable[[Source], Outcome]
 ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
@@ -39,7 +46,7 @@ def in_threads(sources: Sequence[Source], extract_one: ExtractOne, workers: int)
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(future: Future[Outcome]) -> Outcome:
+def _result(future: Future[Answer]) -> Answer:
     """Waits in short pieces: a signal that the system hands to another thread does not end a wait."""
     while not wait([future], LOOK_UP_SECONDS).done:
         pass
@@ -51,36 +58,62 @@ def _hide_interrupts() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the sources of a run are read."""
+
+    wanted: frozenset[str]
+    workers: int = 0  # 0: as many as there are cores
+    engine: Engine | None = None
+    fetching: Fetching | None = None
+    limits: ContainerLimits | None = None
+    force: bool = False
+
+
 def extract_many(
-    sources: Sequence[Source],
-    wanted: frozenset[str],
-    layout: Layout,
-    workers: int,
-    spread: ExtractMany = in_threads,
-    engine: Engine | None = None,
+    sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany = in_threads
 ) -> list[Outcome]:
-    """Extract every source, largest first, with ``spread`` deciding who waits for whom; outcomes in source order."""
+    """Extract every source that is not what it was, in worker processes; outcomes in source order."""
+    found = {} if reading.force else _find_unchanged(sources, layout, reading)
+    rest = [source for source in sources if source not in found]
+    found |= {outcome.source: outcome for outcome in _read_many(rest, layout, reading, spread)} if rest else {}
+    return [found[source] for source in sources]
+
+
+def _find_unchanged(sources: Sequence[Source], layout: Layout, reading: Reading) -> dict[Source, Outcome]:
+    """Asked in threads of this process, which mostly wait: worker processes would take longer to start than to ask."""
+    ask = partial(
+        find_unchanged, wanted=reading.wanted, layout=layout, engine=reading.engine, fetching=reading.fetching
+    )
+    threads = ThreadPoolExecutor(ASKED_AT_ONCE)
+    try:
+        futures = [threads.submit(ask, source) for source in sources]
+        answers = [_result(future) for future in futures]
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
+    return {answer.source: answer for answer in answers if answer is not None}
+
+
+def _read_many(sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany) -> list[Outcome]:
+    """Extract sources, largest first, with ``spread`` deciding who waits for whom."""
     total = sum(source.size for source in sources)
     counters = make_counters()
-    workers = max(1, min(workers or os.cpu_count() or 1, len(sources)))
+    workers = max(1, min(reading.workers or os.cpu_count() or 1, len(sources)))
     if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
         workers = 1
     largest_first = sorted(sources, key=lambda source: -source.size)
     extract_one = partial(
         _extract_counted,
-        wanted=wanted,
         layout=layout,
-        engine=engine,
+        reading=reading,
         overlap=workers < (os.cpu_count() or 1),  # else every core has a file of its own
     )
     with shown(counters, len(sources), total), _processes(workers, counters) as pool:
-        outcomes = spread(largest_first, partial(_extract_in, pool, extract_one), workers)
-    by_source = {outcome.source: outcome for outcome in outcomes}
-    return [by_source[source] for source in sources]
+        return spread(largest_first, partial(_extract_in, pool, extract_one), workers)
 
 
 @contextmanager
-def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor | None]:
+def _processes(workers: int, counters: Counters) -> Iterator[Pools | None]:
     """Worker processes, or None where this process does the work itself.
 
     On Ctrl-C what has not begun is dropped and what runs is told to stop.
@@ -89,26 +122,22 @@ def _processes(workers: int, counters: Counters) -> Iterator[ProcessPoolExecutor
         _work_with(counters)
         yield None
         return
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), _work_with, (counters,))
+    pools = Pools(workers, partial(_work_with, counters))
     try:
-        yield pool
-        pool.shutdown()
+        yield pools
+        pools.shutdown()
     except BaseException:
-        processes = list((pool._processes or {}).values())
-        for process in processes:
-            process.terminate()
-        pool.shutdown(wait=True, cancel_futures=True)
+        pools.terminate()
         raise
 
 
-def _extract_in(pool: ProcessPoolExecutor | None, extract_one: ExtractOne, source: Source) -> Outcome:
-    if pool is None:
+def _extract_in(pools: Pools | None, extract_one: ExtractOne, source: Source) -> Outcome:
+    if pools is None:
         return extract_one(source)
-    future = pool.submit(extract_one, source)
     try:
-        return future.result()
+        return pools.run(extract_one, source)
     except BrokenProcessPool:
-        reason = "a worker process was killed while files were read (out of memory?); run again, with --workers 1"
+        reason = "the worker process that read it was killed, twice (out of memory?); run again on a larger machine"
         return Outcome(source, "quarantined", reason=reason)
 
 
@@ -132,13 +161,20 @@ def _end_with(parent: BaseProcess) -> None:
     os._exit(1)
 
 
-def _extract_counted(
-    source: Source, *, wanted: frozenset[str], layout: Layout, engine: Engine | None, overlap: bool
-) -> Outcome:
+def _extract_counted(source: Source, *, layout: Layout, reading: Reading, overlap: bool) -> Outcome:
     counters = _counters
     assert counters is not None
-    tell = partial(add, counters)
-    outcome = extract(source, wanted, layout, tell, engine=engine, overlap=overlap)
+    outcome = extract(
+        source,
+        reading.wanted,
+        layout,
+        partial(add, counters),
+        engine=reading.engine,
+        overlap=overlap,
+        fetching=reading.fetching,
+        limits=reading.limits,
+        force=reading.force,
+    )
     with counters[3].get_lock():
         counters[3].value += 1
     return outcome

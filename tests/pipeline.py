@@ -14,11 +14,12 @@ import pyarrow as pa
 from schemas.extracted import CITATIONS, EXTRACTED, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES, REMOTE_GROUPS
 from schemas.published import RATE_GRAIN
 from schemas.table import Table
+from transforms.account import SourceAccount
 from transforms.clean import date_of
 from transforms.collect import Collected
 from transforms.containers import open_documents
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import SourceAccount, extract_source, to_batches
+from transforms.extract import extract_source, to_batches
 from transforms.payers import map_payers
 from transforms.rates import describe_rates, gather_facts
 from transforms.read_ijson import read_document, read_provider_reference

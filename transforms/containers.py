@@ -14,7 +14,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import BinaryIO, TypeVar, cast
 
-import pyarrow as pa
 from isal import igzip, igzip_lib
 
 from transforms.errors import BadFileError
@@ -195,6 +194,8 @@ def _open_layer(
         yield from _open_layer(cast("BinaryIO", layer), name, open_temporary, limits, depth + 1)
         _expect_end(cast("BinaryIO", layer))
     elif head.startswith(_ZSTD):
+        import pyarrow as pa  # late: it takes longer to import than most files take to read
+
         inflated = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")
         layer = InflatedStream(inflated, stream, "zstd", limits)
         yield from _open_layer(cast("BinaryIO", layer), name, open_temporary, limits, depth + 1)

@@ -3,16 +3,15 @@
 Memory: the reader's limits, and one batch of rows on the way out.
 """
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import BinaryIO
 
 import pyarrow as pa
 
 from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
+from transforms.account import DocumentAccount, SourceAccount
 from transforms.collect import Collected
 from transforms.containers import ContainerLimits, open_documents
 from transforms.errors import BadFileError
@@ -20,85 +19,9 @@ from transforms.read_ijson import read_document
 from transforms.spool import OpenTemporary
 
 BATCH_WEIGHT = 10_000  # rows, or four times as many NPIs: a row can hold ten thousand
-MAX_QUIRKS = 50
 
 ReadDocument = Callable[..., None]
 Emit = Callable[[Table, pa.RecordBatch], None]
-
-
-@dataclass(frozen=True)
-class DocumentAccount:
-    """What one JSON document held. ``codes``: per wanted code (items, prices)."""
-
-    name: str
-    header: dict[str, str]
-    root_keys: tuple[str, ...]
-    shape: str
-    flags: tuple[str, ...]
-    quirks: dict[str, int]
-    items_seen: int
-    items_matched: int
-    codes: dict[str, tuple[int, int]]
-    provider_references: int
-    cited: int
-    bytes_json: int
-
-
-@dataclass(frozen=True)
-class SourceAccount:
-    """What one source held, its documents in order."""
-
-    documents: tuple[DocumentAccount, ...] = field(default=())
-
-    @property
-    def bytes_json(self) -> int:
-        """Inflated bytes of all documents."""
-        return sum(document.bytes_json for document in self.documents)
-
-    @property
-    def items_seen(self) -> int:
-        """In-network items of all documents."""
-        return sum(document.items_seen for document in self.documents)
-
-    @property
-    def items_matched(self) -> int:
-        """Items of the wanted codes in all documents."""
-        return sum(document.items_matched for document in self.documents)
-
-    @property
-    def prices(self) -> int:
-        """Prices of the matched items."""
-        return sum(prices for document in self.documents for _, prices in document.codes.values())
-
-    @property
-    def shape(self) -> str:
-        """The documents' shape; ``mixed`` when they differ."""
-        shapes = {document.shape for document in self.documents}
-        return shapes.pop() if len(shapes) == 1 else "mixed"
-
-    @property
-    def quirks(self) -> list[str]:
-        """``name x count``, sorted by name."""
-        total: Counter[str] = Counter()
-        for document in self.documents:
-            total.update(document.quirks)
-        return [f"{name} x {count}" for name, count in sorted(total.items())[:MAX_QUIRKS]]
-
-    def as_json(self) -> dict[str, object]:
-        """A plain dictionary, for the extract's account file."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, list[dict[str, object]]]) -> "SourceAccount":
-        """The inverse of ``as_json``."""
-        documents = []
-        for document in data["documents"]:
-            values = dict(document)
-            for name in ("root_keys", "flags"):
-                values[name] = tuple(values[name])  # type: ignore[arg-type]
-            values["codes"] = {code: tuple(pair) for code, pair in values["codes"].items()}  # type: ignore[attr-defined]
-            documents.append(DocumentAccount(**values))  # type: ignore[arg-type]
-        return cls(tuple(documents))
 
 
 def extract_source(

@@ -36,6 +36,10 @@ PRICE_SCALARS = frozenset(
     {"negotiated_type", "negotiated_rate", "negotiated_price", "billing_class", "setting", "expiration_date"}
 )
 PRICE_LISTS = frozenset({"service_code", "billing_code_modifier"})
+PRICE_KEYS = PRICE_SCALARS | PRICE_LISTS
+GROUP_KEYS = frozenset({"npi", "NPI", "tin"})
+TIN_KEYS = frozenset({"type", "value"})
+REFERENCE_KEYS = frozenset({"provider_group_id", "provider_groups", "location", "network_name"})
 
 
 class Walker:
@@ -72,6 +76,22 @@ class Walker:
             if event == "end_map":
                 return
             yield str(value)
+
+    def members(self, keys: frozenset[str]) -> Iterator[tuple[str, str, object]]:
+        """Of the object that has just begun, the members with one of these keys, each with its value's first event.
+
+        The caller consumes those values; the others are passed over.
+        """
+        take = self.next
+        while True:
+            event, key = take()
+            if event == "end_map":
+                return
+            event, value = take()
+            if key in keys:
+                yield str(key), event, value
+            else:
+                self.skip(event)
 
     def elements(self, event: str, value: object) -> Iterator[Event]:
         """First events of an array's elements; a value that is no array is an array of one, null is none."""
@@ -112,6 +132,11 @@ class Walker:
         if len(found) > MAX_SMALL_LIST:
             raise BadFileError(f"a list of codes with more than {MAX_SMALL_LIST:,} entries")
         return found
+
+    def names(self, event: str, value: object) -> tuple[str, ...]:
+        """The distinct names in an array or single value: trimmed, blanks dropped, sorted."""
+        texts = (text_of(scalar) for scalar in self.scalars(event, value))
+        return tuple(sorted({text.strip() for text in texts if text and text.strip()}))
 
     # ---- in_network ----------------------------------------------------------------------------------------
 
@@ -196,16 +221,13 @@ class Walker:
         """One price, cleaned."""
         found: dict[str, object] = {}
         lists: dict[str, list[object]] = {}
-        for key in self.object_keys():
-            event, value = self.next()
-            if key in PRICE_SCALARS:
+        for key, event, value in self.members(PRICE_KEYS):
+            if key in PRICE_LISTS:
+                lists[key] = self.scalars(event, value)
+            else:
                 found[key] = self.scalar(event, value)
                 if event in _OPEN:
                     found[key] = False  # no value either, but not null: it keeps negotiated_price from standing in
-            elif key in PRICE_LISTS:
-                lists[key] = self.scalars(event, value)
-            else:
-                self.skip(event)
         rate = found.get("negotiated_rate")
         if rate is None:
             rate = found.get("negotiated_price")
@@ -238,16 +260,13 @@ class Walker:
         npis: dict[str, array[int]] = {}
         blanks: dict[str, bool] = {}
         tin: tuple[str | None, str | None] = _NOTHING
-        for key in self.object_keys():
-            event, value = self.next()
-            if key in ("npi", "NPI"):
+        for key, event, value in self.members(GROUP_KEYS):
+            if key == "tin":
+                tin = self.walk_tin(event, value)
+            else:
                 npis[key], blanks[key] = self.walk_npis(event, value)
                 if event == "null":
                     del npis[key]
-            elif key == "tin":
-                tin = self.walk_tin(event, value)
-            else:
-                self.skip(event)
         chosen = "npi" if "npi" in npis else "NPI"
         distinct: list[int | None] = [*sorted(set(npis.get(chosen, ())))]
         if not distinct or blanks.get(chosen):
@@ -275,14 +294,11 @@ class Walker:
             return None, tin_of(self.scalar(event, value))
         tin_type: str | None = None
         digits: str | None = None
-        for key in self.object_keys():
-            event, value = self.next()
+        for key, first, part in self.members(TIN_KEYS):
             if key == "type":
-                tin_type = text_of(self.scalar(event, value))
-            elif key == "value":
-                digits = tin_of(self.scalar(event, value))
+                tin_type = text_of(self.scalar(first, part))
             else:
-                self.skip(event)
+                digits = tin_of(self.scalar(first, part))
         return tin_type, digits
 
     # ---- provider_references -------------------------------------------------------------------------------
@@ -297,8 +313,7 @@ class Walker:
         key: str | None = None
         location: str | None = None
         networks: tuple[str, ...] = ()
-        for name in self.object_keys():
-            event, value = self.next()
+        for name, event, value in self.members(REFERENCE_KEYS):
             if name == "provider_group_id":
                 key = reference_key(self.scalar(event, value))
             elif name == "provider_groups":
@@ -308,11 +323,8 @@ class Walker:
                         collected.reference_groups.append((no, *row), weight=1 + len(row[2]) // 4)
             elif name == "location":
                 location = text_of(self.scalar(event, value))
-            elif name == "network_name":
-                values = self.scalars(event, value)
-                networks = tuple(sorted({text.strip() for v in values if (text := text_of(v)) and text.strip()}))
             else:
-                self.skip(event)
+                networks = self.names(event, value)
         if key is None or (self.cited is not None and key not in self.cited):
             collected.reference_groups.truncate(mark)
             return

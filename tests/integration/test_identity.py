@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import flows.month
+import flows.payer_builds
 import flows.workers
 from tests.command_line import call, digests
 from tests.containers import gzipped
@@ -132,7 +132,7 @@ def test_the_size_of_chunks_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
 ) -> None:
-    monkeypatch.setattr(flows.month, "PAIRS_EACH", pairs_each)
+    monkeypatch.setattr(flows.payer_builds, "PAIRS_EACH", pairs_each)
     assert tables(capsys, tmp_path / "chunks", nppes, mrf) == expected
 
 

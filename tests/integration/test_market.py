@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-import flows.month
+import flows.payer_builds
 import flows.remote
 from flows.demo import run_demo
 from flows.reference import build_nppes
@@ -157,7 +157,7 @@ def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     with_nppes = request.param == "with NPPES"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flows.remote, "_open_public", served)
-        patch.setattr(flows.month, "PAIRS_EACH", 1_000)
+        patch.setattr(flows.payer_builds, "PAIRS_EACH", 1_000)
         lookup = nppes_lookup(folder) if with_nppes else None
         result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1))
     return Month(folder / "output", result), with_nppes

@@ -12,7 +12,7 @@ from flows.run import RunResult
 from flows.show import print_result
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-COMMANDS = ("run", "demo", "inspect", "reference", "reference nppes", "reference medicare", "rvu")
+COMMANDS = ("run", "demo", "inspect", "reference", "reference nppes", "reference medicare", "rvu", "serve")
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -62,6 +62,8 @@ def helped(command: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("reference nppes FILE --output OUT", "this is no NPPES npidata csv"),
         ("reference medicare --rvu nowhere --gpci FILE --year 2026", "nowhere: no such file"),
         ("reference medicare --rvu FILE --gpci FILE --year 26", "'26' is no year; write it as 2025"),
+        ("serve --config nowhere", "nowhere: No such file or directory; name one with --config"),
+        ("serve --port 70000", "'70000' is no port; write it as 4200"),
         ("rvu 97026 --state AK --year soon", "'soon' is no year; write it as 2025"),
         ("rvu 97026 --state ZZ --year 2025", "no Medicare locality of 'ZZ' in 2025; there are: AK"),
         ("rvu 97026 --state AK --year 1999", "no fee schedule of 1999; loaded: 2020, "),

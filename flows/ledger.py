@@ -1,0 +1,62 @@
+"""What content a path or URL had when it was last read: sha256, length, and what tells whether it is still the same.
+
+URLs are kept by name, without query and credentials: a new signature is the same file, and no secret reaches the disk.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from flows.layout import Layout, write_atomically
+from flows.sources import Source
+from flows.validators import Validators
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One source as it was. ``fingerprint`` is a local file's, ``validators`` are a server's."""
+
+    sha256: str
+    bytes: int
+    fingerprint: str | None = None
+    validators: Validators = field(default_factory=Validators)
+
+
+def fingerprint(source: Source) -> str | None:
+    """What changes whenever a local file changes; None for a remote one, or none at all."""
+    if source.is_url:
+        return None
+    try:
+        status = Path(source.location).stat()
+    except OSError:
+        return None
+    return f"{status.st_size}-{status.st_mtime_ns}-{status.st_ino}-{status.st_ctime_ns}"
+
+
+def recall(source: Source, layout: Layout) -> Entry | None:
+    """The last reading of a source; None for one never read, and for a local file touched since."""
+    path = _path(source, layout)
+    if not path.exists():
+        return None
+    data = json.loads(path.read_bytes())
+    entry = Entry(data["sha256"], data["bytes"], data.get("fingerprint"), Validators.from_json(data))
+    return entry if entry.fingerprint == fingerprint(source) else None
+
+
+def remember(source: Source, layout: Layout, sha256: str, size: int, validators: Validators) -> None:
+    """Keep what was read, unless nothing could tell whether it is still the same."""
+    mark = fingerprint(source)
+    if mark is not None or validators.if_changed():
+        entry = {"sha256": sha256, "bytes": size, "fingerprint": mark} | validators.as_json()
+        write_atomically(_path(source, layout), json.dumps(entry).encode())
+
+
+def name_on_disk(source: Source) -> str:
+    """A file name for a source: of its absolute path, or its URL without what could be secret."""
+    absolute = source.name if source.is_url else str(Path(source.location).absolute())
+    return hashlib.sha256(absolute.encode()).hexdigest()[:32]
+
+
+def _path(source: Source, layout: Layout) -> Path:
+    return layout.ledger / f"{name_on_disk(source)}.json"

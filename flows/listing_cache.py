@@ -1,0 +1,57 @@
+"""What a table of contents listed when it was last read, so that one that has not changed is not read again.
+
+Addresses with a query are never kept: it may be a signature. A table that lists one is read anew each time, which the
+new signatures need anyway.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from flows.layout import Layout, write_atomically
+from flows.ledger import fingerprint, name_on_disk
+from flows.sources import Source
+from flows.validators import Validators
+from transforms.listing import Choice, FoundFile, Listing
+
+
+def kept_listing(contents: Source, choice: Choice, layout: Layout) -> tuple[Listing, Validators] | None:
+    """What was kept, and what the server then called its content; None for a local table touched since."""
+    try:
+        stated = json.loads(_path(contents, choice, layout).read_bytes())
+    except OSError:
+        return None
+    if stated["fingerprint"] != fingerprint(contents):
+        return None
+    files = (FoundFile(**(file | {"networks": tuple(file["networks"])})) for file in stated["files"])
+    listing = Listing(choice, dict(zip(stated["keys"], files, strict=True)))
+    return listing, Validators.from_json(stated["validators"])
+
+
+def keep_listing(contents: Source, listing: Listing, validators: Validators, layout: Layout) -> None:
+    """Keep what can be kept; forget what was kept of the same table before."""
+    path = _path(contents, listing.choice, layout)
+    mark = fingerprint(contents)
+    known_by = mark is not None or validators.if_changed()
+    missing = any(file.refused for file in listing.files.values())  # may be there the next time
+    if not known_by or missing or any("?" in address for address in (contents.location, *_addresses(listing))):
+        path.unlink(missing_ok=True)
+        return
+    stated = {
+        "fingerprint": mark,
+        "validators": validators.as_json(),
+        "keys": list(listing.files),
+        "files": [asdict(file) for file in listing.files.values()],
+    }
+    write_atomically(path, json.dumps(stated).encode())
+
+
+def _addresses(listing: Listing) -> list[str]:
+    return [file.location for file in listing.files.values() if "://" in file.location]
+
+
+def _path(contents: Source, choice: Choice, layout: Layout) -> Path:
+    patterns = repr([[pattern.pattern for pattern in group] for group in (choice.include, choice.exclude)])
+    digest = hashlib.sha256(patterns.encode()).hexdigest()[:8]
+    return layout.listings / f"{name_on_disk(contents)}-{digest}.json"

@@ -1,0 +1,229 @@
+"""One payer's part of a month, built once and kept under the identity of everything it was made from.
+
+A changed file rebuilds its payers alone; the others' tables are taken as they stand, linked into the new month.
+Memory: one payer's numbered prices and providers, and one range of its pairs at a time.
+"""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from flows.layout import Layout, put_aside, scratch
+from flows.tables import write_table
+from schemas.nppes import NPPES
+from schemas.published import PROVIDERS, RATES
+from transforms.observe import FILES_BEHIND, list_files, observe_providers
+from transforms.payers import payer_slug
+from transforms.rates import describe_rates, gather_facts
+from transforms.resolve import Extracts, iter_pairs, number
+
+BUILD_VERSION = "1"  # raise it when what is built from the same files changes
+PAIRS_EACH = 2_000_000  # rate rows in memory at a time
+FIGURES = "figures.json"
+ELIGIBLE = "eligible"
+COUNTED = {  # what is counted, by which columns
+    "files": [],
+    "counts": ["source_id", "payer", "billing_code", "reason"],
+    "reasons": ["reason"],
+    "unknown_npis": ["value"],
+    "unknown_entities": ["value"],
+}
+NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
+
+
+@dataclass(frozen=True)
+class PayerInputs:
+    """Everything that one payer's tables depend on.
+
+    documents: source_no, document, reporting_entity_name, last_updated_on. mapping: the names' payers.
+    source_ids: by source_no. national: billing_code, amount_usd. fetched: names of the remote references that were had.
+    """
+
+    payer: str
+    documents: pl.DataFrame
+    mapping: pl.DataFrame
+    source_ids: Sequence[str]
+    national: pl.DataFrame
+    codes: tuple[str, ...]
+    nppes: Path | None
+    fetched: tuple[str, ...] = ()
+
+    @property
+    def own_source_ids(self) -> list[str]:
+        """The files that this payer's documents stand in."""
+        return sorted({self.source_ids[number] for number in self.documents["source_no"].to_list()})
+
+    def key(self) -> str:
+        """The same for the same inputs, whatever their files are called and in whatever order they came."""
+        documents = [
+            (self.source_ids[source_no], document, name, str(updated))
+            for source_no, document, name, updated in self.documents.select(
+                "source_no", "document", "reporting_entity_name", "last_updated_on"
+            ).iter_rows()
+        ]
+        nppes = None if self.nppes is None else (self.nppes.stat().st_size, self.nppes.stat().st_mtime_ns)
+        stated = [
+            BUILD_VERSION,
+            self.payer,
+            sorted(documents, key=str),
+            sorted(self.mapping.rows(), key=str),
+            sorted(self.national.rows(), key=str),
+            sorted(self.codes),
+            nppes,
+            sorted(self.fetched),
+        ]
+        return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]
+
+
+@dataclass(frozen=True)
+class PayerFigures:
+    """What the gates before publishing compare.
+
+    rows: distinct rate rows. reasons: rows by exclusion, ``eligible`` for none.
+    medians_usd: by billing code, over the counted professional observations.
+    """
+
+    rows: int
+    reasons: dict[str, int]
+    medians_usd: dict[str, float]
+
+    @property
+    def rows_eligible(self) -> int:
+        """Rows that no rule excludes."""
+        return self.reasons.get(ELIGIBLE, 0)
+
+    @property
+    def nppes_share(self) -> float | None:
+        """Of the rows whose NPI was looked up, those that NPPES knows; None where none was."""
+        known = sum(self.reasons.get(reason, 0) for reason in (ELIGIBLE, "npi_deactivated", "outside_us"))
+        looked_up = known + self.reasons.get("npi_unknown", 0)
+        return known / looked_up if looked_up else None
+
+
+@dataclass(frozen=True)
+class PayerBuild:
+    """A payer's tables in the cache: rates, observations, and the counts that the month's tables add up."""
+
+    payer: str
+    key: str
+    folder: Path
+    figures: PayerFigures
+    source_ids: tuple[str, ...]
+
+    def table(self, name: str) -> Path:
+        """One of its Parquet files."""
+        return self.folder / f"{name}.parquet"
+
+    def link_rates(self, month: Path) -> None:
+        """Put the rates into a month being built; linked, not copied, where the file system can."""
+        target = month / "rates" / f"payer={payer_slug(self.payer)}" / "rates.parquet"
+        target.parent.mkdir(parents=True)
+        try:
+            target.hardlink_to(self.table("rates"))
+        except OSError:
+            shutil.copyfile(self.table("rates"), target)
+
+    def as_json(self) -> dict[str, Any]:
+        """The manifest's account of it."""
+        figures = asdict(self.figures) | {"rows_eligible": self.figures.rows_eligible}
+        return {"build": self.key, "source_ids": list(self.source_ids), **figures}
+
+
+def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
+    """A build that stands in the cache."""
+    folder = layout.payer_builds / key
+    try:
+        stated = json.loads((folder / FIGURES).read_bytes())
+    except OSError:
+        return None
+    return PayerBuild(payer, key, folder, PayerFigures(**stated["figures"]), tuple(stated["source_ids"]))
+
+
+def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> PayerBuild:
+    """Build one payer's tables in the cache; they appear there whole."""
+    key = inputs.key()
+    temporary = scratch(layout.payer_builds)
+    temporary.mkdir(parents=True)
+    try:
+        figures = _write(inputs, extracts, temporary)
+        stated = {"figures": asdict(figures), "source_ids": inputs.own_source_ids}
+        (temporary / FIGURES).write_text(json.dumps(stated))
+        target = layout.payer_builds / key
+        shutil.rmtree(put_aside(target), ignore_errors=True)  # when it is built anew
+        with suppress(OSError):  # another run built the same meanwhile
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    built = known_build(layout, inputs.payer, key)
+    assert built is not None, f"no build of {inputs.payer} under {layout.payer_builds}"
+    return built
+
+
+def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigures:
+    numbered = number(extracts)
+    nppes = None if inputs.nppes is None else pl.scan_parquet(inputs.nppes).select(NPPES.names)
+    facts = gather_facts(inputs.payer, numbered, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
+    observations = [PROVIDERS.empty()]
+    kept: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
+
+    def rate_frames() -> Iterator[pl.DataFrame]:
+        for pairs in iter_pairs(numbered, PAIRS_EACH):
+            rates = describe_rates(pairs, facts)
+            providers = observe_providers(rates, inputs.national)
+            observations.append(providers)
+            kept["files"].append(list_files(rates.lazy(), providers.lazy()).collect())
+            for name, counted in _count(rates).items():
+                kept[name].append(counted)
+            yield rates
+
+    rows = write_table(folder / "rates.parquet", RATES, rate_frames())
+    observed = pl.concat(observations).sort(PROVIDERS.grain)
+    observed.write_parquet(folder / "observations.parquet")
+    pl.concat([NO_FILES, *kept["files"]]).unique().sort(FILES_BEHIND).write_parquet(folder / "files.parquet")
+    for name, key in COUNTED.items():
+        if key:
+            sum_counts(kept[name], key).write_parquet(folder / f"{name}.parquet")
+    reasons = sum_counts(kept["reasons"], COUNTED["reasons"])
+    return PayerFigures(rows, dict(reasons.iter_rows()), _medians(observed))
+
+
+def _count(rates: pl.DataFrame) -> dict[str, pl.DataFrame]:
+    """Rows by what the month's tables count: by file and reason, by reason, by unknown NPI and entity."""
+    rows = pl.len().cast(pl.Int64)
+    by_file = (
+        rates.lazy()
+        .group_by("source_ids", "payer", "billing_code", "exclusion")
+        .agg(rows=rows)
+        .explode("source_ids")
+        .group_by(source_id="source_ids", payer="payer", billing_code="billing_code", reason="exclusion")
+        .agg(pl.col("rows").sum())
+        .collect()
+    )
+    unknown = rates.filter(pl.col("exclusion") == "npi_unknown")
+    unmapped = rates.filter(~pl.col("payer_mapped"))
+    return {
+        "counts": by_file,
+        "reasons": rates.group_by(reason=pl.col("exclusion").fill_null(ELIGIBLE)).agg(rows=rows),
+        "unknown_npis": unknown.group_by(value=pl.col("npi").cast(pl.String)).agg(rows=rows),
+        "unknown_entities": unmapped.group_by(value=pl.col("reporting_entity_name").fill_null("")).agg(rows=rows),
+    }
+
+
+def sum_counts(frames: Sequence[pl.DataFrame], key: list[str]) -> pl.DataFrame:
+    """Counts added up by key, sorted."""
+    if not frames:
+        return pl.DataFrame(schema={name: pl.String() for name in key} | {"rows": pl.Int64()})
+    return pl.concat(frames).group_by(key).agg(pl.col("rows").sum()).sort(key)
+
+
+def _medians(observed: pl.DataFrame) -> dict[str, float]:
+    counted = observed.filter(pl.col("exclusion").is_null() & (pl.col("billing_class") == "professional"))
+    medians = counted.group_by("billing_code").agg(pl.col("representative_rate_usd").median()).sort("billing_code")
+    return dict(medians.iter_rows())

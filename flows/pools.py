@@ -1,0 +1,131 @@
+"""Worker processes that outlive the death of one of them: what it was doing is done once more, alone.
+
+When the system kills a worker (out of memory, mostly), its whole pool is lost: nobody can tell whose fault it was. So
+whatever ran is repeated with nothing beside it. What dies then was too large by itself; the others were bystanders.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing import get_context
+from threading import Condition
+from typing import ParamSpec, TypeVar
+
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+class Pools:
+    """A pool of worker processes, renewed when it breaks. ``run`` is called from threads, one call each."""
+
+    def __init__(self, workers: int, set_up: Callable[[], None]) -> None:
+        self._workers = workers
+        self._set_up = set_up
+        self._turns = _Turns()
+        self._changing = Condition()
+        self._shared = self._start(workers)
+        self._alone: ProcessPoolExecutor | None = None
+        self._terminated = False
+
+    def run(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        """The result of work in a worker process.
+
+        Raises:
+            BrokenProcessPool: its process was killed while it ran beside others, and again when it ran alone.
+        """
+        while True:
+            with self._turns.shared():
+                pool = self._shared
+                try:
+                    future = pool.submit(work, *args, **kwargs)
+                except BrokenProcessPool:  # before this work was begun
+                    self._renew(pool)
+                    continue
+                try:
+                    return future.result()
+                except BrokenProcessPool:
+                    self._renew(pool)
+                    break
+        with self._turns.alone():
+            return self._run_alone(work, *args, **kwargs)
+
+    def shutdown(self) -> None:
+        """End the workers when they have nothing left to do."""
+        self._shared.shutdown()
+
+    def terminate(self) -> None:
+        """End the workers now; what they do is lost."""
+        with self._changing:
+            self._terminated = True
+            pools = [pool for pool in (self._shared, self._alone) if pool is not None]
+        for pool in pools:
+            for process in list((pool._processes or {}).values()):
+                process.terminate()
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _start(self, workers: int) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(workers, get_context("spawn"), self._set_up)
+
+    def _renew(self, broken: ProcessPoolExecutor) -> None:
+        """A fresh pool in the place of a broken one, whichever thread comes first.
+
+        Raises:
+            BrokenProcessPool: it was broken by ``terminate``.
+        """
+        with self._changing:
+            if self._terminated:
+                raise BrokenProcessPool("terminated")
+            if self._shared is broken:
+                broken.shutdown(wait=False)
+                self._shared = self._start(self._workers)
+
+    def _run_alone(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        with self._changing:
+            if self._terminated:
+                raise BrokenProcessPool("terminated")
+            self._alone = pool = self._start(1)
+            future = pool.submit(work, *args, **kwargs)
+        try:
+            return future.result()
+        finally:
+            pool.shutdown(wait=False)
+            with self._changing:
+                self._alone = None
+
+
+class _Turns:
+    """Many at once, or one alone; whoever wants to be alone goes first."""
+
+    def __init__(self) -> None:
+        self._condition = Condition()
+        self._running = 0
+        self._waiting_alone = 0
+
+    @contextmanager
+    def shared(self) -> Iterator[None]:
+        """Beside others, when nobody is alone or waits to be."""
+        with self._condition:
+            self._condition.wait_for(lambda: not self._waiting_alone)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._running -= 1
+                self._condition.notify_all()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """With nothing beside."""
+        with self._condition:
+            self._waiting_alone += 1
+            self._condition.wait_for(lambda: not self._running)
+            self._running += 1
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._running -= 1
+                self._waiting_alone -= 1
+                self._condition.notify_all()

@@ -1,0 +1,37 @@
+"""What months came to, for people, on stdout. Free of polars, so that a night without changes costs little."""
+
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table as RichTable
+
+from flows.layout import month_name
+from flows.nightly import MonthReport
+
+NO_TERMINAL_WIDTH = 120
+
+
+def make_console() -> Console:
+    """As wide as the terminal; where there is none, wide enough for the tables."""
+    return Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
+
+
+def print_months(months: Sequence[MonthReport]) -> None:
+    """One line a month, then what was quarantined or withheld, and why."""
+    console = make_console()
+    table = RichTable("month", "status", "sources", "rate rows", "eligible", "seconds")
+    for month in months:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(month.sources.items()))
+        figures = (f"{month.rows:,}", f"{month.rows_eligible:,}", f"{month.seconds:.1f}")
+        table.add_row(month_name(month.month), month.status, counts, *figures)
+    console.print(table)
+    for month in months:
+        name = month_name(month.month)
+        if month.reason is not None:
+            console.print(f"{name} [red]failed[/red]: {escape(month.reason)}", highlight=False)
+        for payer, reason in month.withheld:
+            console.print(f"{name} [red]withheld[/red] {escape(payer)}: {escape(reason)}", highlight=False)
+        for source, reason in month.quarantined:
+            console.print(f"{name} [red]quarantined[/red] {escape(source)}: {escape(reason)}", highlight=False)

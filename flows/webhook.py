@@ -1,0 +1,56 @@
+"""Telling a webhook that a month failed. A webhook that does not answer is logged, and fails nothing."""
+
+import logging
+import re
+from collections.abc import Mapping
+
+import httpx
+
+from flows.sources import redact
+
+LOG = logging.getLogger(__name__)
+PATIENCE_SECONDS = 10.0
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
+
+
+def tell_failure(webhook: str | None, *, month: str, status: str, reason: str | None, run: str | None = None) -> bool:
+    """POST ``{month, status, reason, run}`` as JSON; whether it was taken.
+
+    Args:
+        webhook: where to; None: nowhere. It may carry a token and is never printed whole.
+        status: ``failed`` or ``crashed``.
+        run: the orchestrator's name of the run, if there is one.
+    """
+    if webhook is None:
+        return False
+    return _post(webhook, {"month": month, "status": status, "reason": without_secrets(reason or ""), "run": run})
+
+
+def without_secrets(text: str) -> str:
+    """Text whose addresses have lost their queries and credentials."""
+    return _ADDRESS.sub(lambda found: _redacted(found[0]), text)
+
+
+def _redacted(address: str) -> str:
+    try:
+        return redact(address)
+    except ValueError:
+        return "(an address)"
+
+
+def _post(webhook: str, message: Mapping[str, str | None]) -> bool:
+    try:
+        httpx.post(webhook, json=dict(message), timeout=PATIENCE_SECONDS).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        said = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+        LOG.warning("the webhook at %s did not take the failure of %s: %s", _place(webhook), message["month"], said)
+        return False
+    return True
+
+
+def _place(webhook: str) -> str:
+    """The host alone: a webhook's path is often its secret."""
+    try:
+        return httpx.URL(webhook).host or "(no host)"
+    except httpx.InvalidURL:
+        return "(no address)"

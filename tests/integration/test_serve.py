@@ -1,0 +1,321 @@
+"""`tic-rates serve` as its users meet it: one server for all tests, in their order, with the real nightly behind it."""
+
+import gzip
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from flows.processes import run_processes
+from tests.command_line import PATIENCE_SECONDS, wait_until
+from tests.documents import ANN, BOB, document, group, item, rate
+from tests.json_text import json_bytes
+from tests.shared_files import REPOSITORY
+
+pytestmark = pytest.mark.slow
+
+SECRET = "5ecre7"
+GOOD = json_bytes(document(item(rate(group(ANN)))))
+CONFIG = """
+months_at_once = 2
+[[payer]]
+name = "Aetna"
+files = ["mrf/*"]
+[[payer]]
+name = "Slow"
+files = ["{address}/slow.json?X-Amz-Signature=5ecre7"]
+[gates]
+min_files_read = 0.5
+min_nppes_share = false
+[schedule]
+cron = "30 2 * * *"
+timezone = "America/New_York"
+[notify]
+webhook = "{address}/hook/5ecre7"
+"""
+FAST = {
+    "PREFECT_WORKER_QUERY_SECONDS": "0.5",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+}
+
+
+class World(ThreadingHTTPServer):
+    """A payer's server that keeps a reader waiting until it is told not to, and a webhook."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Visit)
+        self.asked, self.released = threading.Event(), threading.Event()
+        self.told: list[dict[str, Any]] = []
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+
+class Visit(BaseHTTPRequestHandler):
+    server: World
+
+    def do_GET(self) -> None:
+        self.server.asked.set()
+        self.server.released.wait(PATIENCE_SECONDS)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(GOOD)))
+        self.end_headers()
+        with suppress(OSError):  # a reader that was killed
+            self.wfile.write(GOOD)
+
+    def do_POST(self) -> None:
+        self.server.told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@dataclass
+class Serving:
+    """One `tic-rates serve`, and its server's API."""
+
+    folder: Path
+    process: "subprocess.Popen[str]"
+    said: list[str] = field(default_factory=list)
+
+    def wait_until_up(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.said.append(line)
+            if line.startswith("stop"):
+                return
+        raise AssertionError((self.folder / "stderr").read_text())
+
+    def stop(self, number: signal.Signals) -> int:
+        """Send the signal and wait; the exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        self.process.communicate(timeout=PATIENCE_SECONDS)
+        return self.process.returncode
+
+    @property
+    def api(self) -> str:
+        (address,) = {found[1] for line in self.said if (found := re.search(r"PREFECT_API_URL=(\S+)", line))}
+        return address
+
+    def ask(self, path: str, **body: Any) -> Any:
+        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=60)
+        answer.raise_for_status()
+        return answer.json()
+
+    def deployment(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.api}/deployments/name/{name}", timeout=60).json()
+        return found
+
+    def trigger(self, name: str, **parameters: Any) -> str:
+        deployment = self.deployment(name)["id"]
+        run: str = self.ask(f"deployments/{deployment}/create_flow_run", parameters=parameters)["id"]
+        return run
+
+    def state(self, run: str) -> dict[str, Any]:
+        found: dict[str, Any] = httpx.get(f"{self.api}/flow_runs/{run}", timeout=60).json()
+        return found
+
+    def ended(self, run: str) -> dict[str, Any]:
+        """The run, once it has ended."""
+        final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+        wait_until(lambda: self.state(run)["state_type"] in final, "the end of a flow run")
+        return self.state(run)
+
+
+def serve(folder: Path) -> Serving:
+    """Its stderr, and its worker's and its runs', goes to a file: nobody would empty the pipe."""
+    command = [sys.executable, "-m", "flows.cli", "serve", "--config", str(folder / "tic-rates.toml"), "--port", "0"]
+    with (folder / "stderr").open("a") as stderr:
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=REPOSITORY,
+            env=environment_of(folder) | FAST,
+            start_new_session=True,
+        )
+    serving = Serving(folder, process)
+    serving.wait_until_up()
+    return serving
+
+
+def environment_of(folder: Path) -> dict[str, str]:
+    own = {"HOME": str(folder), "PREFECT_HOME": str(folder / "prefect"), "PYTHONPATH": str(REPOSITORY)}
+    return {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")} | own
+
+
+def prefect(serving: Serving, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Prefect's own command, in the repository."""
+    return subprocess.run(
+        [sys.executable, "-m", "prefect", *words],
+        cwd=REPOSITORY,
+        env=environment_of(serving.folder) | {"PREFECT_API_URL": serving.api, "DO_NOT_TRACK": "1"},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with World() as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        yield listening
+        listening.released.set()
+        listening.shutdown()
+
+
+@pytest.fixture(scope="module")
+def folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A configuration, two good files and a cut one."""
+    folder = tmp_path_factory.mktemp("serve")
+    (folder / "mrf").mkdir()
+    (folder / "mrf" / "one.json").write_bytes(GOOD)
+    (folder / "mrf" / "two.json").write_bytes(json_bytes(document(item(rate(group(BOB))))))
+    (folder / "mrf" / "cut.json.gz").write_bytes(gzip.compress(GOOD)[:-9])
+    (folder / "tic-rates.toml").write_text(CONFIG.format(address=world.address))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def serving(folder: Path) -> Iterator[Serving]:
+    """Up for the whole module; the last test ends it."""
+    serving = serve(folder)
+    yield serving
+    serving.stop(signal.SIGTERM)
+
+
+@pytest.fixture(scope="module")
+def runs(serving: Serving) -> dict[str, str]:
+    """A nightly and a backfill at the same time, by their ids."""
+    nightly = serving.trigger("tic-rates-nightly/nightly", month="2025-06", payers=["Aetna"])
+    words = "deployment run tic-rates-backfill/backfill -p first=2025-07 -p last=2025-08".split()
+    ended = prefect(serving, *words, "-p", 'payers=["Aetna"]')
+    assert ended.returncode == 0, ended.stderr
+    return {"nightly": nightly, "backfill": re.search(r"UUID: (\S+)", ended.stdout)[1]}  # type: ignore[index]
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of whatever was started for this folder, and lives."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"PREFECT_HOME={folder}".encode() in (path / "environ").read_bytes():
+                found.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return found
+
+
+def test_serve_says_where_the_pages_are_and_how_to_backfill(serving: Serving) -> None:
+    said = "".join(serving.said)
+    assert serving.api.removesuffix("/api") in said
+    assert f"PREFECT_API_URL={serving.api} prefect deployment run tic-rates-backfill/backfill -p first=2025-01" in said
+    assert httpx.get(serving.api.removesuffix("/api"), timeout=60, follow_redirects=True).status_code == httpx.codes.OK
+
+
+def test_the_nightly_has_its_cron_and_scheduled_runs_and_the_backfill_has_none(serving: Serving) -> None:
+    nightly = serving.deployment("tic-rates-nightly/nightly")
+    (schedule,) = nightly["schedules"]
+    assert schedule["active"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 2 * * *", "America/New_York")
+    assert nightly["entrypoint"] == "flows.deployments.nightly"
+    wait_until(lambda: serving.ask("flow_runs/filter", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}}), "runs")
+    assert serving.deployment("tic-rates-backfill/backfill")["schedules"] == []
+
+
+def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
+    serving: Serving, runs: dict[str, str], folder: Path
+) -> None:
+    run = serving.ended(runs["nightly"])
+    assert run["state"]["type"] == "COMPLETED", run["state"]
+    assert run["state"]["message"] == "2025-06 published, 1 of 3 source(s) quarantined"
+    assert run["name"] == "nightly 2025-06, Aetna"
+    assert set(run["tags"]) == {"tic-rates", "2025-06"}
+    assert (folder / "output" / "summaries" / "month=2025-06" / "summaries.parquet").exists()
+    pages = {page["key"]: page["data"] for page in serving.ask("artifacts/filter")}
+    assert pages.keys() >= {"national-2025-06", "quarantine-2025-06", "progress-2025-06"}
+    assert "| 2025-06 | 97026 | professional |" in pages["national-2025-06"]
+    assert "cut.json.gz | the gzip ends before its trailer" in pages["quarantine-2025-06"]
+    assert pages["progress-2025-06"] == 100.0
+    logs = serving.ask("logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
+    assert {log["name"].split(".")[0] for log in logs} >= {"flows", "prefect"}
+    tasks = serving.ask("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
+    assert sum(task["name"].startswith("batch") for task in tasks) == 1
+
+
+def test_a_backfill_takes_its_parameters_from_prefects_own_command(
+    serving: Serving, runs: dict[str, str], folder: Path
+) -> None:
+    run = serving.ended(runs["backfill"])
+    assert run["state"]["message"] == "; ".join(
+        f"{month} published, 1 of 3 source(s) quarantined" for month in ("2025-07", "2025-08")
+    )
+    assert run["name"] == "backfill 2025-07 to 2025-08, Aetna"
+    assert {"month=2025-07", "month=2025-08"} <= {path.name for path in (folder / "output" / "summaries").iterdir()}
+
+
+def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving, world: World) -> None:
+    run = serving.trigger("tic-rates-nightly/nightly", month="2025-09", payers=["Slow"])
+    assert world.asked.wait(PATIENCE_SECONDS)
+    os.kill(run_processes(serving.api)[run][0], signal.SIGKILL)
+    assert serving.ended(run)["state"]["type"] == "CRASHED"
+    wait_until(lambda: world.told, "the webhook")
+    told = world.told.pop()
+    assert (told["month"], told["status"], told["run"]) == ("2025-09", "crashed", "nightly 2025-09, Slow")
+
+
+def test_prefect_yaml_deploys_both_to_a_server_that_is_there(serving: Serving) -> None:
+    ended = prefect(serving, "--no-prompt", "deploy", "--all")
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    nightly = serving.deployment("tic-rates-nightly/nightly")
+    assert nightly["parameters"] == {"config": "tic-rates.toml"}
+    assert [schedule["schedule"]["cron"] for schedule in nightly["schedules"]] == ["0 2 * * *"]
+    assert serving.deployment("tic-rates-backfill/backfill")["entrypoint"] == "flows.deployments:backfill"
+
+
+def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_run(
+    serving: Serving, world: World, folder: Path
+) -> None:
+    world.asked.clear()
+    parameters = {"config": str(folder / "tic-rates.toml"), "month": "2025-10", "payers": ["Slow"]}
+    run = serving.trigger("tic-rates-nightly/nightly", **parameters)
+    assert world.asked.wait(PATIENCE_SECONDS)
+    assert serving.stop(signal.SIGTERM) == 128 + signal.SIGTERM
+    assert processes_of(folder) == []
+    world.released.set()
+    again = serve(folder)
+    try:
+        (schedule,) = again.deployment("tic-rates-nightly/nightly")["schedules"]
+        assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "30 2 * * *")
+        assert again.ended(run)["state"]["type"] == "COMPLETED"
+        assert world.told == []
+    finally:
+        code = again.stop(signal.SIGINT)
+    assert code == 128 + signal.SIGINT
+    assert processes_of(folder) == []
+
+
+def test_no_secret_stays_anywhere(serving: Serving, folder: Path) -> None:
+    kept = [path for path in folder.rglob("*") if path.is_file() and path.name != "tic-rates.toml"]
+    assert [path for path in kept if SECRET.encode() in path.read_bytes()] == []

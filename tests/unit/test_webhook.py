@@ -1,0 +1,67 @@
+"""The webhook: told what failed without secrets; whatever it does, nothing fails because of it."""
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from flows.webhook import tell_failure, without_secrets
+
+TOLD: list[dict[str, Any]] = []
+
+
+class Receiver(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        TOLD.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.send_response(500 if "broken" in self.path else 204)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Receiver) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_the_failure_is_posted_as_json(address: str) -> None:
+    assert tell_failure(address, month="2025-06", status="failed", reason="no source", run="nightly 2025-06")
+    expected = {"month": "2025-06", "status": "failed", "reason": "no source", "run": "nightly 2025-06"}
+    assert TOLD.pop() == expected
+
+
+def test_signatures_and_credentials_do_not_travel(address: str) -> None:
+    reason = "403 for https://me:pass@mrf.example.com/a.json?X-Amz-Signature=5ecre7, fetch https://b.example/c#5ecre7"
+    tell_failure(address, month="2025-06", status="crashed", reason=reason)
+    assert TOLD.pop()["reason"] == "403 for https://mrf.example.com/a.json fetch https://b.example/c"
+
+
+def test_no_webhook_is_told_nothing() -> None:
+    assert not tell_failure(None, month="2025-06", status="failed", reason=None)
+
+
+@pytest.mark.parametrize("path", ["broken/5ecre7", "nobody/5ecre7", "no address/5ecre7"])
+def test_a_webhook_that_does_not_take_it_is_logged_and_that_is_all(
+    path: str, address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    webhook = {"b": f"{address}/{path}", "n": f"{nobody}/{path}"}[path[0]] if " " not in path else f"http://[{path}"
+    with caplog.at_level(logging.WARNING):
+        assert not tell_failure(webhook, month="2025-06", status="failed", reason="x")
+    assert "did not take the failure of 2025-06" in caplog.text
+    assert "5ecre7" not in caplog.text
+
+
+def test_text_without_addresses_is_left_as_it_is() -> None:
+    assert without_secrets("byte 12: a ? b # c @ d") == "byte 12: a ? b # c @ d"
