@@ -144,6 +144,7 @@ def _add_run(commands: Any) -> None:
     _add_output(parser)
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
     _add_reader(parser)
+    _add_no_report(parser)
     parser.add_argument(
         "--prefect",
         action="store_true",
@@ -199,6 +200,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="read and build everything anew")
     parser.add_argument("--no-gates", action="store_true", help="publish whatever the gates say")
+    _add_no_report(parser)
+
+
+def _add_no_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-report", action="store_true", help="leave the report's pages as they are")
 
 
 def _add_demo(commands: Any) -> None:
@@ -402,6 +408,7 @@ def _run(options: argparse.Namespace) -> Result:
         options.nppes,
         workers=options.workers,
         engine=options.reader,
+        report=not options.no_report,
     )
     result = _runner(orchestrated=options.prefect)(request)
     if not options.json:
@@ -418,7 +425,9 @@ def _nightly(options: argparse.Namespace) -> Result:
         print(example_text(), end="")
         return {}, 0
     month = options.month or datetime.now(UTC).date().replace(day=1)
-    report = run_month(_load_config(options), month, payers=options.payer, force=options.force)
+    report = run_month(
+        _load_config(options), month, payers=options.payer, force=options.force, pages=not options.no_report
+    )
     if not options.json:
         print_months([report])
     return report.as_json(), report.exit_code
@@ -435,6 +444,7 @@ def _backfill(options: argparse.Namespace) -> Result:
         payers=options.payer,
         force=options.force,
         newest_first=options.newest_first,
+        pages=not options.no_report,
     )
     if not options.json:
         print_months(report.months)

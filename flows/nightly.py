@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -32,6 +32,7 @@ from flows.run import (
     extract_all,
     load_references,
     only_one,
+    renew_report,
     require_usable,
     sweep_all,
 )
@@ -100,19 +101,27 @@ class BackfillReport:
 
 
 def run_month(
-    config: Config, month: date, *, payers: Sequence[str] = (), force: bool = False, steps: Steps | None = None
+    config: Config,
+    month: date,
+    *,
+    payers: Sequence[str] = (),
+    force: bool = False,
+    steps: Steps | None = None,
+    pages: bool = True,
 ) -> MonthReport:
     """Bring one month up to date: only files that changed are read, only payers that changed are built.
 
     Args:
         payers: names in the configuration; the others' files stay as the month's last publication read them.
         force: read and build everything anew.
+        pages: build the report after publishing.
 
     Raises:
         UsageError: a payer that the configuration doesn't name, reference data that can't be read.
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
     started = time.perf_counter()
+    steps = steps or Steps()
     chosen = _chosen(config, payers)
     layout = Layout(config.output)
     layout.prepare()
@@ -130,7 +139,9 @@ def run_month(
     )
     with only_one(layout, month):
         sweep_all(layout)
-        report = _bring_up_to_date(config, chosen, request, layout, steps or Steps())
+        report = _bring_up_to_date(config, chosen, request, layout, steps)
+    if pages and report.status == "published":
+        steps.step("report", lambda: renew_report(layout))
     report.seconds = time.perf_counter() - started
     return report
 
@@ -144,8 +155,11 @@ def run_backfill(
     force: bool = False,
     newest_first: bool = False,
     steps: Steps | None = None,
+    pages: bool = True,
 ) -> BackfillReport:
     """``run_month`` for every month from ``first`` to ``last``; one that fails doesn't stop the others.
+
+    The report is built once, after all of them.
 
     Raises:
         UsageError: months in the wrong order, or what ``run_month`` refuses for all of them.
@@ -159,15 +173,22 @@ def run_backfill(
 
     def one(month: date) -> MonthReport:
         try:
-            return run_month(config, month, payers=payers, force=force, steps=steps)
+            return run_month(config, month, payers=payers, force=force, steps=steps, pages=False)
         except TicRatesError as error:
             LOG.error("%s failed: %s", month_name(month), error)
             return MonthReport(month, "failed", reason=str(error))
 
-    if config.months_at_once == 1:
-        return BackfillReport([one(month) for month in months])
-    with ThreadPoolExecutor(config.months_at_once) as threads:
-        return BackfillReport(list(threads.map(one, months)))
+    report = BackfillReport(_each(one, months, config.months_at_once))
+    if pages and any(month.status == "published" for month in report.months):
+        (steps or Steps()).step("report", lambda: renew_report(Layout(config.output)))
+    return report
+
+
+def _each(one: Callable[[date], MonthReport], months: Sequence[date], at_once: int) -> list[MonthReport]:
+    if at_once == 1:
+        return [one(month) for month in months]
+    with ThreadPoolExecutor(at_once) as threads:
+        return list(threads.map(one, months))
 
 
 def months_between(first: date, last: date) -> Iterable[date]:
