@@ -25,7 +25,11 @@ _RENAME_EXCHANGE = 2
 
 
 def publish_month(layout: Layout, month: date, built: Path) -> None:
-    """Replace the month's folder of every table by the one built."""
+    """Replace the month's folder of every table by the one built.
+
+    The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
+    """
+    record(layout, lambda manifest: manifest["publishing"].append(month_name(month)))
     try:
         for table in TABLES:
             new = built / table
@@ -37,14 +41,14 @@ def publish_month(layout: Layout, month: date, built: Path) -> None:
 
 
 def _read(layout: Layout) -> dict[str, Any]:
-    empty: dict[str, Any] = {"format": 1, "months": {}, "failures": {}}
+    empty: dict[str, Any] = {"format": 1, "months": {}, "failures": {}, "publishing": []}
     if not layout.manifest.exists():
         return empty
     manifest: dict[str, Any] = json.loads(layout.manifest.read_bytes())
     return empty | manifest
 
 
-def record(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
+def record(layout: Layout, change: Callable[[dict[str, Any]], None]) -> None:
     """Change the manifest, atomically; runs of other months wait for their turn."""
     with (layout.staging / "manifest.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -242,7 +242,7 @@ def _manifest_entry(
         "methodology": METHODOLOGY,
         "software": version("tic-rates"),
         "reader": READER_VERSION,
-        "published_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "published_at": datetime.now(UTC).isoformat(timespec="microseconds"),
         "nppes": builder.nppes_identity,
         "medicare_year": builder.medicare_year,
         "rows": result.rows,
@@ -259,13 +259,15 @@ def _manifest_entry(
     }
 
 
-def _note_month(manifest: dict[str, object], result: RunResult, entry: dict[str, Any]) -> None:
-    manifest["months"][month_name(result.month)] = entry  # type: ignore[index]
-    manifest["failures"].pop(month_name(result.month), None)  # type: ignore[attr-defined]
+def _note_month(manifest: dict[str, Any], result: RunResult, entry: dict[str, Any]) -> None:
+    name = month_name(result.month)
+    manifest["months"][name] = entry
+    manifest["failures"].pop(name, None)
+    manifest["publishing"] = [other for other in manifest["publishing"] if other != name]
 
 
-def _note_failure(manifest: dict[str, object], result: RunResult) -> None:
-    manifest["failures"][month_name(result.month)] = {  # type: ignore[index]
+def _note_failure(manifest: dict[str, Any], result: RunResult) -> None:
+    manifest["failures"][month_name(result.month)] = {
         "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
     }

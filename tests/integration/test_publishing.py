@@ -1,0 +1,155 @@
+"""Readers beside publishing: no error, no missing table, no mix of versions; and two runs of one month at once."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from flows.layout import Layout
+from flows.run import RunRequest, run
+from flows.sources import Source
+from tests.command_line import digests, end, start
+from tests.documents import ANN, BOB, document, group, item, price, rate
+from tests.json_text import json_bytes
+
+MONTH = date(2026, 6, 1)
+PUBLISHES = 20
+ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan", "Bcme Health Plan", "Ccme Health Plan")
+
+
+def publish(folder: Path, version: int) -> None:
+    """A month whose every price says which version it is."""
+    sources = []
+    for number, entity in enumerate(ENTITIES):
+        path = folder / f"{number}.json"
+        prices = [price(negotiated_rate=10 + version)]
+        path.write_bytes(json_bytes(document(item(rate(group(ANN, BOB), prices=prices)), reporting_entity_name=entity)))
+        sources.append(Source(str(path)))
+    run(RunRequest(tuple(sources), MONTH, ("97026",), folder / "out", report=False))
+
+
+def versions(frame: pl.DataFrame, column: str) -> set[Any]:
+    return set(frame[column].unique().to_list())
+
+
+@contextmanager
+def looping(read: Callable[[], None]) -> Iterator[list[BaseException | int]]:
+    """A thread that reads again and again; what went wrong, then how often it read."""
+    found: list[BaseException | int] = []
+    stop = threading.Event()
+
+    def loop() -> None:
+        times = 0
+        while not stop.is_set():
+            try:
+                read()
+            except BaseException as error:  # noqa: BLE001 handed to the test
+                found.append(error)
+                return
+            times += 1
+        found.append(times)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+
+
+def opened_once(path: Path) -> pl.DataFrame:
+    """polars opens a path twice, for the footer and for the rows, and may meet two versions: give it one open file."""
+    with path.open("rb") as file:
+        return pl.read_parquet(file)
+
+
+def read_single_files(output: Path) -> None:
+    """Files that are opened once, without looking left or right."""
+    for table, column in (("summaries", "p50_usd"), ("providers", "representative_rate_usd")):
+        frame = opened_once(output / table / "month=2026-06" / f"{table}.parquet")
+        if table == "summaries":
+            frame = frame.filter(pl.col("payer_kind") == "payer")
+        assert len(versions(frame, column)) == 1, table
+    for table in ("files", "exclusions", "unmapped"):
+        opened_once(output / "quality" / "month=2026-06" / f"{table}.parquet")
+
+
+def read_rates_as_documented(output: Path) -> None:
+    """output/README.md: the manifest before and after, and again when it moved."""
+
+    def state() -> tuple[object, bool]:
+        manifest = json.loads((output / "manifest.json").read_bytes())
+        return manifest["months"]["2026-06"]["published_at"], "2026-06" in manifest["publishing"]
+
+    while True:
+        before = state()
+        try:
+            frame = pl.read_parquet(output / "rates" / "month=2026-06" / "*" / "*.parquet", hive_partitioning=False)
+        except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
+            assert before != state() or before[1], "an error though nothing was published meanwhile"
+            continue
+        if before == state() and not before[1]:
+            break
+    assert len(versions(frame, "negotiated_rate")) == 1
+    assert frame["payer"].n_unique() == len(ENTITIES)
+
+
+@pytest.mark.slow
+def test_readers_beside_twenty_publishes_see_whole_versions(tmp_path: Path) -> None:
+    publish(tmp_path, 0)
+    output = tmp_path / "out"
+    with (
+        looping(partial(read_single_files, output)) as one,
+        looping(partial(read_rates_as_documented, output)) as other,
+    ):
+        for version in range(1, PUBLISHES + 1):
+            publish(tmp_path, version)
+    for times in (*one, *other):
+        assert isinstance(times, int), times
+        assert times > PUBLISHES / 2, "it read while months were published"
+
+
+def test_a_kill_between_tables_is_told_and_mended_by_the_next_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import flows.publish
+
+    publish(tmp_path, 0)
+    replace = flows.publish.replace_folder
+
+    def die(new: Path, target: Path) -> None:
+        if target.parent.name == "providers":
+            raise KeyboardInterrupt
+        replace(new, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(flows.publish, "replace_folder", die)
+        with pytest.raises(KeyboardInterrupt):
+            publish(tmp_path, 1)
+    manifest = Layout(tmp_path / "out").manifest
+    assert json.loads(manifest.read_bytes())["publishing"] == ["2026-06"]
+    publish(tmp_path, 1)
+    assert json.loads(manifest.read_bytes())["publishing"] == []
+    read_rates_as_documented(tmp_path / "out")
+
+
+@pytest.mark.slow
+def test_two_runs_of_one_month_at_once_wait_for_each_other(tmp_path: Path) -> None:
+    folder = tmp_path / "mrf"
+    folder.mkdir()
+    for number in range(6):
+        prices = [price(negotiated_rate=10 + number)]
+        (folder / f"{number}.json").write_bytes(json_bytes(document(item(rate(group(ANN), prices=prices)))))
+    arguments = ("run", folder, "--month", "2026-06", "--output")
+    assert end(start(*arguments, tmp_path / "alone")).code == 0
+    both = [start(*arguments, tmp_path / "both") for _ in range(2)]
+    assert [end(process).code for process in both] == [0, 0]
+    assert digests(tmp_path / "both") == digests(tmp_path / "alone")
