@@ -104,6 +104,7 @@ class CodePages:
             chart=svg(range_chart(charted, medicare, f"Ranges by payer, {name}")) if charted else None,
             charted=len(charted),
             reference=reference_label(medicare),
+            fees=f"; Medicare by its fee schedule of {medicare.medicare_year}" if medicare else "",
             map=self._map(geography),
             trend=trend_context(figures, geography, shown),
             others=[show_other(row) for row in others[:MOST_OTHERS]],

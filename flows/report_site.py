@@ -101,7 +101,7 @@ def show_note(cell: Cell) -> str:
     """What a reader must know of a row before trusting it."""
     if cell.payer_kind == "benchmark":
         places = "locality" if cell.n_rates == 1 else "localities"
-        return f"fee schedule {cell.medicare_year}, {cell.n_rates:,} {places}"
+        return f"{cell.n_rates:,} {places}"
     return "small sample" if cell.low_sample else ""
 
 

@@ -75,6 +75,7 @@ class Browser:
 
     def choose(self, selector: str, value: object) -> None:
         """What a person does to a select or an input: set it, and tell the page."""
+        self._events.clear()
         self.run(
             f"(() => {{ const c = document.querySelector({json.dumps(selector)}); c.value = {json.dumps(str(value))};"
             "for (const kind of ['input', 'change']) c.dispatchEvent(new Event(kind, {bubbles: true}));"
@@ -101,7 +102,14 @@ def open_browser() -> Iterator[Browser]:
     """Start Chromium with a profile of its own; ends with the block."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        switches = ("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking")
+        switches = (
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--no-first-run",
+            "--disable-background-networking",
+        )
         process = subprocess.Popen(
             [CHROMIUM, *switches, "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"],
             stdout=subprocess.DEVNULL,

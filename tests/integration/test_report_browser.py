@@ -162,11 +162,13 @@ def test_hostile_names_run_nothing(browser: Browser, tmp_path: Path) -> None:
     assert browser.run("document.querySelectorAll('img').length") == 0
 
 
-def test_details_open_and_controls_vanish_in_print(browser: Browser, report: Path) -> None:
+def test_print_opens_the_sources_and_leaves_controls_and_other_views_out(browser: Browser, report: Path) -> None:
     browser.open((report / "97026" / "AK.html").as_uri())
     browser.send("Emulation.setEmulatedMedia", media="print")
     assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"
-    assert browser.run("document.querySelector('table.others').getBoundingClientRect().height") > 100
+    assert browser.run("getComputedStyle(document.querySelector('table.others').closest('section')).display") == "none"
+    sources = "document.querySelector('section[aria-labelledby=coding] details ul')"
+    assert browser.run(f"{sources}.getBoundingClientRect().height") > 50
     browser.send("Emulation.setEmulatedMedia", media="")
 
 

@@ -1,0 +1,40 @@
+"""The calculator's figures are the command's, for every locality of every year."""
+
+from decimal import Decimal
+from itertools import product
+
+from schemas.codes import DEFAULT_CODES
+from transforms.calculator import calculator_figures, only_state
+from transforms.medicare import MedicareReference, price_service
+
+REFERENCE = MedicareReference.packaged()
+FIGURES = calculator_figures(REFERENCE, DEFAULT_CODES)
+
+
+def test_every_state_and_year_has_the_amounts_that_the_command_gives() -> None:
+    for year in REFERENCE.years:
+        of_year = FIGURES["years"][str(year)]
+        states = sorted({place.state for place in REFERENCE.localities(year)})
+        for state, code in product(states, DEFAULT_CODES):
+            price = price_service(REFERENCE, code, 3, state, year)
+            assert of_year["factor"] == str(price.conversion_factor)
+            assert of_year["rvus"][code][3] == str(price.values.total_rvu)
+            places = [place for place in of_year["places"] if place[0] == state]
+            for (_, number, name, cents), expected in zip(places, price.localities, strict=True):
+                full, reduced = cents[code]
+                assert (number, name) == (expected.locality.locality, expected.locality.locality_name)
+                assert Decimal(full) / 100 == expected.amount_usd
+                assert Decimal(full * 3) / 100 == expected.units_usd
+                assert Decimal(full + reduced * 2) / 100 == expected.units_reduced_usd
+
+
+def test_one_state_keeps_its_own_localities_alone() -> None:
+    alaska = only_state(FIGURES, "AK")
+    assert {place[0] for year in alaska["years"].values() for place in year["places"]} == {"AK"}
+    assert only_state(FIGURES, "ZZ")["years"] == {}
+
+
+def test_a_code_that_medicare_does_not_price_has_no_figures() -> None:
+    of_year = calculator_figures(REFERENCE, ["99999"])["years"]["2025"]
+    assert of_year["rvus"] == {}
+    assert of_year["places"][0][3] == {}

@@ -1,0 +1,86 @@
+"""Drawings: well-formed, in proportion, and no name in them is markup."""
+
+from decimal import Decimal
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.report_market import HOSTILE, summary
+from transforms.charts import Fall, describe_change, make_scale, range_chart, sparkline, waterfall
+from transforms.figures import make_cell
+
+STABLE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
+
+
+def percent(element: ElementTree.Element, name: str) -> float:
+    return float(element.attrib[name].rstrip("%"))
+
+
+@STABLE
+@given(st.lists(st.decimals("0.01", "90000", places=2), min_size=1, max_size=5))
+def test_a_scale_holds_every_amount_on_round_ticks(amounts: list[Decimal]) -> None:
+    scale = make_scale(amounts)
+    assert scale.low == 0
+    assert scale.high >= float(max(amounts))
+    assert 2 <= len(scale.ticks) <= 8
+    assert all(2 <= float(scale.place(amount)[:-1]) <= 97 for amount in amounts)
+
+
+def test_a_scale_of_nothing_is_still_a_scale() -> None:
+    assert make_scale([]).high == make_scale([Decimal("0.00")]).high == 1.0
+
+
+def test_ranges_stand_where_their_figures_are() -> None:
+    cells = [make_cell(summary("Aetna", figures=(9, 4, 8, 12), p10_usd=2.0, p90_usd=16.0))]
+    medicare = make_cell(summary("Medicare", figures=(7, 6, 7, 8)))
+    drawing = ElementTree.fromstring(range_chart(cells, medicare, "Ranges"))
+    scale = make_scale([Decimal(16)])
+    whisker, box, median, mean, reference = (
+        drawing.find(f".//*[@class='{name}']") for name in ("whisker", "box", "median", "mean", "reference")
+    )
+    assert None not in (whisker, box, median, mean, reference)
+    assert whisker is not None and box is not None and median is not None and mean is not None
+    assert [whisker.attrib["x1"], whisker.attrib["x2"]] == [scale.place(2), scale.place(16)]
+    assert box.attrib["x"] == scale.place(4)
+    assert percent(box, "x") + percent(box, "width") == pytest.approx(float(scale.place(12)[:-1]), abs=0.011)
+    assert median.attrib["x1"] == scale.place(8)
+    assert mean.attrib["cx"] == scale.place(9)
+    assert reference is not None and reference.attrib["x1"] == scale.place(7)
+
+
+def test_names_in_drawings_are_text() -> None:
+    cells = [make_cell(summary(name)) for name in HOSTILE]
+    drawing = ElementTree.fromstring(range_chart(cells, None, HOSTILE[0]))
+    labels = [element.text for element in drawing.iter() if element.attrib.get("class") == "label"]
+    assert labels == [cell.name for cell in cells]
+    assert {element.tag for element in drawing.iter()} == {"svg", "line", "text", "g", "title", "rect", "circle"}
+    ElementTree.fromstring(sparkline([Decimal(1)], HOSTILE[1]))
+    ElementTree.fromstring(waterfall([Fall(HOSTILE[2], 1, 1)], HOSTILE[0]))
+
+
+def test_a_missing_month_is_a_gap_in_the_line() -> None:
+    one, two = Decimal("1.00"), Decimal("2.00")
+    drawing = ElementTree.fromstring(sparkline([one, two, None, one, None, two, two], "course"))
+    assert [element.tag for element in drawing] == ["polyline", "polyline", "circle"]
+    assert len(ElementTree.fromstring(sparkline([None, None], "nothing"))) == 0
+
+
+def test_a_flat_course_lies_in_the_middle() -> None:
+    (line,) = ElementTree.fromstring(sparkline([Decimal(3), Decimal(3)], "flat"))
+    assert line.attrib["points"] == "4.0,14.0 116.0,14.0"
+
+
+def test_waterfall_bars_add_up_to_the_first() -> None:
+    falls = [Fall("read", 0, 10, total=True), Fall("a", 4, 6), Fall("left", 0, 6, total=True)]
+    drawing = ElementTree.fromstring(waterfall(falls, "rows"))
+    bars = [(percent(bar, "x"), percent(bar, "width")) for bar in drawing.iter("rect")]
+    assert bars == [(0, 100), (60, 40), (0, 60)]
+
+
+def test_changes_carry_their_sign() -> None:
+    assert describe_change(Decimal("7.00"), Decimal("7.25")) == "+0.25"
+    assert describe_change(Decimal("7.25"), Decimal("7.00")) == "-0.25"
+    assert describe_change(Decimal("7.00"), Decimal("7.00")) == "0.00"
+    assert describe_change(None, Decimal("7.00")) == describe_change(Decimal("7.00"), None) == ""

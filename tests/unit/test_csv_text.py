@@ -1,0 +1,25 @@
+"""CSV: formulas disarmed, everything else as it is."""
+
+import csv
+import io
+from datetime import date
+
+import pytest
+
+from transforms.csv_text import csv_text, disarm
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1"])
+def test_texts_that_begin_like_formulas_get_an_apostrophe(text: str) -> None:
+    assert disarm(text) == f"'{text}"
+
+
+@pytest.mark.parametrize("value", ["Aetna", "a=b", "", -1.5, None, True, date(2025, 6, 1)])
+def test_anything_else_stays(value: object) -> None:
+    assert disarm(value) is value
+
+
+def test_rows_read_back_as_they_were() -> None:
+    rows = [('A, "quoted"\nname', 1.005, None, -2), ("\u05d1", 0.1, True, 3)]
+    read = list(csv.reader(io.StringIO(csv_text(("name", "a", "b", "c"), rows), newline="")))
+    assert read == [["name", "a", "b", "c"], [rows[0][0], "1.005", "", "-2"], ["\u05d1", "0.1", "True", "3"]]
