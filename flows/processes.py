@@ -22,11 +22,11 @@ def start(environment: dict[str, str], *words: str, output: int | IO[bytes]) -> 
     return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 
-def wait_for_any(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Until one of them has ended. A signal's exception goes through."""
+def wait_for_any(processes: Sequence["subprocess.Popen[bytes]"], seconds: float) -> None:
+    """Until one of them has ended, or the time is over. A signal's exception goes through."""
     handles = [os.pidfd_open(process.pid) for process in processes]
     try:
-        select.select(handles, [], [])
+        select.select(handles, [], [], seconds)
     finally:
         for handle in handles:
             os.close(handle)
