@@ -115,16 +115,16 @@ def _answers(health: str) -> bool:
 def _register(config: Config, address: str) -> None:
     from flows.registration import register
 
-    _tell_orphans(address, None)
+    _tell_orphans(None)
     register(config, Path.cwd())
 
 
-def _tell_orphans(address: str, worker: str | None) -> None:
+def _tell_orphans(worker: str | None) -> None:
     """Runs that were killed with their worker, or that the machine went down with: marked, and the webhook told."""
     from flows.deployments import nightly, tell_webhook
     from flows.registration import crash_orphans
 
-    alive = run_processes(address)
+    alive = run_processes(_machine())
     for run, state in crash_orphans(_machine(), worker, alive):
         LOG.error("%s crashed: %s", run.name, state.message)
         tell_webhook(nightly, run, state)
@@ -133,6 +133,11 @@ def _tell_orphans(address: str, worker: str | None) -> None:
 def _machine() -> str:
     """What the names of this machine's workers begin with."""
     return f"{socket.gethostname()}-serve-"
+
+
+def _our_workers() -> str:
+    """What the names of the workers that this process starts begin with."""
+    return f"{_machine()}{os.getpid()}-"
 
 
 def _welcome(config: Config, address: str, server: Server | None) -> str:
@@ -154,13 +159,13 @@ def _keep_worker(address: str, server: Server | None) -> None:
     """A worker, and another one when it dies; ends by a signal's exception, or with the server."""
     environment = with_defaults(WORKER, PREFECT_API_URL=address)
     for number in count(1):
-        name = f"{_machine()}{os.getpid()}-{number}"
+        name = f"{_our_workers()}{number}"
         words = f"worker start --pool {POOL} --type process --name {name}".split()
         worker = start(environment, *words, output=STDERR)
         try:
             _watch(worker, name, address, server)
         except BaseException:
-            _stop_worker(worker, address)
+            _stop_worker(worker)
             raise
         LOG.error("the worker ended with %s; another is started", worker.returncode)
         time.sleep(RESTART_SECONDS)
@@ -171,7 +176,7 @@ def _watch(worker: "subprocess.Popen[bytes]", name: str, address: str, server: S
     watched = [worker] if server is None else [worker, server.process]
     while worker.poll() is None:
         try:
-            _tell_orphans(address, name)
+            _tell_orphans(name)
         except (httpx.HTTPError, OSError) as error:
             LOG.warning("the server at %s does not answer: %s", address, type(error).__name__)
         wait_for_any(watched, ORPHANS_SECONDS)
@@ -179,13 +184,13 @@ def _watch(worker: "subprocess.Popen[bytes]", name: str, address: str, server: S
             server.check()
 
 
-def _stop_worker(worker: "subprocess.Popen[bytes]", address: str) -> None:
+def _stop_worker(worker: "subprocess.Popen[bytes]") -> None:
     """No new runs, then the end of those at work, which are due again at once: the next worker takes them up."""
     from flows.registration import put_back
 
     _be_deaf()
     worker.terminate()
-    stopped = stop_runs(address)
+    stopped = stop_runs(_our_workers())
     wait_or_kill(worker)
     try:
         for run in put_back(stopped) if stopped else ():

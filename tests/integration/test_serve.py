@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -278,7 +279,7 @@ def test_a_backfill_takes_its_parameters_from_prefects_own_command(
 def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving, world: World) -> None:
     run = serving.trigger("tic-rates-nightly/nightly", month="2025-09", payers=["Slow"])
     assert world.asked.wait(PATIENCE_SECONDS)
-    os.kill(run_processes(serving.api)[run][0], signal.SIGKILL)
+    os.kill(run_processes(f"{socket.gethostname()}-serve-{serving.process.pid}-")[run][0], signal.SIGKILL)
     assert serving.ended(run)["state"]["type"] == "CRASHED"
     wait_until(lambda: world.told, "the webhook")
     told = world.told.pop()
