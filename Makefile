@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-fast lint bench lock docs clean
+.PHONY: run test test-fast soak lint bench lock docs clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -14,6 +14,9 @@ test: $(STAMP)
 
 test-fast: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+soak: $(STAMP)
+	TIC_RATES_KILLS=30 $(BIN)/pytest tests/integration/test_nights_over_http.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

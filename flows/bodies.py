@@ -43,7 +43,7 @@ def kept_body(source: Source, fetching: Fetching, layout: Layout, *, known: Vali
     layout.bodies.mkdir(parents=True, exist_ok=True)
     path = layout.bodies / f"{name_on_disk(source)}.part"
     with _locked(path) as file:
-        validators = _fetch(source, file, path, Web(fetching, layout.hosts), known)
+        validators = _fetch(source, file, path, Web(fetching, layout), known)
         try:
             yield Body(path, validators)
         except BadFileError:

@@ -94,6 +94,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_demo(commands)
     _add_inspect(commands)
     _add_reference(commands)
+    _add_report(commands)
     _add_rvu(commands)
     _add_serve(commands)
     return parser
@@ -143,6 +144,7 @@ def _add_run(commands: Any) -> None:
     _add_output(parser)
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
     _add_reader(parser)
+    _add_no_report(parser)
     parser.add_argument(
         "--prefect",
         action="store_true",
@@ -198,6 +200,11 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="read and build everything anew")
     parser.add_argument("--no-gates", action="store_true", help="publish whatever the gates say")
+    _add_no_report(parser)
+
+
+def _add_no_report(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-report", action="store_true", help="leave the report's pages as they are")
 
 
 def _add_demo(commands: Any) -> None:
@@ -287,6 +294,18 @@ def _add_reference(commands: Any) -> None:
     medicare.add_argument("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv, or the zip that holds it")
     medicare.add_argument("--year", type=_year, required=True, metavar="Y", help="fee schedule year, such as 2026")
     _add_output(medicare)
+
+
+def _add_report(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "report",
+        "rebuild the HTML report from the published tables",
+        "tic-rates report --output output",
+        _report,
+        "Writes DIR/report: pages by code, state and payer, that open from disk, offline. Open DIR/report/index.html.",
+    )
+    _add_output(parser)
 
 
 def _add_rvu(commands: Any) -> None:
@@ -389,6 +408,7 @@ def _run(options: argparse.Namespace) -> Result:
         options.nppes,
         workers=options.workers,
         engine=options.reader,
+        report=not options.no_report,
     )
     result = _runner(orchestrated=options.prefect)(request)
     if not options.json:
@@ -405,7 +425,9 @@ def _nightly(options: argparse.Namespace) -> Result:
         print(example_text(), end="")
         return {}, 0
     month = options.month or datetime.now(UTC).date().replace(day=1)
-    report = run_month(_load_config(options), month, payers=options.payer, force=options.force)
+    report = run_month(
+        _load_config(options), month, payers=options.payer, force=options.force, pages=not options.no_report
+    )
     if not options.json:
         print_months([report])
     return report.as_json(), report.exit_code
@@ -422,6 +444,7 @@ def _backfill(options: argparse.Namespace) -> Result:
         payers=options.payer,
         force=options.force,
         newest_first=options.newest_first,
+        pages=not options.no_report,
     )
     if not options.json:
         print_months(report.months)
@@ -488,6 +511,17 @@ def _reference_medicare(options: argparse.Namespace) -> Result:
     from flows.show import print_figures
 
     figures = build_medicare(options.rvu, options.gpci, options.year, Layout(options.output).reference)
+    if not options.json:
+        print_figures(figures)
+    return figures, 0
+
+
+def _report(options: argparse.Namespace) -> Result:
+    from flows.layout import Layout
+    from flows.report import build_report
+    from flows.show import print_figures
+
+    figures = build_report(Layout(options.output))
     if not options.json:
         print_figures(figures)
     return figures, 0

@@ -91,8 +91,7 @@ _KNOWN = {
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
-_TEMPLATE = re.compile(r"\{([^{}]*)\}?")
-_TEMPLATES = {"month": "%Y-%m", "year": "%Y", "mm": "%m"}
+_TEMPLATES = {"{month}": "%Y-%m", "{year}": "%Y", "{mm}": "%m"}
 _LOCATION = "https://mrf.example.com/{month}_index.json.gz"
 _ONE_DAY = 86_400.0
 
@@ -124,7 +123,7 @@ def example_text() -> str:
 def fill_month(location: str, month: date) -> str:
     """``{month}`` as 2025-06, ``{year}`` as 2025, ``{mm}`` as 06."""
     for name, form in _TEMPLATES.items():
-        location = location.replace(f"{{{name}}}", month.strftime(form))
+        location = location.replace(name, month.strftime(form))
     return location
 
 
@@ -300,7 +299,7 @@ def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
 
 def _payers(top: Section, folder: Path) -> tuple[PayerSource, ...]:
     sections = top.sections("payer")
-    if not sections and "payer" not in top.values:
+    if top.values.get("payer", []) == []:
         top.problems.add(("payer",), 'no payer to read; add [[payer]] with name = "..." and contents or files')
     payers = tuple(_payer(section, folder) for section in sections)
     _refuse_duplicates(sections, payers)
@@ -338,9 +337,8 @@ def _locations(section: Section, key: str, folder: Path) -> tuple[str, ...]:
 
 
 def _location(problems: Problems, place: Place, text: str, folder: Path) -> str:
-    if any(name not in _TEMPLATES for name in _TEMPLATE.findall(text)) or "{" in _TEMPLATE.sub("", text):
-        known = ", ".join(f"{{{name}}}" for name in _TEMPLATES)
-        problems.add(place, f"braces hold something else than {known}; write one of those")
+    if "{" in fill_month(text, date.min):
+        problems.add(place, f"braces hold something else than {', '.join(_TEMPLATES)}; write one of those")
     if "://" not in text:
         return str((glob.escape(str(folder)) if glob.has_magic(text) else folder) / Path(text))
     if not _is_url(text, REMOTE_SCHEMES):

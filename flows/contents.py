@@ -3,6 +3,7 @@
 Memory: the distinct files of one payer, however often they are mentioned.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,12 +14,14 @@ from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary
 from flows.listing_cache import keep_listing, kept_listing
 from flows.resuming import UnchangedError
-from flows.sources import Source, expand, open_source, redact, resolve_location
+from flows.sources import Source, expand, open_source, origin_of, redact, resolve_location
 from flows.validators import Validators
 from transforms.containers import ContainerLimits, open_documents
 from transforms.contents import StructureEnd, read_contents
 from transforms.errors import BadFileError, UsageError
 from transforms.listing import Choice, FoundFile, Listing
+
+_QUERY = re.compile(r"[?#]")
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ class PayerListing:
     files: tuple[ListedSource, ...] = ()  # ``sources`` with what is known of each
 
 
-def sources_of(contents: Source) -> Listed:
+def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
     """The in-network files of a table of contents, by host and path without query.
 
     Relative locations belong beside the table of contents; one that leads out of its folder, or to another scheme than
@@ -67,7 +70,7 @@ def sources_of(contents: Source) -> Listed:
     Raises:
         BadFileError: it can't be read to its end.
     """
-    return _as_listed(_read_table(contents, Choice(), Reach()), contents)
+    return _as_listed(_read_table(contents, Choice(), reach or Reach()), contents)
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,9 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     unless it lists signed addresses, which are never kept.
     """
     reach = reach or Reach()
-    as_payer = Source("", payer=payer.name, headers=payer.headers)
+    named = (fill_month(location, month) for location in (*payer.contents, *payer.files))
+    origins = tuple(dict.fromkeys(origin for location in named if (origin := origin_of(location)) is not None))
+    as_payer = Source("", payer=payer.name, headers=payer.headers, origins=origins)
     listing = Listing(Choice.of(payer.include, payer.exclude))
     failed: list[tuple[Source, str]] = []
     for table in _expanded(payer.contents, month, as_payer, failed):
@@ -131,14 +136,14 @@ def _read_table(
     contents: Source, choice: Choice, reach: Reach, *, strict: bool = False, known: Validators | None = None
 ) -> Listing:
     listing = Listing(choice)
+    resolve = _Resolver(contents)
     with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
         for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
             for found in read_contents(document.stream, open_temporary, strict=strict):
                 if isinstance(found, StructureEnd):
                     listing.end_structure(found)
                 else:
-                    location = _resolved(found.location, contents)
-                    listing.mention(found, redact(location or found.location), location, contents.location)
+                    listing.mention(found, *resolve(found.location), contents.location)
         stream.finish()
         validators = stream.validators
     if strict and reach.layout is not None:
@@ -146,11 +151,34 @@ def _read_table(
     return listing
 
 
-def _resolved(location: str, contents: Source) -> str | None:
-    try:
-        return resolve_location(location, contents)
-    except (ValueError, OSError):  # no address at all, or no path that a file system takes
-        return None
+class _Resolver:
+    """A location as (name, what to fetch or None). Taking addresses apart costs as much as parsing the table does.
+
+    Memory: one entry for each distinct file, since only what stands before the query is kept.
+    """
+
+    def __init__(self, contents: Source) -> None:
+        self._contents = contents
+        self._known: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, location: str) -> tuple[str, str | None]:
+        before, rest = location, ""
+        if end := _QUERY.search(location):
+            before, rest = location[: end.start()], location[end.start() :]
+        name, known = self._known.get(before, ("", ""))
+        if known and (not rest or "://" in known):
+            return name, known + rest
+        resolved = self._resolved(location)
+        name = redact(resolved or location)
+        if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
+            self._known[before] = name, resolved.removesuffix(rest)
+        return name, resolved
+
+    def _resolved(self, location: str) -> str | None:
+        try:
+            return resolve_location(location, self._contents)
+        except (ValueError, OSError):  # no address at all, or no path that a file system takes
+            return None
 
 
 def _as_listed(listing: Listing, as_payer: Source) -> Listed:

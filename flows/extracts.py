@@ -138,7 +138,8 @@ def find_unchanged(
         return None
     try:
         if source.is_url:
-            with open_source(source, reading.fetching, layout, known=known.validators):
+            once = replace(reading.fetching, attempts=1)
+            with open_source(source, once, layout, known=known.validators):
                 return None
     except UnchangedError:
         pass

@@ -68,12 +68,13 @@ class MonthBuilder:
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
         self.builds: dict[str, PayerBuild] = {}
         self.withheld: dict[str, str] = {}
+        self._kept_groups: dict[str, set[str]] = {}
         self.rows: dict[str, int] = {"rates": 0}
 
     @property
     def groups(self) -> dict[str, set[str]]:
         """The configuration's names whose files each payer's documents stand in."""
-        found: dict[str, set[str]] = {}
+        found = {payer: set(names) for payer, names in self._kept_groups.items()}
         for source_no, payer in self._documents.select("source_no", "payer").iter_rows():
             name = self._sources[source_no].source.payer
             if name is not None:
@@ -109,13 +110,25 @@ class MonthBuilder:
         for payer in self._documents["payer"].unique().sort():
             self.builds[payer] = self._build_payer(payer)
 
-    def hold_back(self, payer: str, reason: str, last_good: str | None) -> None:
-        """Keep a payer's new figures out of the month; its last good ones stay, where this month has some."""
+    def hold_back(
+        self, payer: str, reason: str, last_good: str | None, groups: tuple[str, ...], read_then: Sequence[Outcome]
+    ) -> None:
+        """Keep a payer's new figures out of the month; its last good ones stay, where this month has some.
+
+        Args:
+            last_good: the key of the build that stands published.
+            groups: the configuration's names behind that one.
+            read_then: outcomes of the files read then, for ``quality/files``.
+        """
         self.withheld[payer] = reason
         self.builds.pop(payer, None)
         kept = None if last_good is None else known_build(self._layout, payer, last_good)
         if kept is not None:
             self.builds[payer] = kept
+            self._kept_groups[payer] = set(groups)
+            described = {outcome.source_id for outcome in self._outcomes}
+            behind = set(kept.source_ids) - described
+            self._outcomes = [*self._outcomes, *(o for o in read_then if o.source_id in behind)]
 
     def summarise(self) -> None:
         """Rates, providers, summaries and quality, from the payers' builds."""
@@ -313,7 +326,7 @@ def _describe_file(
         "bytes": outcome.bytes,
         "bytes_json": account.bytes_json if outcome.usable else None,
         "sha256": outcome.source_id,
-        "etag": None,
+        "etag": outcome.etag,
         "version": header.get("version"),
         "shape": account.shape if account.documents else None,
         "reporting_entity_name": entity,

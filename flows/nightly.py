@@ -13,11 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.config import Config, PayerSource
 from flows.contents import Reach, list_payer
 from flows.extracts import READER_VERSION, Outcome
+from flows.judging import Judge
 from flows.layout import Layout, month_name
 from flows.month_state import load_state, save_state
 from flows.publish import published, published_before
@@ -31,15 +32,13 @@ from flows.run import (
     extract_all,
     load_references,
     only_one,
+    renew_report,
     require_usable,
     sweep_all,
 )
 from flows.sources import Source
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
-
-if TYPE_CHECKING:
-    from flows.month import MonthBuilder
 
 LOG = logging.getLogger(__name__)
 LISTINGS_AT_ONCE = 4
@@ -102,19 +101,27 @@ class BackfillReport:
 
 
 def run_month(
-    config: Config, month: date, *, payers: Sequence[str] = (), force: bool = False, steps: Steps | None = None
+    config: Config,
+    month: date,
+    *,
+    payers: Sequence[str] = (),
+    force: bool = False,
+    steps: Steps | None = None,
+    pages: bool = True,
 ) -> MonthReport:
     """Bring one month up to date: only files that changed are read, only payers that changed are built.
 
     Args:
         payers: names in the configuration; the others' files stay as the month's last publication read them.
         force: read and build everything anew.
+        pages: build the report after publishing.
 
     Raises:
         UsageError: a payer that the configuration doesn't name, reference data that can't be read.
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
     started = time.perf_counter()
+    steps = steps or Steps()
     chosen = _chosen(config, payers)
     layout = Layout(config.output)
     layout.prepare()
@@ -132,7 +139,9 @@ def run_month(
     )
     with only_one(layout, month):
         sweep_all(layout)
-        report = _bring_up_to_date(config, chosen, request, layout, steps or Steps())
+        report = _bring_up_to_date(config, chosen, request, layout, steps)
+    if pages and report.status == "published":
+        steps.step("report", lambda: renew_report(layout))
     report.seconds = time.perf_counter() - started
     return report
 
@@ -146,8 +155,11 @@ def run_backfill(
     force: bool = False,
     newest_first: bool = False,
     steps: Steps | None = None,
+    pages: bool = True,
 ) -> BackfillReport:
     """``run_month`` for every month from ``first`` to ``last``; one that fails doesn't stop the others.
+
+    The report is built once, after all of them.
 
     Raises:
         UsageError: months in the wrong order, or what ``run_month`` refuses for all of them.
@@ -161,15 +173,22 @@ def run_backfill(
 
     def one(month: date) -> MonthReport:
         try:
-            return run_month(config, month, payers=payers, force=force, steps=steps)
+            return run_month(config, month, payers=payers, force=force, steps=steps, pages=False)
         except TicRatesError as error:
             LOG.error("%s failed: %s", month_name(month), error)
             return MonthReport(month, "failed", reason=str(error))
 
-    if config.months_at_once == 1:
-        return BackfillReport([one(month) for month in months])
-    with ThreadPoolExecutor(config.months_at_once) as threads:
-        return BackfillReport(list(threads.map(one, months)))
+    report = BackfillReport(_each(one, months, config.months_at_once))
+    if pages and any(month.status == "published" for month in report.months):
+        (steps or Steps()).step("report", lambda: renew_report(Layout(config.output)))
+    return report
+
+
+def _each(one: Callable[[date], MonthReport], months: Sequence[date], at_once: int) -> list[MonthReport]:
+    if at_once == 1:
+        return [one(month) for month in months]
+    with ThreadPoolExecutor(at_once) as threads:
+        return list(threads.map(one, months))
 
 
 def months_between(first: date, last: date) -> Iterable[date]:
@@ -192,12 +211,8 @@ def _bring_up_to_date(
     month = request.month
     outcomes = _read_payers(chosen, request, layout, steps)
     names = {payer.name for payer in chosen}
-    state = {
-        name: kept
-        for name, kept in load_state(layout, month, request.codes, request.engine).items()
-        if name not in names
-    }
-    everything = [*outcomes, *(outcome for kept in state.values() for outcome in kept)]
+    state = load_state(layout, month, request.codes, request.engine)
+    everything = [*outcomes, *(outcome for name, kept in state.items() if name not in names for outcome in kept)]
     if not everything:
         raise NothingUsableError(
             f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
@@ -210,10 +225,10 @@ def _bring_up_to_date(
         LOG.info("%s: nothing changed", month_name(month))
         return _report("unchanged", result, before)
     require_usable(everything, layout, result)
-    judge = _judge_with(config, everything, before, layout, month)
+    judge = Judge(config.gates, everything, month, before, published_before(layout, month), state)
     references = replace(load_references(request, layout), tell_unchanged=True)
     entry = build_and_publish(references, everything, layout, result, steps.step, judge, identity)
-    save_state(layout, month, [outcome for outcome in everything if outcome.source.payer in names], names)
+    save_state(layout, month, everything, names - judge.refused_groups)
     return _report("published", result, entry)
 
 
@@ -258,36 +273,3 @@ def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> st
         asdict(config.gates),
     ]
     return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]
-
-
-def _judge_with(
-    config: Config, outcomes: Sequence[Outcome], before: dict[str, Any], layout: Layout, month: date
-) -> Callable[["MonthBuilder"], None]:
-    """What is held back before publishing, and why."""
-    from flows.gates import judge_figures, judge_files
-
-    last_good = before.get("payers", {})
-    earlier_month, earlier = published_before(layout, month)
-
-    def hold_back(builder: "MonthBuilder", payer: str, reason: str) -> None:
-        LOG.error("%s %s is withheld: %s", month_name(month), payer, reason)
-        builder.hold_back(payer, reason, last_good.get(payer, {}).get("build"))
-
-    def judge(builder: "MonthBuilder") -> None:
-        groups = {payer: set(entry.get("groups", ())) for payer, entry in last_good.items()}
-        for payer, names in builder.groups.items():
-            groups[payer] = groups.get(payer, set()) | names
-        for group in sorted({outcome.source.payer or "" for outcome in outcomes}):
-            own = [outcome for outcome in outcomes if outcome.source.payer == group]
-            reason = judge_files(config.gates, own)
-            for payer in sorted(payer for payer, names in groups.items() if reason and group in names):
-                hold_back(builder, payer, f"{group}: {reason}")
-        for payer, build in list(builder.builds.items()):
-            before_it = earlier.get("payers", {}).get(payer)
-            reason = judge_figures(config.gates, build.figures, before_it, earlier_month)
-            if reason and payer not in builder.withheld:
-                hold_back(builder, payer, reason)
-        if not builder.builds:
-            raise NothingUsableError(f"every payer of {month_name(month)} is withheld; the last good tables stand")
-
-    return judge

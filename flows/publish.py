@@ -5,6 +5,7 @@ A kill at any point leaves each table either old or new; the next run sweeps wha
 
 import ctypes
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -29,8 +30,8 @@ def publish_month(layout: Layout, month: date, built: Path) -> None:
         for table in TABLES:
             new = built / table
             new.mkdir(parents=True, exist_ok=True)
-            _sync(new)
-            _replace_folder(new, layout.month(table, month))
+            sync_folder(new)
+            replace_folder(new, layout.month(table, month))
     except OSError as error:
         raise UsageError(f"can't publish under {layout.root}: {error.strerror}; the last good tables stand") from error
 
@@ -44,10 +45,12 @@ def _read(layout: Layout) -> dict[str, Any]:
 
 
 def record(layout: Layout, change: Callable[[dict[str, object]], None]) -> None:
-    """Change the manifest, atomically."""
-    manifest = _read(layout)
-    change(manifest)
-    write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
+    """Change the manifest, atomically; runs of other months wait for their turn."""
+    with (layout.staging / "manifest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        manifest = _read(layout)
+        change(manifest)
+        write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
 
 
 def published(layout: Layout, month: date) -> dict[str, Any]:
@@ -79,7 +82,7 @@ def _age_seconds(folder: Path) -> float:
         return 0.0
 
 
-def _replace_folder(new: Path, target: Path) -> None:
+def replace_folder(new: Path, target: Path) -> None:
     """The target is the new folder from one instant to the next; the old one is deleted after."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
@@ -107,7 +110,7 @@ def _exchange(one: Path, other: Path) -> bool:
     raise OSError(number, os.strerror(number), str(other))
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Everything in the folder reaches the disk before its name does."""
     for path in [*folder.rglob("*"), folder]:
         descriptor = os.open(path, os.O_RDONLY)

@@ -15,7 +15,7 @@ from typing import Protocol
 from isal import isal_zlib
 
 from flows.fetching import Fetching
-from flows.renewing import Renew, renew_address
+from flows.renewing import Renew
 from flows.sources import Source
 from flows.validators import ContentRange, Validators
 from flows.waiting import Wait, retry_after, seconds_before_retry
@@ -95,7 +95,7 @@ class RemoteFile:
         *,
         known: Validators | None = None,
         held: Held | None = None,
-        renew: Renew = renew_address,
+        renew: Renew | None = None,
         wait: Wait = time.sleep,
     ) -> None:
         self._source = source
@@ -103,12 +103,15 @@ class RemoteFile:
         self._fetching = fetching
         self._known = known or Validators()
         self._held = held or Held()
-        self._renew: Renew | None = renew
+        self._renew = renew
+        self._renewed = False
         self._wait = wait
         self._answer: AnyAnswer | None = None
         self._ahead = b""
-        self._failures = 0
+        self._failures = 0  # attempts in a row that brought not one new byte
+        self._progress = False
         self._complete = False
+        self._closed = False
         self.fetched = 0
 
     @property
@@ -138,7 +141,11 @@ class RemoteFile:
         return data
 
     def close(self) -> None:
-        """End the request under way, if any."""
+        """End the request under way, if any; no other is begun."""
+        self._closed = True
+        self._drop()
+
+    def _drop(self) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
@@ -149,11 +156,12 @@ class RemoteFile:
             try:
                 if self._answer is None:
                     self._connect()
-                if self._ahead:  # what came behind bytes skipped
-                    return self._ahead
-                if not self._complete and (data := self._next()):
+                    if self._ahead:  # what came behind bytes skipped
+                        return self._ahead
+                elif data := self._next():
                     return self._add(data)
-                self._end()
+                else:
+                    self._end()
             except AnswerLostError as error:
                 self._lose(error)
         return b""
@@ -165,7 +173,7 @@ class RemoteFile:
         return data
 
     def _add(self, data: bytes) -> bytes:
-        self._failures = 0
+        self._failures, self._progress = 0, True
         self._held.add(data)
         return data
 
@@ -177,17 +185,20 @@ class RemoteFile:
         if total is not None and self._held.size > total:
             raise ContentChangedError(f"{self._held.size:,} bytes came where {total:,} were announced; fetch it again")
         self._complete = True
-        self.close()
+        self._drop()
 
     def _lose(self, error: AnswerLostError) -> None:
         """Wait before the next attempt, or give up."""
-        self.close()
-        self._failures += 1
+        self._drop()
+        if self._closed:  # by another thread, while this one was reading
+            raise BadFileError("given up")
+        self._failures += not self._progress
+        self._progress = False
         if self._failures >= self._fetching.attempts:
             place = f"beyond byte {self._held.size:,} " if self._held.size else ""
             raise BadFileError(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
         LOG.debug("%s: %s at byte %d; asked again", self._source.name, error, self._held.size)
-        self._wait(seconds_before_retry(self._fetching, self._failures, error.seconds))
+        self._wait(seconds_before_retry(self._fetching, max(self._failures, 1), error.seconds))
 
     def _connect(self) -> None:
         self._answer = answer = self._ask(self._source, self._conditions())
@@ -237,8 +248,9 @@ class RemoteFile:
         part = ContentRange.parse(answer.headers.get("Content-Range"))
         if part is None or part.total != self._held.size:
             raise self._changed()
+        self._held.validators = replace(self.validators, length=part.total)
         self._complete = True
-        self.close()
+        self._drop()
 
     def _skip(self) -> None:
         """Read past the bytes had, which must be the same again."""
@@ -263,7 +275,7 @@ class RemoteFile:
         """An answer without content: expired, to be asked again, or final."""
         status = answer.status
         asked = retry_after(answer.headers.get("Retry-After"))
-        self.close()
+        self._drop()
         if status in EXPIRED:
             self._renew_address(status)
         elif status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -274,12 +286,12 @@ class RemoteFile:
     def _renew_address(self, status: int) -> None:
         """Once: the table of contents that lists this file may have a new signature for it."""
         refused = f"the server answers {status}"
-        if self._source.contents is None:
+        if self._source.contents is None or self._renew is None:
             raise BadFileError(f"{refused}; the signature may have expired: {ASK_CONTENTS}")
-        if self._renew is None:
+        if self._renewed:
             raise BadFileError(f"{refused} to the address newly listed too; ask the payer, or run again later")
-        renew, self._renew = self._renew, None
-        location = renew(self._source)
+        self._renewed = True
+        location = self._renew(self._source)
         if location is None:
             raise BadFileError(f"{refused}, and its table of contents lists no other address; run again later")
-        self._source = Source(location, contents=self._source.contents, headers=self._source.headers)
+        self._source = replace(self._source, location=location)

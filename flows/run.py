@@ -21,7 +21,7 @@ from flows.sources import Source
 from flows.workers import ExtractMany, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.containers import ContainerLimits
-from transforms.errors import BadFileError, NothingUsableError
+from transforms.errors import BadFileError, NothingUsableError, TicRatesError
 
 if TYPE_CHECKING:
     from flows.month import MonthBuilder, MonthRequest
@@ -49,6 +49,7 @@ class RunRequest:
     fetching: Fetching = field(default_factory=Fetching)
     limits: ContainerLimits | None = None
     force: bool = False  # read and build anew what stands in the cache
+    report: bool = True  # build the report's pages after publishing
 
 
 @dataclass
@@ -116,8 +117,20 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
         result = count_outcomes(request, outcomes)
         require_usable(outcomes, layout, result)
         build_and_publish(month, outcomes, layout, result, steps.step)
+    if request.report:
+        steps.step("report", lambda: renew_report(layout))
     result.seconds = time.perf_counter() - started
     return result
+
+
+def renew_report(layout: Layout) -> None:
+    """The pages from what is published now; where they can't be built, the old ones and the tables stand."""
+    from flows.report import build_report
+
+    try:
+        build_report(layout)
+    except TicRatesError as error:
+        LOG.error("the report was not built: %s", error)
 
 
 def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
@@ -136,7 +149,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
-    from flows.contents import sources_of
+    from flows.contents import Reach, sources_of
 
     reading = Reading(
         frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
@@ -145,7 +158,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
-        contents = sources_of(outcome.source)
+        contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits))
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]

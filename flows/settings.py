@@ -125,7 +125,8 @@ class Section:
 
     def section(self, key: str) -> "Section":
         """The table under a key; an empty one where there is none."""
-        value: dict[str, object] = self._typed(key, {}, dict, f"a table is wanted; write it as [{key}]")
+        header = ".".join(_shown_key(part) for part in (*self.place, key) if isinstance(part, str))
+        value: dict[str, object] = self._typed(key, {}, dict, f"a table is wanted; write it as [{header}]")
         return Section(value, (*self.place, key), self.problems, self.environ)
 
     def sections(self, key: str) -> list["Section"]:

@@ -31,6 +31,7 @@ class Source:
     payer: str | None = field(default=None, compare=False)  # the configuration's name; fills in a missing header name
     contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
     headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
+    origins: tuple[str, ...] = field(default=(), compare=False, repr=False)  # that get them; none: its own alone
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -65,6 +66,14 @@ def redact(location: str) -> str:
         return f"{location.partition('://')[0]}://(an address that can't be parsed)"
     host = parts.hostname or ""
     return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
+
+
+def origin_of(location: str) -> str | None:
+    """Scheme, host and port of a URL."""
+    if not _URL.match(location):
+        return None
+    parts = urlsplit(redact(location))
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 def expand(arguments: Iterable[str]) -> tuple[Source, ...]:

@@ -10,12 +10,12 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from pathlib import Path
+from functools import cache, partial
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
+from urllib.request import getproxies
 
 import httpx
 
@@ -55,7 +55,7 @@ def open_url(
     known: Validators | None = None,
     public_only: bool = False,
     wait: Wait = time.sleep,
-    renew: Renew = renew_address,
+    renew: Renew | None = None,
 ) -> Iterator[RemoteStream]:
     """A GET whose body is read as it comes; ``BadFileError`` for every refusal, with the reason.
 
@@ -63,8 +63,9 @@ def open_url(
         layout: whose cache keeps the hosts' turns; None: politeness ends with this one request.
         known: what is had already; ``UnchangedError`` where the server's content is still that.
         public_only: refuse hosts on loopback, link-local and private networks, after redirects too.
+        renew: a new address for a file whose signature expired; by default its table of contents is read again.
     """
-    web = Web(fetching or Fetching(), layout.hosts if layout else None, public_only=public_only, wait=wait)
+    web = Web(fetching or Fetching(), layout, public_only=public_only, wait=wait)
     with opened(web, source, known=known, renew=renew) as remote:
         yield RemoteStream(remote)
 
@@ -76,9 +77,10 @@ def opened(
     *,
     known: Validators | None = None,
     held: Held | None = None,
-    renew: Renew = renew_address,
+    renew: Renew | None = None,
 ) -> Iterator[RemoteFile]:
     """A remote file with its first answer had; closed with the context."""
+    renew = renew or partial(renew_address, fetching=web.fetching, layout=web.layout)
     remote = RemoteFile(source, web.ask, web.fetching, known=known, held=held, renew=renew, wait=web.wait)
     try:
         remote.open()
@@ -108,8 +110,11 @@ class Answer:
         return self._response.headers["Location"] if self._response.has_redirect_location else None
 
     def close(self) -> None:
-        """End the request, read to its end or not."""
-        self._held.close()
+        """End the request, read to its end or not; one without a body leaves its connection to the next."""
+        with self._held:
+            if self.status == httpx.codes.NOT_MODIFIED or self.headers.get("Content-Length") == "0":
+                with suppress(AnswerLostError):
+                    self.next()
 
 
 @dataclass(frozen=True)
@@ -117,12 +122,12 @@ class Web:
     """How this process asks."""
 
     fetching: Fetching = field(default_factory=Fetching)
-    hosts: Path | None = None
+    layout: Layout | None = None
     public_only: bool = False
     wait: Wait = time.sleep
 
     def ask(self, source: Source, conditions: Mapping[str, str]) -> Answer:
-        """The answer to a GET, after redirects. The source's own headers go to its own host only.
+        """The answer to a GET, after redirects. The source's own headers go to its origins only.
 
         Raises:
             AnswerLostError: none came; it may come when asked again.
@@ -131,7 +136,8 @@ class Web:
         url = source.location
         for _ in range(MAX_REDIRECTS + 1):
             with _in_our_words():
-                own = dict(source.headers) if _same_host(source.location, url) else {}
+                trusted = source.origins or (source.location,)
+                own = dict(source.headers) if any(_same_host(each, url) for each in trusted) else {}
                 answer = self._ask_once(url, own | dict(conditions))
                 if answer.redirect is None:
                     return answer
@@ -145,15 +151,17 @@ class Web:
         with ExitStack() as held:
             host = urlsplit(url).hostname or ""
             if self.public_only:
-                _refuse_private(host)
-            if self.hosts is not None:
-                held.enter_context(turn(self.hosts, host, self.fetching.limits_of(host), self.wait))
+                _refuse_private(host, _addresses(host))
+            if self.layout is not None:
+                held.enter_context(turn(self.layout.hosts, host, self.fetching.limits_of(host), self.wait))
             fetching = self.fetching
             always = {"User-Agent": fetching.user_agent, "Accept-Encoding": "identity"}
             timeout = httpx.Timeout(fetching.read_seconds, connect=fetching.connect_seconds)
             request = _client().build_request("GET", url, headers={**always, **headers}, timeout=timeout)
             response = _client().send(request, stream=True)
             held.callback(response.close)
+            if self.public_only and not getproxies():  # a proxy, which may well be private, finds the host by itself
+                _refuse_private(host, _peer(response))
             return Answer(response, held.pop_all())
 
 
@@ -189,8 +197,17 @@ def _port(url: str) -> int | None:
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _refuse_private(host: str) -> None:
-    addresses = {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+def _addresses(host: str) -> set[str]:
+    return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
+
+
+def _peer(response: httpx.Response) -> set[str]:
+    """Who did answer: the name may have led elsewhere than when it was looked at."""
+    address = response.extensions["network_stream"].get_extra_info("server_addr")
+    return {str(address[0])} if address else set()
+
+
+def _refuse_private(host: str, addresses: set[str]) -> None:
     private = sorted(address for address in addresses if not ipaddress.ip_address(address.split("%")[0]).is_global)
     if private:
         raise BadFileError(f"{host} is a private address ({private[0]}): not fetched (setting allow_private)")

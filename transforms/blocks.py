@@ -5,7 +5,8 @@ Memory: ``BUFFERS`` blocks.
 """
 
 from collections.abc import Callable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
 from typing import BinaryIO, Protocol
@@ -15,6 +16,7 @@ import numpy as np
 BLOCK_BYTES = 1 << 20  # inflated into and scanned from the cores' caches; measured best of 256 KiB to 4 MiB
 HEAD_BYTES = 64 * 1024  # in front of each block: what the last one left over
 BUFFERS = 3
+LOOK_UP_SECONDS = 0.2
 
 
 class Blocks(Protocol):
@@ -87,7 +89,10 @@ class PlainBlocks:
 
 
 class OverlappedBlocks:
-    """Read ahead in a thread. Leave the context before the stream is closed: the thread ends there."""
+    """Read ahead in a thread. Leave the context before the stream is closed: the thread ends there.
+
+    Only an interrupt doesn't wait for it: a read may hang for as long as a network does, and the process ends anyway.
+    """
 
     def __init__(self, stream: BinaryIO, padding: int, block_bytes: int = BLOCK_BYTES) -> None:
         self._stream = stream
@@ -112,7 +117,7 @@ class OverlappedBlocks:
         """See ``Blocks``."""
         if self._held is not None and not self._held.size:
             return self._held.behind(left_over, padding)
-        got = self._full.get()
+        got = self._wait()
         if isinstance(got, BaseException):
             self._full.put(got)
             raise got
@@ -122,6 +127,12 @@ class OverlappedBlocks:
         self._held = got
         return joined
 
+    def _wait(self) -> _Buffer | BaseException:
+        """In short pieces: a signal that the system hands to the reading thread does not end a wait in this one."""
+        while True:
+            with suppress(Empty):
+                return self._full.get(timeout=LOOK_UP_SECONDS)
+
     def __enter__(self) -> "OverlappedBlocks":
         self._thread.start()
         return self
@@ -130,4 +141,5 @@ class OverlappedBlocks:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._free.put(None)
-        self._thread.join()
+        if kind is None or issubclass(kind, Exception):
+            self._thread.join()

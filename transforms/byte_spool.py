@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from transforms.spool import OpenTemporary
 
-LIMIT_BYTES = 16 << 20
+LIMIT_BYTES = 4 << 20  # more would gain nothing: the system keeps what is written in memory as long as it can
 COPY_BYTES = 1 << 20
 
 

@@ -74,7 +74,9 @@ def read_contents(
     except SystemError as error:  # as in read_ijson
         raise BadFileError(f"a number of thousands of digits {_place(counting)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"the table of contents: {explain(error)} {_place(counting)}") from error
+        raise BadFileError(
+            f"the table of contents: {explain(error, at_end=counting.at_end)} {_place(counting)}"
+        ) from error
 
 
 def _place(counting: CountingStream) -> str:

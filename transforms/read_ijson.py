@@ -42,6 +42,11 @@ class CountingStream:
         self._rest = _LINE_END
         self.bytes = 0
 
+    @property
+    def at_end(self) -> bool:
+        """Whether the parser took all there is, so that what it misses is the rest of a truncated file."""
+        return not self._rest
+
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
         data = self._stream.read(size)
@@ -76,7 +81,7 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
     except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
         raise BadFileError(f"a number of thousands of digits {_place(collected, counting.bytes)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{explain(error)} {_place(collected, counting.bytes)}") from error
+        raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
     except StopIteration as error:
         raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
 
@@ -133,14 +138,16 @@ def _place(collected: Collected, offset: int) -> str:
     return f"(in or after {where}, at or before JSON byte {offset:,})"
 
 
-def explain(error: Exception) -> str:
+def explain(error: Exception, *, at_end: bool) -> str:
     """What the parser's error means, and the next step where there is one."""
     message = error.args[0] if error.args else str(error)
     text = (message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)).split("\n")[0]
-    if "premature EOF" in text or "Incomplete" in text:
-        return "the JSON ends before its root closed: the file is truncated, fetch it again"
     if "trailing garbage" in text:
         return "something follows the closed JSON root"
+    if "premature EOF" in text or "Incomplete" in text:
+        return "the JSON ends before its root closed: the file is truncated, fetch it again"
+    if at_end:
+        return "the JSON ends inside a string or other value: the file is truncated, fetch it again"
     return f"not well-formed JSON: {text[:200]}"
 
 
@@ -169,6 +176,6 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{explain(error)} {_place(collected, counting.bytes)}") from error
+        raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
     if not found:
         raise BadFileError("no provider_groups at the root; not a provider reference file")

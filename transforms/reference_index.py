@@ -5,6 +5,7 @@ Memory: twelve bytes a reference up to ``INDEX_BYTES``, the rest in one temporar
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,7 @@ Int64s = NDArray[np.int64]
 
 ROWS = 1 << 15
 INDEX_BYTES = 8 << 20
+KEYS_AT_ONCE = 10_000  # encoded copies of a million keys would be the largest thing in memory
 
 
 class ReferenceIndex:
@@ -58,12 +60,20 @@ class ReferenceIndex:
 
 def key_table(keys: Iterable[str]) -> Int64s:
     """A table of the hashes of canonical reference keys."""
+    rest = iter(keys)
+    hashes = [np.zeros(0, np.int64)]
+    while batch := list(islice(rest, KEYS_AT_ONCE)):
+        hashes.append(_hash_keys(batch))
+    return _table(np.concatenate(hashes))
+
+
+def _hash_keys(keys: Iterable[str]) -> Int64s:
     encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
     data = np.frombuffer(b"".join(encoded) + bytes(k.PADDING), np.uint8)
     ends = np.cumsum([len(key) for key in encoded], dtype=np.int64)
     hashes = np.zeros(len(encoded), np.int64)
     k.hash_texts(data.ctypes.data, ends.ctypes.data, hashes.ctypes.data, len(encoded))
-    return _table(hashes)
+    return hashes
 
 
 def code_table(codes: Iterable[str]) -> Int64s:

@@ -82,10 +82,14 @@ class Walker:
 
         The caller consumes those values; the others are passed over.
         """
-        for key in self.object_keys():
-            event, value = self.next()
+        take = self.next
+        while True:
+            event, key = take()
+            if event == "end_map":
+                return
+            event, value = take()
             if key in keys:
-                yield key, event, value
+                yield str(key), event, value
             else:
                 self.skip(event)
 

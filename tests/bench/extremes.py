@@ -67,8 +67,11 @@ def references_first(scale: float, cited_share: float = 0.01) -> Iterator[str]:
         )
     step = int(1 / cited_share)
     yield '],"in_network":['
-    yield item("97026", ",".join(rate(number) for number in range(0, count, step)))
-    yield "]}"
+    begun, ended = item("97026", "|").split("|")
+    yield begun
+    for number in range(0, count, step):
+        yield rate(number) if number == 0 else "," + rate(number)
+    yield ended + "]}"
 
 
 def all_cited(scale: float) -> Iterator[str]:

@@ -146,6 +146,20 @@ def test_a_payer_whose_files_can_not_be_read_keeps_its_last_good_month(place: Pa
     assert (again.code, again.json_line["status"], len(again.json_line["withheld"])) == (3, "unchanged", 1)
 
 
+def test_every_file_behind_a_published_rate_is_listed_though_it_can_not_be_read_any_more(
+    place: Path, capsys: Capture
+) -> None:
+    nightly(capsys, place)
+    for path in (place / "mrf" / "2026-06" / "aetna").iterdir():
+        path.write_bytes(b"")
+    assert nightly(capsys, place).code == 3
+    assert nightly(capsys, place, "--payer", "Acme").code == 0, "Aetna stays as it was last published"
+    rates = pl.read_parquet(place / "out" / "rates" / "month=2026-06" / "*" / "*.parquet", hive_partitioning=False)
+    files = pl.read_parquet(place / "out" / "quality" / "month=2026-06" / "files.parquet")
+    assert set(rates["source_ids"].explode()) <= set(files["source_id"])
+    assert files["rows"].sum() == rates.height
+
+
 def test_a_median_far_from_last_month_is_withheld_until_the_gates_are_lifted(place: Path, capsys: Capture) -> None:
     nightly(capsys, place, month="2026-05")
     write(place, "2026-06", "acme", 60.0)

@@ -71,6 +71,13 @@ def test_good_files_are_published_and_said_so(mrf: Path, tmp_path: Path, capsys:
     assert rates_of(tmp_path / "out")["negotiated_rate"].to_list() == [40.0, 40.0, 30.0, 30.0]
 
 
+def test_each_run_builds_the_report_unless_told_otherwise(mrf: Path, tmp_path: Path, capsys: Capture) -> None:
+    call(capsys, "run", mrf, "--output", tmp_path / "with", *MONTH, "--report")
+    assert "Acme Health Plan" in (tmp_path / "with" / "report" / "97026" / "index.html").read_text()
+    call(capsys, "run", mrf, "--output", tmp_path / "without", *MONTH, "--no-report")
+    assert not (tmp_path / "without" / "report").exists()
+
+
 def test_people_get_the_national_table_and_the_place_of_the_parquet(mrf: Path, tmp_path: Path, capsys: Capture) -> None:
     ended = call(capsys, "run", mrf, "--output", tmp_path / "out", *MONTH)
     assert ended.code == 0

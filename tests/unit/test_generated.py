@@ -13,9 +13,9 @@ from tests.plain_reading import UnreadableError, plain_extract, plain_rates
 from transforms.errors import BadFileError
 
 MANY = settings(
-    max_examples=200, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=80, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
 )
-SOME = settings(MANY, max_examples=60)  # what goes through polars costs 60 ms
+SOME = settings(MANY, max_examples=25)  # what goes through polars costs 60 ms
 EXPONENT = re.compile(r"-?[0-9.]+[eE][+-]?[0-9]+")
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,119 @@
+"""`tic-rates report`: the HTML report, from published tables and the manifest alone, whole or not at all."""
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from flows.layout import Layout, month_name, scratch, sweep
+from flows.publish import replace_folder, sync_folder
+from flows.report_code import CodeFigures
+from flows.report_method import methodology_files
+from flows.report_pages import CodePages, File
+from flows.report_parts import calculator_context, parquet_links
+from flows.report_site import make_environment, make_site
+from flows.report_tables import Published, load_published
+from schemas.coding import coding_of
+from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
+from transforms.calculator import calculator_figures
+from transforms.errors import UsageError
+
+START_SENTENCES = 4
+
+
+def build_report(layout: Layout) -> dict[str, Any]:
+    """Replace ``report/`` by one made from what is published now; a reader sees the old one or the new one.
+
+    Returns: the page to open, the month, codes, and how many pages and bytes were written in how many seconds.
+
+    Raises:
+        UsageError: no month is published, or the folder can't be written.
+    """
+    started = time.perf_counter()
+    published = load_published(layout)
+    target = layout.root / "report"
+    with _only_one(layout):
+        sweep(layout.root)
+        folder = scratch(layout.root)
+        try:
+            sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
+            sync_folder(folder)
+            replace_folder(folder, target)
+        except OSError as error:
+            raise UsageError(f"can't write {target}: {error.strerror}; the last report stands") from error
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    return {
+        "report": str(target / "index.html"),
+        "month": month_name(published.month),
+        "months": len(published.months),
+        "codes": list(published.codes),
+        "with_states": published.with_states,
+        "pages": sum(size.suffix == ".html" for size, _ in sizes),
+        "files": len(sizes),
+        "bytes": sum(count for _, count in sizes),
+        "largest_page_bytes": max(count for path, count in sizes if path.suffix == ".html"),
+        "seconds": round(time.perf_counter() - started, 3),
+    }
+
+
+def report_files(layout: Layout, published: Published) -> Iterator[File]:
+    """Every file of the report, one at a time: memory holds the tables, never all pages."""
+    from flows.reference import load_medicare
+
+    environment = make_environment(make_site(published))
+    fees = calculator_figures(load_medicare(layout.reference), published.codes)
+    codes = [CodePages(CodeFigures(published, code), environment, fees) for code in published.codes]
+    for pages in codes:
+        yield from pages.files()
+    yield "index.html", _start_page(published, codes)
+    calc = calculator_context(fees, published.codes[0], STATES_IN_ORDER[0], published.month)
+    page = environment.get_template("calculator.html")
+    yield "calculator.html", page.render(title="RVU calculator", root="", calc=calc)
+    yield from methodology_files(layout, published, environment)
+
+
+def _start_page(published: Published, codes: list[CodePages]) -> str:
+    template = codes[0].environment.get_template("index.html")
+    links = parquet_links("../", month_name(published.month))
+    return template.render(
+        title="Negotiated rates for " + " and ".join(published.codes),
+        root="",
+        months=[month_name(month) for month in reversed(published.months)],
+        codes=[_start_entry(pages) for pages in codes],
+        downloads=[*links, ("methodology.html", "What was read, and what not")],
+    )
+
+
+def _start_entry(pages: CodePages) -> dict[str, Any]:
+    figures = pages.figures
+    return {
+        "code": figures.code,
+        "panel": coding_of(figures.code),
+        "insights": pages.insights[:START_SENTENCES],
+        "states": [(code, name_of(code)) for code in figures.geographies if code != NATIONAL],
+        "payers": [(slug, figures.names[payer]) for payer, slug in figures.slugs.items()],
+    }
+
+
+def _write(path: Path, text: str) -> tuple[Path, int]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    data = text.encode("utf-8", "replace")  # a lone surrogate that a file smuggled in becomes "?"
+    path.write_bytes(data)
+    return path, len(data)
+
+
+@contextmanager
+def _only_one(layout: Layout) -> Iterator[None]:
+    """One report of a folder at a time: the next waits, and is made of what is published by then or before."""
+    try:
+        layout.staging.mkdir(parents=True, exist_ok=True)
+        lock = (layout.staging / "report.lock").open("w")
+    except OSError as error:
+        raise UsageError(f"can't write under {layout.root}: {error.strerror}; give another --output") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,297 @@
+"""The report from published tables: every number is read back out of the pages, hostile names stay text."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import flows.report
+from flows.layout import Layout
+from flows.report import build_report
+from schemas.codes import GEOGRAPHIES
+from schemas.geographies import IN_ORDER
+from tests.command_line import call
+from tests.conftest import DEMO_MONTH
+from tests.html_tables import Page, read_page
+from tests.report_market import HOSTILE, large_market, published_example, summary, write_output
+from transforms.errors import UsageError
+from transforms.figures import show_name
+from transforms.payers import payer_slug
+
+COLUMNS = {"Mean": "mean_usd", "P25": "p25_usd", "P50": "p50_usd", "P75": "p75_usd", "Dispersion": "iqr_usd"}
+CODES = ("97026", "97028")
+
+
+@pytest.fixture(scope="session")
+def demo_report(demo_output: Path) -> Path:
+    build_report(Layout(demo_output))
+    return demo_output / "report"
+
+
+@pytest.fixture(scope="session")
+def demo_summaries(demo_output: Path) -> pl.DataFrame:
+    return pl.read_parquet(Layout(demo_output).month("summaries", DEMO_MONTH) / "summaries.parquet")
+
+
+def page_at(path: Path) -> Page:
+    return read_page(path.read_text(encoding="utf-8"))
+
+
+def report_of(root: Path, rows: Sequence[dict[str, Any]], **entry: Any) -> Path:
+    build_report(Layout(write_output(root, rows, **entry)))
+    return root / "report"
+
+
+def shown(value: float) -> str:
+    return f"{Decimal(str(value)).quantize(Decimal('0.01'), ROUND_HALF_UP):,}"
+
+
+def in_front(rows: pl.DataFrame) -> pl.DataFrame:
+    same = (pl.col("billing_class") == "professional") & (pl.col("taxonomy_tier") == "balanced")
+    return rows.filter((same & (pl.col("weighting") == "npi")) | (pl.col("payer_kind") == "benchmark"))
+
+
+def check_row(row: dict[str, str], published: dict[str, Any]) -> None:
+    for heading, column in COLUMNS.items():
+        assert row[heading] == shown(published[column])
+    assert row["Providers"] == ("" if published["n_npi"] is None else f"{published['n_npi']:,}")
+    share = published["pct_of_medicare"]
+    tenth = "" if share is None else f"{Decimal(str(share)).quantize(Decimal('0.1'), ROUND_HALF_UP):,}"
+    assert row["% of Medicare"] == tenth
+    assert ("small sample" in row["Note"]) == (published["low_sample"] and published["payer_kind"] != "benchmark")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_number_of_every_benchmark_table_is_the_published_one(
+    code: str, demo_report: Path, demo_summaries: pl.DataFrame
+) -> None:
+    checked = 0
+    for geography in ("US", *GEOGRAPHIES):
+        here = demo_summaries.filter((pl.col("billing_code") == code) & (pl.col("geography") == geography))
+        published = {row["payer"]: row for row in in_front(here).iter_rows(named=True)}
+        rows = page_at(demo_report / code / f"{geography}.html").tables.get("figures", [])
+        assert {row["Payer"] for row in rows} == set(published)
+        for row in rows:
+            check_row(row, published[row["Payer"]])
+            checked += 1
+    assert checked == in_front(demo_summaries.filter(pl.col("billing_code") == code)).height
+
+
+def test_every_number_of_the_other_views_is_the_published_one(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
+    here = demo_summaries.filter((pl.col("billing_code") == "97026") & (pl.col("geography") == "TX"))
+    keys = ("payer", "billing_class", "taxonomy_tier", "weighting")
+    published = {tuple(row[key] for key in keys): row for row in here.iter_rows(named=True)}
+    rows = page_at(demo_report / "97026" / "TX.html").tables["others"]
+    assert len(rows) == here.height - in_front(here).height > 20
+    for row in rows:
+        own = published[row["Payer"], row["Class"], row["Tier"], row["Weighting"]]
+        assert all(row[heading] == shown(own[column]) for heading, column in COLUMNS.items())
+        assert row["Providers"] == f"{own['n_npi']:,}{' *' if own['low_sample'] else ''}"
+
+
+def test_a_payer_page_has_its_figures_everywhere(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
+    for payer in ("Cigna", "Prairie Lantern Health Cooperative", "BUCA", "Medicare"):
+        own = in_front(demo_summaries.filter((pl.col("billing_code") == "97028") & (pl.col("payer") == payer)))
+        published = {row["geography"]: row for row in own.iter_rows(named=True)}
+        rows = page_at(demo_report / "97028" / "payers" / f"{payer_slug(payer)}.html").tables["figures"]
+        assert [row["Where"].split()[0] for row in rows] == [code for code in ("US", *IN_ORDER) if code in published]
+        for row in rows:
+            place = published[row["Where"].split()[0]]
+            check_row(row, place)
+            mean, base = Decimal(shown(place["mean_usd"])), Decimal(shown(published["US"]["mean_usd"]))
+            assert Decimal(row["Times national mean"]) == (mean / base).quantize(Decimal("0.1"), ROUND_HALF_UP)
+
+
+def test_the_maps_data_is_the_published_one(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
+    figures = json.loads(page_at(demo_report / "97026" / "US.html").scripts["map-data"])
+    own = in_front(demo_summaries.filter(pl.col("billing_code") == "97026"))
+    columns = ("mean_usd", "p50_usd", "p25_usd", "p75_usd", "iqr_usd")
+    for row in own.filter(pl.col("geography") != "US").iter_rows(named=True):
+        payer, place = figures["payers"].index(row["payer"]), figures["codes"].index(row["geography"])
+        for measure, column in enumerate(columns):
+            assert figures["texts"][payer][measure].split("|")[place] == shown(row[column])
+        assert figures["small"][payer][place] == str(int(row["low_sample"]))
+
+
+def test_csv_files_hold_the_published_rows_in_full(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
+    here = demo_summaries.filter((pl.col("billing_code") == "97026") & (pl.col("geography") == "AK"))
+    rows = list(csv.DictReader(io.StringIO((demo_report / "97026" / "AK.csv").read_text(encoding="utf-8"))))
+    assert len(rows) == here.height
+    assert [float(row["mean_usd"]) for row in rows] == here["mean_usd"].to_list()
+    front = list(csv.DictReader(io.StringIO((demo_report / "97026" / "states.csv").read_text(encoding="utf-8"))))
+    assert len(front) == in_front(demo_summaries.filter(pl.col("billing_code") == "97026")).height
+
+
+def test_the_pages_turn_in_the_order_of_their_codes(demo_report: Path) -> None:
+    order, place = ["US"], demo_report / "97026" / "US.html"
+    while following := [a["href"] for a in page_at(place).attributes("a") if a.get("rel") == "next"]:
+        place = place.parent / following[0]
+        order.append(place.stem)
+    assert order[:5] == ["US", "AK", "AL", "AR", "AZ"]
+    assert order == ["US", *IN_ORDER]
+    assert len(set(order)) == 57
+    assert "AK 1 / 50" in page_at(demo_report / "97026" / "AK.html").text
+    assert "WY 50 / 50" in page_at(demo_report / "97026" / "WY.html").text
+    assert "DC 1 / 6" in page_at(demo_report / "97026" / "DC.html").text
+
+
+def test_every_link_leads_to_a_file(demo_report: Path) -> None:
+    for path in demo_report.rglob("*.html"):
+        for attributes in page_at(path).attributes("a"):
+            target = attributes["href"]
+            assert target.startswith("#") or (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_the_methodology_page_counts_rows_down_to_what_counts(demo_report: Path, demo_output: Path) -> None:
+    page = page_at(demo_report / "methodology.html")
+    falls = page.tables["falls"]
+    left = int(falls[0]["Rows left"].replace(",", ""))
+    for fall in falls[1:]:
+        left -= int((fall["Rows taken"] or "0").replace(",", ""))
+        assert int(fall["Rows left"].replace(",", "")) == left
+    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
+    assert left == entry["rows_eligible"]
+    assert f"{entry['rows']['rates']:,}" in page.text
+
+
+def test_the_methodology_page_lists_the_files_as_the_quality_table_does(demo_report: Path, demo_output: Path) -> None:
+    files = pl.read_parquet(Layout(demo_output).month("quality", DEMO_MONTH) / "files.parquet")
+    listed = {row["File"]: row for row in page_at(demo_report / "methodology.html").tables["files"]}
+    assert set(listed) == set(files["source"])
+    for row in files.iter_rows(named=True):
+        own = listed[row["source"]]
+        counts = [row[name] for name in ("items_seen", "rows", "rows_eligible")]
+        assert [own["Items"], own["Rows"], own["Eligible"]] == [f"{count:,}" for count in counts]
+
+
+def test_the_published_example_yields_pages_that_say_so(tmp_path: Path) -> None:
+    report = report_of(tmp_path, published_example())
+    national, alaska = page_at(report / "97026" / "US.html"), page_at(report / "97026" / "AK.html")
+    rows = {row["Payer"]: row for row in national.tables["figures"]}
+    assert (rows["Blue Cross Blue Shield"]["Mean"], rows["BUCA"]["Mean"]) == ("12.48", "8.87")
+    payers = ("Blue Cross Blue Shield", "UnitedHealth Group", "Aetna", "Cigna")
+    assert [rows[payer]["Dispersion"] for payer in payers] == ["4.50", "5.50", "2.00", "1.00"]
+    assert "Medicare's mean, $6.98, is lower than that of every payer." in national.text
+    rows = {row["Payer"]: row for row in alaska.tables["figures"]}
+    blue, united = rows["Blue Cross Blue Shield"], rows["UnitedHealth Group"]
+    assert (blue["P25"], blue["P75"], blue["Mean"], blue["Dispersion"]) == ("11.17", "23.67", "18.56", "12.50")
+    assert {united[name] for name in ("Mean", "P25", "P50", "P75")} == {"16.00"}
+    assert "UnitedHealth Group pays a uniform rate: $16.00" in alaska.text
+    assert "No eligible rate here, though elsewhere in the country: Aetna and Cigna." in alaska.text
+
+
+def test_a_place_without_rates_has_a_page_that_says_so(tmp_path: Path) -> None:
+    page = page_at(report_of(tmp_path, published_example()) / "97026" / "WY.html")
+    assert "No figures here this month." in page.text
+    assert "No commercial payer has an eligible rate here." in page.text
+
+
+def test_hostile_names_stay_text(tmp_path: Path) -> None:
+    rows = [summary(name, place) for name in HOSTILE for place in ("US", "AK")]
+    quarantined = [{"source": HOSTILE[0], "reason": HOSTILE[2]}]
+    report = report_of(tmp_path, rows, quarantined=quarantined, unresolved_locations={HOSTILE[0]: HOSTILE[1]})
+    for path in report.rglob("*.html"):
+        page = page_at(path)
+        assert all(not name.startswith("on") for _, attributes in page.elements for name in attributes)
+        assert not list(page.attributes("img"))
+        assert set(page.scripts) <= {"", "map-data", "rvu-data"}
+        assert not set("\u202e\u2066\u200f") & set(path.read_text(encoding="utf-8")), path
+    shown_names = [row["Payer"] for row in page_at(report / "97026" / "AK.html").tables["figures"]]
+    assert sorted(shown_names) == sorted(map(show_name, HOSTILE))
+    names = [row["payer"] for row in csv.DictReader(io.StringIO((report / "97026" / "AK.csv").read_text("utf-8")))]
+    assert not [name for name in names if name.startswith(("=", "+", "-", "@"))]
+    assert "'=HYPERLINK(1)" in names
+
+
+def test_no_published_month_is_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ended = call(capsys, "report", "--output", tmp_path, "--json")
+    assert ended.code == 2
+    assert "no month is published" in ended.json_line["error"]
+    assert not (tmp_path / "report").exists()
+
+
+def test_without_states_the_pages_are_national_and_say_why(tmp_path: Path) -> None:
+    rows = [summary("Aetna", taxonomy_tier="all"), summary("Medicare"), summary("Medicare", "AK")]
+    report = report_of(tmp_path, rows, nppes=None)
+    assert not (report / "97026" / "AK.html").exists()
+    assert "without an NPPES reference" in page_at(report / "97026" / "US.html").text
+    assert [row["Payer"] for row in page_at(report / "97026" / "US.html").tables["figures"]] == ["Aetna", "Medicare"]
+
+
+def test_several_months_have_a_trend(tmp_path: Path) -> None:
+    report = report_of(tmp_path, large_market(["Aetna"], months=3))
+    page = page_at(report / "97028" / "AK.html")
+    row = next(row for row in page.tables["trend"] if row["Payer"] == "Aetna")
+    months = next(row for row in page.tables["months"] if row["Payer"] == "Aetna")
+    frames = [pl.read_parquet(path) for path in sorted((tmp_path / "summaries").rglob("*.parquet"))]
+    own = in_front(pl.concat(frames)).filter(
+        (pl.col("payer") == "Aetna") & (pl.col("geography") == "AK") & (pl.col("billing_code") == "97028")
+    )
+    expected = [shown(value) for value in own.sort("month")["p50_usd"]]
+    assert [months[month] for month in ("2025-04", "2025-05", "2025-06")] == expected
+    assert (row["2025-05"], row["2025-06"]) == tuple(expected[1:])
+    assert Decimal(row["Change on the month before"]) == Decimal(expected[2]) - Decimal(expected[1])
+    assert (report / "97028" / "AK-trend.csv").exists()
+
+
+def test_a_payer_that_is_new_this_month_has_a_gap_before(tmp_path: Path) -> None:
+    earlier = [summary("Aetna", month=DEMO_MONTH.replace(month=5))]
+    report = report_of(tmp_path, [*earlier, summary("Aetna"), summary("Cigna")])
+    rows = {row["Payer"]: row for row in page_at(report / "97026" / "US.html").tables["trend"]}
+    assert (rows["Cigna"]["2025-05"], rows["Cigna"]["2025-06"]) == ("", "7.00")
+    assert (rows["Cigna"]["Change on the month before"], rows["Aetna"]["Change on the month before"]) == ("", "0.00")
+
+
+def test_a_report_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = report_of(tmp_path, published_example())
+    before = {path: path.read_bytes() for path in report.rglob("*.html")}
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("in the middle")
+
+    monkeypatch.setattr(flows.report, "methodology_files", fail)
+    with pytest.raises(RuntimeError):
+        build_report(Layout(tmp_path))
+    assert {path: path.read_bytes() for path in report.rglob("*.html")} == before
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_the_same_tables_give_the_same_report(tmp_path: Path) -> None:
+    def files(report: Path) -> dict[str, bytes]:
+        return {str(path.relative_to(report)): path.read_bytes() for path in report.rglob("*") if path.is_file()}
+
+    first = files(report_of(tmp_path, published_example()))
+    assert files(report_of(tmp_path, published_example())) == first
+
+
+def test_what_can_not_be_written_is_wrong_usage(tmp_path: Path) -> None:
+    write_output(tmp_path, published_example())
+    (tmp_path / ".staging").write_text("in the way")
+    with pytest.raises(UsageError, match="can't write"):
+        build_report(Layout(tmp_path))
+
+
+def test_the_command_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_output(tmp_path, published_example())
+    ended = call(capsys, "report", "--output", tmp_path, "--json")
+    assert ended.code == 0
+    line = ended.json_line
+    assert Path(line["report"]).is_file()
+    assert (line["month"], line["codes"], line["with_states"]) == ("2025-06", ["97026"], True)
+    assert call(capsys, "report", "--output", tmp_path).out.startswith("report")
+
+
+def test_no_page_asks_for_anything_and_state_pages_are_small(demo_report: Path) -> None:
+    for path in demo_report.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        assert "default-src 'none'" in unescape(text)
+        assert "http://" not in text
+        assert "https://" not in text
+        assert path.stat().st_size < 300_000

@@ -1,0 +1,182 @@
+"""The report in a real browser, from disk: nothing asked for, nothing complained of, and everything works."""
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.layout import Layout
+from flows.report import build_report
+from schemas.geographies import IN_ORDER
+from tests.browser import Browser, needs_chromium, open_browser
+from tests.html_tables import read_page
+from tests.report_market import HOSTILE, summary, write_output
+from transforms.medicare import MedicareReference, price_service
+
+pytestmark = [needs_chromium, pytest.mark.slow]
+AXE = os.environ.get("TIC_RATES_AXE", "")  # axe.min.js of npm's axe-core
+YEARS = MedicareReference.packaged().years
+ROWS = "Array.from(document.querySelectorAll('#rvu-rows tr'), r => Array.from(r.cells, c => c.textContent))"
+TILES = (
+    "Array.from(document.querySelectorAll('.tiles a'), a => [a.dataset.code, a.querySelector('.figure').textContent])"
+)
+TILES_WHOLE = "Array.from(document.querySelectorAll('.tiles a'), a => [a.className, a.textContent])"
+
+
+@pytest.fixture(scope="module")
+def report(demo_output: Path) -> Path:
+    build_report(Layout(demo_output))
+    return demo_output / "report"
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(running: Browser) -> Iterator[Browser]:
+    """The one browser; after each test, nothing but files was asked for and nothing complained."""
+    running.complaints.clear()
+    running.requests.clear()
+    yield running
+    assert running.complaints == []
+    assert all(request.startswith("file://") and request.endswith(".html") for request in running.requests)
+
+
+def test_every_page_opens_without_a_complaint_or_a_request_but_its_own(browser: Browser, report: Path) -> None:
+    pages = sorted(report.rglob("*.html"))
+    for page in pages:
+        browser.open(page.as_uri())
+    assert browser.requests == [page.as_uri() for page in pages]
+    assert len(pages) > 120
+
+
+@pytest.mark.parametrize("width", [360, 820, 1400])
+def test_no_page_is_wider_than_its_window(browser: Browser, report: Path, width: int) -> None:
+    browser.send("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
+    for name in ("index", "calculator", "methodology", "97026/US", "97026/AK", "97026/payers/cigna"):
+        browser.open((report / f"{name}.html").as_uri())
+        assert browser.run("document.documentElement.scrollWidth") <= width, name
+    browser.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_arrow_keys_turn_the_pages(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "AK.html").as_uri())
+    for key, expected in (("ArrowRight", "AL"), ("ArrowLeft", "AK"), ("ArrowLeft", "US")):
+        browser.press(key)
+        browser.wait_for_load()
+        assert browser.run("location.pathname").endswith(f"/97026/{expected}.html")
+
+
+def test_arrow_keys_in_a_control_stay_there(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "AK.html").as_uri())
+    browser.run("document.querySelector('#rvu-units').focus()")
+    browser.press("ArrowRight")
+    assert browser.run("location.pathname").endswith("/97026/AK.html")
+
+
+def test_the_picker_goes_to_the_state(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "AK.html").as_uri())
+    browser.choose("#go", "TX.html")
+    browser.wait_for_load()
+    assert browser.run("location.pathname").endswith("/97026/TX.html")
+
+
+def test_the_map_shows_the_payer_and_measure_chosen(browser: Browser, report: Path) -> None:
+    page = report / "97028" / "US.html"
+    figures = json.loads(read_page(page.read_text(encoding="utf-8")).scripts["map-data"])
+    browser.open(page.as_uri())
+    for payer in range(len(figures["payers"])):
+        for measure in range(len(figures["measures"])):
+            browser.choose("#map-payer", payer)
+            browser.choose("#map-measure", measure)
+            texts = figures["texts"][payer][measure].split("|")
+            small = figures["small"][payer]
+            expected = [
+                [code, texts[at] + ("*" if small[at] == "1" else "")] for at, code in enumerate(figures["codes"])
+            ]
+            assert browser.run(TILES) == expected
+    assert figures["codes"] == list(IN_ORDER)
+    assert browser.run("document.querySelector('.tiles a[data-code=AK] .unseen').textContent").startswith(" Alaska")
+
+
+def test_the_map_before_its_script_is_the_map_after(browser: Browser, report: Path) -> None:
+    page = report / "97026" / "AK.html"
+    browser.send("Emulation.setScriptExecutionDisabled", value=True)
+    browser.open(page.as_uri())
+    before = browser.run(TILES_WHOLE)
+    browser.send("Emulation.setScriptExecutionDisabled", value=False)
+    browser.open(page.as_uri())
+    assert browser.run(TILES_WHOLE) == before
+    assert len(before) == len(IN_ORDER)
+
+
+@pytest.mark.parametrize("year", YEARS)
+def test_the_calculator_says_what_the_command_says(browser: Browser, report: Path, year: int) -> None:
+    reference = MedicareReference.packaged()
+    browser.open((report / "calculator.html").as_uri())
+    browser.choose("#rvu-year", year)
+    for place, state in enumerate(sorted({locality.state for locality in reference.localities(year)})):
+        units = 1 + place % 7
+        browser.choose("#rvu-state", state)
+        browser.choose("#rvu-units", units)
+        for code in ("97026", "97028"):
+            browser.choose("#rvu-code", code)
+            price = price_service(reference, code, units, state, year)
+            expected = [
+                [
+                    f"{state} {one.locality.locality} {one.locality.locality_name}",
+                    *map(str, (one.amount_usd, one.units_usd, one.therapy_reduced_usd, one.units_reduced_usd)),
+                ]
+                for one in price.localities
+            ]
+            assert browser.run(ROWS) == expected
+            said = browser.run("document.querySelector('#rvu-said').textContent")
+            assert f"= {price.values.total_rvu} RVUs; conversion factor ${price.conversion_factor};" in said
+
+
+def test_the_calculator_narrows_to_a_locality_and_refuses_no_units(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "CA.html").as_uri())
+    everywhere = browser.run(ROWS)
+    browser.choose("#rvu-locality", "05")
+    assert len(everywhere) > len(browser.run(ROWS)) > 0
+    for wrong in ("0", "", "1.5"):
+        browser.choose("#rvu-units", wrong)
+        assert browser.run(ROWS) == []
+        assert browser.run("document.querySelector('#rvu-units').getAttribute('aria-invalid')") == "true"
+
+
+def test_hostile_names_run_nothing(browser: Browser, tmp_path: Path) -> None:
+    rows = [summary(name, place) for name in HOSTILE for place in ("US", "AK")]
+    build_report(Layout(write_output(tmp_path, rows)))
+    for page in sorted((tmp_path / "report").rglob("*.html")):
+        browser.open(page.as_uri())
+        assert browser.run("document.querySelectorAll('img, body script:not([id])').length") == 1
+    browser.open((tmp_path / "report" / "97026" / "AK.html").as_uri())
+    for payer in range(len(HOSTILE)):
+        browser.choose("#map-payer", payer)
+    assert browser.run("document.querySelectorAll('img').length") == 0
+
+
+def test_details_open_and_controls_vanish_in_print(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "AK.html").as_uri())
+    browser.send("Emulation.setEmulatedMedia", media="print")
+    assert browser.run("getComputedStyle(document.querySelector('nav')).display") == "none"
+    assert browser.run("document.querySelector('table.others').getBoundingClientRect().height") > 100
+    browser.send("Emulation.setEmulatedMedia", media="")
+
+
+@pytest.mark.skipif(not AXE, reason="TIC_RATES_AXE names no axe.min.js (npm: axe-core)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(browser: Browser, report: Path, scheme: str) -> None:
+    browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    for name in ("index", "calculator", "methodology", "97026/US", "97026/AK", "97026/payers/cigna"):
+        browser.open((report / f"{name}.html").as_uri())
+        browser.run(Path(AXE).read_text(encoding="utf-8") + "; null")
+        found = json.loads(browser.run("axe.run().then(found => JSON.stringify(found.violations))"))
+        serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
+        assert serious == [], name

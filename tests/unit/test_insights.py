@@ -1,0 +1,208 @@
+"""Sentences against the figures they are made from: each claim is checked anew, in plain arithmetic."""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas.codes import COMPOSITE_ALL, MEDICARE
+from tests.report_market import published_example, summary
+from transforms.figures import Cell, make_cell
+from transforms.insights import MOST_NAMED, Insight, describe_geography, join_names
+from transforms.insights_payer import describe_payer
+
+STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+PAYERS = ("Aetna", "Cigna", "Acme Health Plan", "Blue Cross Blue Shield", "Zeta", "Kappa", "Iota", "Eta", "Theta")
+AMOUNTS = re.compile(r"\$([\d,]+\.\d\d)")
+TIMES = re.compile(r"([\d.]+) times")
+
+
+@st.composite
+def rows_of(draw: st.DrawFn, geography: str) -> list[dict[str, Any]]:
+    """A geography's rows: few distinct amounts, so that ties are common; some off by less than a cent."""
+    amount = st.sampled_from((0.004, 3.0, 6.0, 6.004, 6.005, 7.25, 12.0, 12.01, 15.126, 31.0))
+    names = [*draw(st.sets(st.sampled_from(PAYERS))), *draw(st.sets(st.sampled_from((COMPOSITE_ALL, MEDICARE))))]
+    rows = []
+    for name in names:
+        p25, p50, p75 = sorted(draw(st.tuples(amount, amount, amount)))
+        more = {} if name == MEDICARE else {"low_sample": draw(st.booleans()), "n_npi": draw(st.integers(1, 30))}
+        rows.append(summary(name, geography, (draw(amount), p25, p50, p75), **more))
+    return rows
+
+
+def cents(value: float) -> Decimal:
+    return Decimal(str(value)).quantize(Decimal("0.01"), ROUND_HALF_UP)
+
+
+def by_payer(rows: Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    return {row["payer"]: row for row in rows}
+
+
+def cells_of(rows: Sequence[Mapping[str, Any]]) -> list[Cell]:
+    return [make_cell(row) for row in rows]
+
+
+@STABLE
+@given(here=rows_of("AK"), everywhere=rows_of("US"))
+def test_no_sentence_says_what_the_figures_contradict(
+    here: list[dict[str, Any]], everywhere: list[dict[str, Any]]
+) -> None:
+    national = {cell.payer: cell for cell in cells_of(everywhere)}
+    for insight in describe_geography(cells_of(here), national, is_national=False):
+        assert insight.text.endswith(".")
+        assert "  " not in insight.text
+        check_fact(insight, by_payer(here), by_payer(everywhere))
+        check_words(insight, [*here, *everywhere])
+
+
+def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
+    """The fact of a sentence, worked out again from the published rows."""
+    payers = {name: row for name, row in here.items() if row["payer_kind"] == "payer"}
+    means = {name: cents(row["mean_usd"]) for name, row in payers.items()}
+    spreads = {name: cents(row["iqr_usd"]) for name, row in payers.items()}
+    subjects, amounts = set(insight.subjects), insight.amounts
+    match insight.kind:
+        case "none":
+            assert not payers
+        case "only":
+            assert means == {insight.subjects[0]: amounts[0]}
+        case "highest_mean" | "lowest_mean" | "widest_dispersion" | "tightest_dispersion":
+            values = means if insight.kind.endswith("mean") else spreads
+            extreme = (max if insight.kind[0] in "hw" else min)(values.values())
+            assert amounts == (extreme,)
+            assert subjects == {name for name, value in values.items() if value == extreme}
+            assert ("tie" in insight.text) == (len(subjects) > 1)
+            assert len(set(values.values())) > 1
+        case "same_mean" | "same_dispersion":
+            values = means if insight.kind == "same_mean" else spreads
+            assert len(payers) > 1
+            assert set(values.values()) == set(amounts)
+            assert subjects == set(payers)
+        case "spread":
+            assert amounts == (max(means.values()), min(means.values()))
+        case "uniform":
+            row = payers[insight.subjects[0]]
+            assert cents(row["p25_usd"]) == cents(row["p75_usd"]) == cents(row["p50_usd"])
+            assert cents(row["iqr_usd"]) == 0
+        case "medicare_mean":
+            check_medicare(insight, means, cents(here[MEDICARE]["mean_usd"]))
+        case "medicare_median":
+            own, fee = cents(here[insight.subjects[0]]["p50_usd"]), cents(here[MEDICARE]["p50_usd"])
+            assert amounts == (own, fee)
+            assert ("above" if own > fee else "below" if own < fee else "equal to") in insight.text
+        case "against_national":
+            name = insight.subjects[0]
+            assert amounts == (means[name], cents(everywhere[name]["mean_usd"]))
+        case "missing":
+            elsewhere = {name for name, row in everywhere.items() if row["payer_kind"] == "payer"}
+            assert subjects == elsewhere - set(payers)
+        case "small_samples":
+            assert subjects == {name for name, row in payers.items() if row["low_sample"]}
+        case kind:
+            raise AssertionError(f"no check for {kind}")
+
+
+def check_medicare(insight: Insight, means: Mapping[str, Decimal], fee: Decimal) -> None:
+    assert insight.amounts == (fee,)
+    for part, named in (
+        ("lower than", [name for name, mean in means.items() if fee < mean]),
+        ("equal to", [name for name, mean in means.items() if fee == mean]),
+        ("higher than", [name for name, mean in means.items() if fee > mean]),
+    ):
+        assert (part in insight.text) == bool(named)
+    if "every payer" in insight.text:
+        assert all(fee < mean for mean in means.values()) or all(fee > mean for mean in means.values())
+
+
+def check_words(insight: Insight, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Amounts in the text are amounts on the page, and words go no further than the ratio beside them."""
+    shown = {cents(row[name]) for row in rows for name in ("mean_usd", "p50_usd", "iqr_usd")}
+    said = [Decimal(text.replace(",", "")) for text in AMOUNTS.findall(insight.text)]
+    if "apart" not in insight.text:
+        assert set(said) <= shown
+    times = TIMES.search(insight.text)
+    if times:
+        high, low = insight.amounts
+        assert Decimal(times[1]) == (high / low).quantize(Decimal("0.1"), ROUND_HALF_UP)
+        assert ("more than double" in insight.text) == (Decimal(times[1]) > 2)
+        assert ("less than half" in insight.text) == (Decimal(times[1]) < Decimal("0.5"))
+        assert "above" not in insight.text or high > low
+        assert "below" not in insight.text or high < low
+    else:
+        assert "double" not in insight.text
+        assert "half" not in insight.text
+    small = {row["payer"] for row in rows if row["low_sample"]}
+    if "(small sample)" in insight.text:
+        assert small & set(insight.subjects)
+
+
+@STABLE
+@given(rows=rows_of("US"))
+def test_national_sentences_compare_nothing_with_itself_and_miss_nobody(rows: list[dict[str, Any]]) -> None:
+    cells = cells_of(rows)
+    kinds = {one.kind for one in describe_geography(cells, {c.payer: c for c in cells}, is_national=True)}
+    assert not kinds & {"against_national", "missing"}
+
+
+@STABLE
+@given(data=st.data(), states=st.sets(st.sampled_from(("AK", "AL", "NY", "PR"))))
+def test_sentences_across_states_hold_too(data: st.DataObject, states: set[str]) -> None:
+    rows = {state: data.draw(rows_of(state)) for state in sorted({"US", *states})}
+    places = {state: make_cell(by_payer(own)["Cigna"]) for state, own in rows.items() if "Cigna" in by_payer(own)}
+    shown = {state: cell for state, cell in places.items() if state != "US"}
+    for insight in describe_payer("Cigna", places):
+        if insight.kind in ("highest_mean", "lowest_mean"):
+            extreme = (max if insight.kind == "highest_mean" else min)(cell.mean for cell in shown.values())
+            assert set(insight.subjects) == {state for state, cell in shown.items() if cell.mean == extreme}
+        if insight.kind == "double":
+            assert all(shown[state].mean > 2 * places["US"].mean for state in insight.subjects)
+        if insight.kind == "half":
+            assert all(2 * shown[state].mean < places["US"].mean for state in insight.subjects)
+        if insight.kind == "uniform":
+            assert set(insight.subjects) == {s for s, c in shown.items() if c.p25 == c.p75 and c.iqr == 0}
+
+
+def test_the_published_example_reads_as_its_figures_say() -> None:
+    rows = published_example()
+    national = {c.payer: c for c in cells_of([row for row in rows if row["geography"] == "US"])}
+    texts = [one.text for one in describe_geography(national.values(), national, is_national=True)]
+    assert "Highest mean: Blue Cross Blue Shield, $12.48." in texts
+    assert "Widest dispersion: UnitedHealth Group, $5.50." in texts
+    assert "Tightest dispersion: Cigna, $1.00." in texts
+    assert "Medicare's mean, $6.98, is lower than that of every payer." in texts
+    alaska = cells_of([row for row in rows if row["geography"] == "AK"])
+    texts = [one.text for one in describe_geography(alaska, national, is_national=False)]
+    assert "Highest mean: Blue Cross Blue Shield, $18.56." in texts
+    assert "Widest dispersion: Blue Cross Blue Shield, $12.50." in texts
+    assert "UnitedHealth Group pays a uniform rate: $16.00 at every percentile from P10 to P90." in texts
+    assert "Blue Cross Blue Shield: mean $18.56, above its own national mean of $12.48 (1.5 times)." in texts
+    assert "No eligible rate here, though elsewhere in the country: Aetna and Cigna." in texts
+
+
+@pytest.mark.parametrize(
+    ("here", "everywhere", "says"),
+    [
+        (24.0, 12.0, "above its own national mean of $12.00 (2.0 times)"),
+        (24.6, 12.0, "more than double its own national mean of $12.00 (2.1 times)"),
+        (6.0, 12.0, "below its own national mean of $12.00 (0.5 times)"),
+        (5.0, 12.0, "less than half its own national mean of $12.00 (0.4 times)"),
+        (12.004, 12.0, "the same as its own national mean"),
+        (12.1, 12.0, "close to its own national mean of $12.00"),
+    ],
+)
+def test_words_follow_the_ratio(here: float, everywhere: float, says: str) -> None:
+    national = {"Aetna": make_cell(summary("Aetna", "US", (everywhere, 1, 1, 1)))}
+    own = make_cell(summary("Aetna", "AK", (here, 1, 1, 1)))
+    (found,) = [one for one in describe_geography([own], national, is_national=False) if one.kind == "against_national"]
+    assert says in found.text
+
+
+def test_long_lists_name_six_and_count_the_others() -> None:
+    assert join_names(["A"]) == "A"
+    assert join_names(["A", "B"]) == "A and B"
+    assert join_names(["A", "B", "C"]) == "A, B and C"
+    assert join_names([str(n) for n in range(MOST_NAMED + 3)]) == "0, 1, 2, 3, 4, 5 and 3 others"

@@ -1,0 +1,62 @@
+"""Figures for the report's RVU calculator: what ``tic-rates rvu`` answers for one unit, in whole cents.
+
+The page's script only multiplies and adds cents, so its results are those of ``transforms.medicare.price_service``.
+"""
+
+import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from transforms.medicare import Locality, MedicareReference, RelativeValues, amount, conversion_factor_for
+
+_HALF = Decimal("0.5")
+_LAST_MONTH = 12  # the factor in force at the end of the year, as the command takes it
+
+
+def calculator_figures(reference: MedicareReference, codes: Sequence[str]) -> dict[str, Any]:
+    """By year: conversion factor, relative values by code, and every locality with its cents by code."""
+    return {
+        "codes": list(codes),
+        "years": {str(year): _year_figures(reference, codes, year) for year in reference.years},
+    }
+
+
+def only_state(figures: Mapping[str, Any], state: str) -> dict[str, Any]:
+    """The same for one state; years without a locality there are left out."""
+    years = {}
+    for year, of_year in figures["years"].items():
+        places = [place for place in of_year["places"] if place[0] == state]
+        if places:
+            years[year] = of_year | {"places": places}
+    return {**figures, "years": years}
+
+
+def _year_figures(reference: MedicareReference, codes: Iterable[str], year: int) -> dict[str, Any]:
+    factor = conversion_factor_for(reference, datetime.date(year, _LAST_MONTH, 1))
+    assert factor is not None  # the year is one of those loaded
+    priced = reference.relative_values(year, codes)
+    return {
+        "factor": str(factor),
+        "rvus": {values.billing_code: _relative(values) for values in priced},
+        "places": [
+            [
+                place.state,
+                place.locality,
+                place.locality_name,
+                {values.billing_code: _cents(values, place, factor) for values in priced},
+            ]
+            for place in reference.localities(year)
+        ],
+    }
+
+
+def _relative(values: RelativeValues) -> list[str]:
+    return [str(part) for part in (values.work_rvu, values.pe_rvu, values.mp_rvu, values.total_rvu)]
+
+
+def _cents(values: RelativeValues, place: Locality, factor: Decimal) -> list[int | None]:
+    """One unit in full; one unit after the first therapy service of the day, None where that rule does not apply."""
+    full = amount(values, place.gpcis, factor)
+    reduced = amount(values, place.gpcis, factor, pe_share=_HALF) if values.therapy else None
+    return [int(full * 100), None if reduced is None else int(reduced * 100)]

@@ -1,0 +1,114 @@
+"""Published figures as the report shows them: rounded once, so that table, chart, map and sentence say the same.
+
+Dollars have two decimals and ratios one, half-up, from the decimal text of the published float (its ``repr``).
+Comparisons are made on what is shown: a reader can repeat every one of them from the page.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+CENT = Decimal("0.01")
+TENTH = Decimal("0.1")
+KIND_ORDER = {"payer": 0, "composite": 1, "benchmark": 2}
+USD_COLUMNS = ("mean", "p10", "p25", "p50", "p75", "p90", "iqr")
+
+_ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
+_RIGHT_TO_LEFT = {"R", "AL", "AN"}
+_DIRECTION_CONTROLS = {*"\u061c\u200e\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of ``summaries`` as shown: US dollars per service to the cent, the share of Medicare to a tenth."""
+
+    payer: str  # as published: what rows, files and comparisons go by
+    name: str  # as shown
+    payer_kind: str
+    geography: str
+    mean: Decimal
+    p10: Decimal
+    p25: Decimal
+    p50: Decimal
+    p75: Decimal
+    p90: Decimal
+    iqr: Decimal
+    n_npi: int | None
+    n_tin: int | None
+    n_rates: int
+    pct_of_medicare: Decimal | None
+    low_sample: bool
+    medicare_year: int | None
+
+    @property
+    def uniform(self) -> bool:
+        """Half of the providers or more have one and the same rate: P25 is P75."""
+        return self.p25 == self.p75 and self.iqr == 0
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Payers by name, then composites, then Medicare."""
+        return KIND_ORDER[self.payer_kind], self.payer
+
+
+def to_cents(value: float) -> Decimal:
+    """Half-up to the cent."""
+    return Decimal(repr(value)).quantize(CENT, ROUND_HALF_UP)
+
+
+def to_tenth(value: float | Decimal) -> Decimal:
+    """Half-up to one decimal."""
+    exact = value if isinstance(value, Decimal) else Decimal(repr(value))
+    return exact.quantize(TENTH, ROUND_HALF_UP)
+
+
+def ratio(value: Decimal, base: Decimal) -> Decimal | None:
+    """``value / base`` to one decimal; None where the base shows as zero."""
+    return to_tenth(value / base) if base else None
+
+
+def make_cell(row: Mapping[str, Any]) -> Cell:
+    """A row of ``schemas.SUMMARIES`` as shown."""
+    share = row["pct_of_medicare"]
+    return Cell(
+        payer=row["payer"],
+        name=show_name(row["payer"]),
+        payer_kind=row["payer_kind"],
+        geography=row["geography"],
+        **{name: to_cents(row[f"{name}_usd"]) for name in USD_COLUMNS},
+        n_npi=row["n_npi"],
+        n_tin=row["n_tin"],
+        n_rates=row["n_rates"],
+        pct_of_medicare=None if share is None else to_tenth(share),
+        low_sample=row["low_sample"],
+        medicare_year=row["medicare_year"],
+    )
+
+
+def show_name(text: str) -> str:
+    """A name from a file without the characters that reorder or break the text around it.
+
+    Direction controls and control characters show as U+FFFD; a name with right-to-left letters is isolated.
+    """
+    shown = "".join(_harmless(character) for character in text)
+    if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in shown):
+        return f"{_ISOLATE}{shown}{_END_ISOLATE}"
+    return shown
+
+
+def _harmless(character: str) -> str:
+    # Cs: lone surrogates, which no UTF-8 file can hold; Zl, Zp: line and paragraph separators
+    harmful = character in _DIRECTION_CONTROLS or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+    return "\ufffd" if harmful else character
+
+
+def usd(amount: Decimal) -> str:
+    """``1,234.50``: what a table shows."""
+    return f"{amount:,.2f}"
+
+
+def dollars(amount: Decimal) -> str:
+    """``$1,234.50``: what a sentence says."""
+    return f"${amount:,.2f}"

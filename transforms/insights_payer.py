@@ -1,0 +1,86 @@
+"""Sentences about one payer across states, by the same rules as ``transforms.insights``."""
+
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+
+from schemas.geographies import IN_ORDER, NATIONAL, name_of
+from transforms.figures import Cell, dollars, ratio
+from transforms.insights import Insight, join_names
+
+
+def describe_payer(payer: str, places: Mapping[str, Cell]) -> list[Insight]:
+    """One payer's cells by geography, as shown: where it is, its extremes, where it pays one rate.
+
+    Args:
+        payer: the name as shown.
+        places: its cells, the national one under ``US``.
+    """
+    states = [cell for code, cell in places.items() if code != NATIONAL]
+    if not states:
+        return []
+    found = [
+        Insight("places", (), (), f"{payer} has figures in {len(states)} of {len(IN_ORDER)} states and territories.")
+    ]
+    found += _extremes(states, "mean", lambda cell: cell.mean)
+    found += _extremes(states, "dispersion", lambda cell: cell.iqr)
+    return [*found, *_far_from_national(states, places.get(NATIONAL)), *_listed(states)]
+
+
+def _extremes(states: Sequence[Cell], what: str, measure: Callable[[Cell], Decimal]) -> list[Insight]:
+    most, least = max(map(measure, states)), min(map(measure, states))
+    if len(states) < 2:
+        return []
+    if most == least:
+        places = tuple(cell.geography for cell in states)
+        return [Insight(f"same_{what}", places, (most,), f"The {what} is the same everywhere: {dollars(most)}.")]
+    high, low = ("Highest", "Lowest") if what == "mean" else ("Widest", "Tightest")
+    return [
+        _extreme(f"{word.lower()}_{what}", f"{word} {what}", states, measure, amount)
+        for word, amount in ((high, most), (low, least))
+    ]
+
+
+def _extreme(
+    kind: str, title: str, states: Sequence[Cell], measure: Callable[[Cell], Decimal], amount: Decimal
+) -> Insight:
+    those = [cell for cell in states if measure(cell) == amount]
+    tie = " (a tie)" if len(those) > 1 else ""
+    text = f"{title}: {join_names([_place(cell) for cell in those])}, {dollars(amount)}{tie}."
+    return Insight(kind, tuple(cell.geography for cell in those), (amount,), text)
+
+
+def _place(cell: Cell) -> str:
+    return f"{name_of(cell.geography)} (small sample)" if cell.low_sample else name_of(cell.geography)
+
+
+def _far_from_national(states: Sequence[Cell], national: Cell | None) -> list[Insight]:
+    """States whose mean is more than double the national one, or less than half of it."""
+    if national is None:
+        return []
+    times = {cell.geography: ratio(cell.mean, national.mean) for cell in states}
+    found = []
+    for kind, words, far in (
+        ("double", "More than double", {code for code, by in times.items() if by is not None and by > 2}),
+        ("half", "Less than half", {code for code, by in times.items() if by is not None and by < Decimal("0.5")}),
+    ):
+        those = [cell for cell in states if cell.geography in far]
+        if those:
+            named = join_names([f"{_place(cell)} ({times[cell.geography]} times)" for cell in those])
+            text = f"{words} the national mean of {dollars(national.mean)}: {named}."
+            found.append(Insight(kind, tuple(cell.geography for cell in those), (national.mean,), text))
+    return found
+
+
+def _listed(states: Sequence[Cell]) -> list[Insight]:
+    """Where one rate stands for all, and where samples are small."""
+    found = []
+    uniform = [cell for cell in states if cell.uniform]
+    if uniform:
+        text = f"Uniform, P25 and P75 the same: {join_names([_place(cell) for cell in uniform])}."
+        found.append(Insight("uniform", tuple(cell.geography for cell in uniform), (), text))
+    small = [cell for cell in states if cell.low_sample]
+    if small:
+        named = join_names([name_of(cell.geography) for cell in small])
+        text = f"Small samples in {len(small)} of {len(states)}: {named}."
+        found.append(Insight("small_samples", tuple(cell.geography for cell in small), (), text))
+    return found
