@@ -40,7 +40,7 @@ def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> N
     with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
         address = server.address if server is not None else str(given)
         with temporary_settings({PREFECT_API_URL: address}):
-            _register(config, address)
+            _register(config)
             say(_welcome(config, address, server))
             _keep_worker(address, server)
 
@@ -89,7 +89,7 @@ def _free_port(host: str, port: int) -> int:
             probe.bind((host, port))
         except OSError as error:
             hint = (
-                f"is it in use? Give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
+                f"is it in use? give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
             )
             raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; {hint}") from None
         number: int = probe.getsockname()[1]
@@ -112,7 +112,7 @@ def _answers(health: str) -> bool:
         return False
 
 
-def _register(config: Config, address: str) -> None:
+def _register(config: Config) -> None:
     from flows.registration import register
 
     _tell_orphans(None)
@@ -164,11 +164,11 @@ def _keep_worker(address: str, server: Server | None) -> None:
         worker = start(environment, *words, output=STDERR)
         try:
             _watch(worker, name, address, server)
+            LOG.error("the worker ended with %s; another is started", worker.returncode)
+            time.sleep(RESTART_SECONDS)  # its runs live on, and are stopped with us
         except BaseException:
             _stop_worker(worker)
             raise
-        LOG.error("the worker ended with %s; another is started", worker.returncode)
-        time.sleep(RESTART_SECONDS)
 
 
 def _watch(worker: "subprocess.Popen[bytes]", name: str, address: str, server: Server | None) -> None:
