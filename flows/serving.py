@@ -88,9 +88,7 @@ def _free_port(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            hint = (
-                f"is it in use? give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
-            )
+            hint = f"give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
             raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; {hint}") from None
         number: int = probe.getsockname()[1]
         return number
