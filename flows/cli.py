@@ -425,9 +425,12 @@ def _nightly(options: argparse.Namespace) -> Result:
         print(example_text(), end="")
         return {}, 0
     month = options.month or datetime.now(UTC).date().replace(day=1)
-    report = run_month(
-        _load_config(options), month, payers=options.payer, force=options.force, pages=not options.no_report
-    )
+    config = _load_config(options)
+    try:
+        report = run_month(config, month, payers=options.payer, force=options.force, pages=not options.no_report)
+    except TicRatesError as error:
+        _tell(config, month, str(error))
+        raise
     if not options.json:
         print_months([report])
     return report.as_json(), report.exit_code
@@ -437,8 +440,9 @@ def _backfill(options: argparse.Namespace) -> Result:
     from flows.nightly import run_backfill
     from flows.show_months import print_months
 
+    config = _load_config(options)
     report = run_backfill(
-        _load_config(options),
+        config,
         options.first,
         options.last,
         payers=options.payer,
@@ -446,9 +450,20 @@ def _backfill(options: argparse.Namespace) -> Result:
         newest_first=options.newest_first,
         pages=not options.no_report,
     )
+    for month in report.months:
+        if month.reason is not None:
+            _tell(config, month.month, month.reason)
     if not options.json:
         print_months(report.months)
     return report.as_json(), report.exit_code
+
+
+def _tell(config: Any, month: date, reason: str) -> None:
+    """A month that failed, to the webhook of the configuration."""
+    from flows.layout import month_name
+    from flows.webhook import tell_failure
+
+    tell_failure(config.webhook, month=month_name(month), status="failed", reason=reason)
 
 
 def _load_config(options: argparse.Namespace) -> Any:

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +203,22 @@ def test_a_month_that_fails_does_not_stop_the_others(place: Path, capsys: Captur
     assert ended.code == 3
     assert [m["status"] for m in ended.json_line["months"]] == ["failed", "published"]
     assert "could be used" in ended.json_line["months"][0]["reason"]
+
+
+def test_the_webhook_is_told_of_months_that_failed(
+    place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, Mapping[str, str | None]]] = []
+    monkeypatch.setattr("flows.webhook._post", lambda webhook, message: told.append((webhook, message)) or True)
+    with (place / "tic-rates.toml").open("a") as config:
+        config.write('\n[notify]\nwebhook = "https://hooks.example.com/secret"\n')
+    for path in (place / "mrf" / "2026-05").rglob("*.json"):
+        path.write_bytes(b"")
+    backfill(capsys, place)
+    assert nightly(capsys, place, month="2026-05").code == 4
+    assert [(webhook, message["month"], message["status"]) for webhook, message in told] == [
+        ("https://hooks.example.com/secret", "2026-05", "failed")
+    ] * 2
 
 
 def test_a_backfill_of_one_payer_adds_it_to_what_stands(place: Path, capsys: Capture) -> None:
