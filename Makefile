@@ -13,10 +13,10 @@ test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile
 
 test-fast: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not soak"
 
 soak: $(STAMP)
-	TIC_RATES_KILLS=30 $(BIN)/pytest tests/integration/test_nights_over_http.py
+	TIC_RATES_KILLS=30 $(BIN)/pytest -n 2 --dist loadfile -m "soak or slow"
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

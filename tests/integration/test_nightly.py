@@ -209,7 +209,12 @@ def test_the_webhook_is_told_of_months_that_failed(
     place: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[str, Mapping[str, str | None]]] = []
-    monkeypatch.setattr("flows.webhook._post", lambda webhook, message: told.append((webhook, message)) or True)
+
+    def take(webhook: str, message: Mapping[str, str | None]) -> bool:
+        told.append((webhook, message))
+        return True
+
+    monkeypatch.setattr("flows.webhook._post", take)
     with (place / "tic-rates.toml").open("a") as config:
         config.write('\n[notify]\nwebhook = "https://hooks.example.com/secret"\n')
     for path in (place / "mrf" / "2026-05").rglob("*.json"):

@@ -135,6 +135,7 @@ def answers(address: str) -> bool:
         return False
 
 
+@pytest.mark.soak  # the server of test_serve.py shows the same
 def test_a_deployment_with_a_cron_schedule_yields_scheduled_runs(
     prefect_server: dict[str, str], tmp_path: Path
 ) -> None:

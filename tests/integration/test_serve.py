@@ -265,6 +265,7 @@ def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
     assert sum(task["name"].startswith("batch") for task in tasks) == 1
 
 
+@pytest.mark.soak
 def test_a_backfill_takes_its_parameters_from_prefects_own_command(
     serving: Serving, runs: dict[str, str], folder: Path
 ) -> None:
@@ -276,6 +277,7 @@ def test_a_backfill_takes_its_parameters_from_prefects_own_command(
     assert {"month=2025-07", "month=2025-08"} <= {path.name for path in (folder / "output" / "summaries").iterdir()}
 
 
+@pytest.mark.soak
 def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving, world: World) -> None:
     run = serving.trigger("tic-rates-nightly/nightly", month="2025-09", payers=["Slow"])
     assert world.asked.wait(PATIENCE_SECONDS)
@@ -286,6 +288,7 @@ def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving
     assert (told["month"], told["status"], told["run"]) == ("2025-09", "crashed", "nightly 2025-09, Slow")
 
 
+@pytest.mark.soak
 def test_prefect_yaml_deploys_both_to_a_server_that_is_there(serving: Serving) -> None:
     ended = prefect(serving, "--no-prompt", "deploy", "--all")
     assert ended.returncode == 0, ended.stdout + ended.stderr
