@@ -72,7 +72,7 @@ def test_good_files_are_published_and_said_so(mrf: Path, tmp_path: Path, capsys:
 
 
 def test_each_run_builds_the_report_unless_told_otherwise(mrf: Path, tmp_path: Path, capsys: Capture) -> None:
-    call(capsys, "run", mrf, "--output", tmp_path / "with", *MONTH)
+    call(capsys, "run", mrf, "--output", tmp_path / "with", *MONTH, "--report")
     assert "Acme Health Plan" in (tmp_path / "with" / "report" / "97026" / "US.html").read_text()
     call(capsys, "run", mrf, "--output", tmp_path / "without", *MONTH, "--no-report")
     assert not (tmp_path / "without" / "report").exists()
