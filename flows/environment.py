@@ -10,6 +10,7 @@ CLIENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,transforms",  # our own log lines, in the page of a run
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the same lines outside of runs go to stderr only
     # Prefect's own 20 seconds are not enough for the first run on a busy machine: it creates its database then
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from flows.extracts import Outcome
+from flows.fetching import Fetching
 from flows.layout import Layout
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
 from flows.remote import RemoteReferences
@@ -46,6 +47,7 @@ class MonthRequest:
     medicare: MedicareReference
     nppes: Path | None = None
     force: bool = False  # build payers that stand in the cache anew
+    fetching: Fetching | None = None  # of remote provider references
     tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
 
 
@@ -62,7 +64,7 @@ class MonthBuilder:
         self._sources = _distinct(outcomes)
         self._layout = layout
         self._folder = folder
-        self._remote = RemoteReferences(layout)
+        self._remote = RemoteReferences(layout, request.fetching)
         documents = _documents(self._sources)
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)

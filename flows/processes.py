@@ -14,6 +14,7 @@ from typing import IO
 END_SECONDS = 20.0  # then what has not ended is killed
 LOOK_UP_SECONDS = 0.05
 _RUN_ID = b"PREFECT__FLOW_RUN_ID="
+_WORKER = b"PREFECT__WORKER_NAME="
 
 
 def start(environment: dict[str, str], *words: str, output: int | IO[bytes]) -> "subprocess.Popen[bytes]":
@@ -22,11 +23,11 @@ def start(environment: dict[str, str], *words: str, output: int | IO[bytes]) -> 
     return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 
-def wait_for_any(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
-    """Until one of them has ended. A signal's exception goes through."""
+def wait_for_any(processes: Sequence["subprocess.Popen[bytes]"], seconds: float) -> None:
+    """Until one of them has ended, or the time is over. A signal's exception goes through."""
     handles = [os.pidfd_open(process.pid) for process in processes]
     try:
-        select.select(handles, [], [])
+        select.select(handles, [], [], seconds)
     finally:
         for handle in handles:
             os.close(handle)
@@ -42,13 +43,17 @@ def wait_or_kill(process: "subprocess.Popen[bytes]") -> None:
         process.wait()
 
 
-def run_processes(address: str) -> dict[str, list[int]]:
-    """The processes of each flow run on this machine that reports to a server; its first one first."""
+def run_processes(workers: str) -> dict[str, list[int]]:
+    """The processes of each flow run on this machine, its first one first.
+
+    Args:
+        workers: what the name of the worker that started it begins with.
+    """
     found: dict[str, list[int]] = {}
-    ours = b"PREFECT_API_URL=" + address.encode()
+    ours = _WORKER + workers.encode()
     for pid in sorted(int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit()):
         variables = _environment(pid)
-        if ours in variables:
+        if any(entry.startswith(ours) for entry in variables):
             for run_id in (entry.removeprefix(_RUN_ID) for entry in variables if entry.startswith(_RUN_ID)):
                 found.setdefault(run_id.decode(), []).append(pid)
     return found
@@ -62,12 +67,12 @@ def _environment(pid: int) -> list[bytes]:
         return []
 
 
-def stop_runs(address: str) -> set[str]:
+def stop_runs(workers: str) -> set[str]:
     """SIGTERM to each flow run's first process, which ends the others; SIGKILL to what stays. Gives the runs' ids."""
-    stopped = run_processes(address)
+    stopped = run_processes(workers)
     _send(signal.SIGTERM, (pids[0] for pids in stopped.values()))
     deadline = time.monotonic() + END_SECONDS
-    while left := run_processes(address):
+    while left := run_processes(workers):
         if time.monotonic() > deadline:
             _send(signal.SIGKILL, (pid for pids in left.values() for pid in pids))
         time.sleep(LOOK_UP_SECONDS)

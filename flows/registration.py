@@ -3,7 +3,7 @@
 import asyncio
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -116,14 +116,25 @@ async def _watch_heartbeats() -> None:
         await wanted.aupdate()
 
 
-def crash_orphans(alive: set[str]) -> list[tuple[FlowRun, State[Any]]]:
-    """Runs that are running for the server, but not on this machine, which ran them: marked, and given back."""
-    return asyncio.run(_change(_AT_WORK, lambda run: run not in alive, _crashed))
+def crash_orphans(machine: str, worker: str | None, alive: Container[str]) -> list[tuple[FlowRun, State[Any]]]:
+    """Runs that this machine's earlier workers began, and whose process is gone: marked crashed, and given back.
+
+    Args:
+        machine: what the names of its workers begin with; other machines' runs are not ours to judge.
+        worker: the one at work; it marks its own.
+        alive: runs that have a process.
+    """
+
+    def is_orphan(run: FlowRun) -> bool:
+        name = str(run.labels.get("prefect.worker.name", ""))
+        return name.startswith(machine) and name != worker and str(run.id) not in alive
+
+    return asyncio.run(_change(_AT_WORK, is_orphan, _crashed))
 
 
 def put_back(stopped: set[str]) -> list[FlowRun]:
     """Runs that we stopped are due again: the next worker takes them up."""
-    return [run for run, _ in asyncio.run(_change(_UNFINISHED, lambda run: run in stopped, _due_again))]
+    return [run for run, _ in asyncio.run(_change(_UNFINISHED, lambda run: str(run.id) in stopped, _due_again))]
 
 
 def _due_again() -> State[Any]:
@@ -135,7 +146,7 @@ def _crashed() -> State[Any]:
 
 
 async def _change(
-    types: Sequence[StateType], chosen: Callable[[str], bool], make: Callable[[], State[Any]]
+    types: Sequence[StateType], chosen: Callable[[FlowRun], bool], make: Callable[[], State[Any]]
 ) -> list[tuple[FlowRun, State[Any]]]:
     async with get_client() as client:
         runs = await client.read_flow_runs(
@@ -143,7 +154,7 @@ async def _change(
             flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}}),
             deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}}),
         )
-        changed = [(run, make()) for run in runs if chosen(str(run.id))]
+        changed = [(run, make()) for run in runs if chosen(run)]
         for run, state in changed:
             await client.set_flow_run_state(run.id, state, force=True)
         return changed

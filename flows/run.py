@@ -143,7 +143,12 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     from flows.reference import load_medicare
 
     return MonthRequest(
-        request.month, request.codes, load_medicare(layout.reference), _find_nppes(request, layout), request.force
+        request.month,
+        request.codes,
+        load_medicare(layout.reference),
+        _find_nppes(request, layout),
+        request.force,
+        request.fetching,
     )
 
 

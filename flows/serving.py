@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ LOG = logging.getLogger(__name__)
 START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
 LOOK_UP_SECONDS = 0.1
 RESTART_SECONDS = 5.0
+ORPHANS_SECONDS = 30.0  # between two looks for runs whose worker was killed
 STDERR = 2
 
 
@@ -38,7 +40,7 @@ def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> N
     with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
         address = server.address if server is not None else str(given)
         with temporary_settings({PREFECT_API_URL: address}):
-            _register(config, address, server)
+            _register(config)
             say(_welcome(config, address, server))
             _keep_worker(address, server)
 
@@ -86,9 +88,7 @@ def _free_port(host: str, port: int) -> int:
         try:
             probe.bind((host, port))
         except OSError as error:
-            hint = (
-                f"is it in use? Give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
-            )
+            hint = f"give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
             raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; {hint}") from None
         number: int = probe.getsockname()[1]
         return number
@@ -110,22 +110,32 @@ def _answers(health: str) -> bool:
         return False
 
 
-def _register(config: Config, address: str, server: Server | None) -> None:
+def _register(config: Config) -> None:
     from flows.registration import register
 
-    if server is not None:
-        _tell_orphans(address)
+    _tell_orphans(None)
     register(config, Path.cwd())
 
 
-def _tell_orphans(address: str) -> None:
-    """Runs whose worker and process were killed, or that a machine went down with: marked, and the webhook told."""
+def _tell_orphans(worker: str | None) -> None:
+    """Runs that were killed with their worker, or that the machine went down with: marked, and the webhook told."""
     from flows.deployments import nightly, tell_webhook
     from flows.registration import crash_orphans
 
-    for run, state in crash_orphans(set(run_processes(address))):
+    alive = run_processes(_machine())
+    for run, state in crash_orphans(_machine(), worker, alive):
         LOG.error("%s crashed: %s", run.name, state.message)
         tell_webhook(nightly, run, state)
+
+
+def _machine() -> str:
+    """What the names of this machine's workers begin with."""
+    return f"{socket.gethostname()}-serve-"
+
+
+def _our_workers() -> str:
+    """What the names of the workers that this process starts begin with."""
+    return f"{_machine()}{os.getpid()}-"
 
 
 def _welcome(config: Config, address: str, server: Server | None) -> str:
@@ -146,29 +156,39 @@ def _welcome(config: Config, address: str, server: Server | None) -> str:
 def _keep_worker(address: str, server: Server | None) -> None:
     """A worker, and another one when it dies; ends by a signal's exception, or with the server."""
     environment = with_defaults(WORKER, PREFECT_API_URL=address)
-    name = f"{socket.gethostname()}-{os.getpid()}"
-    while True:
-        worker = start(environment, *f"worker start --pool {POOL} --type process --name {name}".split(), output=STDERR)
+    for number in count(1):
+        name = f"{_our_workers()}{number}"
+        words = f"worker start --pool {POOL} --type process --name {name}".split()
+        worker = start(environment, *words, output=STDERR)
         try:
-            wait_for_any([worker] if server is None else [worker, server.process])
-            if server is not None:
-                server.check()
+            _watch(worker, name, address, server)
+            LOG.error("the worker ended with %s; another is started", worker.returncode)
+            time.sleep(RESTART_SECONDS)  # its runs live on, and are stopped with us
         except BaseException:
-            _stop_worker(worker, address)
+            _stop_worker(worker)
             raise
-        LOG.error("the worker ended with %s; another is started", worker.wait())
+
+
+def _watch(worker: "subprocess.Popen[bytes]", name: str, address: str, server: Server | None) -> None:
+    """Until the worker ends. Meanwhile, what an earlier one left behind is looked after."""
+    watched = [worker] if server is None else [worker, server.process]
+    while worker.poll() is None:
+        try:
+            _tell_orphans(name)
+        except (httpx.HTTPError, OSError) as error:
+            LOG.warning("the server at %s does not answer: %s", address, type(error).__name__)
+        wait_for_any(watched, ORPHANS_SECONDS)
         if server is not None:
-            _tell_orphans(address)
-        time.sleep(RESTART_SECONDS)
+            server.check()
 
 
-def _stop_worker(worker: "subprocess.Popen[bytes]", address: str) -> None:
+def _stop_worker(worker: "subprocess.Popen[bytes]") -> None:
     """No new runs, then the end of those at work, which are due again at once: the next worker takes them up."""
     from flows.registration import put_back
 
     _be_deaf()
     worker.terminate()
-    stopped = stop_runs(address)
+    stopped = stop_runs(_our_workers())
     wait_or_kill(worker)
     try:
         for run in put_back(stopped) if stopped else ():

@@ -137,7 +137,7 @@ class Month:
 
 
 @contextmanager
-def served(source: Source) -> Iterator[HashingStream]:
+def served(_self: object, source: Source) -> Iterator[HashingStream]:
     """Remote provider references out of memory."""
     if source.location not in GENERATED_REMOTE:
         raise BadFileError("nobody there")
@@ -156,10 +156,10 @@ def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         sources.append(Source(str(path)))
     with_nppes = request.param == "with NPPES"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flows.remote, "_open_public", served)
+        patch.setattr(flows.remote.RemoteReferences, "_open", served)
         patch.setattr(flows.payer_builds, "PAIRS_EACH", 1_000)
         lookup = nppes_lookup(folder) if with_nppes else None
-        result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1))
+        result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1, report=False))
     return Month(folder / "output", result), with_nppes
 
 

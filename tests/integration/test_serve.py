@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -254,7 +255,7 @@ def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
     assert set(run["tags"]) == {"tic-rates", "2025-06"}
     assert (folder / "output" / "summaries" / "month=2025-06" / "summaries.parquet").exists()
     pages = {page["key"]: page["data"] for page in serving.ask("artifacts/filter")}
-    assert pages.keys() >= {"national-2025-06", "quarantine-2025-06", "progress-2025-06"}
+    assert pages.keys() >= {"national-2025-06", "quarantine-2025-06", "progress-2025-06", "report"}
     assert "| 2025-06 | 97026 | professional |" in pages["national-2025-06"]
     assert "cut.json.gz | the gzip ends before its trailer" in pages["quarantine-2025-06"]
     assert pages["progress-2025-06"] == 100.0
@@ -278,7 +279,7 @@ def test_a_backfill_takes_its_parameters_from_prefects_own_command(
 def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving, world: World) -> None:
     run = serving.trigger("tic-rates-nightly/nightly", month="2025-09", payers=["Slow"])
     assert world.asked.wait(PATIENCE_SECONDS)
-    os.kill(run_processes(serving.api)[run][0], signal.SIGKILL)
+    os.kill(run_processes(f"{socket.gethostname()}-serve-{serving.process.pid}-")[run][0], signal.SIGKILL)
     assert serving.ended(run)["state"]["type"] == "CRASHED"
     wait_until(lambda: world.told, "the webhook")
     told = world.told.pop()
