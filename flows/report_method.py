@@ -54,6 +54,7 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
             files_left_out=max(len(files) - MOST_FILES, 0),
             payers=_payer_rows(files),
             quarantined=_quarantined(published.manifest),
+            withheld=_withheld(published.manifest),
             unresolved=_unresolved(published.entry),
             names=[(show_name(row["value"]), row["rows"]) for row in names.head(MOST_NAMES).iter_rows(named=True)],
             names_left_out=max(len(names) - MOST_NAMES, 0),
@@ -129,6 +130,15 @@ def _quarantined(manifest: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (month, show_name(str(source["source"])), show_name(str(source["reason"])))
         for month, entry in sorted(entries, key=lambda pair: pair[0], reverse=True)
         for source in entry.get("quarantined", ())
+    ]
+
+
+def _withheld(manifest: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Payers whose month looked wrong, and whose last good figures stand in its place: the latest month first."""
+    return [
+        (month, show_name(str(payer)), show_name(str(reason)))
+        for month, entry in sorted(manifest.get("months", {}).items(), reverse=True)
+        for payer, reason in sorted((entry.get("withheld") or {}).items())
     ]
 
 

@@ -171,6 +171,13 @@ def test_the_methodology_page_lists_the_files_as_the_quality_table_does(demo_rep
         assert [own["Items"], own["Rows"], own["Eligible"]] == [f"{count:,}" for count in counts]
 
 
+def test_refused_files_and_withheld_payers_are_named_with_their_reasons(tmp_path: Path) -> None:
+    quarantined = [{"source": "mrf/cut.json.gz", "reason": "truncated, fetch it again"}]
+    report = report_of(tmp_path, published_example(), quarantined=quarantined, withheld={"Cigna": "half of its rows"})
+    text = page_at(report / "methodology.html").text
+    assert all(word in text for word in ("mrf/cut.json.gz", "truncated, fetch it again", "Cigna", "half of its rows"))
+
+
 def test_the_published_example_yields_pages_that_say_so(tmp_path: Path) -> None:
     report = report_of(tmp_path, published_example())
     national, alaska = page_at(report / "97026" / "US.html"), page_at(report / "97026" / "AK.html")
@@ -196,7 +203,9 @@ def test_a_place_without_rates_has_a_page_that_says_so(tmp_path: Path) -> None:
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
     rows = [summary(name, place) for name in HOSTILE for place in ("US", "AK")]
     quarantined = [{"source": HOSTILE[0], "reason": HOSTILE[2]}]
-    report = report_of(tmp_path, rows, quarantined=quarantined, unresolved_locations={HOSTILE[0]: HOSTILE[1]})
+    report = report_of(
+        tmp_path, rows, quarantined=quarantined, unresolved_locations=dict([HOSTILE[:2]]), withheld=dict([HOSTILE[2:4]])
+    )
     for path in report.rglob("*.html"):
         page = page_at(path)
         assert all(not name.startswith("on") for _, attributes in page.elements for name in attributes)

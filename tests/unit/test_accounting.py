@@ -24,6 +24,12 @@ def test_every_rule_is_a_step_and_the_steps_add_up() -> None:
         assert fall.left == left
 
 
+def test_rows_that_no_rule_explains_are_named_not_hidden() -> None:
+    files = pl.DataFrame([file_row(rows=12)], schema=FILES.polars)
+    (gap,) = [fall for fall in count_down(files, EXCLUDED, 7) if fall.name == "Unexplained"]
+    assert (gap.taken, gap.left) == (2, 7)
+
+
 def test_without_a_manifest_the_files_own_counts_end_it() -> None:
     falls = count_down(pl.DataFrame([file_row()], schema=FILES.polars), EXCLUDED, None)
     assert falls[-1].left == 7
