@@ -13,12 +13,13 @@ import pytest
 from tests.command_line import Ended, call, digests, end, start
 from tests.containers import gzipped
 from tests.documents import ANN, BOB, document, group, item, price, rate
+from tests.effort import usually
 from tests.http_server import Asked, Fault, Page, Server, serve
 from tests.json_text import json_bytes
 
 Capture = pytest.CaptureFixture[str]
 FILES = 40
-KILLS = int(os.environ.get("TIC_RATES_KILLS", "6"))  # 30 with `make soak`
+KILLS = usually(5, 30)
 ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan")
 
 

@@ -11,13 +11,14 @@ from flows.layout import Layout
 from flows.report import build_report
 from schemas.geographies import IN_ORDER
 from tests.browser import Browser, needs_chromium, open_browser
+from tests.effort import usually
 from tests.html_tables import read_page
 from tests.report_market import HOSTILE, summary, write_output
 from transforms.medicare import MedicareReference, price_service
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 AXE = os.environ.get("TIC_RATES_AXE", "")  # axe.min.js of npm's axe-core
-YEARS = MedicareReference.packaged().years
+YEARS = MedicareReference.packaged().years[-usually(1, 99) :]
 ROWS = "Array.from(document.querySelectorAll('#rvu-rows tr'), r => Array.from(r.cells, c => c.textContent))"
 TILES = (
     "Array.from(document.querySelectorAll('.tiles a'), a => [a.dataset.code, a.querySelector('.figure').textContent])"
@@ -48,11 +49,12 @@ def browser(running: Browser) -> Iterator[Browser]:
 
 
 def test_every_page_opens_without_a_complaint_or_a_request_but_its_own(browser: Browser, report: Path) -> None:
-    pages = sorted(report.rglob("*.html"))
+    everything = sorted(report.rglob("*.html"))
+    pages = everything[:: usually(4, 1)]
     for page in pages:
         browser.open(page.as_uri())
     assert browser.requests == [page.as_uri() for page in pages]
-    assert len(pages) > 120
+    assert len(everything) > 120
 
 
 @pytest.mark.parametrize("width", [360, 820, 1400])

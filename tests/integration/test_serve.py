@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -117,9 +118,16 @@ class Serving:
         return address
 
     def ask(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.api}/{path}", json=body, timeout=60)
-        answer.raise_for_status()
-        return answer.json()
+        """As Prefect's own client: a server whose SQLite is locked says 503, and is asked again."""
+        answers: list[httpx.Response] = []
+
+        def taken() -> bool:
+            answers.append(httpx.post(f"{self.api}/{path}", json=body, timeout=60))
+            return answers[-1].status_code != httpx.codes.SERVICE_UNAVAILABLE
+
+        wait_until(taken, f"an answer to {path}")
+        answers[-1].raise_for_status()
+        return answers[-1].json()
 
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = httpx.get(f"{self.api}/deployments/name/{name}", timeout=60).json()
@@ -127,7 +135,8 @@ class Serving:
 
     def trigger(self, name: str, **parameters: Any) -> str:
         deployment = self.deployment(name)["id"]
-        run: str = self.ask(f"deployments/{deployment}/create_flow_run", parameters=parameters)["id"]
+        body = {"parameters": parameters, "idempotency_key": str(uuid4())}
+        run: str = self.ask(f"deployments/{deployment}/create_flow_run", **body)["id"]
         return run
 
     def state(self, run: str) -> dict[str, Any]:

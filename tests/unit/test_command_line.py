@@ -12,7 +12,10 @@ from flows.run import RunResult
 from flows.show import print_result
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-COMMANDS = ("run", "demo", "inspect", "reference", "reference nppes", "reference medicare", "report", "rvu", "serve")
+COMMANDS = (
+    *("run", "nightly", "backfill", "demo", "inspect", "reference", "reference nppes", "reference medicare"),
+    *("report", "rvu", "serve"),
+)
 
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:

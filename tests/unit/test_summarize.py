@@ -16,7 +16,7 @@ from transforms.distribution import distribution
 from transforms.observe import FILES_BEHIND, observe_providers
 from transforms.summarize import Comparison, Observed, summarize
 
-STABLE = settings(max_examples=6, deadline=None, derandomize=True, database=None)
+STABLE = settings(max_examples=3, deadline=None, derandomize=True, database=None)
 MONTH = date(2026, 6, 1)
 MEDICARE = Comparison(
     pl.DataFrame(
