@@ -48,6 +48,7 @@ def server(tmp_path: Path) -> Iterator[str]:
         listening.shutdown()
 
 
+@pytest.mark.soak
 def test_a_run_in_prefect_gives_the_same_tables_and_keeps_signatures_to_itself(
     server: str, home: Path, tmp_path: Path
 ) -> None:

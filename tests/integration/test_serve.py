@@ -307,6 +307,7 @@ def test_prefect_yaml_deploys_both_to_a_server_that_is_there(serving: Serving) -
     assert serving.deployment("tic-rates-backfill/backfill")["entrypoint"] == "flows.deployments:backfill"
 
 
+@pytest.mark.soak
 def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_run(
     serving: Serving, world: World, folder: Path
 ) -> None:
