@@ -38,6 +38,7 @@ STATES = "AK AL AZ CA CO FL GA IL MA MI MN NC NJ NY OH OR PA TX VA WA".split()
 TIERS = ("strict", "balanced", "other")
 RATES_PER_NPI = 25
 RANGE_ROWS = 2_000_000
+SPILL = "30GiB"  # DuckDB filled 70 GB of disk in 8 GiB of memory, and everybody else's with it
 
 
 def write_rates(folder: Path, rows: int) -> None:
@@ -148,6 +149,7 @@ def in_duckdb(folder: Path, memory: str = "8GiB") -> pl.DataFrame:
     with duckdb.connect() as connection:
         connection.execute(f"SET temp_directory = '{folder}/spill'")
         connection.execute(f"SET memory_limit = '{memory}'")
+        connection.execute(f"SET max_temp_directory_size = '{SPILL}'")
         return pl.DataFrame(connection.execute(SQL.format(folder=folder)).to_arrow_table())
 
 
