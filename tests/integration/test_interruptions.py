@@ -53,7 +53,7 @@ STOPS = (
     ("SIGKILL, one worker", signal.SIGKILL, 1, True, -9),
     ("Ctrl-C, one worker", signal.SIGINT, 1, True, 130),
     ("SIGTERM to all processes", signal.SIGTERM, 2, True, 143),
-)[: usually(3, 6)]
+)[: usually(2, 6)]
 
 
 @pytest.mark.parametrize("stop", STOPS, ids=[stop[0] for stop in STOPS])

@@ -19,7 +19,7 @@ from tests.json_text import json_bytes
 
 Capture = pytest.CaptureFixture[str]
 FILES = 40
-KILLS = usually(3, 30)
+KILLS = usually(2, 30)
 ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan")
 
 

@@ -21,7 +21,7 @@ from tests.effort import usually
 from tests.json_text import json_bytes
 
 MONTH = date(2026, 6, 1)
-PUBLISHES = usually(5, 20)
+PUBLISHES = usually(3, 20)
 ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan", "Bcme Health Plan", "Ccme Health Plan")
 
 

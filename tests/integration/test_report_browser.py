@@ -50,7 +50,7 @@ def browser(running: Browser) -> Iterator[Browser]:
 
 def test_every_page_opens_without_a_complaint_or_a_request_but_its_own(browser: Browser, report: Path) -> None:
     everything = sorted(report.rglob("*.html"))
-    pages = everything[:: usually(4, 1)]
+    pages = everything[:: usually(8, 1)]
     for page in pages:
         browser.open(page.as_uri())
     assert browser.requests == [page.as_uri() for page in pages]

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.documents import ANN, document, group, item, rate, reference
-from tests.effort import SOAK
+from tests.effort import SOAK, usually
 from tests.field_note_case import Case
 from tests.field_notes import CASES, generated_documents, malformed_documents, truncated_documents
 from tests.json_text import json_bytes
@@ -29,7 +29,11 @@ from transforms.extract import ReadDocument
 
 CODES = frozenset({"97026", "97028"})
 MANY = settings(
-    max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck)
+    max_examples=usually(60, 300),
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
 )
 BLOCKS = st.sampled_from((1, 2, 3, 7, 63, 64, 65, 200, 4096))
 
@@ -278,7 +282,7 @@ def skimmable(random: Random) -> bytes:
     return data.replace(' again"', '"').encode()
 
 
-@pytest.mark.parametrize("seed", range(0, 240, 30))
+@pytest.mark.parametrize("seed", range(0, usually(120, 600), 30))
 def test_elements_passed_over_at_a_stretch_are_read_alike(seed: int) -> None:
     for number in range(seed, seed + 30):
         data = skimmable(Random(number))
@@ -288,7 +292,7 @@ def test_elements_passed_over_at_a_stretch_are_read_alike(seed: int) -> None:
             assert scanned(data, block_bytes) == expected, (number, block_bytes)
 
 
-@pytest.mark.parametrize("seed", range(0, 300, 30))
+@pytest.mark.parametrize("seed", range(0, usually(150, 900), 30))
 def test_what_is_broken_gives_the_same_rows_or_none(seed: int) -> None:
     """Only one of the two ways may see a mixed bracket in what is skipped."""
     for number in range(seed, seed + 30):
