@@ -1,7 +1,7 @@
 """What a table of contents listed when it was last read, so that one that has not changed is not read again.
 
-Addresses with a query are never kept: it may be a signature. A table that lists one is read anew each time, which the
-new signatures need anyway.
+Addresses with a query (it may be a signature) or with credentials are never kept. A table that lists one is read anew
+each time, which the new signatures need anyway.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.layout import Layout, write_atomically
 from flows.ledger import fingerprint, name_on_disk
-from flows.sources import Source
+from flows.sources import Source, redact
 from flows.validators import Validators
 from transforms.listing import Choice, FoundFile, Listing
 
@@ -35,7 +35,7 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
     mark = fingerprint(contents)
     known_by = mark is not None or validators.if_changed()
     missing = any(file.refused for file in listing.files.values())  # may be there the next time
-    if not known_by or missing or any("?" in address for address in (contents.location, *_addresses(listing))):
+    if not known_by or missing or any(redact(each) != each for each in (contents.location, *_addresses(listing))):
         path.unlink(missing_ok=True)
         return
     stated = {

@@ -269,7 +269,7 @@ def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> st
         READER_VERSION,
         sorted(config.codes),
         [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in references if path.is_file()],
-        sorted((o.source.name, o.source.payer, o.source_id, o.usable) for o in outcomes),
+        sorted(((o.source.name, o.source.payer, o.source_id, o.usable) for o in outcomes), key=str),
         asdict(config.gates),
     ]
     return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]

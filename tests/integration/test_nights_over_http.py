@@ -127,6 +127,15 @@ def test_new_signatures_are_the_same_files_and_are_kept_nowhere(tmp_path: Path, 
     assert left == []
 
 
+def test_credentials_in_a_listed_address_are_kept_nowhere(tmp_path: Path, capsys: Capture) -> None:
+    with serve({"/0.json.gz": in_network(0)}) as server:
+        address = server.url.replace("//", "//user:c4n4ry@") + "/0.json.gz"
+        server.pages["/2026-06_index.json"] = Page(json_bytes({"in_network_files": [{"location": address}]}))
+        assert nightly(capsys, write_config(tmp_path, server)).json_line["sources"] == {"matched": 1}
+    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"c4n4ry" in path.read_bytes()]
+    assert left == []
+
+
 def test_a_signature_that_expires_during_the_night_is_renewed(tmp_path: Path, capsys: Capture) -> None:
     def expire(asked: Asked, page: Page) -> Fault | None:
         if asked.path == "/files/20.json.gz" and page.signature == "old":
