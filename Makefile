@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test test-fast soak lint bench lock docs clean
+.PHONY: run test test-slow soak lint bench lock docs clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -12,8 +12,8 @@ run: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile
 
-test-fast: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not soak"
+test-slow: $(STAMP)
+	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not soak"
 
 soak: $(STAMP)
 	TIC_RATES_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile -m "soak or slow"

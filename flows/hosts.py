@@ -4,9 +4,11 @@ Turns are kernel locks on files in the cache: a process that dies, however it di
 """
 
 import fcntl
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
@@ -22,14 +24,22 @@ def turn(hosts: Path, host: str, limits: HostLimits, wait: Wait) -> Iterator[Non
     """One of the host's connections while the body runs; begins when its next request is due."""
     folder = hosts / (quote(host, safe="") or "unnamed")
     folder.mkdir(parents=True, exist_ok=True)
-    while (slot := _take_slot(folder, max(limits.connections, 1))) is None:
-        wait(LOOK_SECONDS)
-    with slot:
-        if limits.requests_per_second:
-            due = _book_request(folder / "next", limits)
-            if due > 0:
-                wait(due)
-        yield
+    connections = max(limits.connections, 1)
+    with _among_our_threads(folder, connections):
+        while (slot := _take_slot(folder, connections)) is None:
+            wait(LOOK_SECONDS)
+        with slot:
+            if limits.requests_per_second:
+                due = _book_request(folder / "next", limits)
+                if due > 0:
+                    wait(due)
+            yield
+
+
+@cache
+def _among_our_threads(folder: Path, connections: int) -> threading.BoundedSemaphore:
+    """Threads of one process wake each other: only what other processes hold is looked for."""
+    return threading.BoundedSemaphore(connections)
 
 
 def _take_slot(folder: Path, slots: int) -> TextIO | None:

@@ -1,7 +1,9 @@
 """Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders."""
 
+import fcntl
 import os
 import tempfile
+import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import BinaryIO, cast
 from transforms.errors import UsageError
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
+KEEP_PARTS_SECONDS = 31 * 86_400.0  # of remote files fetched in part: the next monthly run goes on with them
 
 
 def month_name(month: date) -> str:
@@ -126,6 +129,16 @@ def sweep(folder: Path) -> None:
         _, pid, started, _ = leftover.name.split("-", 3)
         if pid.isdigit() and started != _started(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def sweep_bodies(layout: Layout) -> None:
+    """Remove parts of remote files that nobody went on with for a month: their file is gone or has another name."""
+    for part in layout.bodies.glob("*.part"):
+        with suppress(FileNotFoundError, BlockingIOError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - part.stat().st_mtime > KEEP_PARTS_SECONDS:
+                part.unlink()
+                part.with_suffix(".json").unlink(missing_ok=True)
 
 
 def _started(pid: int) -> str:

@@ -37,7 +37,7 @@ from flows.run import (
     sweep_all,
 )
 from flows.sources import Source
-from schemas.codes import METHODOLOGY
+from schemas.codes import BUILD_VERSION, METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -267,6 +267,7 @@ def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> st
         version("tic-rates"),
         METHODOLOGY,
         READER_VERSION,
+        BUILD_VERSION,
         sorted(config.codes),
         [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in references if path.is_file()],
         sorted(((o.source.name, o.source.payer, o.source_id, o.usable) for o in outcomes), key=str),

@@ -17,6 +17,7 @@ import polars as pl
 
 from flows.layout import Layout, put_aside, scratch
 from flows.tables import write_table
+from schemas.codes import BUILD_VERSION
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
 from transforms.observe import FILES_BEHIND, list_files, observe_providers
@@ -24,7 +25,6 @@ from transforms.payers import payer_slug
 from transforms.rates import describe_rates, gather_facts
 from transforms.resolve import Extracts, iter_pairs, number
 
-BUILD_VERSION = "1"  # raise it when what is built from the same files changes
 PAIRS_EACH = 2_000_000  # rate rows in memory at a time
 FIGURES = "figures.json"
 ELIGIBLE = "eligible"

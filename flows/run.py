@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.fetching import Fetching
-from flows.layout import Layout, month_name, scratch, sweep
+from flows.layout import Layout, month_name, scratch, sweep, sweep_bodies
 from flows.publish import TABLES, drop_unused_builds, publish_month, record
 from flows.sources import Source
 from flows.workers import ExtractMany, Reading, extract_many, in_threads
@@ -284,6 +284,7 @@ def sweep_all(layout: Layout) -> None:
     hidden = (layout.extracts, layout.ledger, layout.remote, layout.payer_builds, *built, layout.staging, layout.root)
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
+    sweep_bodies(layout)
 
 
 @contextmanager

@@ -2,30 +2,41 @@
 
 import sys
 from collections.abc import Sequence
-
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table as RichTable
+from typing import TYPE_CHECKING
 
 from flows.layout import month_name
 from flows.nightly import MonthReport
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 NO_TERMINAL_WIDTH = 120
 
 
-def make_console() -> Console:
+def make_console() -> "Console":
     """As wide as the terminal; where there is none, wide enough for the tables."""
+    from rich.console import Console
+
     return Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
 
 
 def print_months(months: Sequence[MonthReport]) -> None:
-    """One line a month, then what was quarantined or withheld, and why."""
+    """One line a month, then what was quarantined or withheld, and why.
+
+    A night on which nothing happened is told without rich: importing it would be a tenth of that night's work.
+    """
+    if all(_is_uneventful(month) for month in months):
+        for month in months:
+            print(f"{month_name(month.month)}  unchanged  {_counts(month)}  {month.seconds:.1f} s")
+        return
+    from rich.markup import escape
+    from rich.table import Table as RichTable
+
     console = make_console()
     table = RichTable("month", "status", "sources", "rate rows", "eligible", "seconds")
     for month in months:
-        counts = ", ".join(f"{count} {status}" for status, count in sorted(month.sources.items()))
         figures = (f"{month.rows:,}", f"{month.rows_eligible:,}", f"{month.seconds:.1f}")
-        table.add_row(month_name(month.month), month.status, counts, *figures)
+        table.add_row(month_name(month.month), month.status, _counts(month), *figures)
     console.print(table)
     for month in months:
         name = month_name(month.month)
@@ -35,3 +46,11 @@ def print_months(months: Sequence[MonthReport]) -> None:
             console.print(f"{name} [red]withheld[/red] {escape(payer)}: {escape(reason)}", highlight=False)
         for source, reason in month.quarantined:
             console.print(f"{name} [red]quarantined[/red] {escape(source)}: {escape(reason)}", highlight=False)
+
+
+def _is_uneventful(month: MonthReport) -> bool:
+    return month.status == "unchanged" and not (month.withheld or month.quarantined or month.reason)
+
+
+def _counts(month: MonthReport) -> str:
+    return ", ".join(f"{count} {status}" for status, count in sorted(month.sources.items()))
