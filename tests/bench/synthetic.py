@@ -2,7 +2,8 @@
 
     python -m tests.bench.synthetic FOLDER [MEGABYTES]
 
-Made-up values; keys, nesting and proportions as real payers' files have them (gzip level 6, ratio 8 to 20).
+Made-up values; keys, nesting and proportions as real payers' files have them, and as compressible: gzip at level 6
+makes a tenth of them, of the real files at hand a tenth to a sixtieth. What is near by in a file repeats itself.
 One item in five thousand has a wanted code, two among ten thousand codes.
 """
 
@@ -17,19 +18,23 @@ HEADER = (
     '"last_updated_on":"2026-06-01","version":"2.0.0"'
 )
 WANTED_EVERY = 5_000
+NEIGHBOURS = 60  # providers that the references near by in a file share
+REFERENCES_NEAR_BY = 20
 SHAPES = ("references_first", "references_last", "tiny_items")
 
 
 def references(random: Random, count: int, groups: int = 2, npis: int = 10) -> Iterator[str]:
-    """Provider references 1 to ``count``; providers recur within a neighbourhood, as in real files."""
+    """Provider references 1 to ``count``; those that follow each other have many providers in common."""
     pool = [str(1_000_000_000 + random.randrange(900_000_000)) for _ in range(200_000)]
-    tins = [f"{random.randrange(100):02d}-{random.randrange(10**7):07d}" for _ in range(30_000)]
+    tins = [f"{random.randrange(100):02d}-{random.randrange(10**7):07d}" for _ in range(len(pool) // NEIGHBOURS)]
     for number in range(1, count + 1):
         parts = []
         for _ in range(random.randint(1, 2 * groups - 1)):
-            start = random.randrange(len(pool) - 200)
-            members = ",".join(pool[start + random.randrange(100)] for _ in range(random.randint(1, 2 * npis - 1)))
-            tin = tins[start * len(tins) // len(pool)]
+            start = number // REFERENCES_NEAR_BY * NEIGHBOURS % (len(pool) - NEIGHBOURS)
+            size = random.randint(1, 2 * npis - 1)
+            first = start + random.randrange(NEIGHBOURS - size)
+            members = ",".join(pool[first : first + size])
+            tin = tins[start // NEIGHBOURS]
             parts.append(f'{{"npi":[{members}],"tin":{{"type":"ein","value":"{tin}"}}}}')
         yield f'{{"provider_group_id":{number},"provider_groups":[{",".join(parts)}]}}'
 
