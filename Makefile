@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+TOOLS := .venv-tools
+TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak lint bench lock docs clean
+.PHONY: run test test-slow soak lint bench lock docs licences sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -29,9 +31,23 @@ bench: $(STAMP)
 docs: $(STAMP)
 	$(BIN)/python -m flows.dictionary output/README.md
 
+# What is locked: its licences, its bill of materials, and what is publicly known against it.
+licences: $(STAMP)
+	$(BIN)/python -m tests.supply.licences
+
+sbom: licences $(TOOLS_STAMP)
+	$(BIN)/python -m tests.supply.sbom
+	$(TOOLS)/bin/python tests/supply/check_sbom.py .ci/sbom.cdx.json
+
+audit: $(STAMP) $(TOOLS_STAMP)
+	$(BIN)/python -m tests.supply.audit
+
+# Afterwards `make sbom`: the tests hold its tables to the lock.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
+	--upgrade
 lock:
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --extra dev \
-		--no-header --upgrade pyproject.toml -o requirements.lock
+	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
+	$(COMPILE) --group pyproject.toml:supply -o .ci/tools.lock
 
 # --no-deps: the lock is complete, and the pip that comes with venv takes hashes only this way.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
@@ -47,5 +63,12 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PIP) --no-build-isolation -e .
 	touch $(STAMP)
 
+# The tools that look at the lock live apart from what it installs.
+$(TOOLS_STAMP): .ci/tools.lock $(STAMP)
+	$(PYTHON) -m venv $(TOOLS)
+	$(BIN)/uv pip install --quiet --python $(TOOLS)/bin/python --no-deps --require-hashes -r .ci/tools.lock \
+		|| $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r .ci/tools.lock
+	touch $(TOOLS_STAMP)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(TOOLS) .pytest_cache .mypy_cache .ruff_cache .hypothesis
