@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -103,11 +104,21 @@ def audit(sources: Mapping[str, Source], releases: Sequence[Release], required: 
     return 3 if required else 0
 
 
+def audit_by_copy(copy: Path) -> int:
+    """The audit of the committed lock by a copy of OSV's records; nothing is asked. Returns the exit code."""
+    try:
+        source = of_copy(copy)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        print(f"{copy} is no copy of OSV's records ({error}); fetch it again\n{NOTHING_CHECKED}")
+        return 3
+    return audit({f"the copy {copy}": source}, locked(), required=True)
+
+
 def main() -> int:
     """The audit of the committed lock."""
     copy = os.environ.get("TIC_RATES_ADVISORIES")
     if copy:
-        return audit({f"the copy {copy}": of_copy(Path(copy))}, locked(), required=True)
+        return audit_by_copy(Path(copy))
     services = {"the package index (pypi.org)": "pypi", "OSV (api.osv.dev)": "osv"}
     sources = {
         name: of_pip_audit(PIP_AUDIT, f"--vulnerability-service={service}") for name, service in services.items()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from tests.supply import licences, sbom
 from tests.supply.advisories import Answer, Finding, is_affected, of_copy
-from tests.supply.audit import ACCEPTED, CONTROL, answer_of, audit, of_pip_audit
+from tests.supply.audit import ACCEPTED, CONTROL, answer_of, audit, main, of_pip_audit
 from tests.supply.lock import LOCK, REPOSITORY, Release, locked, names, pyproject, read_lock, to_develop, to_run
 
 REMEDY = "run `make licences sbom`"
@@ -197,6 +198,26 @@ def test_the_copy_may_be_the_archive_that_osv_publishes(tmp_path: Path) -> None:
         archive.writestr("a.json", json.dumps(AFFECTED))
         archive.writestr("b.json", json.dumps(advisory("six", versions=["1.17.0"])))
     assert audit({"a copy": of_copy(tmp_path / "all.zip")}, [SIX], required=True) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<html>"], ids=["nothing there", "empty", "a page"])
+def test_a_copy_that_can_not_be_read_fails_the_audit(
+    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "all.zip"
+    if content is not None:
+        copy.write_bytes(content)
+    monkeypatch.setenv("TIC_RATES_ADVISORIES", str(copy))
+    assert main() == 3
+    said = capsys.readouterr().out
+    assert f"{copy} is no copy of OSV's records" in said
+    assert "NOTHING WAS CHECKED" in said
+
+
+def test_the_copy_of_the_environment_is_read_and_nothing_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TIC_RATES_ADVISORIES", str(written_copy(tmp_path)))
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("something was asked"))
+    assert main() == 0
 
 
 def test_a_source_without_advisories_is_no_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
