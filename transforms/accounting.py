@@ -22,8 +22,9 @@ def count_down(files: pl.DataFrame, exclusions: pl.DataFrame, rows_eligible: int
     if falls[-1].left != eligible:  # a bug of ours, or tables of two runs: say so rather than let the sum look right
         falls.append(Fall("Unexplained", falls[-1].left - eligible, eligible))
     falls.append(Fall("Eligible in their file", 0, eligible, total=True))
-    if rows_eligible is not None and rows_eligible <= eligible:
-        falls.append(Fall("The same row in several files", eligible - rows_eligible, rows_eligible))
+    if rows_eligible is not None:
+        twice = "The same row in several files" if rows_eligible <= eligible else "Unexplained"
+        falls.append(Fall(twice, eligible - rows_eligible, rows_eligible))
         falls.append(Fall("Rows counted", 0, rows_eligible, total=True))
     return falls
 

@@ -159,12 +159,13 @@ def waterfall(falls: Sequence[Fall], title: str) -> str:
     parts = [f'<svg class="waterfall" role="img" width="100%" height="{height}" aria-label="{escape(title)}">']
     for row, fall in enumerate(falls):
         start, width = (0, fall.left) if fall.total else (fall.left, fall.taken)
-        count = f"{fall.left:,}" if fall.total else f"-{fall.taken:,}"
-        parts.append(
-            f'<text class="label" x="0" y="{_ROW * row + 14}">{escape(fall.name)}: {count}</text>'
-            f'<rect class="{"total" if fall.total else "taken"}" x="{100 * start / most:.2f}%" '
-            f'width="{max(100 * width / most, 0.2):.2f}%" y="{_ROW * row + 20}" height="12"/>'
-        )
+        count = f"{fall.left:,}" if fall.total else f"{-fall.taken:,}"
+        parts.append(f'<text class="label" x="0" y="{_ROW * row + 14}">{escape(fall.name)}: {count}</text>')
+        if width:
+            parts.append(
+                f'<rect class="{"total" if fall.total else "taken"}" x="{100 * min(start, start + width) / most:.2f}%" '
+                f'width="{max(100 * abs(width) / most, 0.2):.2f}%" y="{_ROW * row + 20}" height="12"/>'
+            )
     return "".join((*parts, "</svg>"))
 
 

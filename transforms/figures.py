@@ -1,7 +1,7 @@
 """Published figures as the report shows them: rounded once, so that table, chart, map and sentence say the same.
 
-Dollars have two decimals and ratios one, half-up, from the decimal text of the published float (its ``repr``).
-Comparisons are made on what is shown: a reader can repeat every one of them from the page.
+Dollars and ratios have two decimals, percentages one, half-up, from the decimal text of the published float (its
+``repr``). Comparisons are made on what is shown: a reader can repeat every one of them from the page.
 """
 
 import unicodedata
@@ -12,6 +12,7 @@ from typing import Any
 
 CENT = Decimal("0.01")
 TENTH = Decimal("0.1")
+NO_NAME = "(no name)"
 KIND_ORDER = {"payer": 0, "composite": 1, "benchmark": 2}
 USD_COLUMNS = ("mean", "p10", "p25", "p50", "p75", "p90", "iqr")
 
@@ -41,6 +42,7 @@ class Cell:
     pct_of_medicare: Decimal | None
     low_sample: bool
     medicare_year: int | None
+    exact_mean: Decimal  # not rounded: a claim must hold of it too, not of what is shown alone
 
     @property
     def uniform(self) -> bool:
@@ -58,15 +60,14 @@ def to_cents(value: float) -> Decimal:
     return Decimal(repr(value)).quantize(CENT, ROUND_HALF_UP)
 
 
-def to_tenth(value: float | Decimal) -> Decimal:
+def to_tenth(value: float) -> Decimal:
     """Half-up to one decimal."""
-    exact = value if isinstance(value, Decimal) else Decimal(repr(value))
-    return exact.quantize(TENTH, ROUND_HALF_UP)
+    return Decimal(repr(value)).quantize(TENTH, ROUND_HALF_UP)
 
 
 def ratio(value: Decimal, base: Decimal) -> Decimal | None:
-    """``value / base`` to one decimal; None where the base shows as zero."""
-    return to_tenth(value / base) if base else None
+    """``value / base`` to two decimals; None where the base shows as zero."""
+    return (value / base).quantize(CENT, ROUND_HALF_UP) if base else None
 
 
 def make_cell(row: Mapping[str, Any]) -> Cell:
@@ -84,15 +85,19 @@ def make_cell(row: Mapping[str, Any]) -> Cell:
         pct_of_medicare=None if share is None else to_tenth(share),
         low_sample=row["low_sample"],
         medicare_year=row["medicare_year"],
+        exact_mean=Decimal(repr(row["mean_usd"])),
     )
 
 
 def show_name(text: str) -> str:
     """A name from a file without the characters that reorder or break the text around it.
 
-    Direction controls and control characters show as U+FFFD; a name with right-to-left letters is isolated.
+    Direction controls and control characters show as U+FFFD; a name with right-to-left letters is isolated. Nothing
+    that could be seen or clicked on is ``(no name)``.
     """
     shown = "".join(_harmless(character) for character in text)
+    if not any(_visible(character) for character in shown):
+        return NO_NAME
     if any(unicodedata.bidirectional(character) in _RIGHT_TO_LEFT for character in shown):
         return f"{_ISOLATE}{shown}{_END_ISOLATE}"
     return shown
@@ -102,6 +107,10 @@ def _harmless(character: str) -> str:
     # Cs: lone surrogates, which no UTF-8 file can hold; Zl, Zp: line and paragraph separators
     harmful = character in _DIRECTION_CONTROLS or unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
     return "\ufffd" if harmful else character
+
+
+def _visible(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "ZCM"  # spaces, format characters, marks without a letter
 
 
 def usd(amount: Decimal) -> str:

@@ -56,6 +56,11 @@ def name_of(cell: Cell) -> str:
     return f"{cell.name} (small sample)" if cell.low_sample else cell.name
 
 
+def end_sentence(text: str) -> str:
+    """One full stop, also after ``Acme Inc.``."""
+    return text if text.endswith(".") else f"{text}."
+
+
 def join_names(names: Sequence[str]) -> str:
     """``A``, ``A and B``, ``A, B and C``; beyond six, how many more there are."""
     if len(names) > MOST_NAMED + 1:
@@ -65,10 +70,10 @@ def join_names(names: Sequence[str]) -> str:
 
 def _presence(payers: Sequence[Cell]) -> list[Insight]:
     if not payers:
-        return [Insight("none", (), (), "No commercial payer has an eligible rate here.")]
+        return [Insight("none", (), (), "No commercial payer has figures in this table.")]
     if len(payers) == 1:
         only = payers[0]
-        text = f"{name_of(only)} is the only payer with eligible rates here: mean {dollars(only.mean)}."
+        text = f"{name_of(only)} is the only commercial payer in this table: mean {dollars(only.mean)}."
         return [Insight("only", (only.payer,), (only.mean,), text)]
     return []
 
@@ -87,7 +92,7 @@ def _extremes(payers: Sequence[Cell], what: str, measure: Measure) -> list[Insig
         _extreme(f"{word.lower()}_{what}", f"{word} {what}", payers, measure, amount)
         for word, amount in zip(words, (most, least), strict=True)
     ]
-    return [*found, *_spread(most, least)] if what == "mean" else found
+    return [*found, *_spread(payers)] if what == "mean" else found
 
 
 def _extreme(kind: str, title: str, payers: Sequence[Cell], measure: Measure, amount: Decimal) -> Insight:
@@ -97,17 +102,31 @@ def _extreme(kind: str, title: str, payers: Sequence[Cell], measure: Measure, am
     return Insight(kind, tuple(cell.payer for cell in those), (amount,), text)
 
 
-def _spread(most: Decimal, least: Decimal) -> list[Insight]:
-    times = ratio(most, least)
+def _spread(payers: Sequence[Cell]) -> list[Insight]:
+    most = max(payers, key=lambda cell: (cell.mean, -cell.exact_mean))  # of those that tie, the least far apart
+    least = min(payers, key=lambda cell: (cell.mean, -cell.exact_mean))
+    times = ratio(most.mean, least.mean)
     if times is None:
         return []
-    if times > 2:
+    if more_than_double(most, least):
         text = f"The highest mean is more than double the lowest: {times} times."
     elif times == 1:
-        text = f"Highest and lowest mean are close: {dollars(most - least)} apart."
+        text = f"Highest and lowest mean are close: {dollars(most.mean - least.mean)} apart."
     else:
         text = f"The highest mean is {times} times the lowest."
-    return [Insight("spread", (), (most, least), text)]
+    return [Insight("spread", (), (most.mean, least.mean), text)]
+
+
+def more_than_double(cell: Cell, base: Cell) -> bool:
+    """Whether a mean is more than twice another: as the ratio shows, and as the published figures are."""
+    times = ratio(cell.mean, base.mean)
+    return times is not None and times > 2 and cell.exact_mean > 2 * base.exact_mean
+
+
+def less_than_half(cell: Cell, base: Cell) -> bool:
+    """Whether a mean is less than half of another, by the same two measures."""
+    times = ratio(cell.mean, base.mean)
+    return times is not None and times < Decimal("0.5") and 2 * cell.exact_mean < base.exact_mean
 
 
 def _uniform(payers: Sequence[Cell]) -> list[Insight]:
@@ -138,11 +157,8 @@ def _medicare_mean(payers: Sequence[Cell], medicare: Cell | None) -> list[Insigh
     else:
         parts = (("lower than that of", above), ("equal to that of", same), ("higher than that of", below))
         said = "is " + "; ".join(f"{words} {join_names(names)}" for words, names in parts if names)
-    return [
-        Insight(
-            "medicare_mean", tuple(cell.payer for cell in payers), (mean,), f"Medicare's mean, {dollars(mean)}, {said}."
-        )
-    ]
+    text = end_sentence(f"Medicare's mean, {dollars(mean)}, {said}")
+    return [Insight("medicare_mean", tuple(cell.payer for cell in payers), (mean,), text)]
 
 
 def _medicare_median(composites: Sequence[Cell], medicare: Cell | None) -> list[Insight]:
@@ -156,8 +172,14 @@ def _medicare_median(composites: Sequence[Cell], medicare: Cell | None) -> list[
 
 def _median_text(cell: Cell, medicare: Decimal) -> str:
     compared = "above" if cell.p50 > medicare else "below" if cell.p50 < medicare else "equal to"
-    share = "" if cell.pct_of_medicare is None else f" ({cell.pct_of_medicare}% of it)"
+    share = f" ({cell.pct_of_medicare}% of it)" if _same_side(cell, medicare) else ""
     return f"{name_of(cell)}: median {dollars(cell.p50)}, {compared} Medicare's {dollars(medicare)}{share}."
+
+
+def _same_side(cell: Cell, medicare: Decimal) -> bool:
+    """Whether the share, rounded from the published figures, is on the side of 100 on which the medians show."""
+    share = cell.pct_of_medicare
+    return share is not None and (share > 100, share < 100) == (cell.p50 > medicare, cell.p50 < medicare)
 
 
 def _against_national(payers: Sequence[Cell], national: Mapping[str, Cell]) -> list[Insight]:
@@ -165,27 +187,27 @@ def _against_national(payers: Sequence[Cell], national: Mapping[str, Cell]) -> l
     largest = sorted(known, key=lambda cell: (-(cell.n_npi or 0), cell.payer))[:MOST_COMPARED]
     found = []
     for cell in sorted(largest, key=lambda cell: cell.order):
-        base = national[cell.payer].mean
-        times = ratio(cell.mean, base)
+        base = national[cell.payer]
+        times = ratio(cell.mean, base.mean)
         if times is not None:
-            text = f"{name_of(cell)}: mean {dollars(cell.mean)}, {_compared(cell.mean, base, times)}."
-            found.append(Insight("against_national", (cell.payer,), (cell.mean, base), text))
+            text = f"{name_of(cell)}: mean {dollars(cell.mean)}, {_compared(cell, base, times)}."
+            found.append(Insight("against_national", (cell.payer,), (cell.mean, base.mean), text))
     return found
 
 
-def _compared(mean: Decimal, base: Decimal, times: Decimal) -> str:
+def _compared(cell: Cell, base: Cell, times: Decimal) -> str:
     """Words never claim more than the ratio that stands beside them."""
-    if mean == base:
+    if cell.mean == base.mean:
         return "the same as its own national mean"
     if times == 1:
-        return f"close to its own national mean of {dollars(base)}"
-    if times > 2:
+        return f"close to its own national mean of {dollars(base.mean)}"
+    if more_than_double(cell, base):
         words = "more than double"
-    elif times < Decimal("0.5"):
+    elif less_than_half(cell, base):
         words = "less than half"
     else:
-        words = "above" if mean > base else "below"
-    return f"{words} its own national mean of {dollars(base)} ({times} times)"
+        words = "above" if cell.mean > base.mean else "below"
+    return f"{words} its own national mean of {dollars(base.mean)} ({times} times)"
 
 
 def _missing(payers: Sequence[Cell], national: Mapping[str, Cell]) -> list[Insight]:
@@ -196,8 +218,8 @@ def _missing(payers: Sequence[Cell], national: Mapping[str, Cell]) -> list[Insig
     )
     if not absent:
         return []
-    text = f"No eligible rate here, though elsewhere in the country: {join_names([cell.name for cell in absent])}."
-    return [Insight("missing", tuple(cell.payer for cell in absent), (), text)]
+    text = f"Not in this table, though elsewhere in the country: {join_names([cell.name for cell in absent])}"
+    return [Insight("missing", tuple(cell.payer for cell in absent), (), end_sentence(text))]
 
 
 def _small_samples(payers: Sequence[Cell]) -> list[Insight]:

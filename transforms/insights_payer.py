@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from schemas.geographies import IN_ORDER, NATIONAL, name_of
 from transforms.figures import Cell, dollars, ratio
-from transforms.insights import Insight, join_names
+from transforms.insights import Insight, join_names, less_than_half, more_than_double
 
 
 def describe_payer(payer: str, places: Mapping[str, Cell]) -> list[Insight]:
@@ -60,10 +60,10 @@ def _far_from_national(states: Sequence[Cell], national: Cell | None) -> list[In
     times = {cell.geography: ratio(cell.mean, national.mean) for cell in states}
     found = []
     for kind, words, far in (
-        ("double", "More than double", {code for code, by in times.items() if by is not None and by > 2}),
-        ("half", "Less than half", {code for code, by in times.items() if by is not None and by < Decimal("0.5")}),
+        ("double", "More than double", more_than_double),
+        ("half", "Less than half", less_than_half),
     ):
-        those = [cell for cell in states if cell.geography in far]
+        those = [cell for cell in states if far(cell, national)]
         if those:
             named = join_names([f"{_place(cell)} ({times[cell.geography]} times)" for cell in those])
             text = f"{words} the national mean of {dollars(national.mean)}: {named}."

@@ -17,6 +17,7 @@ RESERVED_PAYERS = frozenset({COMPOSITE_BUCA, COMPOSITE_ALL, MEDICARE})  # rows o
 
 _PUNCTUATION = re.compile(r"[\W_]+")
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
+_DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))))
 _SLUG_LENGTH = 80  # a folder name may hold 255 bytes
 _MAPPED = pl.Schema(
     {
@@ -101,7 +102,9 @@ def _bare_slug(payer: str) -> str:
 
 
 def _titled(slug: str) -> str | None:
-    return " ".join(word.capitalize() for word in slug.split("-")) if 0 < len(slug) <= _SLUG_LENGTH else None
+    if not 0 < len(slug) <= _SLUG_LENGTH or slug in _DEVICES:  # no file of Windows may have a device's name
+        return None
+    return " ".join(word.capitalize() for word in slug.split("-"))
 
 
 @cache

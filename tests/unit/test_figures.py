@@ -34,10 +34,10 @@ def test_whole_cents_show_as_they_are(cents: int) -> None:
     assert to_cents(cents / 100) == Decimal(cents) / 100
 
 
-def test_ratios_have_one_decimal_half_up_and_none_over_nothing() -> None:
+def test_percentages_have_one_decimal_and_ratios_two_half_up_and_none_over_nothing() -> None:
     assert to_tenth(94.75) == Decimal("94.8")
-    assert ratio(Decimal("2.05"), Decimal("1.00")) == Decimal("2.1")
-    assert ratio(Decimal("2.04"), Decimal("1.00")) == Decimal("2.0")
+    assert ratio(Decimal("24.06"), Decimal("12.00")) == Decimal("2.01")
+    assert ratio(Decimal("24.05"), Decimal("12.00")) == Decimal("2.00")
     assert ratio(Decimal("1.00"), Decimal("0.00")) is None
 
 
@@ -56,6 +56,11 @@ def test_names_lose_what_reorders_or_breaks_text() -> None:
     assert show_name("Aetna") == "Aetna"
     assert show_name("a\u202eb\x00c\u2028d") == "a\ufffdb\ufffdc\ufffdd"
     assert show_name("\u05d1\u05d9\u05ea 1") == "\u2068\u05d1\u05d9\u05ea 1\u2069"
+
+
+@pytest.mark.parametrize("name", ["", "  ", "\u200b", "\u0301", "\ufeff \u2060"])
+def test_a_name_that_nobody_could_see_says_so(name: str) -> None:
+    assert show_name(name) == "(no name)"
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -9,29 +9,34 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas.codes import COMPOSITE_ALL, MEDICARE
+from schemas.codes import COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE
 from tests.report_market import published_example, summary
 from transforms.figures import Cell, make_cell
 from transforms.insights import MOST_NAMED, Insight, describe_geography, join_names
 from transforms.insights_payer import describe_payer
 
 STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=None)
-PAYERS = ("Aetna", "Cigna", "Acme Health Plan", "Blue Cross Blue Shield", "Zeta", "Kappa", "Iota", "Eta", "Theta")
+PAYERS = ("Aetna", "Cigna", "Acme Health Inc.", "Blue Cross Blue Shield", "Zeta", "Kappa", "Iota", "Eta", "Theta")
 AMOUNTS = re.compile(r"\$([\d,]+\.\d\d)")
 TIMES = re.compile(r"([\d.]+) times")
+PERCENT = re.compile(r"\(([\d.]+)% of it\)")
 
 
 @st.composite
 def rows_of(draw: st.DrawFn, geography: str) -> list[dict[str, Any]]:
-    """A geography's rows: few distinct amounts, so that ties are common; some off by less than a cent."""
-    amount = st.sampled_from((0.004, 3.0, 6.0, 6.004, 6.005, 7.25, 12.0, 12.01, 15.126, 31.0))
-    names = [*draw(st.sets(st.sampled_from(PAYERS))), *draw(st.sets(st.sampled_from((COMPOSITE_ALL, MEDICARE))))]
+    """A geography's rows: few distinct amounts, so that ties and ratios about 1, 2 and a half are common."""
+    amount = st.sampled_from(
+        (0.004, 0.0149, 0.025, 3.0, 3.0049, 6.0, 6.004, 6.005, 6.0098, 6.015, 7.25, 12.0, 12.01, 12.06, 15.126, 31.0)
+    )
+    others = (COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE)
+    names = [*draw(st.sets(st.sampled_from(PAYERS))), *draw(st.sets(st.sampled_from(others)))]
     rows = []
     for name in names:
         p25, p50, p75 = sorted(draw(st.tuples(amount, amount, amount)))
         more = {} if name == MEDICARE else {"low_sample": draw(st.booleans()), "n_npi": draw(st.integers(1, 30))}
         rows.append(summary(name, geography, (draw(amount), p25, p50, p75), **more))
-    return rows
+    fee = next((row["p50_usd"] for row in rows if row["payer"] == MEDICARE), None)
+    return [row | {"pct_of_medicare": None if fee is None else 100 * row["p50_usd"] / fee} for row in rows]
 
 
 def cents(value: float) -> Decimal:
@@ -54,9 +59,11 @@ def test_no_sentence_says_what_the_figures_contradict(
     national = {cell.payer: cell for cell in cells_of(everywhere)}
     for insight in describe_geography(cells_of(here), national, is_national=False):
         assert insight.text.endswith(".")
+        assert not insight.text.endswith("..")
         assert "  " not in insight.text
         check_fact(insight, by_payer(here), by_payer(everywhere))
         check_words(insight, [*here, *everywhere])
+        check_doubling(insight, by_payer(here), by_payer(everywhere))
 
 
 def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
@@ -94,6 +101,11 @@ def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[st
             own, fee = cents(here[insight.subjects[0]]["p50_usd"]), cents(here[MEDICARE]["p50_usd"])
             assert amounts == (own, fee)
             assert ("above" if own > fee else "below" if own < fee else "equal to") in insight.text
+            if share := PERCENT.search(insight.text):
+                tenth = Decimal(share[1])
+                assert (tenth > 100, tenth < 100) == (own > fee, own < fee)
+                published = Decimal(str(here[insight.subjects[0]]["pct_of_medicare"]))
+                assert tenth == published.quantize(Decimal("0.1"), ROUND_HALF_UP)
         case "against_national":
             name = insight.subjects[0]
             assert amounts == (means[name], cents(everywhere[name]["mean_usd"]))
@@ -127,9 +139,9 @@ def check_words(insight: Insight, rows: Sequence[Mapping[str, Any]]) -> None:
     times = TIMES.search(insight.text)
     if times:
         high, low = insight.amounts
-        assert Decimal(times[1]) == (high / low).quantize(Decimal("0.1"), ROUND_HALF_UP)
-        assert ("more than double" in insight.text) == (Decimal(times[1]) > 2)
-        assert ("less than half" in insight.text) == (Decimal(times[1]) < Decimal("0.5"))
+        assert Decimal(times[1]) == (high / low).quantize(Decimal("0.01"), ROUND_HALF_UP)
+        assert "more than double" not in insight.text or Decimal(times[1]) > 2
+        assert "less than half" not in insight.text or Decimal(times[1]) < Decimal("0.5")
         assert "above" not in insight.text or high > low
         assert "below" not in insight.text or high < low
     else:
@@ -138,6 +150,23 @@ def check_words(insight: Insight, rows: Sequence[Mapping[str, Any]]) -> None:
     small = {row["payer"] for row in rows if row["low_sample"]}
     if "(small sample)" in insight.text:
         assert small & set(insight.subjects)
+
+
+def check_doubling(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
+    """Double and half are said of the published figures too, and where both they and the ratio shown say so."""
+    if insight.kind == "against_national":
+        name = insight.subjects[0]
+        high, low = here[name]["mean_usd"], everywhere[name]["mean_usd"]
+    elif insight.kind == "spread":
+        means = [row["mean_usd"] for row in here.values() if row["payer_kind"] == "payer"]
+        high = min(mean for mean in means if cents(mean) == insight.amounts[0])
+        low = max(mean for mean in means if cents(mean) == insight.amounts[1])
+    else:
+        return
+    times = (insight.amounts[0] / insight.amounts[1]).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    exact = Decimal(str(high)), Decimal(str(low))
+    assert ("more than double" in insight.text) == (times > 2 and exact[0] > 2 * exact[1])
+    assert ("less than half" in insight.text) == (times < Decimal("0.5") and 2 * exact[0] < exact[1])
 
 
 @STABLE
@@ -179,19 +208,23 @@ def test_the_published_example_reads_as_its_figures_say() -> None:
     assert "Highest mean: Blue Cross Blue Shield, $18.56." in texts
     assert "Widest dispersion: Blue Cross Blue Shield, $12.50." in texts
     assert "UnitedHealth Group pays a uniform rate: $16.00 at every percentile from P10 to P90." in texts
-    assert "Blue Cross Blue Shield: mean $18.56, above its own national mean of $12.48 (1.5 times)." in texts
-    assert "No eligible rate here, though elsewhere in the country: Aetna and Cigna." in texts
+    assert "Blue Cross Blue Shield: mean $18.56, above its own national mean of $12.48 (1.49 times)." in texts
+    assert "Not in this table, though elsewhere in the country: Aetna and Cigna." in texts
 
 
 @pytest.mark.parametrize(
     ("here", "everywhere", "says"),
     [
-        (24.0, 12.0, "above its own national mean of $12.00 (2.0 times)"),
-        (24.6, 12.0, "more than double its own national mean of $12.00 (2.1 times)"),
-        (6.0, 12.0, "below its own national mean of $12.00 (0.5 times)"),
-        (5.0, 12.0, "less than half its own national mean of $12.00 (0.4 times)"),
+        (24.0, 12.0, "above its own national mean of $12.00 (2.00 times)"),
+        (24.05, 12.0, "above its own national mean of $12.00 (2.00 times)"),
+        (24.6, 12.0, "more than double its own national mean of $12.00 (2.05 times)"),
+        (24.12, 12.0, "more than double its own national mean of $12.00 (2.01 times)"),
+        (0.025, 0.0149, "above its own national mean of $0.01 (3.00 times)"),
+        (6.0, 12.0, "below its own national mean of $12.00 (0.50 times)"),
+        (5.0, 12.0, "less than half its own national mean of $12.00 (0.42 times)"),
         (12.004, 12.0, "the same as its own national mean"),
-        (12.1, 12.0, "close to its own national mean of $12.00"),
+        (12.1, 12.0, "above its own national mean of $12.00 (1.01 times)"),
+        (12.04, 12.0, "close to its own national mean of $12.00"),
     ],
 )
 def test_words_follow_the_ratio(here: float, everywhere: float, says: str) -> None:
@@ -199,6 +232,21 @@ def test_words_follow_the_ratio(here: float, everywhere: float, says: str) -> No
     own = make_cell(summary("Aetna", "AK", (here, 1, 1, 1)))
     (found,) = [one for one in describe_geography([own], national, is_national=False) if one.kind == "against_national"]
     assert says in found.text
+
+
+@pytest.mark.parametrize(
+    ("own", "fee", "says"),
+    [
+        (6.9149, 6.9051, "equal to Medicare's $6.91."),
+        (6.9149, 6.9151, "below Medicare's $6.92."),
+        (7.1, 6.9, "above Medicare's $6.90 (102.9% of it)."),
+    ],
+)
+def test_a_share_that_rounds_to_the_other_side_is_left_to_the_table(own: float, fee: float, says: str) -> None:
+    pooled = summary(COMPOSITE_ALL, "US", (own, own, own, own), pct_of_medicare=100 * own / fee)
+    cells = cells_of([pooled, summary(MEDICARE, "US", (fee, fee, fee, fee))])
+    (found,) = [one for one in describe_geography(cells, {}, is_national=True) if one.kind == "medicare_median"]
+    assert found.text.endswith(says)
 
 
 def test_long_lists_name_six_and_count_the_others() -> None:
