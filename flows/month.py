@@ -15,6 +15,7 @@ from flows.extracts import Outcome
 from flows.fetching import Fetching
 from flows.layout import Layout
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
+from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
 from flows.sources import resolve_location
 from flows.tables import write_table
@@ -95,12 +96,12 @@ class MonthBuilder:
 
     @property
     def nppes_identity(self) -> dict[str, object] | None:
-        """Which NPPES lookup was joined: rows and bytes of the built file."""
+        """Which NPPES lookup was joined: the downloads it was made from, rows and bytes of the built file."""
         path = self._request.nppes
         if path is None:
             return None
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-        return {"lookup": path.name, "rows": rows, "bytes": path.stat().st_size}
+        return {"lookup": path.name, "made_from": downloads_behind(path), "rows": rows, "bytes": path.stat().st_size}
 
     @property
     def unresolved_locations(self) -> dict[str, str]:

@@ -75,9 +75,9 @@ def build_nppes(
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{scratch(target.parent).name}-") as folder:
         unfinished = Path(folder, target.name)
         with SpilledRecords(Path(folder)) as spilled:
-            for path in (source, *weekly):
-                _spill_file(path, spilled, counted)
-            rows = spilled.write_lookup(unfinished, [_deactivations(path) for path in deactivated])
+            names = [_spill_file(path, spilled, counted) for path in (source, *weekly)]
+            made_from = ", ".join((*names, *(path.name for path in deactivated)))
+            rows = spilled.write_lookup(unfinished, [_deactivations(path) for path in deactivated], made_from)
             records = spilled.records
         unfinished.replace(target)
     return {
@@ -137,29 +137,36 @@ def _identity(source: Path) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _spill_file(path: Path, spilled: SpilledRecords, counted: "_Count") -> None:
-    with _naming(path), _opened_npidata(path) as stream:
+def downloads_behind(lookup: Path) -> str | None:
+    """The downloads behind a built lookup; None for one that does not say."""
+    stated = (pq.read_schema(lookup).metadata or {}).get(b"made_from")
+    return None if stated is None else stated.decode()
+
+
+def _spill_file(path: Path, spilled: SpilledRecords, counted: "_Count") -> str:
+    """Returns: the csv's name, in which CMS states the dates that it covers."""
+    with _naming(path), _opened_npidata(path) as (name, stream):
         for records in read_nppes(counted.through(stream)):
             spilled.add(records)
+    return name
 
 
 @contextmanager
-def _opened_npidata(path: Path) -> Iterator[BinaryIO]:
+def _opened_npidata(path: Path) -> Iterator[tuple[str, BinaryIO]]:
     magic = _magic(path)
     if magic.startswith(b"PK\3\4"):
-        with (
-            zipfile.ZipFile(path) as archive,
-            archive.open(_only_member(archive, _NPIDATA, "npidata_pfile csv")) as file,
-        ):
-            yield cast(BinaryIO, file)
+        with zipfile.ZipFile(path) as archive:
+            member = _only_member(archive, _NPIDATA, "npidata_pfile csv")
+            with archive.open(member) as file:
+                yield Path(member).name, cast(BinaryIO, file)
     elif magic.startswith(b"\x1f\x8b"):
         with igzip.IGzipFile(path, "rb") as inflated:  # type: ignore[no-untyped-call]
-            yield cast(BinaryIO, inflated)
+            yield path.name, cast(BinaryIO, inflated)
     elif magic.startswith(b"PAR1"):
         raise UsageError("a Parquet file; give the zip or csv that CMS publishes")
     else:
         with path.open("rb") as file:
-            yield file
+            yield path.name, file
 
 
 def _only_member(archive: zipfile.ZipFile, pattern: re.Pattern[str], what: str) -> str:

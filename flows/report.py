@@ -13,12 +13,13 @@ from flows.publish import replace_folder, sync_folder
 from flows.report_code import CodeFigures
 from flows.report_method import methodology_files
 from flows.report_pages import CodePages, File
-from flows.report_parts import calculator_context, parquet_links
+from flows.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
 from flows.report_site import make_environment, make_site
 from flows.report_tables import Published, load_published
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
-from transforms.calculator import calculator_figures
+from transforms.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
+from transforms.csv_text import csv_text
 from transforms.errors import UsageError
 
 START_SENTENCES = 4
@@ -72,7 +73,9 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
     yield "index.html", _start_page(published, codes)
     calc = calculator_context(fees, published.codes[0], STATES_IN_ORDER[0], published.month)
     page = environment.get_template("calculator.html")
-    yield "calculator.html", page.render(title="RVU calculator", root="", calc=calc)
+    links = [(CALCULATOR_CSV, "Medicare by locality, all years and codes here (CSV)")]
+    yield "calculator.html", page.render(title="RVU calculator", root="", calc=calc, downloads=links)
+    yield CALCULATOR_CSV, csv_text(CALCULATOR_COLUMNS, calculator_rows(fees))
     yield from methodology_files(layout, published, environment)
 
 

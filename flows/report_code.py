@@ -9,7 +9,7 @@ from flows.report_tables import Place, Published
 from schemas.codes import GEOGRAPHIES
 from schemas.geographies import IN_ORDER, NATIONAL
 from schemas.published import SUMMARIES
-from transforms.figures import Cell, show_name
+from transforms.figures import KIND_ORDER, Cell, show_name
 from transforms.payers import payer_slug
 
 Row = tuple[Any, ...]  # as published, columns of SUMMARIES
@@ -80,6 +80,11 @@ class CodeFigures:
         own = (row[AT["billing_class"]], row[AT["taxonomy_tier"]], row[AT["weighting"]])
         in_front = own == (view.billing_class, view.taxonomy_tier, view.weighting)
         return not in_front and row[AT["payer_kind"]] != "benchmark"
+
+
+def table_order(row: Sequence[Any]) -> tuple[int, str]:
+    """Published rows as the tables have them."""
+    return KIND_ORDER[row[AT["payer_kind"]]], row[AT["payer"]]
 
 
 def medicare_of(cells: Iterable[Cell]) -> Cell | None:

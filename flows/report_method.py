@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from flows.layout import Layout, month_name
 from flows.report_pages import File
+from flows.report_site import show_moment
 from flows.report_tables import Published
 from schemas.codes import (
     ALLOWED_MODIFIERS,
@@ -26,10 +27,12 @@ from transforms.accounting import count_down
 from transforms.charts import Fall, waterfall
 from transforms.csv_text import csv_text
 from transforms.figures import show_name
+from transforms.medicare import conversion_factor_for, medicare_year_for
 
 MOST_FILES = 100
 MOST_NAMES = 25
 WATERFALL_CSV = "rows-read-to-counted.csv"
+REFUSED_CSV = "refused.csv"
 
 
 def methodology_files(layout: Layout, published: Published, environment: Environment) -> Iterator[File]:
@@ -60,7 +63,7 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
             names_left_out=max(len(names) - MOST_NAMES, 0),
             unknown_npis=int((unmapped["kind"] == "npi").sum()),
             unused=int((unmapped["kind"] == "unused_mapping").sum()),
-            references=_references(published),
+            references=_references(layout, published),
             rules=EXCLUSIONS,
             tiers=TIERS,
             limits={
@@ -72,7 +75,10 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
                 "places": " or ".join(OFFICE_SERVICE_CODES),
             },
             downloads=[
+                ("months.csv", "Months (CSV)"),
                 (WATERFALL_CSV, "Rows read to rows counted (CSV)"),
+                (REFUSED_CSV, "Refused and withheld (CSV)"),
+                ("payers.csv", "Payers (CSV)"),
                 ("files.csv", "Files (CSV)"),
                 ("exclusions.csv", "Exclusions (CSV)"),
                 ("unmapped.csv", "Unmapped (CSV)"),
@@ -81,8 +87,20 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
         ),
     )
     yield WATERFALL_CSV, csv_text(("step", "when", "rows_taken", "rows_left"), map(_fall_row, falls))
+    months = [_month_row(published, month_name(month)) for month in reversed(published.months)]
+    yield "months.csv", csv_text([*months[0]], (row.values() for row in months))
+    yield REFUSED_CSV, csv_text(("what", "month", "name", "reason"), _refused_rows(published))
+    yield "payers.csv", csv_text(("payer", "files", "rows", "rows_eligible"), _by_payer(files).iter_rows())
     for name, frame in (("files", files), ("exclusions", exclusions), ("unmapped", unmapped)):
         yield f"{name}.csv", csv_text(frame.columns, _flat(frame).iter_rows())
+
+
+def _refused_rows(published: Published) -> Iterator[tuple[str, str, str, str]]:
+    """Everything that was left out, as published."""
+    month = month_name(published.month)
+    yield from (("file", *row) for row in _quarantined(published.manifest))
+    yield from (("payer", *row) for row in _withheld(published.manifest))
+    yield from (("provider reference", month, *row) for row in _unresolved(published.entry))
 
 
 def _fall_row(fall: Fall) -> tuple[str, str, int, int]:
@@ -110,7 +128,8 @@ def _month_row(published: Published, month: str) -> dict[str, Any]:
         "summaries": rows.get("summaries"),
         "medicare_year": entry.get("medicare_year"),
         "with_states": bool(entry.get("nppes")),
-        "published_at": entry.get("published_at", ""),
+        "published_at": show_moment(entry.get("published_at")),
+        "summaries_href": f"../summaries/month={month}/summaries.parquet",
     }
 
 
@@ -118,7 +137,7 @@ def _failures(manifest: Mapping[str, Any]) -> list[tuple[str, str, int]]:
     """Months whose latest run produced nothing usable: when, and how many sources were refused."""
     failures = manifest.get("failures", {})
     return [
-        (month, str(failure.get("failed_at", "")), len(failure.get("quarantined", ())))
+        (month, show_moment(failure.get("failed_at")), len(failure.get("quarantined", ())))
         for month, failure in sorted(failures.items())
     ]
 
@@ -169,21 +188,46 @@ def _file_row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _payer_rows(files: pl.DataFrame) -> list[tuple[str, str, str, str]]:
+def _by_payer(files: pl.DataFrame) -> pl.DataFrame:
     """Files and rows by payer, twins once."""
     once = files.filter(pl.col("twin_of").is_null() & pl.col("payer").is_not_null())
-    grouped = once.group_by("payer").agg(pl.len(), pl.col("rows").sum(), pl.col("rows_eligible").sum()).sort("payer")
-    return [(show_name(payer), f"{n:,}", f"{rows:,}", f"{own:,}") for payer, n, rows, own in grouped.iter_rows()]
+    return once.group_by("payer").agg(pl.len(), pl.col("rows").sum(), pl.col("rows_eligible").sum()).sort("payer")
 
 
-def _references(published: Published) -> list[tuple[str, str]]:
+def _payer_rows(files: pl.DataFrame) -> list[tuple[str, str, str, str]]:
+    rows = _by_payer(files).iter_rows()
+    return [(show_name(payer), f"{n:,}", f"{rows:,}", f"{own:,}") for payer, n, rows, own in rows]
+
+
+def _references(layout: Layout, published: Published) -> list[tuple[str, str]]:
     """What the latest month was joined with, and how old it is."""
     entry = published.entry
-    nppes = entry.get("nppes") or {}
+    software = str(entry.get("software", "not stated"))
     return [
-        ("Medicare fee schedule", str(entry.get("medicare_year") or "none covers the month")),
-        ("NPPES lookup", ", ".join(f"{key} {value}" for key, value in sorted(nppes.items())) or "none"),
+        ("Medicare fee schedule", _fee_schedule(layout, published)),
+        ("NPPES lookup", _nppes(entry.get("nppes") or {})),
+        ("Payer table, taxonomy tiers", f"those of tic-rates {software}"),
         ("Reader", str(entry.get("reader", "not stated"))),
-        ("Software", str(entry.get("software", "not stated"))),
-        ("Methodology", str(entry.get("methodology", "not stated"))),
+        ("Software", f"tic-rates {software}"),
+        ("Methodology", f"version {entry.get('methodology', 'not stated')}"),
     ]
+
+
+def _fee_schedule(layout: Layout, published: Published) -> str:
+    from flows.reference import load_medicare
+
+    year = published.entry.get("medicare_year")
+    if not year:
+        return "none covers the month: nothing is compared with Medicare, and no outlier is left out"
+    reference = load_medicare(layout.reference)
+    stated = f"{year}"
+    if medicare_year_for(reference, published.month) == year:
+        stated += f", conversion factor ${conversion_factor_for(reference, published.month)}"
+    return stated if year == published.month.year else f"{stated}: the latest loaded before {published.month.year}"
+
+
+def _nppes(lookup: Mapping[str, Any]) -> str:
+    if not lookup:
+        return "none"
+    made_from = show_name(str(lookup.get("made_from") or "not stated"))
+    return f"{lookup.get('rows', 0):,} NPIs; made from: {made_from} ({show_name(str(lookup.get('lookup', '')))})"

@@ -9,8 +9,9 @@ from jinja2 import Environment
 from markupsafe import Markup
 
 from flows.layout import month_name
-from flows.report_code import CodeFigures, largest, medicare_of
+from flows.report_code import CodeFigures, largest, medicare_of, table_order
 from flows.report_parts import (
+    CALCULATOR_CSV,
     calculator_context,
     map_context,
     map_figures,
@@ -35,6 +36,7 @@ from transforms.insights_payer import describe_payer
 MOST_IN_TABLE = 150
 MOST_IN_CHART = 25
 MOST_ON_MAP = 15
+MOST_ON_NATIONAL_MAP = 150
 MOST_OTHERS = 200
 
 File = tuple[str, str]  # path within the report, text
@@ -54,15 +56,18 @@ class CodePages:
         national = self.figures.national
         return describe_geography(national.values(), national, is_national=True)
 
+    def _largest(self, most: int) -> list[str]:
+        """The payers of a map's picker: pooled ones and Medicare, then the largest."""
+        widest = [next(iter(cells.values())) for cells in self.figures.payers.values()]
+        return [cell.payer for cell in largest(widest, most)]
+
     @cached_property
     def _on_map(self) -> list[str]:
-        """The payers of the map's picker: pooled ones and Medicare, then the largest."""
-        widest = [next(iter(cells.values())) for cells in self.figures.payers.values()]
-        return [cell.payer for cell in largest(widest, MOST_ON_MAP)]
+        return self._largest(MOST_ON_MAP)
 
     @cached_property
     def _map_figures(self) -> Markup:
-        """The same on every geography's page."""
+        """The same on every state's page."""
         return map_figures(self.figures, self._on_map)
 
     def files(self) -> Iterator[File]:
@@ -80,7 +85,10 @@ class CodePages:
 
     def _geography_tables(self, geography: str) -> Iterator[File]:
         figures = self.figures
-        yield f"{figures.code}/{geography}.csv", csv_text(SUMMARIES.names, figures.rows(geography))
+        front = [row for row in figures.rows(geography) if not figures.behind(row)]
+        yield f"{figures.code}/{geography}.csv", csv_text(SUMMARIES.names, sorted(front, key=table_order))
+        if others := other_rows(figures, geography):
+            yield f"{figures.code}/{geography}-other-views.csv", csv_text(SUMMARIES.names, others)
         if len(figures.published.months) > 1:
             history = figures.published.history.get(figures.place(geography), [])
             rows = ([row[name] for name in TREND_COLUMNS] for row in history)
@@ -129,8 +137,12 @@ class CodePages:
     def _map(self, geography: str) -> dict[str, Any] | None:
         if not self.figures.published.with_states or not self._on_map:
             return None
-        left_out = len(self.figures.payers) - len(self._on_map)
-        return map_context(self.figures, self._on_map, self._map_figures, geography) | {"left_out": left_out}
+        payers, data = self._on_map, self._map_figures
+        if geography == NATIONAL:  # no page of the many: it holds whatever can be picked
+            payers = self._largest(MOST_ON_NATIONAL_MAP)
+            data = map_figures(self.figures, payers)
+        left_out = len(self.figures.payers) - len(payers)
+        return map_context(self.figures, payers, data, geography) | {"left_out": left_out}
 
     def _calculator(self, geography: str) -> dict[str, Any] | None:
         """The national page has every state; a state's page its own localities."""
@@ -142,11 +154,14 @@ class CodePages:
     def _downloads(self, geography: str) -> list[tuple[str, str]]:
         published = self.figures.published
         month = month_name(published.month)
-        links = [(f"{geography}.csv", f"All figures of this page, {month} (CSV)")]
+        links = [(f"{geography}.csv", f"Benchmarks, {month} (CSV)")]
+        if other_rows(self.figures, geography):
+            links.append((f"{geography}-other-views.csv", "Other views (CSV)"))
         if len(published.months) > 1:
-            links.append((f"{geography}-trend.csv", "All months (CSV)"))
+            links.append((f"{geography}-trend.csv", "Trend, all months (CSV)"))
         if published.with_states:
             links.append(("states.csv", "All states and payers, the figures of the map (CSV)"))
+        links.append((f"../{CALCULATOR_CSV}", "Medicare by locality, the calculator's figures (CSV)"))
         return [*links, *parquet_links("../../", month)]
 
     def _payer_page(self, payer: str) -> str:

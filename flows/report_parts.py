@@ -17,6 +17,7 @@ from transforms.figures import Cell, show_name, to_cents, usd
 from transforms.tile_map import MEASURES, make_layer, map_data
 
 MOST_MONTHS = 24
+CALCULATOR_CSV = "medicare.csv"
 _OTHER_FIGURES = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
 
 

@@ -7,8 +7,11 @@ file that would smuggle markup in meets autoescaping first, and that policy afte
 import base64
 import hashlib
 import json
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
+from functools import partial
 from importlib import resources
 from typing import Any
 
@@ -18,11 +21,13 @@ from markupsafe import Markup
 from flows.layout import month_name
 from flows.report_tables import Published
 from schemas.codes import METHODOLOGY
-from transforms.figures import Cell, usd
+from transforms.figures import Cell, show_name, usd
+from transforms.insights import join_names
 
 WITHOUT_STATES = (
     "This month has no figures by state: it was made without an NPPES reference, which alone says where providers "
-    "practise. The pages are national only."
+    "practise and what they are. The pages are national only, every taxonomy counts, and NPIs that are unknown, "
+    "deactivated or abroad were not left out."
 )
 EMPTY_STATES = (
     "This month has no figures by state: no provider of an eligible rate could be placed. The pages are national only."
@@ -36,7 +41,8 @@ class Site:
     codes: tuple[str, ...]
     month: str
     view: str
-    without_states: str
+    warnings: tuple[str, ...]  # what a reader must know before any figure
+    kept: frozenset[str]  # payers withheld, whose last good figures stand in the tables
     published_at: str
     software: str
     methodology: str
@@ -50,19 +56,36 @@ def make_site(published: Published) -> Site:
     script = _package_text("page.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     entry = published.entry
-    without = EMPTY_STATES if entry.get("nppes") else WITHOUT_STATES
     return Site(
         codes=published.codes,
         month=month_name(published.month),
         view=published.view.text,
-        without_states="" if published.with_states else without,
-        published_at=str(entry.get("published_at", ""))[:10],
+        warnings=tuple(_warnings(published)),
+        kept=frozenset(entry.get("withheld") or ()) & frozenset(entry.get("payers") or ()),
+        published_at=show_moment(entry.get("published_at")),
         software=str(entry.get("software", "")),
         methodology=str(entry.get("methodology", METHODOLOGY)),
         style=Markup(_package_text("style.css")),
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
     )
+
+
+def _warnings(published: Published) -> Iterator[str]:
+    entry = published.entry
+    if not published.with_states:
+        yield EMPTY_STATES if entry.get("nppes") else WITHOUT_STATES
+    withheld, standing = frozenset(entry.get("withheld") or ()), frozenset(entry.get("payers") or ())
+    for payers, what in (
+        (withheld & standing, "the last good ones of this month stand in their place"),
+        (withheld - standing, "this month has none of theirs"),
+    ):
+        if payers:
+            named = join_names([show_name(payer) for payer in sorted(payers)])
+            yield f"Withheld, since their new figures looked wrong: {named}; {what}. Methodology and limits says why."
+    if refused := len(entry.get("quarantined", ())):
+        files = "1 file was" if refused == 1 else f"{refused:,} files were"
+        yield f"{files} refused and counted nowhere. Methodology and limits names each, with the reason."
 
 
 def make_environment(site: Site) -> Environment:
@@ -74,7 +97,12 @@ def make_environment(site: Site) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"usd": usd, "count": show_count, "share": show_share, "note": show_note}
+    environment.filters |= {
+        "usd": usd,
+        "count": show_count,
+        "share": show_share,
+        "note": partial(show_note, kept=site.kept),
+    }
     environment.globals["site"] = site
     return environment
 
@@ -97,12 +125,18 @@ def show_share(share: Decimal | None) -> str:
     return "" if share is None else f"{share:,}"
 
 
-def show_note(cell: Cell) -> str:
+def show_note(cell: Cell, kept: Container[str] = ()) -> str:
     """What a reader must know of a row before trusting it."""
     if cell.payer_kind == "benchmark":
         places = "locality" if cell.n_rates == 1 else "localities"
         return f"{cell.n_rates:,} {places}"
-    return "small sample" if cell.low_sample else ""
+    notes = ("small sample", cell.low_sample), ("withheld: last good figures", cell.payer in kept)
+    return "; ".join(note for note, applies in notes if applies)
+
+
+def show_moment(text: str | None) -> str:
+    """``2025-07-01 02:03 UTC`` from the manifest's time; nothing where it has none."""
+    return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC" if text else ""
 
 
 def _package_text(name: str) -> str:

@@ -46,16 +46,20 @@ class SpilledRecords:
         if self._buffered >= BUFFERED_RECORDS:
             self._spill()
 
-    def write_lookup(self, target: Path, deactivations: Iterable[pl.DataFrame]) -> int:
-        """Merges the ranges into ``target``, a Parquet file of ``NPPES`` sorted by npi; the number of NPIs."""
+    def write_lookup(self, target: Path, deactivations: Iterable[pl.DataFrame], made_from: str) -> int:
+        """Merges the ranges into ``target``, a Parquet file of ``NPPES`` sorted by npi; the number of NPIs.
+
+        Args: made_from: the files behind it, kept in its metadata: the lookup's vintage.
+        """
         self._spill()
         self.__exit__()
         reported = _by_range(pl.concat([_NO_REPORT, *deactivations]))
         written = 0
-        with pq.ParquetWriter(target, NPPES.arrow(), compression="zstd", compression_level=3) as parquet:
+        schema = NPPES.arrow(made_from=made_from)
+        with pq.ParquetWriter(target, schema, compression="zstd", compression_level=3) as parquet:
             for number in sorted({*reported, *(int(path.stem) for path in self.folder.glob("*.arrows"))}):
                 lookup = apply_updates(self._range(number), [reported[number]] if number in reported else [])
-                parquet.write_table(lookup.to_arrow().cast(NPPES.arrow()), row_group_size=100_000)
+                parquet.write_table(lookup.to_arrow().cast(schema), row_group_size=100_000)
                 written += len(lookup)
         _sync(target)
         return written

@@ -24,6 +24,14 @@ HOSTILE = (
     "=HYPERLINK(1)",
     "\u05d1\u05d9\u05d8\u05d5\u05d7 100",
     "{{ 7 * 7 }} &amp; {% raw %}",
+    "..",
+    "Con",
+    "Acme Inc.",
+    "Foo Bar",
+    "foo bar",
+    "Prairie \U0001f600 Health",
+    "A" * 300,
+    "\u200b",
 )
 
 

@@ -4,12 +4,26 @@ The page's script only multiplies and adds cents, so its results are those of ``
 """
 
 import datetime
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from transforms.medicare import Locality, MedicareReference, RelativeValues, amount, conversion_factor_for
 
+CALCULATOR_COLUMNS = (
+    "year",
+    "state",
+    "locality",
+    "locality_name",
+    "billing_code",
+    "work_rvu",
+    "pe_nonfacility_rvu",
+    "mp_rvu",
+    "total_rvu",
+    "conversion_factor",
+    "amount_usd",
+    "therapy_reduced_usd",
+)
 _HALF = Decimal("0.5")
 _LAST_MONTH = 12  # the factor in force at the end of the year, as the command takes it
 
@@ -20,6 +34,15 @@ def calculator_figures(reference: MedicareReference, codes: Sequence[str]) -> di
         "codes": list(codes),
         "years": {str(year): _year_figures(reference, codes, year) for year in reference.years},
     }
+
+
+def calculator_rows(figures: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
+    """The same as rows, of ``CALCULATOR_COLUMNS``: year, state, locality and code; US dollars, null without a price."""
+    for year, of_year in figures["years"].items():
+        for state, locality, name, cents in of_year["places"]:
+            for code, (full, reduced) in cents.items():
+                amounts = (None if amount is None else f"{Decimal(amount) / 100:.2f}" for amount in (full, reduced))
+                yield (int(year), state, locality, name, code, *of_year["rvus"][code], of_year["factor"], *amounts)
 
 
 def only_state(figures: Mapping[str, Any], state: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ _ROW = 40  # pixels a row: a line of text, and the range beneath it
 _AXIS = 26
 _TICKS = 6
 _NICE = (1, 2, 5, 10)
+_LONGEST_LABEL = 40  # characters: what a phone's width holds; the whole name is the row's title
 
 
 @dataclass(frozen=True)
@@ -95,11 +96,15 @@ def _range(scale: Scale, row: int, cell: Cell, name: str) -> Iterator[str]:
     width = f"{float(p75[:-1]) - float(p25[:-1]):.2f}%"
     said = f"{name}: P10 {cell.p10}, P25 {cell.p25}, P50 {cell.p50}, P75 {cell.p75}, P90 {cell.p90}, mean {cell.mean}"
     yield f'<g class="{cell.payer_kind}"><title>{escape(said)}</title>'
-    yield f'<text class="label" x="2%" y="{top + 14}">{escape(name)}{" *" if cell.low_sample else ""}</text>'
+    yield f'<text class="label" x="2%" y="{top + 14}">{escape(_shorten(name))}{" *" if cell.low_sample else ""}</text>'
     yield f'<line class="whisker" x1="{p10}" x2="{p90}" y1="{middle}" y2="{middle}"/>'
     yield f'<rect class="box" x="{p25}" width="{width}" y="{middle - 6}" height="12"/>'
     yield f'<line class="median" x1="{p50}" x2="{p50}" y1="{middle - 9}" y2="{middle + 9}"/>'
     yield f'<circle class="mean" cx="{scale.place(cell.mean)}" cy="{middle}" r="4"/></g>'
+
+
+def _shorten(name: str) -> str:
+    return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 1].rstrip()}\u2026"
 
 
 def _reference(scale: Scale, height: int, amount: Decimal) -> Iterator[str]:

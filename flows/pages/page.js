@@ -8,7 +8,16 @@
   };
 
   function navigation() {
-    all("select[data-go]").forEach((select) => select.addEventListener("change", () => { location.href = select.value; }));
+    // The pointer picks and goes; the arrow keys of a closed list only pick, and the button beside it goes.
+    all("select[data-go]").forEach((select) => {
+      const go = () => { location.href = select.value; };
+      let typed = false;
+      select.addEventListener("pointerdown", () => { typed = false; });
+      select.addEventListener("keydown", () => { typed = true; });
+      select.addEventListener("change", () => { if (!typed) go(); });
+      select.closest(".go").querySelector("button").addEventListener("click", go);
+      window.addEventListener("pageshow", () => { select.value = select.querySelector("[selected]").value; });
+    });
     document.addEventListener("keydown", (event) => {
       if (event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
       if (event.target.closest("input, select, textarea, .scroll")) return;
@@ -68,11 +77,11 @@
     }
     function show() {
       const of = figures.years[year.value], rvus = of.rvus[code.value], count = Number(units.value);
-      const whole = Number.isInteger(count) && count >= 1;
+      const whole = Number.isInteger(count) && count >= 1 && count <= Number(units.max);
       units.setAttribute("aria-invalid", String(!whole));
       if (!rvus || !whole) {
         rows.replaceChildren();
-        said.textContent = whole ? "Medicare has no amount for " + code.value + " in " + year.value + "." : "Units: a whole number, 1 or more.";
+        said.textContent = whole ? "Medicare has no amount for " + code.value + " in " + year.value + "." : "Units: a whole number from 1 to " + units.max + ".";
         return;
       }
       said.textContent = "CPT " + code.value + ", " + year.value + ": work " + rvus[0] + " + practice expense " + rvus[1] + " + malpractice " + rvus[2] +

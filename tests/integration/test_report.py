@@ -3,8 +3,10 @@
 import csv
 import io
 import json
+import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -41,6 +43,11 @@ def demo_summaries(demo_output: Path) -> pl.DataFrame:
 
 
 def page_at(path: Path) -> Page:
+    return read_once(path, path.stat().st_mtime_ns)
+
+
+@cache
+def read_once(path: Path, _: int) -> Page:
     return read_page(path.read_text(encoding="utf-8"))
 
 
@@ -120,13 +127,66 @@ def test_the_maps_data_is_the_published_one(demo_report: Path, demo_summaries: p
         assert figures["small"][payer][place] == str(int(row["low_sample"]))
 
 
+def csv_at(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_csv_files_hold_the_published_rows_in_full(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
     here = demo_summaries.filter((pl.col("billing_code") == "97026") & (pl.col("geography") == "AK"))
-    rows = list(csv.DictReader(io.StringIO((demo_report / "97026" / "AK.csv").read_text(encoding="utf-8"))))
-    assert len(rows) == here.height
-    assert [float(row["mean_usd"]) for row in rows] == here["mean_usd"].to_list()
-    front = list(csv.DictReader(io.StringIO((demo_report / "97026" / "states.csv").read_text(encoding="utf-8"))))
-    assert len(front) == in_front(demo_summaries.filter(pl.col("billing_code") == "97026")).height
+    front = {row["payer"]: row for row in in_front(here).iter_rows(named=True)}
+    rows = csv_at(demo_report / "97026" / "AK.csv")
+    assert len(rows) == len(front)
+    for row in rows:
+        own = front[row["payer"]]
+        assert row == {name: "" if value is None else str(value) for name, value in own.items()}
+    others = csv_at(demo_report / "97026" / "AK-other-views.csv")
+    assert len(rows) + len(others) == here.height
+    everywhere = csv_at(demo_report / "97026" / "states.csv")
+    assert len(everywhere) == in_front(demo_summaries.filter(pl.col("billing_code") == "97026")).height
+
+
+@pytest.mark.parametrize(
+    ("page", "table", "file", "key"),
+    [
+        ("97026/US", "figures", "97026/US", "payer"),
+        ("97026/AK", "figures", "97026/AK", "payer"),
+        ("97028/TX", "others", "97028/TX-other-views", "payer"),
+        ("97028/payers/cigna", "figures", "97028/payers/cigna", "geography"),
+    ],
+)
+def test_a_csv_has_the_rows_of_its_table_in_their_order(
+    demo_report: Path, page: str, table: str, file: str, key: str
+) -> None:
+    shown_rows = page_at(demo_report / f"{page}.html").tables[table]
+    rows = csv_at(demo_report / f"{file}.csv")
+    assert len(rows) == len(shown_rows) > 5
+    for row, downloaded in zip(shown_rows, rows, strict=True):
+        assert row.get("Payer", row.get("Where", "")).startswith(downloaded[key])
+        assert all(row[heading] == shown(float(downloaded[column])) for heading, column in COLUMNS.items())
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_charts_and_sentences_say_the_published_figures(
+    code: str, demo_report: Path, demo_summaries: pl.DataFrame
+) -> None:
+    own = in_front(demo_summaries.filter(pl.col("billing_code") == code))
+    columns = {"P10": "p10_usd", "P25": "p25_usd", "P50": "p50_usd", "P75": "p75_usd", "P90": "p90_usd"}
+    columns["mean"] = "mean_usd"
+    for geography in ("US", "AK", "CA", "PR", "WY"):
+        text = (demo_report / code / f"{geography}.html").read_text(encoding="utf-8")
+        rows = {row["payer"]: row for row in own.filter(pl.col("geography") == geography).iter_rows(named=True)}
+        titles = dict(re.findall(r'<g class="\w+"><title>(.+?): (P10 .+?)</title>', text))
+        assert {unescape(payer) for payer in titles} == set(rows)
+        for payer, said in titles.items():
+            expected = [f"{name} {shown(rows[unescape(payer)][column])}" for name, column in columns.items()]
+            assert said == ", ".join(expected)
+        said_amounts = set(
+            re.findall(r"\$([\d,]+\.\d\d)", "".join(re.findall(r'<li data-kind="(?!spread).*?</li>', text)))
+        )
+        places = own.filter(pl.col("geography").is_in([geography, "US"]))
+        assert said_amounts
+        assert said_amounts <= {shown(value) for column in (*COLUMNS.values(), "p50_usd") for value in places[column]}
 
 
 def test_the_pages_turn_in_the_order_of_their_codes(demo_report: Path) -> None:
@@ -171,11 +231,76 @@ def test_the_methodology_page_lists_the_files_as_the_quality_table_does(demo_rep
         assert [own["Items"], own["Rows"], own["Eligible"]] == [f"{count:,}" for count in counts]
 
 
+def test_the_methodology_page_has_every_table_to_download(demo_report: Path, demo_output: Path) -> None:
+    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
+    assert [row["month"] for row in csv_at(demo_report / "months.csv")] == ["2025-06"]
+    payers = csv_at(demo_report / "payers.csv")
+    assert [row["payer"] for row in payers] == sorted(entry["payers"])
+    assert csv_at(demo_report / "refused.csv") == []
+    steps = csv_at(demo_report / "rows-read-to-counted.csv")
+    assert steps[-1]["rows_left"] == str(entry["rows_eligible"])
+
+
+def test_the_methodology_page_names_what_the_month_was_joined_with(demo_report: Path, demo_output: Path) -> None:
+    text = page_at(demo_report / "methodology.html").text
+    assert "2025, conversion factor $32.3465" in text
+    assert "722 NPIs; made from: npidata_pfile_" in text
+    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
+    published = entry["published_at"]
+    assert f"{published[:10]} {published[11:16]} UTC" in text
+    assert published[:19] not in text
+
+
+def test_each_month_leads_to_its_tables(tmp_path: Path) -> None:
+    report = report_of(tmp_path, [summary("Aetna", month=DEMO_MONTH.replace(month=number)) for number in (4, 5, 6)])
+    links = [a["href"] for a in page_at(report / "methodology.html").attributes("a")]
+    for month in ("2025-04", "2025-05", "2025-06"):
+        link = f"../summaries/month={month}/summaries.parquet"
+        assert link in links
+        assert pl.read_parquet(report / link).height == 1
+
+
+def test_the_calculators_csv_is_what_the_command_answers(demo_report: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = csv_at(demo_report / "medicare.csv")
+    for code, state, units, year in (("97026", "AK", 1, 2025), ("97028", "CA", 3, 2024), ("97026", "NY", 7, 2020)):
+        words = ("rvu", code, "--units", units, "--state", state, "--year", year, "--json")
+        answer = call(capsys, *words).json_line
+        own = [row for row in rows if (row["billing_code"], row["state"], row["year"]) == (code, state, str(year))]
+        assert len(own) == len(answer["localities"])
+        for row, place in zip(own, answer["localities"], strict=True):
+            full, reduced = Decimal(row["amount_usd"]), Decimal(row["therapy_reduced_usd"])
+            assert row["locality"] == place["locality"]["locality"]
+            assert float(full) == place["amount_usd"]
+            assert float(full * units) == place["units_usd"]
+            assert float(reduced) == place["therapy_reduced_usd"]
+            assert float(full + reduced * (units - 1)) == place["units_reduced_usd"]
+            assert float(row["total_rvu"]) == pytest.approx(answer["total_rvu"])
+
+
 def test_refused_files_and_withheld_payers_are_named_with_their_reasons(tmp_path: Path) -> None:
     quarantined = [{"source": "mrf/cut.json.gz", "reason": "truncated, fetch it again"}]
     report = report_of(tmp_path, published_example(), quarantined=quarantined, withheld={"Cigna": "half of its rows"})
     text = page_at(report / "methodology.html").text
     assert all(word in text for word in ("mrf/cut.json.gz", "truncated, fetch it again", "Cigna", "half of its rows"))
+    assert [row["what"] for row in csv_at(report / "refused.csv")] == ["file", "payer"]
+
+
+def test_every_page_says_what_was_withheld_or_refused(tmp_path: Path) -> None:
+    report = report_of(
+        tmp_path,
+        published_example(),
+        quarantined=[{"source": "mrf/cut.json.gz", "reason": "truncated"}],
+        withheld={"Cigna": "half of its rows", "Zeta": "none left"},
+        payers={"Cigna": {}},
+    )
+    for path in report.rglob("*.html"):
+        text = page_at(path).text
+        assert "Cigna; the last good ones of this month stand in their place" in text, path
+        assert "Zeta; this month has none of theirs" in text, path
+        assert "1 file was refused and counted nowhere" in text, path
+    notes = {row["Payer"]: row["Note"] for row in page_at(report / "97026" / "US.html").tables["figures"]}
+    assert notes["Cigna"] == "withheld: last good figures"
+    assert notes["Aetna"] == ""
 
 
 def test_the_published_example_yields_pages_that_say_so(tmp_path: Path) -> None:
@@ -197,6 +322,18 @@ def test_the_published_example_yields_pages_that_say_so(tmp_path: Path) -> None:
 def test_a_place_without_rates_has_a_page_that_says_so(tmp_path: Path) -> None:
     page = page_at(report_of(tmp_path, published_example()) / "97026" / "WY.html")
     assert "No figures here this month." in page.text
+
+
+def test_a_place_with_other_views_alone_says_so(tmp_path: Path) -> None:
+    rows = [summary("Aetna"), summary("Aetna", "WY", taxonomy_tier="all")]
+    text = page_at(report_of(tmp_path, rows) / "97026" / "WY.html").text
+    assert "No figures here this month in this view; the other views below have some." in text
+    assert "No commercial payer has figures in this table." in text
+    assert "eligible rate here" not in text
+
+
+def test_a_place_without_rates_says_who_is_elsewhere(tmp_path: Path) -> None:
+    page = page_at(report_of(tmp_path, published_example()) / "97026" / "WY.html")
     assert "No commercial payer has figures in this table." in page.text
 
 
@@ -230,7 +367,7 @@ def test_without_states_the_pages_are_national_and_say_why(tmp_path: Path) -> No
     rows = [summary("Aetna", taxonomy_tier="all"), summary("Medicare"), summary("Medicare", "AK")]
     report = report_of(tmp_path, rows, nppes=None)
     assert not (report / "97026" / "AK.html").exists()
-    assert "without an NPPES reference" in page_at(report / "97026" / "US.html").text
+    assert all("without an NPPES reference" in page_at(path).text for path in report.rglob("*.html"))
     assert [row["Payer"] for row in page_at(report / "97026" / "US.html").tables["figures"]] == ["Aetna", "Medicare"]
 
 

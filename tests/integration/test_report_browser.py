@@ -19,6 +19,7 @@ from transforms.medicare import MedicareReference, price_service
 pytestmark = [needs_chromium, pytest.mark.slow]
 AXE = os.environ.get("TIC_RATES_AXE", "")  # axe.min.js of npm's axe-core
 YEARS = MedicareReference.packaged().years[-usually(1, 99) :]
+DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
 ROWS = "Array.from(document.querySelectorAll('#rvu-rows tr'), r => Array.from(r.cells, c => c.textContent))"
 TILES = (
     "Array.from(document.querySelectorAll('.tiles a'), a => [a.dataset.code, a.querySelector('.figure').textContent])"
@@ -88,6 +89,29 @@ def test_the_picker_goes_to_the_state(browser: Browser, report: Path) -> None:
     assert browser.run("location.pathname").endswith("/97026/TX.html")
 
 
+def test_arrow_keys_in_the_picker_only_pick_until_the_button_goes(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "AK.html").as_uri())
+    browser.run("document.querySelector('#go').focus()")
+    browser.press("ArrowDown")
+    browser.choose("#go", "AL.html")
+    assert browser.run("location.pathname").endswith("/97026/AK.html")
+    browser.run("document.querySelector('#go').closest('.go').querySelector('button').click()")
+    browser.wait_for_load()
+    assert browser.run("location.pathname").endswith("/97026/AL.html")
+
+
+def test_focus_goes_through_the_page_in_its_order(browser: Browser, report: Path) -> None:
+    browser.open((report / "97026" / "AK.html").as_uri())
+    places = browser.run(
+        "Array.from(document.querySelectorAll('a[href], button, select, input, summary, [tabindex]'))"
+        ".filter(e => e.tabIndex >= 0).map(e => [e.tabIndex, e.className])"
+    )
+    assert {place for place, _ in places} == {0}  # the document's own order
+    assert places[0][1] == "skip"
+    browser.press("Tab")
+    assert browser.run("document.activeElement.className") == "skip"
+
+
 def test_the_map_shows_the_payer_and_measure_chosen(browser: Browser, report: Path) -> None:
     page = report / "97028" / "US.html"
     figures = json.loads(read_page(page.read_text(encoding="utf-8")).scripts["map-data"])
@@ -146,7 +170,7 @@ def test_the_calculator_narrows_to_a_locality_and_refuses_no_units(browser: Brow
     everywhere = browser.run(ROWS)
     browser.choose("#rvu-locality", "05")
     assert len(everywhere) > len(browser.run(ROWS)) > 0
-    for wrong in ("0", "", "1.5"):
+    for wrong in ("0", "", "1.5", "1000001", "-1"):
         browser.choose("#rvu-units", wrong)
         assert browser.run(ROWS) == []
         assert browser.run("document.querySelector('#rvu-units').getAttribute('aria-invalid')") == "true"
@@ -155,13 +179,18 @@ def test_the_calculator_narrows_to_a_locality_and_refuses_no_units(browser: Brow
 def test_hostile_names_run_nothing(browser: Browser, tmp_path: Path) -> None:
     rows = [summary(name, place) for name in HOSTILE for place in ("US", "AK")]
     build_report(Layout(write_output(tmp_path, rows)))
-    for page in sorted((tmp_path / "report").rglob("*.html")):
+    folder = tmp_path / "report"
+    own = [folder / "97026" / "US.html", *(folder / "97026" / "payers").glob("*.html"), *folder.glob("*.html")]
+    browser.send("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=False)
+    for page in sorted(own):
         browser.open(page.as_uri())
+        assert browser.run("document.documentElement.scrollWidth") <= 360, page
         assert browser.run("document.querySelectorAll('img, body script:not([id])').length") == 1
     browser.open((tmp_path / "report" / "97026" / "AK.html").as_uri())
     for payer in range(len(HOSTILE)):
         browser.choose("#map-payer", payer)
     assert browser.run("document.querySelectorAll('img').length") == 0
+    browser.send("Emulation.clearDeviceMetricsOverride")
 
 
 def test_print_opens_the_sources_and_leaves_controls_and_other_views_out(browser: Browser, report: Path) -> None:
@@ -171,7 +200,10 @@ def test_print_opens_the_sources_and_leaves_controls_and_other_views_out(browser
     assert browser.run("getComputedStyle(document.querySelector('table.others').closest('section')).display") == "none"
     sources = "document.querySelector('section[aria-labelledby=coding] details ul')"
     assert browser.run(f"{sources}.getBoundingClientRect().height") > 50
-    browser.send("Emulation.setEmulatedMedia", media="")
+    paper = browser.run("getComputedStyle(document.documentElement).getPropertyValue('--s0')")
+    browser.send("Emulation.setEmulatedMedia", media="print", features=DARK)
+    assert browser.run("getComputedStyle(document.documentElement).getPropertyValue('--s0')") == paper
+    browser.send("Emulation.setEmulatedMedia", media="", features=[])
 
 
 @pytest.mark.skipif(not AXE, reason="TIC_RATES_AXE names no axe.min.js (npm: axe-core)")

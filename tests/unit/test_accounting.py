@@ -32,7 +32,10 @@ def test_rows_that_no_rule_explains_are_named_not_hidden() -> None:
 
 def test_more_rows_counted_than_the_files_hold_are_named_too() -> None:
     falls = count_down(pl.DataFrame([file_row()], schema=FILES.polars), EXCLUDED, 9)
-    assert [(fall.name, fall.taken, fall.left) for fall in falls[-2:]] == [("Unexplained", -2, 9), ("Rows counted", 0, 9)]
+    assert [(fall.name, fall.taken, fall.left) for fall in falls[-2:]] == [
+        ("Unexplained", -2, 9),
+        ("Rows counted", 0, 9),
+    ]
 
 
 def test_without_a_manifest_the_files_own_counts_end_it() -> None:

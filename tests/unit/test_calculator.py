@@ -4,7 +4,7 @@ from decimal import Decimal
 from itertools import product
 
 from schemas.codes import DEFAULT_CODES
-from transforms.calculator import calculator_figures, only_state
+from transforms.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows, only_state
 from transforms.medicare import MedicareReference, price_service
 
 REFERENCE = MedicareReference.packaged()
@@ -32,6 +32,15 @@ def test_one_state_keeps_its_own_localities_alone() -> None:
     alaska = only_state(FIGURES, "AK")
     assert {place[0] for year in alaska["years"].values() for place in year["places"]} == {"AK"}
     assert only_state(FIGURES, "ZZ")["years"] == {}
+
+
+def test_rows_have_every_locality_of_every_year_and_code() -> None:
+    rows = [dict(zip(CALCULATOR_COLUMNS, row, strict=True)) for row in calculator_rows(FIGURES)]
+    assert len(rows) == sum(len(REFERENCE.localities(year)) for year in REFERENCE.years) * len(DEFAULT_CODES)
+    alaska = [row for row in rows if (row["year"], row["state"], row["billing_code"]) == (2025, "AK", "97026")]
+    assert [(row["amount_usd"], row["therapy_reduced_usd"], row["total_rvu"]) for row in alaska] == [
+        ("8.00", "5.55", "0.21")
+    ]
 
 
 def test_a_code_that_medicare_does_not_price_has_no_figures() -> None:

@@ -54,7 +54,7 @@ def test_names_in_drawings_are_text() -> None:
     cells = [make_cell(summary(name)) for name in HOSTILE]
     drawing = ElementTree.fromstring(range_chart(cells, None, HOSTILE[0]))
     labels = [element.text for element in drawing.iter() if element.attrib.get("class") == "label"]
-    assert labels == [cell.name for cell in cells]
+    assert labels == [cell.name if len(cell.name) <= 40 else f"{cell.name[:39]}\u2026" for cell in cells]
     assert {element.tag for element in drawing.iter()} == {"svg", "line", "text", "g", "title", "rect", "circle"}
     ElementTree.fromstring(sparkline([Decimal(1)], HOSTILE[1]))
     ElementTree.fromstring(waterfall([Fall(HOSTILE[2], 1, 1)], HOSTILE[0]))
@@ -77,6 +77,18 @@ def test_waterfall_bars_add_up_to_the_first() -> None:
     drawing = ElementTree.fromstring(waterfall(falls, "rows"))
     bars = [(percent(bar, "x"), percent(bar, "width")) for bar in drawing.iter("rect")]
     assert bars == [(0, 100), (60, 40), (0, 60)]
+
+
+def test_a_rule_that_took_nothing_has_no_bar_and_no_minus() -> None:
+    text = waterfall([Fall("read", 0, 10, total=True), Fall("a", 0, 10)], "rows")
+    assert ">a: 0<" in text
+    assert text.count("<rect") == 1
+
+
+def test_a_long_name_is_cut_in_the_drawing_and_whole_in_its_title() -> None:
+    text = range_chart([make_cell(summary("A" * 300))], None, "ranges")
+    assert f"<title>{'A' * 300}:" in text
+    assert f">{'A' * 39}\u2026<" in text
 
 
 def test_changes_carry_their_sign() -> None:

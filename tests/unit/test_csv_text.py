@@ -9,7 +9,10 @@ import pytest
 from transforms.csv_text import csv_text, disarm
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\u200e+1", "\uff1d1", "\ufeff@A1"])
+@pytest.mark.parametrize(
+    "text",
+    ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "\u00a0=1", "\u200e+1", "\uff1d1", "\ufeff@A1"],
+)
 def test_texts_that_begin_like_formulas_get_an_apostrophe(text: str) -> None:
     assert disarm(text) == f"'{text}"
 

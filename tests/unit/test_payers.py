@@ -140,6 +140,11 @@ def test_slugs_of_plain_names_are_bare(payer: str, slug: str) -> None:
     assert payer_slug(payer) == slug
 
 
+@pytest.mark.parametrize("payer", ["Con", "Aux", "Nul", "Com1", "Lpt9"])
+def test_no_slug_is_the_name_of_a_device(payer: str) -> None:
+    assert payer_slug(payer).startswith(f"{payer.lower()}-")
+
+
 def test_different_payers_never_share_a_slug() -> None:
     names = {
         "AETNA",
