@@ -88,7 +88,7 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
     )
     yield WATERFALL_CSV, csv_text(("step", "when", "rows_taken", "rows_left"), map(_fall_row, falls))
     months = [_month_row(published, month_name(month)) for month in reversed(published.months)]
-    yield "months.csv", csv_text([*months[0]], (row.values() for row in months))
+    yield "months.csv", csv_text([*months[0]], (list(row.values()) for row in months))
     yield REFUSED_CSV, csv_text(("what", "month", "name", "reason"), _refused_rows(published))
     yield "payers.csv", csv_text(("payer", "files", "rows", "rows_eligible"), _by_payer(files).iter_rows())
     for name, frame in (("files", files), ("exclusions", exclusions), ("unmapped", unmapped)):

@@ -101,11 +101,7 @@ def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[st
             own, fee = cents(here[insight.subjects[0]]["p50_usd"]), cents(here[MEDICARE]["p50_usd"])
             assert amounts == (own, fee)
             assert ("above" if own > fee else "below" if own < fee else "equal to") in insight.text
-            if share := PERCENT.search(insight.text):
-                tenth = Decimal(share[1])
-                assert (tenth > 100, tenth < 100) == (own > fee, own < fee)
-                published = Decimal(str(here[insight.subjects[0]]["pct_of_medicare"]))
-                assert tenth == published.quantize(Decimal("0.1"), ROUND_HALF_UP)
+            check_share(insight, own, fee, here[insight.subjects[0]]["pct_of_medicare"])
         case "against_national":
             name = insight.subjects[0]
             assert amounts == (means[name], cents(everywhere[name]["mean_usd"]))
@@ -116,6 +112,14 @@ def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[st
             assert subjects == {name for name, row in payers.items() if row["low_sample"]}
         case kind:
             raise AssertionError(f"no check for {kind}")
+
+
+def check_share(insight: Insight, own: Decimal, fee: Decimal, published: float) -> None:
+    """A share of Medicare is the published one, and on the side of 100 on which the medians stand."""
+    if share := PERCENT.search(insight.text):
+        tenth = Decimal(share[1])
+        assert (tenth > 100, tenth < 100) == (own > fee, own < fee)
+        assert tenth == Decimal(str(published)).quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def check_medicare(insight: Insight, means: Mapping[str, Decimal], fee: Decimal) -> None:
