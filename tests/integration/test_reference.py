@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.reference import build_medicare, build_nppes, check_lookup, load_medicare, nppes_lookup
+from flows.reference import build_medicare, build_nppes, check_lookup, downloads_behind, load_medicare, nppes_lookup
 from schemas.nppes import NPPES
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.nppes_files import many_records, npidata, record, rows
@@ -87,11 +87,19 @@ def test_weekly_files_and_deactivation_reports_come_on_top_in_order(tmp_path: Pa
     ]
 
 
-def test_the_same_records_give_the_same_bytes(tmp_path: Path) -> None:
+def test_the_same_download_gives_the_same_bytes(tmp_path: Path) -> None:
     first = built(tmp_path, CONTENT)
     bytes_before = (tmp_path / "nppes.parquet").read_bytes()
     assert built(tmp_path, MONTHLY) == first
+    assert built(tmp_path, CONTENT) == first
     assert (tmp_path / "nppes.parquet").read_bytes() == bytes_before
+
+
+def test_a_lookup_says_which_downloads_it_was_made_from(tmp_path: Path) -> None:
+    built(tmp_path, MONTHLY)
+    assert downloads_behind(tmp_path / "nppes.parquet") == "npidata_pfile_20050523-20260607.csv"
+    pl.DataFrame({"npi": [1]}).write_parquet(tmp_path / "other.parquet")
+    assert downloads_behind(tmp_path / "other.parquet") is None
 
 
 def damaged(content: bytes) -> bytes:
