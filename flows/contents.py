@@ -4,12 +4,14 @@ Memory: the distinct files of one payer, however often they are mentioned.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import BinaryIO, cast
 
 from flows.config import PayerSource, fill_month
+from flows.extracts import Engine, default_engine
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary
 from flows.listing_cache import keep_listing, kept_listing
@@ -17,14 +19,16 @@ from flows.resuming import UnchangedError
 from flows.sources import Source, expand, open_source, origin_of, redact, resolve_location
 from flows.validators import Validators
 from transforms.containers import ContainerLimits, open_documents
-from transforms.contents import StructureEnd, read_contents
+from transforms.contents import Found, StructureEnd
 from transforms.errors import BadFileError, UsageError
 from transforms.listing import Choice, FoundFile, Listing
+from transforms.names import Names
 
 _QUERY = re.compile(r"[?#]")
+_MAX_RESOLVED = 10_000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ListedSource:
     """A file, and what the tables of contents that list it say of it."""
 
@@ -32,7 +36,8 @@ class ListedSource:
     description: str | None  # the first that was given
     mentions: int  # 0: named in the configuration itself
     plans: int  # reporting plans of the structures that mention it, summed
-    networks: tuple[str, ...]
+    plan_names: Names
+    networks: Names
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,7 @@ class Reach:
     fetching: Fetching | None = None
     layout: Layout | None = None
     limits: ContainerLimits | None = None
+    engine: Engine | None = None  # None: the scanning reader where it can be had
 
 
 def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> PayerListing:
@@ -139,11 +145,12 @@ def _read_table(
     resolve = _Resolver(contents)
     with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
         for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
-            for found in read_contents(document.stream, open_temporary, strict=strict):
-                if isinstance(found, StructureEnd):
-                    listing.end_structure(found)
-                else:
-                    listing.mention(found, *resolve(found.location), contents.location)
+            with closing(_read_document(document.stream, reach.engine, strict=strict)) as everything:
+                for found in everything:
+                    if isinstance(found, StructureEnd):
+                        listing.end_structure(found)
+                    else:
+                        listing.mention(found, resolve, contents.location)
         stream.finish()
         validators = stream.validators
     if strict and reach.layout is not None:
@@ -151,10 +158,20 @@ def _read_table(
     return listing
 
 
+def _read_document(stream: BinaryIO, engine: Engine | None, *, strict: bool) -> Generator[Found, None, None]:
+    if (engine or default_engine()) == "ijson":
+        from transforms import contents
+
+        return contents.read_contents(stream, open_temporary, strict=strict)
+    from transforms import scan_contents
+
+    return scan_contents.read_contents(stream, open_temporary, strict=strict)
+
+
 class _Resolver:
     """A location as (name, what to fetch or None). Taking addresses apart costs as much as parsing the table does.
 
-    Memory: one entry for each distinct file, since only what stands before the query is kept.
+    Memory: one entry for each distinct file up to a limit, since only what stands before the query is kept.
     """
 
     def __init__(self, contents: Source) -> None:
@@ -170,7 +187,11 @@ class _Resolver:
             return name, known + rest
         resolved = self._resolved(location)
         name = redact(resolved or location)
+        if resolved == location and name == before:  # nothing that would be worth keeping
+            return name, resolved
         if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
+            if len(self._known) >= _MAX_RESOLVED:
+                self._known.clear()
             self._known[before] = name, resolved.removesuffix(rest)
         return name, resolved
 
@@ -190,5 +211,5 @@ def _as_listed(listing: Listing, as_payer: Source) -> Listed:
 
 
 def _as_source(file: FoundFile, as_payer: Source) -> ListedSource:
-    source = replace(as_payer, location=file.location, contents=file.contents)
-    return ListedSource(source, file.description, file.mentions, file.plans, file.networks)
+    source = Source(file.location, as_payer.payer, file.contents, as_payer.headers, as_payer.origins)
+    return ListedSource(source, file.description, file.mentions, file.plans, file.plan_names, file.networks)

@@ -246,7 +246,7 @@ def _report(status: str, result: RunResult, entry: dict[str, Any]) -> MonthRepor
 
 def _read_payers(chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Outcomes of every file of these payers; a table of contents that can't be read is one, too."""
-    reach = Reach(request.fetching, None if request.force else layout, request.limits)
+    reach = Reach(request.fetching, None if request.force else layout, request.limits, request.engine)
     with ThreadPoolExecutor(LISTINGS_AT_ONCE) as threads:
         listings = list(threads.map(lambda payer: list_payer(payer, request.month, reach), chosen))
     outcomes: list[Outcome] = []

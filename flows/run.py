@@ -163,7 +163,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
-        contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits))
+        contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits, request.engine))
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]

@@ -1,60 +1,101 @@
 """A table of contents as a stream of the in-network files it lists, in any of the shapes seen (FIELD-NOTES).
 
-Memory: one listed file, and one structure's counts; whoever deduplicates holds the distinct files.
+This is the plain reading: every byte parsed by ijson. ``scan_contents`` says the same ten times as fast, and leaves to
+this one what is laid out as the schema does not foresee.
+Memory: one listed file, one structure's counts and bounded names; whoever deduplicates holds the distinct files.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 import ijson
+import msgspec
 
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError
+from transforms.names import NO_NAMES, Names, names_of
 from transforms.read_ijson import BUFFER_BYTES, CountingStream, explain
 from transforms.spool import OpenTemporary
 from transforms.surrogates import MendedStream
 from transforms.walk import MAX_DEPTH, Event, Walker
 
+ENGINE = "ijson"
 LISTED_KEY = "in_network_files"  # under reporting_structure, TOC_Files or wherever else
 PLANS_KEY = "reporting_plans"
+PLAN_NAME_KEY = "plan_name"
 NETWORK_KEYS = frozenset({"network_name", "network_names"})  # in no schema of CMS's, but extra keys are legal
 CONTENTS_KEYS = frozenset({"reporting_structure", "TOC_Files", LISTED_KEY})
 PRICES_KEYS = frozenset({"in_network", "in_networks"})
 
+IN_NETWORK = "an in-network file, not a table of contents; name it under files"
+NOTHING_KNOWN = "no table of contents: it has neither reporting_structure nor in_network_files"
+TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
+
 _FILE_KEYS = NETWORK_KEYS | {"location", "description"}
+_PLAN_KEYS = frozenset({PLAN_NAME_KEY})
+_NAMES_AT_ONCE = 1_000
 
 
-@dataclass(frozen=True)
-class ListedFile:
-    """One in-network file as a table of contents lists it."""
+class ListedFile(msgspec.Struct, gc=False):
+    """One in-network file as a table of contents lists it. A location may be padded; a blank one lists nothing."""
 
-    location: str
-    description: str | None
-    networks: tuple[str, ...] = ()
+    location: str = ""
+    description: str | None = None
 
 
-@dataclass(frozen=True)
-class StructureEnd:
+class ListedFiles(msgspec.Struct, gc=False):
+    """Files in the order listed, repeats included. ``networks``: of each, or nothing where none of them states any."""
+
+    files: Sequence[ListedFile]
+    networks: Sequence[Names] = ()
+
+
+class StructureEnd(msgspec.Struct, gc=False):
     """The files given since the last one stand in one reporting structure, of which this is now known."""
 
-    plans: int
-    networks: tuple[str, ...]
+    plans: int = 0
+    plan_names: Names = NO_NAMES
+    networks: Names = NO_NAMES
+
+
+Found = ListedFiles | StructureEnd
 
 
 @dataclass(slots=True)
-class _Level:
+class Level:
     """An object that is open, which may turn out to be a reporting structure."""
 
     plans: int = 0
-    networks: tuple[str, ...] = ()
+    plan_names: Names = NO_NAMES
+    networks: Names = NO_NAMES
     lists_files: bool = False
+
+    def end(self) -> StructureEnd:
+        """What is known of the structure once it has ended."""
+        return StructureEnd(self.plans, self.plan_names, self.networks)
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A listed file whose members are being read; of repeated ones the last stands."""
+
+    location: str | None = None
+    description: str | None = None
+    networks: Names = NO_NAMES
+
+    def end(self) -> ListedFiles | None:
+        """The file, unless it has no location."""
+        if not (self.location and self.location.strip()):
+            return None
+        networks = (self.networks,) if self.networks.first else ()
+        return ListedFiles((ListedFile(self.location, self.description),), networks)
 
 
 def read_contents(
     stream: BinaryIO, open_temporary: OpenTemporary, *, strict: bool = False
-) -> Iterator[ListedFile | StructureEnd]:
+) -> Generator[Found, None, None]:
     """Every in-network file listed, in order, repeats included; after those of each structure, its end.
 
     Plans may stand before or after the files of their structure, so they are known at its end only.
@@ -68,9 +109,10 @@ def read_contents(
     """
     counting = CountingStream(stream)
     events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
-    walker = Walker(events.__next__, frozenset(), Collected(open_temporary))
+    reading = ContentsEvents(open_temporary, strict=strict)
     try:
-        yield from _walk_contents(walker, events, strict=strict)
+        yield from reading.walk(_bounded(events), [])
+        reading.expect_contents()
     except SystemError as error:  # as in read_ijson
         raise BadFileError(f"a number of thousands of digits {_place(counting)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
@@ -83,67 +125,116 @@ def _place(counting: CountingStream) -> str:
     return f"(at or before JSON byte {counting.bytes:,})"
 
 
-def _walk_contents(walker: Walker, events: Iterator[Event], *, strict: bool) -> Iterator[ListedFile | StructureEnd]:
-    levels: list[_Level] = []
-    is_contents = False
-    for event, key in events:
-        if event == "start_map":
-            levels.append(_Level())
-            if len(levels) > MAX_DEPTH:
-                raise BadFileError(f"nested deeper than {MAX_DEPTH} levels")
-        elif event == "end_map":
-            level = levels.pop()
-            if level.lists_files:
-                yield StructureEnd(level.plans, level.networks)
-        elif event == "map_key":
-            is_contents = is_contents or key in CONTENTS_KEYS
-            if strict and len(levels) == 1 and key in PRICES_KEYS:
-                raise BadFileError("an in-network file, not a table of contents; name it under files")
-            yield from _walk_member(walker, levels[-1], key)
-    if strict and not is_contents:
-        raise BadFileError("no table of contents: it has neither reporting_structure nor in_network_files")
+def _bounded(events: Iterable[Event]) -> Iterator[Event]:
+    """The events, until too many brackets are open."""
+    depth = 0
+    for event in events:
+        if event[0] in ("start_map", "start_array"):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise BadFileError(TOO_DEEP)
+        elif event[0] in ("end_map", "end_array"):
+            depth -= 1
+        yield event
 
 
-def _walk_member(walker: Walker, level: _Level, key: object) -> Iterator[ListedFile]:
-    """What a key says of its object; of any other key, nothing is consumed: its value may hold structures."""
-    if key == LISTED_KEY:
-        level.lists_files = True
-        yield from _listed_files(walker)
-    elif key == PLANS_KEY:
-        level.plans = _count_objects(walker)
-    elif key in NETWORK_KEYS:
-        level.networks = walker.names(*walker.next())
+class ContentsEvents:
+    """The grammar of tables of contents over ijson's events, in any key order."""
+
+    def __init__(self, open_temporary: OpenTemporary, *, strict: bool) -> None:
+        self.walker = Walker(_nothing, frozenset(), Collected(open_temporary))
+        self.strict = strict
+        self.is_contents = False
+
+    def expect_contents(self) -> None:
+        """Once all was read: it was one, where that is asked for."""
+        if self.strict and not self.is_contents:
+            raise BadFileError(NOTHING_KNOWN)
+
+    def note_key(self, key: object, depth: int) -> None:
+        """A key of the object that is the ``depth``th of those open."""
+        self.is_contents = self.is_contents or key in CONTENTS_KEYS
+        if self.strict and depth == 1 and key in PRICES_KEYS:
+            raise BadFileError(IN_NETWORK)
+
+    def walk(self, events: Iterator[Event], levels: list[Level]) -> Iterator[Found]:
+        """What the events list, to their end, or to the end of the object whose members they are: the last level."""
+        self.walker.next = events.__next__
+        outer = len(levels)
+        for event, key in events:
+            if event == "start_map":
+                levels.append(Level())
+            elif event == "end_map":
+                if len(levels) == outer:
+                    return
+                level = levels.pop()
+                if level.lists_files:
+                    yield level.end()
+            elif event == "map_key":
+                self.note_key(key, len(levels))
+                yield from self._member(levels[-1], key)
+
+    def _member(self, level: Level, key: object) -> Iterator[ListedFiles]:
+        """What a key says of its object; of any other key, nothing is consumed: its value may hold structures."""
+        walker = self.walker
+        if key == LISTED_KEY:
+            level.lists_files = True
+            yield from self.files(*walker.next())
+        elif key == PLANS_KEY:
+            level.plans, level.plan_names = self.plans(*walker.next())
+        elif key in NETWORK_KEYS:
+            level.networks = names_of(walker.names(*walker.next()))
+
+    def files(self, event: str, value: object) -> Iterator[ListedFiles]:
+        """The value of ``in_network_files``."""
+        walker = self.walker
+        for first, scalar in walker.elements(event, value):
+            if first == "start_map":
+                listed = OpenFile()
+                self.file_members(listed)
+                ended = listed.end()
+                if ended is not None:
+                    yield ended
+            elif first == "string" and str(scalar).strip():
+                yield ListedFiles((ListedFile(str(scalar)),))
+            else:
+                walker.skip(first)
+
+    def file_members(self, listed: OpenFile) -> None:
+        """The members of a listed file that has begun, up to its end."""
+        walker = self.walker
+        for key, event, value in walker.members(_FILE_KEYS):
+            if key == "location":
+                listed.location = text_of(walker.scalar(event, value))
+            elif key == "description":
+                listed.description = text_of(walker.scalar(event, value))
+            else:
+                listed.networks = names_of(walker.names(event, value))
+
+    def plans(self, event: str, value: object) -> tuple[int, Names]:
+        """The value of ``reporting_plans``: how many, and their first names."""
+        walker = self.walker
+        count = 0
+        names: list[str | None] = []
+        known = NO_NAMES
+        for first, _ in walker.elements(event, value):
+            if first == "start_map":
+                count += 1
+                names.append(self.plan_name())
+                if len(names) == _NAMES_AT_ONCE:
+                    known = known.plus(names_of(names))
+                    names.clear()
+            else:
+                walker.skip(first)
+        return count, known.plus(names_of(names))
+
+    def plan_name(self, before: str | None = None) -> str | None:
+        """The name of the plan whose members follow, up to its end; ``before`` where they give none."""
+        name = before
+        for _, event, value in self.walker.members(_PLAN_KEYS):
+            name = text_of(self.walker.scalar(event, value))
+        return name
 
 
-def _listed_files(walker: Walker) -> Iterator[ListedFile]:
-    for event, value in walker.elements(*walker.next()):
-        if event == "start_map":
-            listed = _listed_file(walker)
-            if listed is not None:
-                yield listed
-        elif event == "string" and str(value).strip():
-            yield ListedFile(str(value).strip(), None)
-        else:
-            walker.skip(event)
-
-
-def _listed_file(walker: Walker) -> ListedFile | None:
-    location: str | None = None
-    description: str | None = None
-    networks: tuple[str, ...] = ()
-    for key, event, value in walker.members(_FILE_KEYS):
-        if key == "location":
-            location = text_of(walker.scalar(event, value))
-        elif key == "description":
-            description = text_of(walker.scalar(event, value))
-        else:
-            networks = walker.names(event, value)
-    return ListedFile(location.strip(), description, networks) if location and location.strip() else None
-
-
-def _count_objects(walker: Walker) -> int:
-    count = 0
-    for event, _ in walker.elements(*walker.next()):
-        count += event == "start_map"
-        walker.skip(event)
-    return count
+def _nothing() -> Event:
+    raise StopIteration

@@ -1,15 +1,21 @@
 """The distinct files of tables of contents, each with counts and names instead of copies, and which of them are wanted.
 
-Memory: the distinct files, and of one structure which of them it mentions.
+Memory: the distinct files, some 600 bytes each, and of one structure which of them it mentions, eight bytes each.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from transforms.contents import ListedFile, StructureEnd
+import msgspec
 
-MAX_NETWORKS = 20
+from transforms.contents import ListedFiles, StructureEnd
+from transforms.names import NO_NAMES, Names
+
+Resolve = Callable[[str], tuple[str, str | None]]  # a location as (name, what to fetch, or None: it can't be followed)
+
+MAX_KEPT_TEXTS = 10_000
+_HTTPS = "https://"
 
 
 @dataclass(frozen=True)
@@ -24,9 +30,13 @@ class Choice:
         """From patterns that are known to compile."""
         return cls(tuple(map(re.compile, include)), tuple(map(re.compile, exclude)))
 
+    def judge(self, text: str) -> tuple[bool, bool]:
+        """Whether the text belongs to an included file, and to an excluded one."""
+        included = not self.include or any(each.search(text) for each in self.include)
+        return included, any(each.search(text) for each in self.exclude)
 
-@dataclass(slots=True)
-class FoundFile:
+
+class FoundFile(msgspec.Struct, gc=False):
     """One distinct file. ``included`` and ``excluded``: by any of its mentions, so that their order says nothing."""
 
     name: str  # without query, which is what patterns see
@@ -35,20 +45,17 @@ class FoundFile:
     refused: bool = False  # a location that can't be followed
     description: str | None = None
     mentions: int = 0
-    plans: int = 0
-    networks: tuple[str, ...] = ()  # the first ``MAX_NETWORKS`` by name
+    plans: int = 0  # of the structures that mention it, summed
+    plan_names: Names = NO_NAMES
+    networks: Names = NO_NAMES
     included: bool = False
     excluded: bool = False
+    structure: int = 0  # the number of the structure that mentioned it last
 
-    def judge(self, text: str, choice: Choice) -> None:
-        """Search the patterns in one of the texts that belong to this file."""
-        self.included = self.included or not choice.include or any(each.search(text) for each in choice.include)
-        self.excluded = self.excluded or any(each.search(text) for each in choice.exclude)
-
-    def add_networks(self, names: tuple[str, ...]) -> None:
-        """Note names of networks."""
-        if names:
-            self.networks = tuple(sorted({*self.networks, *names}))[:MAX_NETWORKS]
+    def note(self, verdict: tuple[bool, bool]) -> None:
+        """A verdict on one of the texts that belong to this file."""
+        self.included = self.included or verdict[0]
+        self.excluded = self.excluded or verdict[1]
 
     @property
     def wanted(self) -> bool:
@@ -62,34 +69,78 @@ class Listing:
 
     choice: Choice = field(default_factory=Choice)
     files: dict[str, FoundFile] = field(default_factory=dict)
-    _mentioned: dict[str, FoundFile] = field(default_factory=dict)  # by the structure that is being read
+    _structure: int = 1  # the number of the one that is being read
+    _mentioned: list[FoundFile] = field(default_factory=list)  # by it
+    _verdicts: dict[str, tuple[bool, bool]] = field(default_factory=dict)  # on descriptions seen lately
+    _texts: dict[str, str] = field(default_factory=dict)  # one copy of each
 
     def add(self, name: str, location: str, contents: str | None = None, *, refused: bool = False) -> FoundFile:
         """The file of that name, now known by its latest location."""
-        key = _key(name)
+        key = name if refused else key_of(name)
         file = self.files.get(key)
         if file is None:
-            file = self.files[key] = FoundFile(name, location, refused=refused)
-            file.judge(name, self.choice)
+            if location == name:
+                location = name  # one copy
+            file = self.files[name if key == name else key] = FoundFile(name, location, refused=refused)
+            file.note(self.choice.judge(name))
         file.location, file.contents = location, contents or file.contents
         return file
 
-    def mention(self, listed: ListedFile, name: str, location: str | None, contents: str) -> None:
-        """Note a file as a structure lists it; ``location`` None: it can't be followed."""
-        file = self.add(name, location or listed.location, contents, refused=location is None)
-        file.mentions += 1
-        file.add_networks(listed.networks)
-        self._mentioned[_key(name)] = file
-        if listed.description is not None and listed.description != file.description:
-            file.judge(listed.description, self.choice)
-            file.description = file.description or listed.description
+    def mention(self, listed: ListedFiles, resolve: Resolve, contents: str) -> None:
+        """Note files as a structure lists them. A blank location names no file."""
+        known, structure, mentioned = self.files, self._structure, self._mentioned
+        for each in listed.files:
+            location = each.location.strip()
+            file = known.get(location.partition("?")[0])
+            if file is not None and not file.refused:  # as a key: absolute, and nothing to be taken away from it
+                file.location = location
+                file.contents = contents
+            elif location:
+                name, followed = resolve(location)
+                file = self.add(name, followed or location, contents, refused=followed is None)
+            else:
+                continue
+            file.mentions += 1
+            if file.structure != structure:
+                file.structure = structure
+                mentioned.append(file)
+            if each.description is not None and each.description != file.description:
+                self._describe(file, each.description)
+        if listed.networks:
+            self._mention_networks(listed, resolve)
+
+    def _mention_networks(self, listed: ListedFiles, resolve: Resolve) -> None:
+        for each, networks in zip(listed.files, listed.networks, strict=True):
+            if networks.first and (location := each.location.strip()):
+                name, followed = resolve(location)
+                file = self.files[name if followed is None else key_of(name)]
+                file.networks = file.networks.plus(networks)
+
+    def _describe(self, file: FoundFile, description: str) -> None:
+        if len(self._texts) >= MAX_KEPT_TEXTS:
+            self._texts.clear()
+            self._verdicts.clear()
+        description = self._texts.setdefault(description, description)
+        verdict = self._verdicts.get(description)
+        if verdict is None:
+            verdict = self._verdicts[description] = self.choice.judge(description)
+        file.note(verdict)
+        file.description = file.description or description
 
     def end_structure(self, end: StructureEnd) -> None:
         """Add what is known of a structure to each file that it mentions."""
-        for file in self._mentioned.values():
+        plan_names = networks = NO_NAMES
+        more_plan_names, more_networks = end.plan_names, end.networks
+        for file in self._mentioned:
             file.plans += end.plans
-            file.add_networks(end.networks)
+            if file.plan_names is not plan_names or file is self._mentioned[0]:  # else as the file before
+                plan_names, more_plan_names = file.plan_names, file.plan_names.plus(end.plan_names)
+            file.plan_names = more_plan_names
+            if file.networks is not networks or file is self._mentioned[0]:
+                networks, more_networks = file.networks, file.networks.plus(end.networks)
+            file.networks = more_networks
         self._mentioned.clear()
+        self._structure += 1
 
     def merge(self, later: "Listing") -> None:
         """Add the files of a table that was read later."""
@@ -100,11 +151,12 @@ class Listing:
                 known.description = known.description or file.description
                 known.mentions += file.mentions
                 known.plans += file.plans
-                known.add_networks(file.networks)
-                known.included = known.included or file.included
-                known.excluded = known.excluded or file.excluded
+                known.plan_names = known.plan_names.plus(file.plan_names)
+                known.networks = known.networks.plus(file.networks)
+                known.note((file.included, file.excluded))
 
 
-def _key(name: str) -> str:
-    """Host and path: the scheme makes no other file of it."""
-    return name.partition("://")[2] or name
+def key_of(name: str) -> str:
+    """Host and path, as an https address: another scheme makes no other file of it."""
+    scheme, separator, rest = name.partition("://")
+    return name if scheme == "https" or not separator else f"{_HTTPS}{rest}"

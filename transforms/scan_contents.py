@@ -1,0 +1,657 @@
+"""The fast reading of tables of contents: finds where children end by structure alone, and decodes them by the batch.
+
+The same files, plans, networks and refusals as ``contents.read_contents``. Whatever is complete in the block at hand
+is decoded at once by msgspec, which checks all of its syntax; what is laid out in a way that its types do not foresee
+is handed to the plain reading, those bytes alone. An object or array that is not complete in a whole block (one
+structure may be the whole file) is entered, and its own children are treated likewise.
+
+Memory: four blocks of a MiB and what one of them decodes to; one string of up to ``MAX_TOKEN_BYTES``.
+"""
+
+import io
+import re
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, NoReturn
+
+import ijson
+import msgspec
+import numpy as np
+from msgspec import UNSET, Raw, UnsetType
+
+from transforms import contents_kernels as c
+from transforms import scan_kernels as k
+from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.clean import text_of
+from transforms.contents import (
+    LISTED_KEY,
+    NETWORK_KEYS,
+    PLAN_NAME_KEY,
+    PLANS_KEY,
+    TOO_DEEP,
+    ContentsEvents,
+    Found,
+    Level,
+    ListedFile,
+    ListedFiles,
+    OpenFile,
+    StructureEnd,
+)
+from transforms.errors import BadFileError
+from transforms.names import NO_NAMES, Names, name_of, names_of
+from transforms.read_ijson import BUFFER_BYTES
+from transforms.spool import OpenTemporary
+from transforms.surrogates import mend
+from transforms.walk import MAX_DEPTH, MAX_SMALL_LIST, Event
+
+ENGINE = "scan"
+MAX_TOKEN_BYTES = 64 << 20
+
+_LISTED = f'"{LISTED_KEY}"'.encode()
+_NETWORK = b'"network_name'
+_CONTENTS = (b'"reporting_structure"', b'"TOC_Files"')
+_ESCAPED_LETTER = re.compile(rb"\\u00[567]")  # which could be one of a key's
+_CLOSING = {True: ord("}"), False: ord("]")}
+_BLANKS = b" \n\r\t"
+_LOOKED_AT = 64  # bytes at a time, for the first that is no blank
+
+# What an open object or array is to the reading
+(
+    STRUCTURE,  # an object that may list files
+    STRUCTURES,  # an array that may hold such objects
+    FILES,
+    FILE,
+    PLANS,
+    PLAN,
+    NETWORKS,
+    NOTHING,
+) = range(8)
+
+
+class Plan(msgspec.Struct, gc=False):
+    """An element of ``reporting_plans``."""
+
+    plan_name: str | None = None
+
+
+class File(ListedFile, gc=False):
+    """An element of ``in_network_files``, which may name networks."""
+
+    network_name: list[str] | str | UnsetType | None = UNSET
+    network_names: list[str] | str | UnsetType | None = UNSET
+
+
+class Structure(msgspec.Struct, gc=False):
+    """An element of ``reporting_structure``, a whole table of contents, or some members of one of them."""
+
+    in_network_files: list[File] | File | UnsetType | None = UNSET
+    reporting_plans: list[Plan] | Plan | UnsetType | None = UNSET
+    network_name: list[str] | str | UnsetType | None = UNSET
+    network_names: list[str] | str | UnsetType | None = UNSET
+    reporting_structure: "list[Structure] | Structure | UnsetType | None" = UNSET
+    TOC_Files: "list[Structure] | Structure | UnsetType | None" = UNSET
+    in_network: Raw | UnsetType = UNSET
+    in_networks: Raw | UnsetType = UNSET
+
+
+class _OddError(Exception):
+    """Not laid out as foreseen: for the plain reading."""
+
+
+_STRUCTURES = msgspec.json.Decoder(list[Structure])
+_STRUCTURE = msgspec.json.Decoder(Structure)
+_FILES = msgspec.json.Decoder(list[File])
+_PLANS = msgspec.json.Decoder(list[Plan])
+_NAMES = msgspec.json.Decoder(list[str])
+_ANY = msgspec.json.Decoder(Raw)
+_KEY = msgspec.json.Decoder(str)
+
+
+@dataclass(slots=True)
+class _Open:
+    """An object or array that was entered. What it says goes to ``level`` or ``file``: its own, or of one around it."""
+
+    kind: int
+    is_object: bool
+    level: Level = field(default_factory=Level)
+    file: OpenFile | None = None
+    plan_name: str | None = None
+    elements: int = 0  # of NETWORKS
+    owns: bool = False  # the level or file ends with it
+
+
+def read_contents(
+    stream: BinaryIO,
+    open_temporary: OpenTemporary,
+    *,
+    strict: bool = False,
+    overlap: bool = True,
+    block_bytes: int = BLOCK_BYTES,
+) -> Generator[Found, None, None]:
+    """As ``contents.read_contents``, faster. Close what it returns before the stream is closed.
+
+    Args:
+        stream: the document's JSON, inflated; read to its end.
+        strict: refuse what is no table of contents, an in-network file at once.
+        overlap: read the stream in a second thread.
+
+    Raises:
+        BadFileError: not well-formed JSON, or refused; says the place.
+    """
+    if not overlap:
+        yield from _Reading(PlainBlocks(stream, block_bytes), open_temporary, strict, block_bytes).read()
+        return
+    with OverlappedBlocks(stream, k.PADDING, block_bytes) as blocks:
+        yield from _Reading(blocks, open_temporary, strict, block_bytes).read()
+
+
+def warm_up() -> None:
+    """Load or compile the kernels, so that reading times are those of reading."""
+
+    def no_file() -> BinaryIO:
+        raise AssertionError("so small a document needs no file")
+
+    list(read_contents(io.BytesIO(b'{"in_network_files":[]}'), no_file, overlap=False))
+
+
+class _Reading:
+    """One document on its way through."""
+
+    def __init__(self, blocks: Blocks, open_temporary: OpenTemporary, strict: bool, enter_from_bytes: int) -> None:
+        self.blocks = blocks
+        self.enter_from_bytes = enter_from_bytes
+        self.events = ContentsEvents(open_temporary, strict=strict)
+        self.stack: list[_Open] = []
+        self.data = np.zeros(k.PADDING, np.uint8)
+        self.size = 0
+        self.base = 0  # of data[0] in the document
+        self.pos = 0  # where the next child, comma or closing bracket of the innermost object or array is looked for
+        self.after_comma = False  # a child must stand there
+        self.state = np.zeros(c.SLOTS, np.int64)
+        self.utf8 = np.zeros(3, np.int64)
+
+    # ---- bytes ---------------------------------------------------------------------------------------------
+
+    def more(self) -> bool:
+        """Put the bytes from ``pos`` on in front of the next block's; False when the document has ended."""
+        left = self.size - self.pos
+        if left > MAX_TOKEN_BYTES:
+            self.look_closer()
+            self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
+        self.base += self.pos
+        self.state[c.SCANNED] -= self.pos
+        self.data, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
+        self.pos = 0
+        wrong = k.check_utf8(self.data.ctypes.data, left, self.size, self.utf8.ctypes.data)
+        if wrong >= 0:
+            self.bad("bytes that are not UTF-8", at=wrong)
+        return self.size > left
+
+    def need_more(self) -> None:
+        """As ``more``, where the document can't end; if it does, all that is open is entered: a mistake may lie there."""
+        if self.more():
+            return
+        if self.enter_from_bytes:
+            self.enter_from_bytes = 0
+        else:
+            self.look_closer()
+            self.bad("the JSON ends before its root closed: the file is truncated, fetch it again", plain=True)
+
+    def peek(self) -> int:
+        """The next byte that is not white space."""
+        while not self.skip_blanks():
+            self.need_more()
+        return int(self.data[self.pos])
+
+    def skip_blanks(self) -> bool:
+        """Move ``pos`` up to the first byte that is not white space; False where the data end before."""
+        self.pos = self.place_from(self.pos)
+        return self.pos < self.size
+
+    def place_from(self, start: int) -> int:
+        """Where the first byte from ``start`` on stands that is not white space, or the end of the data."""
+        while start < self.size:
+            piece = self.data[start : min(start + _LOOKED_AT, self.size)].tobytes()
+            rest = len(piece.lstrip(_BLANKS))
+            if rest:
+                return start + len(piece) - rest
+            start += len(piece)
+        return self.size
+
+    def bad(self, what: str, *, plain: bool = False, at: int | None = None) -> NoReturn:
+        """Raise the error, with its place."""
+        reason = what if plain else f"not well-formed JSON: {what}"
+        place = self.base + (self.pos if at is None else at)
+        raise BadFileError(f"the table of contents: {reason} (at or before JSON byte {place:,})")
+
+    def look_closer(self) -> None:
+        """Raise the mistake, if there is one, in what is not decoded for want of its end: it may have hidden it."""
+        if not self.stack:
+            return
+        opening = b"{" if self.stack[-1].is_object else b"["
+        parser = ijson.basic_parse_coro(_Forgetful())
+        try:
+            parser.send(mend(opening + self.data[self.pos : self.size].tobytes()))
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            self.bad(_first_line(error), at=self.size)
+        except SystemError:
+            return
+
+    # ---- objects and arrays --------------------------------------------------------------------------------
+
+    def read(self) -> Iterator[Found]:
+        """The whole document."""
+        first = self.peek()
+        if first not in b"{[":
+            self.bad("the root is no object")
+        is_object = first == ord("{")
+        self.enter(_Open(STRUCTURE if is_object else STRUCTURES, is_object, owns=True), self.pos + 1)
+        while self.stack:
+            yield from self.go_on()
+        self.expect_end()
+        self.events.expect_contents()
+
+    def expect_end(self) -> None:
+        """Nothing but white space up to the end."""
+        while True:
+            if self.skip_blanks():
+                self.bad("something follows the closed JSON root", plain=True)
+            if not self.more():
+                break
+        if self.utf8[0]:
+            self.bad("bytes that are not UTF-8")
+
+    def enter(self, opened: _Open, pos: int) -> None:
+        """Go into an object or array whose first child may stand at ``pos``."""
+        if len(self.stack) == MAX_DEPTH:
+            raise BadFileError(TOO_DEEP)
+        self.stack.append(opened)
+        self.begin(pos, after_comma=False)
+
+    def begin(self, pos: int, *, after_comma: bool) -> None:
+        """Look for children from ``pos`` on."""
+        self.pos = pos
+        self.after_comma = after_comma
+        self.state[:] = 0
+        self.state[c.SCANNED] = pos
+        self.state[c.DEEPEST] = MAX_DEPTH - len(self.stack)
+
+    def go_on(self) -> Iterator[Found]:
+        """The next children of what was entered last: those complete in this block, or into one that is not."""
+        state = self.state
+        state[c.CUT] = c.NOWHERE
+        event = c.complete_children(self.data.ctypes.data, self.size, state.ctypes.data)
+        if event == c.TOO_DEEP:
+            raise BadFileError(TOO_DEEP)
+        if event == c.CLOSED:
+            yield from self.take(int(state[c.SCANNED]))
+            yield from self.leave()
+        elif state[c.CUT] != c.NOWHERE:
+            cut = int(state[c.CUT])
+            yield from self.take(cut)
+            self.pos, self.after_comma = cut + 1, True
+        elif not (self.size - self.pos >= self.enter_from_bytes and self.enter_child()):
+            self.need_more()
+
+    def take(self, end: int) -> Iterator[Found]:
+        """The children that stand between ``pos`` and ``end``: a comma, or the closing bracket."""
+        opened = self.stack[-1]
+        self.skip_blanks()
+        if self.pos == end:
+            if self.after_comma or int(self.data[end]) == ord(","):
+                self.bad("a value expected")
+            return
+        shell = b"{%b}" if opened.is_object else b"[%b]"
+        data = shell % self.data.data[self.pos : end]
+        yield from self.decode(opened, data, end)
+        self.pos = end
+
+    def leave(self) -> Iterator[Found]:
+        """Past the closing bracket, and up to what follows it in the object or array around."""
+        opened = self.stack.pop()
+        if int(self.data[self.pos]) != _CLOSING[opened.is_object]:
+            self.bad("brackets that do not match")
+        self.pos += 1
+        yield from self.end(opened)
+        if not self.stack:
+            return
+        after_comma = self.peek() == ord(",")
+        if after_comma:
+            self.pos += 1
+        elif int(self.data[self.pos]) not in b"]}":
+            self.bad("a comma or the closing bracket expected")
+        self.begin(self.pos, after_comma=after_comma)
+
+    def end(self, opened: _Open) -> Iterator[Found]:
+        """What is known now that this one has ended."""
+        if opened.kind == PLAN:
+            opened.level.plans += 1
+            opened.level.plan_names = opened.level.plan_names.plus(name_of(opened.plan_name))
+        elif opened.kind == FILE:
+            assert opened.file is not None
+            listed = opened.file.end()
+            if listed is not None:
+                yield listed
+        elif opened.kind == STRUCTURE and opened.owns and opened.level.lists_files:
+            yield opened.level.end()
+
+    def enter_child(self) -> bool:
+        """Go into the child at ``pos``; False where it is a string, number or literal, or its key is not complete."""
+        if not self.skip_blanks():
+            return False
+        outer = self.stack[-1]
+        key: str | None = None
+        place = self.pos
+        if outer.is_object:
+            found = self.key_and_value()
+            if found is None:
+                return False
+            key, place = found
+            if outer.kind == STRUCTURE:
+                self.events.note_key(key, sum(each.kind == STRUCTURE for each in self.stack))
+        first = int(self.data[place])
+        if first not in b"{[":
+            return False
+        self.enter(self.opened(outer, key, is_object=first == ord("{")), place + 1)
+        return True
+
+    def key_and_value(self) -> tuple[str, int] | None:
+        """The key at ``pos`` and where its value begins; None while one of them is beyond the data."""
+        if int(self.data[self.pos]) != ord('"'):
+            self.bad("an object key expected")
+        end, _ = k.string_end(self.data.ctypes.data, self.size, self.pos + 1)
+        if end <= -2:
+            self.bad(k.ERRORS[k.BAD_STRING], at=-2 - end)
+        colon = self.place_from(end + 1) if end >= 0 else self.size
+        value = self.place_from(colon + 1)
+        if value >= self.size:
+            return None
+        if int(self.data[colon]) != ord(":"):
+            self.bad("a colon expected", at=colon)
+        return self.decode_key(self.data[self.pos : end + 1].tobytes()), value
+
+    def decode_key(self, token: bytes) -> str:
+        """An object key as text."""
+        try:
+            return _KEY.decode(mend(token))
+        except msgspec.MsgspecError as error:
+            self.bad(str(error))
+
+    def opened(self, outer: _Open, key: str | None, *, is_object: bool) -> _Open:
+        """What a child that is entered is to the reading. What it replaces is forgotten."""
+        level = outer.level
+        if outer.kind == STRUCTURES or (outer.kind == STRUCTURE and not self.is_known(key)):
+            return _Open(STRUCTURE, True, owns=True) if is_object else _Open(STRUCTURES, False)
+        if outer.kind == STRUCTURE and key == LISTED_KEY:
+            level.lists_files = True
+            return _Open(FILE, True, level, OpenFile()) if is_object else _Open(FILES, False, level)
+        if outer.kind == STRUCTURE and key == PLANS_KEY:
+            level.plans, level.plan_names = 0, NO_NAMES
+            return _Open(PLAN if is_object else PLANS, is_object, level)
+        if outer.kind == STRUCTURE:
+            level.networks = NO_NAMES
+            return _Open(NOTHING if is_object else NETWORKS, is_object, level)
+        if outer.kind == FILES and is_object:
+            return _Open(FILE, True, level, OpenFile())
+        if outer.kind == PLANS and is_object:
+            return _Open(PLAN, True, level)
+        if outer.kind == FILE and key in NETWORK_KEYS:
+            assert outer.file is not None
+            outer.file.networks = NO_NAMES
+            return _Open(NOTHING if is_object else NETWORKS, is_object, level, outer.file)
+        if outer.kind == FILE and key in ("location", "description"):
+            setattr(outer.file, key, None)
+        elif outer.kind == PLAN and key == PLAN_NAME_KEY:
+            outer.plan_name = None
+        elif outer.kind == NETWORKS:
+            self.count_names(outer, 1)
+        return _Open(NOTHING, is_object)
+
+    @staticmethod
+    def is_known(key: str | None) -> bool:
+        """Whether this key of a structure means something by itself."""
+        return key in (LISTED_KEY, PLANS_KEY) or key in NETWORK_KEYS
+
+    # ---- decoding ------------------------------------------------------------------------------------------
+
+    def decode(self, opened: _Open, data: bytes, end: int) -> Iterator[Found]:
+        """Complete children, in the brackets of their kind, up to ``end``."""
+        kind = opened.kind
+        try:
+            if self.state[c.LONG_NUMBER]:
+                raise _OddError
+            if kind == STRUCTURES:
+                found = self.structures(data)
+            elif kind == STRUCTURE:
+                found = self.members(opened.level, data)
+            elif kind == FILES:
+                found = iter((files_of(data),))
+            else:
+                self.decode_rest(opened, data)
+                return
+        except (_OddError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            yield from self.plainly(opened, data, end)
+            return
+        yield from found
+
+    def decode_rest(self, opened: _Open, data: bytes) -> None:
+        """Children that list nothing themselves."""
+        if opened.kind == PLANS:
+            plans = _PLANS.decode(data)
+            opened.level.plans += len(plans)
+            opened.level.plan_names = opened.level.plan_names.plus(names_of(plan.plan_name for plan in plans))
+        elif opened.kind == NETWORKS:
+            names = _NAMES.decode(data)
+            self.count_names(opened, len(names))
+            self.add_networks(opened, names_of(names))
+        elif opened.kind == NOTHING:
+            _ANY.decode(data)
+        else:
+            raise _OddError
+
+    def count_names(self, opened: _Open, more: int) -> None:
+        """As ``Walker.scalars``."""
+        opened.elements += more
+        if opened.elements > MAX_SMALL_LIST:
+            raise BadFileError(f"a list of codes with more than {MAX_SMALL_LIST:,} entries")
+
+    def add_networks(self, opened: _Open, names: Names) -> None:
+        """Names of a structure's networks, or of a file's."""
+        owner = opened.level if opened.file is None else opened.file
+        owner.networks = owner.networks.plus(names)
+
+    def structures(self, data: bytes) -> Iterator[Found]:
+        """What elements of an array list that may be structures."""
+        decoded = _STRUCTURES.decode(data)
+        depth = sum(each.kind == STRUCTURE for each in self.stack)
+        self.check(decoded, data, depth + 1)
+        networks = _NETWORK in data
+        found = given(decoded, networks=networks)
+        return iter(list(found)) if networks else found  # at once where something may prove odd
+
+    def members(self, level: Level, data: bytes) -> Iterator[Found]:
+        """What members of a structure list."""
+        part = _STRUCTURE.decode(data)
+        self.check((part,), data, sum(each.kind == STRUCTURE for each in self.stack))
+        networks = _NETWORK in data
+        found = list(given_inside(part, networks=networks))
+        note(part, level)
+        return iter(found)
+
+    def check(self, decoded: "Sequence[Structure]", data: bytes, depth: int) -> None:
+        """That all that is listed was decoded: no key of ours stands anywhere else, nor twice, nor in disguise."""
+        refuse_disguise(data)
+        listing, is_contents = count_listing(decoded)
+        if listing != data.count(_LISTED):
+            raise _OddError
+        if self.events.strict and depth == 1 and any(has_prices(each) for each in decoded):
+            raise _OddError
+        if not (is_contents or self.events.is_contents) and any(key in data for key in _CONTENTS):
+            raise _OddError
+        self.events.is_contents = self.events.is_contents or is_contents
+
+    # ---- the plain reading ---------------------------------------------------------------------------------
+
+    def plainly(self, opened: _Open, data: bytes, end: int) -> Iterator[Found]:
+        """The same by ijson's events, which tell what is wrong where it is no JSON."""
+        if self.state[c.LONG_NUMBER]:
+            self.refuse_long_numbers(data, end)
+        try:
+            yield from self.walk(opened, ijson.basic_parse(io.BytesIO(mend(data)), buf_size=BUFFER_BYTES))
+        except (ijson.JSONError, UnicodeDecodeError) as error:
+            self.bad(_first_line(error), at=end)
+
+    def refuse_long_numbers(self, data: bytes, end: int) -> None:
+        """As the plain reading does: ijson passes on CPython's ValueError for huge integers in its own way."""
+        try:
+            for _ in ijson.basic_parse(io.BytesIO(mend(data)), buf_size=BUFFER_BYTES):
+                pass
+        except ijson.JSONError:
+            return
+        except (SystemError, ValueError) as error:
+            place = self.base + end
+            raise BadFileError(f"a number of thousands of digits (at or before JSON byte {place:,})") from error
+
+    def walk(self, opened: _Open, events: Iterator[Event]) -> Iterator[Found]:
+        """Children by events."""
+        reading = self.events
+        walker = reading.walker
+        first = next(events)
+        walker.next = events.__next__
+        kind = opened.kind
+        if kind in (STRUCTURES, STRUCTURE):
+            levels = [each.level for each in self.stack if each.kind == STRUCTURE]
+            yield from reading.walk(events, levels)
+        elif kind == FILES:
+            yield from reading.files(*first)
+        elif kind == PLANS:
+            count, names = reading.plans(*first)
+            opened.level.plans += count
+            opened.level.plan_names = opened.level.plan_names.plus(names)
+        elif kind == FILE:
+            assert opened.file is not None
+            reading.file_members(opened.file)
+        elif kind == PLAN:
+            opened.plan_name = reading.plan_name(opened.plan_name)
+        elif kind == NETWORKS:
+            scalars = walker.scalars(*first)
+            self.count_names(opened, len(scalars))
+            self.add_networks(opened, names_of(text_of(scalar) for scalar in scalars))
+        for _ in events:  # to the end: it must be JSON
+            pass
+
+
+def refuse_disguise(data: bytes) -> None:
+    """Leave to the plain reading what may hold a key of ours with escaped letters."""
+    if b"\\" in data and _ESCAPED_LETTER.search(data):
+        raise _OddError
+
+
+def count_listing(structures: "Sequence[Structure]") -> tuple[int, bool]:
+    """How many of these and of those inside them list files, and whether any key says: a table of contents."""
+    count = 0
+    nesting = False
+    for each in structures:
+        own = each.in_network_files is not UNSET
+        count += own
+        for inside in (each.reporting_structure, each.TOC_Files):
+            if inside is UNSET:
+                continue
+            if own:
+                raise _OddError  # which of them comes first is not known here
+            own = nesting = True
+            if inside is not None:
+                count += count_listing(inside if isinstance(inside, list) else (inside,))[0]
+    return count, nesting or count > 0
+
+
+def has_prices(structure: "Structure") -> bool:
+    """Whether it is an in-network file's root."""
+    return structure.in_network is not UNSET or structure.in_networks is not UNSET
+
+
+def given(structures: "Sequence[Structure]", *, networks: bool) -> Iterator[Found]:
+    """What structures list; ``networks``: some of it may name networks."""
+    for each in structures:
+        listed = each.in_network_files
+        if listed is UNSET:
+            yield from given_inside(each, networks=networks)
+            continue
+        if listed is not None:
+            yield as_listed(listed if isinstance(listed, list) else [listed], networks=networks)
+        plans = each.reporting_plans
+        yield StructureEnd(count_plans(plans), plan_names(plans), networks_of(each) if networks else NO_NAMES)
+
+
+def given_inside(structure: "Structure", *, networks: bool) -> Iterator[Found]:
+    """What a structure lists, and those inside it."""
+    listed = structure.in_network_files
+    if listed is not UNSET:
+        if listed is not None:
+            yield as_listed(listed if isinstance(listed, list) else [listed], networks=networks)
+        return
+    for inside in (structure.reporting_structure, structure.TOC_Files):
+        if inside is not UNSET and inside is not None:
+            yield from given(inside if isinstance(inside, list) else (inside,), networks=networks)
+
+
+def note(part: "Structure", level: Level) -> None:
+    """What some of a structure's members say of it."""
+    level.lists_files = level.lists_files or part.in_network_files is not UNSET
+    if part.reporting_plans is not UNSET:
+        level.plans, level.plan_names = count_plans(part.reporting_plans), plan_names(part.reporting_plans)
+    if part.network_name is not UNSET or part.network_names is not UNSET:
+        level.networks = networks_of(part)
+
+
+def count_plans(plans: list[Plan] | Plan | UnsetType | None) -> int:
+    """How many."""
+    if isinstance(plans, list):
+        return len(plans)
+    return int(isinstance(plans, Plan))
+
+
+def plan_names(plans: list[Plan] | Plan | UnsetType | None) -> Names:
+    """Their names."""
+    if isinstance(plans, Plan):
+        return name_of(plans.plan_name)
+    if not isinstance(plans, list):
+        return NO_NAMES
+    return name_of(plans[0].plan_name) if len(plans) == 1 else names_of([plan.plan_name for plan in plans])
+
+
+def files_of(data: bytes) -> ListedFiles:
+    """The elements of ``in_network_files``."""
+    refuse_disguise(data)
+    return as_listed(_FILES.decode(data), networks=_NETWORK in data)
+
+
+def as_listed(files: list[File], *, networks: bool) -> ListedFiles:
+    """Decoded files."""
+    return ListedFiles(files, [networks_of(file) for file in files] if networks else ())
+
+
+def networks_of(stated: "File | Structure") -> Names:
+    """The networks that a file or structure names."""
+    one, several = stated.network_name, stated.network_names
+    if one is not UNSET and several is not UNSET:
+        raise _OddError  # the last one stands, and which one that is is not known here
+    names = several if one is UNSET else one
+    if names is UNSET or names is None:
+        return NO_NAMES
+    if isinstance(names, list) and len(names) > MAX_SMALL_LIST:
+        raise _OddError
+    return name_of(names) if isinstance(names, str) else names_of(names)
+
+
+def _first_line(error: Exception) -> str:
+    message = error.args[0] if error.args else str(error)
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+    return text.split("\n")[0][:200]
+
+
+class _Forgetful:
+    """Takes events, and keeps none."""
+
+    def send(self, event: Event) -> None:
+        """Nothing."""
