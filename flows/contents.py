@@ -16,7 +16,7 @@ from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary
 from flows.listing_cache import keep_listing, kept_listing
 from flows.resuming import UnchangedError
-from flows.sources import Source, expand, open_source, origin_of, redact, resolve_location
+from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location
 from flows.validators import Validators
 from transforms.containers import ContainerLimits, open_documents
 from transforms.contents import Found, StructureEnd
@@ -151,6 +151,7 @@ def _read_table(
                         listing.end_structure(found)
                     else:
                         listing.mention(found, resolve, contents.location)
+        listing.settle()
         stream.finish()
         validators = stream.validators
     if strict and reach.layout is not None:
@@ -179,6 +180,8 @@ class _Resolver:
         self._known: dict[str, tuple[str, str]] = {}
 
     def __call__(self, location: str) -> tuple[str, str | None]:
+        if is_plain(before := location.partition("?")[0]):
+            return before, location
         before, rest = location, ""
         if end := _QUERY.search(location):
             before, rest = location[: end.start()], location[end.start() :]
@@ -187,8 +190,6 @@ class _Resolver:
             return name, known + rest
         resolved = self._resolved(location)
         name = redact(resolved or location)
-        if resolved == location and name == before:  # nothing that would be worth keeping
-            return name, resolved
         if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
             if len(self._known) >= _MAX_RESOLVED:
                 self._known.clear()
@@ -211,5 +212,5 @@ def _as_listed(listing: Listing, as_payer: Source) -> Listed:
 
 
 def _as_source(file: FoundFile, as_payer: Source) -> ListedSource:
-    source = Source(file.location, as_payer.payer, file.contents, as_payer.headers, as_payer.origins)
+    source = Source(file.location.strip(), as_payer.payer, file.contents, as_payer.headers, as_payer.origins)
     return ListedSource(source, file.description, file.mentions, file.plans, file.plan_names, file.networks)

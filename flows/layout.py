@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -154,12 +155,12 @@ def _started(pid: int) -> str:
     return "gone" if state in ("Z", "X") else fields[18]
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Readers see the old content or the new, never a part."""
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Readers see the old content or the new, never a part. ``data``: as a whole or in pieces."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = scratch(path.parent)
     with temporary.open("wb") as file:
-        file.write(data)
+        file.writelines((data,) if isinstance(data, bytes) else data)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

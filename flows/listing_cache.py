@@ -2,31 +2,46 @@
 
 Addresses with a query (it may be a signature) or with credentials are never kept. A table that lists one is read anew
 each time, which the new signatures need anyway.
+Memory: one line beside the listing itself.
 """
 
 import hashlib
-import json
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
+
+import msgspec
 
 from flows.layout import Layout, write_atomically
 from flows.ledger import fingerprint, name_on_disk
 from flows.sources import Source, redact
 from flows.validators import Validators
-from transforms.listing import Choice, FoundFile, Listing
+from transforms.listing import Choice, FoundFile, Listing, key_of
+
+
+class _Head(msgspec.Struct):
+    """The first line; a line for each file follows."""
+
+    fingerprint: str | None
+    validators: dict[str, str | int | None]
+
+
+_HEAD = msgspec.json.Decoder(_Head)
+_FILE = msgspec.json.Decoder(FoundFile)
 
 
 def kept_listing(contents: Source, choice: Choice, layout: Layout) -> tuple[Listing, Validators] | None:
     """What was kept, and what the server then called its content; None for a local table touched since."""
     try:
-        stated = json.loads(_path(contents, choice, layout).read_bytes())
+        with _path(contents, choice, layout).open("rb") as lines:
+            stated = _HEAD.decode(lines.readline())
+            if stated.fingerprint != fingerprint(contents):
+                return None
+            files = map(_FILE.decode, lines)
+            listing = Listing(choice, {key_of(file.name): file for file in files})
     except OSError:
         return None
-    if stated["fingerprint"] != fingerprint(contents):
-        return None
-    files = (FoundFile(**(file | {"networks": tuple(file["networks"])})) for file in stated["files"])
-    listing = Listing(choice, dict(zip(stated["keys"], files, strict=True)))
-    return listing, Validators.from_json(stated["validators"])
+    return listing, Validators.from_json(stated.validators)
 
 
 def keep_listing(contents: Source, listing: Listing, validators: Validators, layout: Layout) -> None:
@@ -38,13 +53,8 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
     if not known_by or missing or any(redact(each) != each for each in (contents.location, *_addresses(listing))):
         path.unlink(missing_ok=True)
         return
-    stated = {
-        "fingerprint": mark,
-        "validators": validators.as_json(),
-        "keys": list(listing.files),
-        "files": [asdict(file) for file in listing.files.values()],
-    }
-    write_atomically(path, json.dumps(stated).encode())
+    head = msgspec.json.encode(_Head(mark, asdict(validators)))
+    write_atomically(path, (line + b"\n" for line in chain((head,), map(msgspec.json.encode, listing.files.values()))))
 
 
 def _addresses(listing: Listing) -> list[str]:
@@ -54,4 +64,4 @@ def _addresses(listing: Listing) -> list[str]:
 def _path(contents: Source, choice: Choice, layout: Layout) -> Path:
     patterns = repr([[pattern.pattern for pattern in group] for group in (choice.include, choice.exclude)])
     digest = hashlib.sha256(patterns.encode()).hexdigest()[:8]
-    return layout.listings / f"{name_on_disk(contents)}-{digest}.json"
+    return layout.listings / f"{name_on_disk(contents)}-{digest}.jsonl"

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -163,7 +163,11 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
-        contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits, request.engine))
+        try:
+            contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits, request.engine))
+        except BadFileError as error:  # what the first reading passed over, or what a server gave the second time
+            outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error))
+            continue
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]

@@ -20,7 +20,7 @@ from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-# Nothing to redact or resolve, which takes ten times as long to find out by taking the address apart
+# What this matches is told in a tenth of the time that taking the address apart takes
 _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+,=@!$&'()*:-]*")
 REMOTE_SCHEMES = ("http", "https", "s3")
 
@@ -57,9 +57,14 @@ class Source:
             return 0
 
 
+def is_plain(location: str) -> bool:
+    """Whether it is an absolute http(s) address with nothing to redact or to resolve, written as such."""
+    return _PLAIN.fullmatch(location) is not None
+
+
 def redact(location: str) -> str:
     """A URL without what could be secret; a path as it is."""
-    if not _URL.match(location) or _PLAIN.fullmatch(location):
+    if not _URL.match(location) or is_plain(location):
         return location
     try:
         parts = urlsplit(location)
@@ -119,7 +124,7 @@ def resolve_location(location: str, base: Source) -> str | None:
     None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
     """
     location = location.strip()
-    if _PLAIN.fullmatch(location):
+    if is_plain(location):
         return location
     if base.is_url:
         absolute = urljoin(base.location, location)

@@ -1,4 +1,4 @@
-"""Tables of contents as odd as the field notes and odder, for Hypothesis: a seeded generator, as in generated_documents."""
+"""Tables of contents as odd as the field notes and odder: strategies for Hypothesis, made as generated_documents' are."""
 
 from random import Random
 from typing import Any

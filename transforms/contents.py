@@ -46,10 +46,14 @@ class ListedFile(msgspec.Struct, gc=False):
 
 
 class ListedFiles(msgspec.Struct, gc=False):
-    """Files in the order listed, repeats included. ``networks``: of each, or nothing where none of them states any."""
+    """Files in the order listed, repeats included. ``networks``: of each, or nothing where none of them states any.
+
+    ``kept``: all that a structure lists, and this very object is given again where another one lists the same.
+    """
 
     files: Sequence[ListedFile]
     networks: Sequence[Names] = ()
+    kept: bool = False
 
 
 class StructureEnd(msgspec.Struct, gc=False):

@@ -4,6 +4,8 @@ Apart from ``scan_kernels``, whose instructions it uses, because numba's cache n
 a compiled function stands in: whoever changes one of those instructions touches this file, too.
 """
 
+from numba import types
+
 from transforms.scan_kernels import (
     U,
     _masker,
@@ -20,7 +22,6 @@ from transforms.scan_kernels import (
     signed,
     slashes_at,
     store_slot,
-    types,
 )
 
 NEED_MORE, CLOSED, TOO_DEEP = range(3)  # events of complete_children

@@ -92,6 +92,7 @@ _SHAPES = (
     ("in_networks", "in_network"),
     ("reporting_structure", "table_of_contents"),
     ("TOC_Files", "table_of_contents"),
+    ("in_network_files", "table_of_contents"),
     ("out_of_network", "allowed_amounts"),
     ("provider_references", "provider_references"),
     ("provider_group_reference", "provider_references"),

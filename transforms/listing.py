@@ -7,8 +7,6 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-import msgspec
-
 from transforms.contents import ListedFiles, StructureEnd
 from transforms.names import NO_NAMES, Names
 
@@ -32,11 +30,14 @@ class Choice:
 
     def judge(self, text: str) -> tuple[bool, bool]:
         """Whether the text belongs to an included file, and to an excluded one."""
+        if not (self.include or self.exclude):
+            return True, False
         included = not self.include or any(each.search(text) for each in self.include)
         return included, any(each.search(text) for each in self.exclude)
 
 
-class FoundFile(msgspec.Struct, gc=False):
+@dataclass(slots=True)
+class FoundFile:
     """One distinct file. ``included`` and ``excluded``: by any of its mentions, so that their order says nothing."""
 
     name: str  # without query, which is what patterns see
@@ -63,6 +64,20 @@ class FoundFile(msgspec.Struct, gc=False):
         return self.included and not self.excluded
 
 
+@dataclass(slots=True)
+class _Group:
+    """A list of files that structures repeat: mentioned once in full, then counted until ``Listing.settle``."""
+
+    listed: ListedFiles
+    mentions: list[FoundFile]  # as listed
+    locations: list[tuple[FoundFile, str]]  # of each once
+    times: int = 0
+    plans: int = 0
+    plan_names: Names = NO_NAMES
+    networks: Names = NO_NAMES
+    structure: int = 0  # the number of the one that mentioned it last
+
+
 @dataclass
 class Listing:
     """Distinct files by host and path, in order of first mention."""
@@ -71,6 +86,8 @@ class Listing:
     files: dict[str, FoundFile] = field(default_factory=dict)
     _structure: int = 1  # the number of the one that is being read
     _mentioned: list[FoundFile] = field(default_factory=list)  # by it
+    _groups: dict[int, _Group] = field(default_factory=dict)  # by the identity of ``listed``
+    _group: _Group | None = None  # all that the structure that is being read mentions
     _verdicts: dict[str, tuple[bool, bool]] = field(default_factory=dict)  # on descriptions seen lately
     _texts: dict[str, str] = field(default_factory=dict)  # one copy of each
 
@@ -79,27 +96,41 @@ class Listing:
         key = name if refused else key_of(name)
         file = self.files.get(key)
         if file is None:
-            if location == name:
-                location = name  # one copy
-            file = self.files[name if key == name else key] = FoundFile(name, location, refused=refused)
+            file = self.files[key] = FoundFile(name, name, refused=refused)
             file.note(self.choice.judge(name))
-        file.location, file.contents = location, contents or file.contents
+        if file.location != location:  # else one copy will do
+            file.location = location
+        file.contents = contents or file.contents
         return file
 
     def mention(self, listed: ListedFiles, resolve: Resolve, contents: str) -> None:
-        """Note files as a structure lists them. A blank location names no file."""
+        """Note files as a structure lists them. A blank location names no file. ``settle`` when all is read."""
+        if not listed.kept or self._mentioned or self._group is not None:
+            self._mention_each(listed, resolve, contents)
+        elif (group := self._groups.get(id(listed))) is not None:
+            group.times += 1
+            self._group = group
+        else:
+            mentions = self._mention_each(listed, resolve, contents)
+            self._groups[id(listed)] = _Group(listed, mentions, [(file, file.location) for file in self._mentioned])
+
+    def _mention_each(self, listed: ListedFiles, resolve: Resolve, contents: str) -> list[FoundFile]:
+        mentions = []
         known, structure, mentioned = self.files, self._structure, self._mentioned
         for each in listed.files:
-            location = each.location.strip()
+            location = each.location
             file = known.get(location.partition("?")[0])
             if file is not None and not file.refused:  # as a key: absolute, and nothing to be taken away from it
-                file.location = location
-                file.contents = contents
-            elif location:
+                if file.location != location:
+                    file.location = location
+                if file.contents is not contents:
+                    file.contents = contents
+            elif location := location.strip():
                 name, followed = resolve(location)
                 file = self.add(name, followed or location, contents, refused=followed is None)
             else:
                 continue
+            mentions.append(file)
             file.mentions += 1
             if file.structure != structure:
                 file.structure = structure
@@ -108,6 +139,7 @@ class Listing:
                 self._describe(file, each.description)
         if listed.networks:
             self._mention_networks(listed, resolve)
+        return mentions
 
     def _mention_networks(self, listed: ListedFiles, resolve: Resolve) -> None:
         for each, networks in zip(listed.files, listed.networks, strict=True):
@@ -129,18 +161,42 @@ class Listing:
 
     def end_structure(self, end: StructureEnd) -> None:
         """Add what is known of a structure to each file that it mentions."""
-        plan_names = networks = NO_NAMES
-        more_plan_names, more_networks = end.plan_names, end.networks
-        for file in self._mentioned:
-            file.plans += end.plans
-            if file.plan_names is not plan_names or file is self._mentioned[0]:  # else as the file before
-                plan_names, more_plan_names = file.plan_names, file.plan_names.plus(end.plan_names)
-            file.plan_names = more_plan_names
-            if file.networks is not networks or file is self._mentioned[0]:
-                networks, more_networks = file.networks, file.networks.plus(end.networks)
-            file.networks = more_networks
-        self._mentioned.clear()
+        group = self._group
+        if group is not None:
+            group.plans += end.plans
+            group.plan_names = group.plan_names.plus(end.plan_names)
+            group.networks = group.networks.plus(end.networks)
+            group.structure = self._structure
+            self._group = None
+        plans, mentioned = end.plans, self._mentioned
+        for file in mentioned:
+            file.plans += plans
+        if end.plan_names.first:
+            before = after = NO_NAMES.plus(end.plan_names)
+            for file in mentioned:
+                if file.plan_names is not before:  # most files of a structure have the same ones
+                    before, after = file.plan_names, file.plan_names.plus(end.plan_names)
+                file.plan_names = after
+        if end.networks.first:
+            for file in mentioned:
+                file.networks = file.networks.plus(end.networks)
+        mentioned.clear()
         self._structure += 1
+
+    def settle(self) -> None:
+        """Add what was counted for lists that were repeated, in the order of their last mention."""
+        for group in sorted(self._groups.values(), key=lambda each: each.structure):
+            if not group.times:
+                continue
+            for file in group.mentions:
+                file.mentions += group.times
+            for file, location in group.locations:
+                if group.structure > file.structure:
+                    file.location, file.structure = location, group.structure
+                file.plans += group.plans
+                file.plan_names = file.plan_names.plus(group.plan_names)
+                file.networks = file.networks.plus(group.networks)
+        self._groups.clear()
 
     def merge(self, later: "Listing") -> None:
         """Add the files of a table that was read later."""

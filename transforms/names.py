@@ -3,6 +3,7 @@
 Memory: ``MAX_NAMES`` names, however many were seen.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterable
 from heapq import nsmallest
 
@@ -23,10 +24,19 @@ class Names(msgspec.Struct, frozen=True, gc=False):
             return self
         if not self.first:
             return other
-        if self.cut and other.first[0] > self.first[-1]:
+        if self.cut and other.first[0] >= self.first[-1]:  # at most the last one is new, and known
             return self
+        if len(other.first) == 1:
+            return self._plus_one(other.first[0])
         distinct = {*self.first, *other.first}
         return Names(tuple(sorted(distinct)[:MAX_NAMES]), self.cut or other.cut or len(distinct) > MAX_NAMES)
+
+    def _plus_one(self, name: str) -> "Names":
+        place = bisect_left(self.first, name)
+        if place < len(self.first) and self.first[place] == name:
+            return self
+        first = (*self.first[:place], name, *self.first[place:])
+        return Names(first[:MAX_NAMES], self.cut or len(first) > MAX_NAMES)
 
 
 NO_NAMES = Names()

@@ -12,7 +12,7 @@ import io
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn, cast
 
 import ijson
 import msgspec
@@ -46,6 +46,9 @@ from transforms.walk import MAX_DEPTH, MAX_SMALL_LIST, Event
 
 ENGINE = "scan"
 MAX_TOKEN_BYTES = 64 << 20
+MAX_KEPT_BYTES = 4 << 20
+MAX_SEEN = 100_000
+LOOKING, NOT_LOOKING = 8, 56  # batches: the first ones repeat little even where much is repeated later
 
 _LISTED = f'"{LISTED_KEY}"'.encode()
 _NETWORK = b'"network_name'
@@ -94,13 +97,21 @@ class Structure(msgspec.Struct, gc=False):
     in_networks: Raw | UnsetType = UNSET
 
 
+class UnreadStructure(Structure, gc=False):
+    """The same, whose files are looked at before they are decoded: they may be another structure's."""
+
+    in_network_files: Raw | UnsetType = UNSET  # type: ignore[assignment]
+
+
 class _OddError(Exception):
     """Not laid out as foreseen: for the plain reading."""
 
 
 _STRUCTURES = msgspec.json.Decoder(list[Structure])
+_UNREAD_STRUCTURES = msgspec.json.Decoder(list[UnreadStructure])
 _STRUCTURE = msgspec.json.Decoder(Structure)
 _FILES = msgspec.json.Decoder(list[File])
+_LISTED_VALUE = msgspec.json.Decoder(list[File] | File | None)
 _PLANS = msgspec.json.Decoder(list[Plan])
 _NAMES = msgspec.json.Decoder(list[str])
 _ANY = msgspec.json.Decoder(Raw)
@@ -117,7 +128,6 @@ class _Open:
     file: OpenFile | None = None
     plan_name: str | None = None
     elements: int = 0  # of NETWORKS
-    owns: bool = False  # the level or file ends with it
 
 
 def read_contents(
@@ -139,10 +149,12 @@ def read_contents(
         BadFileError: not well-formed JSON, or refused; says the place.
     """
     if not overlap:
-        yield from _Reading(PlainBlocks(stream, block_bytes), open_temporary, strict, block_bytes).read()
+        for batch in _Reading(PlainBlocks(stream, block_bytes), open_temporary, strict, block_bytes).read():
+            yield from batch
         return
     with OverlappedBlocks(stream, k.PADDING, block_bytes) as blocks:
-        yield from _Reading(blocks, open_temporary, strict, block_bytes).read()
+        for batch in _Reading(blocks, open_temporary, strict, block_bytes).read():
+            yield from batch
 
 
 def warm_up() -> None:
@@ -168,6 +180,7 @@ class _Reading:
         self.pos = 0  # where the next child, comma or closing bracket of the innermost object or array is looked for
         self.after_comma = False  # a child must stand there
         self.state = np.zeros(c.SLOTS, np.int64)
+        self.repeated = RepeatedLists()
         self.utf8 = np.zeros(3, np.int64)
 
     # ---- bytes ---------------------------------------------------------------------------------------------
@@ -188,7 +201,7 @@ class _Reading:
         return self.size > left
 
     def need_more(self) -> None:
-        """As ``more``, where the document can't end; if it does, all that is open is entered: a mistake may lie there."""
+        """As ``more``, where the document can't end; if it does, what is open is entered: a mistake may lie there."""
         if self.more():
             return
         if self.enter_from_bytes:
@@ -239,13 +252,13 @@ class _Reading:
 
     # ---- objects and arrays --------------------------------------------------------------------------------
 
-    def read(self) -> Iterator[Found]:
-        """The whole document."""
+    def read(self) -> Iterator[Sequence[Found]]:
+        """The whole document, as much at a time as is decoded at once."""
         first = self.peek()
         if first not in b"{[":
             self.bad("the root is no object")
         is_object = first == ord("{")
-        self.enter(_Open(STRUCTURE if is_object else STRUCTURES, is_object, owns=True), self.pos + 1)
+        self.enter(_Open(STRUCTURE if is_object else STRUCTURES, is_object), self.pos + 1)
         while self.stack:
             yield from self.go_on()
         self.expect_end()
@@ -276,7 +289,7 @@ class _Reading:
         self.state[c.SCANNED] = pos
         self.state[c.DEEPEST] = MAX_DEPTH - len(self.stack)
 
-    def go_on(self) -> Iterator[Found]:
+    def go_on(self) -> Iterator[Sequence[Found]]:
         """The next children of what was entered last: those complete in this block, or into one that is not."""
         state = self.state
         state[c.CUT] = c.NOWHERE
@@ -293,7 +306,7 @@ class _Reading:
         elif not (self.size - self.pos >= self.enter_from_bytes and self.enter_child()):
             self.need_more()
 
-    def take(self, end: int) -> Iterator[Found]:
+    def take(self, end: int) -> Iterator[Sequence[Found]]:
         """The children that stand between ``pos`` and ``end``: a comma, or the closing bracket."""
         opened = self.stack[-1]
         self.skip_blanks()
@@ -303,10 +316,10 @@ class _Reading:
             return
         shell = b"{%b}" if opened.is_object else b"[%b]"
         data = shell % self.data.data[self.pos : end]
-        yield from self.decode(opened, data, end)
+        yield self.decode(opened, data, end)
         self.pos = end
 
-    def leave(self) -> Iterator[Found]:
+    def leave(self) -> Iterator[Sequence[Found]]:
         """Past the closing bracket, and up to what follows it in the object or array around."""
         opened = self.stack.pop()
         if int(self.data[self.pos]) != _CLOSING[opened.is_object]:
@@ -322,7 +335,7 @@ class _Reading:
             self.bad("a comma or the closing bracket expected")
         self.begin(self.pos, after_comma=after_comma)
 
-    def end(self, opened: _Open) -> Iterator[Found]:
+    def end(self, opened: _Open) -> Iterator[Sequence[Found]]:
         """What is known now that this one has ended."""
         if opened.kind == PLAN:
             opened.level.plans += 1
@@ -331,9 +344,9 @@ class _Reading:
             assert opened.file is not None
             listed = opened.file.end()
             if listed is not None:
-                yield listed
-        elif opened.kind == STRUCTURE and opened.owns and opened.level.lists_files:
-            yield opened.level.end()
+                yield (listed,)
+        elif opened.kind == STRUCTURE and opened.level.lists_files:
+            yield (opened.level.end(),)
 
     def enter_child(self) -> bool:
         """Go into the child at ``pos``; False where it is a string, number or literal, or its key is not complete."""
@@ -379,26 +392,18 @@ class _Reading:
 
     def opened(self, outer: _Open, key: str | None, *, is_object: bool) -> _Open:
         """What a child that is entered is to the reading. What it replaces is forgotten."""
-        level = outer.level
         if outer.kind == STRUCTURES or (outer.kind == STRUCTURE and not self.is_known(key)):
-            return _Open(STRUCTURE, True, owns=True) if is_object else _Open(STRUCTURES, False)
-        if outer.kind == STRUCTURE and key == LISTED_KEY:
-            level.lists_files = True
-            return _Open(FILE, True, level, OpenFile()) if is_object else _Open(FILES, False, level)
-        if outer.kind == STRUCTURE and key == PLANS_KEY:
-            level.plans, level.plan_names = 0, NO_NAMES
-            return _Open(PLAN if is_object else PLANS, is_object, level)
+            return _Open(STRUCTURE, True) if is_object else _Open(STRUCTURES, False)
         if outer.kind == STRUCTURE:
-            level.networks = NO_NAMES
-            return _Open(NOTHING if is_object else NETWORKS, is_object, level)
+            return self.opened_in_structure(outer.level, key, is_object=is_object)
         if outer.kind == FILES and is_object:
-            return _Open(FILE, True, level, OpenFile())
+            return _Open(FILE, True, file=OpenFile())
         if outer.kind == PLANS and is_object:
-            return _Open(PLAN, True, level)
+            return _Open(PLAN, True, outer.level)
         if outer.kind == FILE and key in NETWORK_KEYS:
             assert outer.file is not None
             outer.file.networks = NO_NAMES
-            return _Open(NOTHING if is_object else NETWORKS, is_object, level, outer.file)
+            return _Open(NOTHING if is_object else NETWORKS, is_object, file=outer.file)
         if outer.kind == FILE and key in ("location", "description"):
             setattr(outer.file, key, None)
         elif outer.kind == PLAN and key == PLAN_NAME_KEY:
@@ -408,31 +413,39 @@ class _Reading:
         return _Open(NOTHING, is_object)
 
     @staticmethod
+    def opened_in_structure(level: Level, key: str | None, *, is_object: bool) -> _Open:
+        """The value of a key that means something by itself."""
+        if key == LISTED_KEY:
+            level.lists_files = True
+            return _Open(FILE, True, file=OpenFile()) if is_object else _Open(FILES, False)
+        if key == PLANS_KEY:
+            level.plans, level.plan_names = 0, NO_NAMES
+            return _Open(PLAN if is_object else PLANS, is_object, level)
+        level.networks = NO_NAMES
+        return _Open(NOTHING if is_object else NETWORKS, is_object, level)
+
+    @staticmethod
     def is_known(key: str | None) -> bool:
         """Whether this key of a structure means something by itself."""
         return key in (LISTED_KEY, PLANS_KEY) or key in NETWORK_KEYS
 
     # ---- decoding ------------------------------------------------------------------------------------------
 
-    def decode(self, opened: _Open, data: bytes, end: int) -> Iterator[Found]:
+    def decode(self, opened: _Open, data: bytes, end: int) -> Sequence[Found]:
         """Complete children, in the brackets of their kind, up to ``end``."""
-        kind = opened.kind
         try:
             if self.state[c.LONG_NUMBER]:
                 raise _OddError
-            if kind == STRUCTURES:
-                found = self.structures(data)
-            elif kind == STRUCTURE:
-                found = self.members(opened.level, data)
-            elif kind == FILES:
-                found = iter((files_of(data),))
-            else:
-                self.decode_rest(opened, data)
-                return
+            if opened.kind == STRUCTURES:
+                return self.structures(data)
+            if opened.kind == STRUCTURE:
+                return self.members(opened.level, data)
+            if opened.kind == FILES:
+                return (files_of(data),)
+            self.decode_rest(opened, data)
         except (_OddError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            yield from self.plainly(opened, data, end)
-            return
-        yield from found
+            return self.plainly(opened, data, end)
+        return ()
 
     def decode_rest(self, opened: _Open, data: bytes) -> None:
         """Children that list nothing themselves."""
@@ -460,23 +473,24 @@ class _Reading:
         owner = opened.level if opened.file is None else opened.file
         owner.networks = owner.networks.plus(names)
 
-    def structures(self, data: bytes) -> Iterator[Found]:
+    def structures(self, data: bytes) -> Sequence[Found]:
         """What elements of an array list that may be structures."""
-        decoded = _STRUCTURES.decode(data)
-        depth = sum(each.kind == STRUCTURE for each in self.stack)
-        self.check(decoded, data, depth + 1)
         networks = _NETWORK in data
-        found = given(decoded, networks=networks)
-        return iter(list(found)) if networks else found  # at once where something may prove odd
+        decoder = _UNREAD_STRUCTURES if self.repeated.begin(unless=networks) else _STRUCTURES
+        decoded = cast("list[Structure]", decoder.decode(data))
+        self.check(decoded, data, sum(each.kind == STRUCTURE for each in self.stack) + 1)
+        found: list[Found] = []
+        give(decoded, found, self.repeated, networks=networks)
+        return found
 
-    def members(self, level: Level, data: bytes) -> Iterator[Found]:
+    def members(self, level: Level, data: bytes) -> Sequence[Found]:
         """What members of a structure list."""
         part = _STRUCTURE.decode(data)
         self.check((part,), data, sum(each.kind == STRUCTURE for each in self.stack))
-        networks = _NETWORK in data
-        found = list(given_inside(part, networks=networks))
+        found: list[Found] = []
+        give_inside(part, found, self.repeated, networks=_NETWORK in data)
         note(part, level)
-        return iter(found)
+        return found
 
     def check(self, decoded: "Sequence[Structure]", data: bytes, depth: int) -> None:
         """That all that is listed was decoded: no key of ours stands anywhere else, nor twice, nor in disguise."""
@@ -492,12 +506,12 @@ class _Reading:
 
     # ---- the plain reading ---------------------------------------------------------------------------------
 
-    def plainly(self, opened: _Open, data: bytes, end: int) -> Iterator[Found]:
+    def plainly(self, opened: _Open, data: bytes, end: int) -> Sequence[Found]:
         """The same by ijson's events, which tell what is wrong where it is no JSON."""
         if self.state[c.LONG_NUMBER]:
             self.refuse_long_numbers(data, end)
         try:
-            yield from self.walk(opened, ijson.basic_parse(io.BytesIO(mend(data)), buf_size=BUFFER_BYTES))
+            return list(self.walk(opened, ijson.basic_parse(io.BytesIO(mend(data)), buf_size=BUFFER_BYTES)))
         except (ijson.JSONError, UnicodeDecodeError) as error:
             self.bad(_first_line(error), at=end)
 
@@ -570,29 +584,68 @@ def has_prices(structure: "Structure") -> bool:
     return structure.in_network is not UNSET or structure.in_networks is not UNSET
 
 
-def given(structures: "Sequence[Structure]", *, networks: bool) -> Iterator[Found]:
-    """What structures list; ``networks``: some of it may name networks."""
+def give(structures: "Sequence[Structure]", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
+    """Add what structures list; ``networks``: some of it may name networks."""
     for each in structures:
-        listed = each.in_network_files
-        if listed is UNSET:
-            yield from given_inside(each, networks=networks)
-            continue
-        if listed is not None:
-            yield as_listed(listed if isinstance(listed, list) else [listed], networks=networks)
-        plans = each.reporting_plans
-        yield StructureEnd(count_plans(plans), plan_names(plans), networks_of(each) if networks else NO_NAMES)
+        give_inside(each, found, repeated, networks=networks)
+        if each.in_network_files is not UNSET:
+            plans = each.reporting_plans
+            ended = StructureEnd(count_plans(plans), plan_names(plans), networks_of(each) if networks else NO_NAMES)
+            found.append(ended)
 
 
-def given_inside(structure: "Structure", *, networks: bool) -> Iterator[Found]:
-    """What a structure lists, and those inside it."""
+def give_inside(structure: "Structure", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
+    """Add what a structure lists, and those inside it."""
     listed = structure.in_network_files
-    if listed is not UNSET:
-        if listed is not None:
-            yield as_listed(listed if isinstance(listed, list) else [listed], networks=networks)
-        return
-    for inside in (structure.reporting_structure, structure.TOC_Files):
-        if inside is not UNSET and inside is not None:
-            yield from given(inside if isinstance(inside, list) else (inside,), networks=networks)
+    if isinstance(listed, Raw):
+        found.append(repeated.find(bytes(listed)))
+    elif listed is not UNSET:
+        found.append(as_listed(listed, networks=networks))
+    else:
+        for inside in (structure.reporting_structure, structure.TOC_Files):
+            if inside is not UNSET and inside is not None:
+                give(inside if isinstance(inside, list) else (inside,), found, repeated, networks=networks)
+
+
+class RepeatedLists:
+    """Lists of files that structures repeat, told by their bytes: decoded once, and given as one and the same object.
+
+    Looking costs a third of the speed where no list repeats, so that is given up, and tried again now and then.
+    Memory: ``MAX_KEPT_BYTES`` of lists and what they decode to; a hash of up to ``MAX_SEEN`` lists.
+    """
+
+    def __init__(self) -> None:
+        self.kept: dict[bytes, ListedFiles] = {}
+        self.kept_bytes = 0
+        self.seen: set[int] = set()
+        self.turn = 0
+        self.lists = self.repeats = 0  # in this batch
+
+    def begin(self, *, unless: bool) -> bool:
+        """Whether to look in the next batch."""
+        turn = self.turn % (LOOKING + NOT_LOOKING)
+        if turn != LOOKING or 2 * self.repeats < self.lists:
+            self.turn += 1
+        self.lists = self.repeats = 0
+        return turn <= LOOKING and not unless
+
+    def find(self, data: bytes) -> ListedFiles:
+        """The files of a list."""
+        self.lists += 1
+        known = self.kept.get(data)
+        if known is not None:
+            self.repeats += 1
+            return known
+        files = as_listed(_LISTED_VALUE.decode(data), networks=False)
+        mark = hash(data)
+        if mark in self.seen and self.kept_bytes + len(data) <= MAX_KEPT_BYTES:
+            self.repeats += 1
+            self.kept[data] = files
+            self.kept_bytes += len(data)
+            files.kept = True
+        elif len(self.seen) < MAX_SEEN:
+            self.seen.add(mark)
+        return files
 
 
 def note(part: "Structure", level: Level) -> None:
@@ -626,8 +679,9 @@ def files_of(data: bytes) -> ListedFiles:
     return as_listed(_FILES.decode(data), networks=_NETWORK in data)
 
 
-def as_listed(files: list[File], *, networks: bool) -> ListedFiles:
+def as_listed(stated: list[File] | File | None, *, networks: bool) -> ListedFiles:
     """Decoded files."""
+    files = stated if isinstance(stated, list) else [] if stated is None else [stated]
     return ListedFiles(files, [networks_of(file) for file in files] if networks else ())
 
 

@@ -1,7 +1,6 @@
 """Tables of contents in every shape seen, and a payer's listing of a month made of them."""
 
 import gzip
-import io
 import json
 import random
 import re

@@ -1,7 +1,7 @@
 """The fast reading of tables of contents says what the plain one says, wherever blocks end."""
 
-import io
 import json
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.contents_readings import plainly, scanned
 from tests.effort import usually
 from tests.generated_contents import broken_contents, generated_contents
-from tests.unit.test_contents import SHAPES, table
+from tests.unit.test_contents import SHAPES
 
 MANY = settings(
     max_examples=usually(150, 20_000),
