@@ -166,7 +166,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
         try:
             contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits, request.engine))
         except BadFileError as error:  # what the first reading passed over, or what a server gave the second time
-            outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error))
+            outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error), extract=None)
             continue
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)

@@ -1,4 +1,4 @@
-"""Tables of contents as odd as the field notes and odder: strategies for Hypothesis, made as generated_documents' are."""
+"""Tables of contents as odd as the field notes and odder: strategies for Hypothesis, see generated_documents."""
 
 from random import Random
 from typing import Any

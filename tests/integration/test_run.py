@@ -106,6 +106,29 @@ def test_bad_files_are_quarantined_with_reasons_and_the_good_ones_published(
     assert rates_of(tmp_path / "out").height == 4
 
 
+def test_a_table_of_contents_is_told_by_its_content_and_a_broken_one_stops_nothing(mrf: Path, tmp_path: Path) -> None:
+    listed = {"in_network_files": [{"location": "acme.json"}], "reporting_plans": []}
+    tables = {
+        "late.json": {"x": [[{}] * 99], "reporting_structure": [listed]},
+        "root.json": listed,
+        "wrapped.json": {"TOC_Files": [{"reporting_structure": listed}]},
+    }
+    for name, content in tables.items():
+        (mrf / name).write_bytes(json_bytes(content))
+    (mrf / "broken.json").write_bytes(
+        b'{"reporting_structure": [{"in_network_files": [{"location": "aetna.json.gz" 1}]}]}'
+    )
+    ended = execute("run", mrf, "--output", tmp_path / "out", *MONTH, "--json")
+    assert ended.code == 3, ended.err
+    found = files_of(tmp_path / "out")
+    assert {name: found[name]["status"] for name in (*tables, "broken.json")} == {
+        **dict.fromkeys(tables, "no_match"),
+        "broken.json": "quarantined",
+    }
+    assert "not well-formed JSON" in str(found["broken.json"]["reason"])
+    assert found["acme.json"]["status"] == "matched"
+
+
 def test_nothing_usable_leaves_the_last_good_tables_alone(
     mrf: Path, bad: Path, tmp_path: Path, capsys: Capture
 ) -> None:

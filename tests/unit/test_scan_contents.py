@@ -1,6 +1,9 @@
 """The fast reading of tables of contents says what the plain one says, wherever blocks end."""
 
+import io
 import json
+from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -9,7 +12,11 @@ from hypothesis import strategies as st
 from tests.contents_readings import plainly, scanned
 from tests.effort import usually
 from tests.generated_contents import broken_contents, generated_contents
-from tests.unit.test_contents import SHAPES
+from tests.unit.test_contents import SHAPES, table
+from transforms import contents, scan_contents
+from transforms.contents import Found, ListedFiles, StructureEnd
+from transforms.listing import FoundFile, Listing
+from transforms.names import MAX_NAMES, Names
 
 MANY = settings(
     max_examples=usually(150, 20_000),
@@ -34,6 +41,54 @@ def test_both_readings_refuse_the_same_tables(data: bytes, block_bytes: int) -> 
     assert isinstance(fast, str) == isinstance(plain, str), (plain, fast)
     if not isinstance(plain, str):
         assert fast == plain
+
+
+def files(first: int, count: int, **more: str) -> list[dict[str, str]]:
+    return [{"location": f"https://mrf.example.com/{n % 7}.json?sig={n}"} | more for n in range(first, first + count)]
+
+
+def test_a_structure_larger_than_any_block_is_entered() -> None:
+    plans = [{"plan_name": f"plan {n}", "plan_id": "1"} for n in range(300)]
+    structure = {"reporting_plans": plans, "x": [[{"y": files(0, 3)}]], "in_network_files": files(0, 200)}
+    data = json.dumps(table(structure, structure)).encode()
+    for block_bytes in (64, 500, 4_000):
+        assert scanned(data, block_bytes) == plainly(data)
+        assert scanned(data, block_bytes, overlap=True) == plainly(data)
+
+
+def test_names_are_bounded_and_a_cut_is_told() -> None:
+    plans = [{"plan_name": f"plan {n:06}"} for n in range(5_000, 0, -1)]
+    data = json.dumps(table({"reporting_plans": plans, "in_network_files": files(0, 1)})).encode()
+    end = StructureEnd(5_000, Names(tuple(f"plan {n:06}" for n in range(1, MAX_NAMES + 1)), cut=True))
+    for said in (plainly(data), scanned(data), scanned(data, 1_000)):
+        assert said[-1] == end
+
+
+def listing_of(everything: Iterable[Found]) -> list[FoundFile]:
+    """What a listing says of each file; the numbers of structures are its own affair."""
+    listing = Listing()
+    for found in everything:
+        if isinstance(found, StructureEnd):
+            listing.end_structure(found)
+        else:
+            listing.mention(found, lambda location: (location.partition("?")[0], location), "index.json")
+    listing.settle()
+    return [replace(file, structure=0) for file in listing.files.values()]
+
+
+def test_lists_that_structures_repeat_count_as_if_each_were_read() -> None:
+    lists = [files(0, 5), files(3, 3, description="rates"), [*files(7, 2), *files(0, 2)], [], files(0, 5)[::-1]]
+    order = [0, 1, 0, 0, 2, 1, 1, 2, 2, 0, 3, 3, 3, 4, 4, 4, 1, 1, 0] * 2
+    for last in (9, 15, 20, 30, 37):
+        structures = [
+            {"in_network_files": lists[each], "reporting_plans": [{"plan_name": f"{n}"}]}
+            for n, each in enumerate(order[: last + 1])
+        ]
+        data = json.dumps(table(*structures)).encode()
+        given = list(scan_contents.read_contents(io.BytesIO(data), io.BytesIO, overlap=False, block_bytes=2_000))
+        assert listing_of(given) == listing_of(contents.read_contents(io.BytesIO(data), io.BytesIO))
+    kept = [found for found in given if isinstance(found, ListedFiles) and found.kept]
+    assert len(kept) > 5 > len(set(map(id, kept))), "otherwise this shows nothing"
 
 
 @pytest.mark.parametrize("block_bytes", [1, 50, 1 << 20])
