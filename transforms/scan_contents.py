@@ -365,7 +365,7 @@ class _Reading:
         first = int(self.data[place])
         if first not in b"{[":
             return False
-        self.enter(self.opened(outer, key, is_object=first == ord("{")), place + 1)
+        self.enter(self.child(outer, key, is_object=first == ord("{")), place + 1)
         return True
 
     def key_and_value(self) -> tuple[str, int] | None:
@@ -390,12 +390,12 @@ class _Reading:
         except msgspec.MsgspecError as error:
             self.bad(str(error))
 
-    def opened(self, outer: _Open, key: str | None, *, is_object: bool) -> _Open:
+    def child(self, outer: _Open, key: str | None, *, is_object: bool) -> _Open:
         """What a child that is entered is to the reading. What it replaces is forgotten."""
         if outer.kind == STRUCTURES or (outer.kind == STRUCTURE and not self.is_known(key)):
             return _Open(STRUCTURE, True) if is_object else _Open(STRUCTURES, False)
         if outer.kind == STRUCTURE:
-            return self.opened_in_structure(outer.level, key, is_object=is_object)
+            return self.child_of_structure(outer.level, key, is_object=is_object)
         if outer.kind == FILES and is_object:
             return _Open(FILE, True, file=OpenFile())
         if outer.kind == PLANS and is_object:
@@ -413,7 +413,7 @@ class _Reading:
         return _Open(NOTHING, is_object)
 
     @staticmethod
-    def opened_in_structure(level: Level, key: str | None, *, is_object: bool) -> _Open:
+    def child_of_structure(level: Level, key: str | None, *, is_object: bool) -> _Open:
         """The value of a key that means something by itself."""
         if key == LISTED_KEY:
             level.lists_files = True

@@ -88,7 +88,7 @@ def test_lists_that_structures_repeat_count_as_if_each_were_read() -> None:
         given = list(scan_contents.read_contents(io.BytesIO(data), io.BytesIO, overlap=False, block_bytes=2_000))
         assert listing_of(given) == listing_of(contents.read_contents(io.BytesIO(data), io.BytesIO))
     kept = [found for found in given if isinstance(found, ListedFiles) and found.kept]
-    assert len(kept) > 5 > len(set(map(id, kept))), "otherwise this shows nothing"
+    assert len(kept) > 5 >= len(set(map(id, kept))), "otherwise this shows nothing"
 
 
 @pytest.mark.parametrize("block_bytes", [1, 50, 1 << 20])
