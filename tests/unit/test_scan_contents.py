@@ -19,7 +19,7 @@ from transforms.listing import FoundFile, Listing
 from transforms.names import MAX_NAMES, Names
 
 MANY = settings(
-    max_examples=usually(150, 20_000),
+    max_examples=usually(60, 20_000),
     deadline=None,
     derandomize=not usually(0, 1),
     database=None,
