@@ -9,7 +9,7 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Thread
 from types import TracebackType
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
@@ -19,11 +19,25 @@ BUFFERS = 3
 LOOK_UP_SECONDS = 0.2
 
 
+class Block(NamedTuple):
+    """Bytes in memory (``PADDING`` or more stand behind them), where in memory, and how many."""
+
+    bytes: memoryview
+    address: int
+    size: int
+
+
+def memory_of(size: int) -> tuple[memoryview, int]:
+    """So many zeroed bytes, and their address: asking numpy for it at every block takes longer than a short scan."""
+    array = np.zeros(size, np.uint8)
+    return array.data, array.ctypes.data
+
+
 class Blocks(Protocol):
     """Where the reader's bytes come from."""
 
-    def next(self, left_over: np.ndarray, padding: int) -> tuple[np.ndarray, int]:
-        """The bytes left over and the next block behind them, and how many that is; no more than before at the end."""
+    def next(self, left_over: memoryview, padding: int) -> "Block":
+        """The bytes left over and the next block behind them; no more than before at the end."""
 
 
 def fill(stream: BinaryIO, buffer: memoryview) -> int:
@@ -45,20 +59,22 @@ def fill(stream: BinaryIO, buffer: memoryview) -> int:
 
 class _Buffer:
     def __init__(self, block_bytes: int, padding: int) -> None:
-        self.bytes = np.zeros(HEAD_BYTES + block_bytes + padding, np.uint8)
-        self.block = self.bytes.data[HEAD_BYTES : HEAD_BYTES + block_bytes]
+        self.bytes, self.address = memory_of(HEAD_BYTES + block_bytes + padding)
+        self.block = self.bytes[HEAD_BYTES : HEAD_BYTES + block_bytes]
         self.size = 0
 
-    def behind(self, left_over: np.ndarray, padding: int) -> tuple[np.ndarray, int]:
+    def behind(self, left_over: memoryview, padding: int) -> Block:
         """This block with ``left_over`` in front of it."""
         before = len(left_over)
+        size = before + self.size
         if before > HEAD_BYTES:
-            joined = np.zeros(before + self.size + padding, np.uint8)
+            joined, address = memory_of(size + padding)
             joined[:before] = left_over
-            joined[before : before + self.size] = self.bytes[HEAD_BYTES : HEAD_BYTES + self.size]
-            return joined, before + self.size
-        self.bytes[HEAD_BYTES - before : HEAD_BYTES] = left_over
-        return self.bytes[HEAD_BYTES - before :], before + self.size
+            joined[before:size] = self.block[: self.size]
+            return Block(joined, address, size)
+        first = HEAD_BYTES - before
+        self.bytes[first:HEAD_BYTES] = left_over
+        return Block(self.bytes[first:], self.address + first, size)
 
 
 class PlainBlocks:
@@ -70,7 +86,7 @@ class PlainBlocks:
         self._buffers: list[_Buffer] = []
         self._turn = 0
 
-    def next(self, left_over: np.ndarray, padding: int) -> tuple[np.ndarray, int]:
+    def next(self, left_over: memoryview, padding: int) -> Block:
         """See ``Blocks``."""
         if len(self._buffers) < 2:
             self._buffers.append(_Buffer(self._block_bytes, padding))
@@ -113,7 +129,7 @@ class OverlappedBlocks:
         except BaseException as error:  # noqa: BLE001 handed to the reading thread, which raises it
             self._full.put(error)
 
-    def next(self, left_over: np.ndarray, padding: int) -> tuple[np.ndarray, int]:
+    def next(self, left_over: memoryview, padding: int) -> Block:
         """See ``Blocks``."""
         if self._held is not None and not self._held.size:
             return self._held.behind(left_over, padding)

@@ -22,6 +22,7 @@ skipped (values of other keys, items of other codes, references that nothing cit
 
 import gc
 import io
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, cast
@@ -31,7 +32,7 @@ import numpy as np
 
 from schemas.codes import CODE_TYPES
 from transforms import scan_kernels as k
-from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks, memory_of
 from transforms.byte_spool import ByteSpool
 from transforms.clean import text_of
 from transforms.collect import Collected
@@ -113,14 +114,16 @@ class _Reading:
         self.collected = collected
         self.skip = skip
         self.walker = Walker(_nothing, wanted, collected, skip=skip)
-        self.data = np.zeros(k.PADDING, np.uint8)
-        self.address = self.data.ctypes.data
+        self.data, self.address = memory_of(k.PADDING)
         self.size = 0
         self.base = 0  # of data[0] in the document
         self.pos = 0
-        self.state = np.zeros(k.SLOTS, np.int64)
-        self.utf8 = np.zeros(3, np.int64)
+        self.state = array("q", bytes(8 * k.SLOTS))
+        self.state_address, _ = self.state.buffer_info()
+        self.utf8 = array("q", bytes(8 * 3))
+        self.utf8_address, _ = self.utf8.buffer_info()
         self.rows = np.zeros((ROWS, 3), np.int64)
+        self.rows_address = self.rows.ctypes.data
         self.references: _Indexed | None = None
 
     # ---- bytes ---------------------------------------------------------------------------------------------
@@ -131,10 +134,9 @@ class _Reading:
         if left > MAX_TOKEN_BYTES:
             raise self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
         self.base += self.pos
-        self.data, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
-        self.address = self.data.ctypes.data
+        self.data, self.address, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
         self.pos = 0
-        wrong = k.check_utf8(self.address, left, self.size, self.utf8.ctypes.data)
+        wrong = k.check_utf8(self.address, left, self.size, self.utf8_address)
         if wrong >= 0:
             self.pos = wrong
             raise self.bad("bytes that are not UTF-8")
@@ -149,7 +151,7 @@ class _Reading:
         """The next byte that is not white space."""
         while True:
             while self.pos < self.size:
-                byte = int(self.data[self.pos])
+                byte = self.data[self.pos]
                 if byte not in b" \n\r\t":
                     return byte
                 self.pos += 1
@@ -205,7 +207,7 @@ class _Reading:
         """Nothing but white space up to the end."""
         while True:
             while self.pos < self.size:
-                if int(self.data[self.pos]) not in b" \n\r\t":
+                if self.data[self.pos] not in b" \n\r\t":
                     raise self.bad("something follows the closed JSON root", plain=True)
                 self.pos += 1
             if not self.more():
@@ -282,24 +284,29 @@ class _Reading:
         if first not in b'{["':
             self.scalar(first)
             return
-        state = self.state
-        state[:] = 0
+        state = self.cleared_state()
         state[k.STATE] = k.STRING if first == ord('"') else k.NESTED
         state[k.DEPTH] = 1
         state[k.BRACES] = int(first == ord("{"))
         self.pos += 1
-        while (event := self.step(k.skip_value(self.address, self.size, self.at(state)))) == k.NEED_MORE:
+        while (event := self.step(k.skip_value(self.address, self.size, self.at()))) == k.NEED_MORE:
             self.need_more()
         assert event == k.ELEMENT
 
-    def at(self, state: Int64s) -> int:
-        """The address of the state, with our place in it."""
-        state[k.POS] = self.pos
-        return state.ctypes.data
+    def cleared_state(self) -> "array[int]":
+        """The kernel's state before anything has begun."""
+        for slot in range(k.SLOTS):
+            self.state[slot] = 0
+        return self.state
+
+    def at(self) -> int:
+        """The address of the kernel's state, with our place in it."""
+        self.state[k.POS] = self.pos
+        return self.state_address
 
     def step(self, event: int) -> int:
         """Take over the kernel's place; raise what it found wrong."""
-        self.pos = int(self.state[k.POS])
+        self.pos = self.state[k.POS]
         if event == k.BAD:
             raise self.bad(k.ERRORS[self.state[k.ERROR]])
         return event
@@ -342,8 +349,7 @@ class _Reading:
             quirks["a single value where an array belongs"] += 1
         else:
             self.pos += 1
-        state = self.state
-        state[:] = 0
+        state = self.cleared_state()
         state[k.SECTION] = kind
         state[k.START] = k.NOWHERE
         state[k.SINGLE] = int(first == ord("{"))
@@ -367,9 +373,10 @@ class _Section:
     def __init__(self, reading: _Reading, table: Int64s) -> None:
         self.reading = reading
         self.state = reading.state
-        self.table = table
+        self.table = table  # keeps its memory alive
+        self.table_address = table.ctypes.data
         self.state[k.INDEX_ROWS] = ROWS
-        self.kind = int(self.state[k.SECTION])
+        self.kind = self.state[k.SECTION]
         self.spooled_from = reading.pos
         self.state[k.SPOOLED] = -reading.pos
         self.held: list[bytes] = []  # the open element's bytes from earlier blocks
@@ -398,22 +405,16 @@ class _Section:
             self.spool()
         quirks = reading.collected.quirks
         if self.state[k.NULLS]:
-            quirks["null where an object belongs"] += int(self.state[k.NULLS])
+            quirks["null where an object belongs"] += self.state[k.NULLS]
         if self.state[k.OTHERS]:
-            quirks["something else where an object belongs"] += int(self.state[k.OTHERS])
+            quirks["something else where an object belongs"] += self.state[k.OTHERS]
 
     def scan(self) -> int:
         """Run the kernel up to its next event."""
         reading = self.reading
         try:
             return reading.step(
-                k.next_event(
-                    reading.address,
-                    reading.size,
-                    reading.at(self.state),
-                    self.table.ctypes.data,
-                    reading.rows.ctypes.data,
-                )
+                k.next_event(reading.address, reading.size, reading.at(), self.table_address, reading.rows_address)
             )
         finally:
             self.count()
@@ -423,7 +424,7 @@ class _Section:
 
     def take_rows(self) -> None:
         """The elements that began and ended in this block and may be wanted."""
-        count = int(self.state[k.INDEXED])
+        count = self.state[k.INDEXED]
         if not count:
             return
         self.state[k.INDEXED] = 0
@@ -432,7 +433,7 @@ class _Section:
             assert self.reading.references is not None
             self.reading.references.index.add(rows)
             return
-        data = self.reading.data.data
+        data = self.reading.data
         pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
         if self.kind == k.ITEMS:
             for piece in pieces:
@@ -461,7 +462,7 @@ class _Section:
 
     def count(self) -> None:
         """Elements passed over since the last time."""
-        new = int(self.state[k.SEEN]) - self.seen
+        new = self.state[k.SEEN] - self.seen
         self.seen += new
         if self.kind == k.ITEMS:
             self.reading.collected.items_seen += new
@@ -483,7 +484,7 @@ class _Section:
     def is_wanted(self) -> bool:
         """Whether what is known of the open element says that it is to be decoded, or that Python must decide."""
         state = self.state
-        return bool(state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED))
+        return state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED)
 
     def hold(self) -> None:
         """Keep the open element's bytes of this block, unless it is known to be unwanted."""
@@ -515,8 +516,8 @@ class _Section:
 
     def bytes_here(self) -> memoryview:
         """The open element's bytes in this block."""
-        start = max(int(self.state[k.START]), 0)
-        return self.reading.data.data[start : self.reading.pos]
+        start = max(self.state[k.START], 0)
+        return self.reading.data[start : self.reading.pos]
 
     def forget(self) -> None:
         """Give back what was held."""
@@ -587,7 +588,7 @@ class _Section:
         """Keep this block's bytes of the section."""
         reading = self.reading
         assert reading.references is not None
-        reading.references.bytes.append(reading.data.data[self.spooled_from : reading.pos])
+        reading.references.bytes.append(reading.data[self.spooled_from : reading.pos])
 
 
 def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
