@@ -16,6 +16,7 @@ import numpy as np
 BLOCK_BYTES = 1 << 20  # inflated into and scanned from the cores' caches; measured best of 256 KiB to 4 MiB
 HEAD_BYTES = 64 * 1024  # in front of each block: what the last one left over
 BUFFERS = 3
+LINE_BYTES = 64
 LOOK_UP_SECONDS = 0.2
 
 
@@ -28,9 +29,13 @@ class Block(NamedTuple):
 
 
 def memory_of(size: int) -> tuple[memoryview, int]:
-    """So many zeroed bytes, and their address: asking numpy for it at every block takes longer than a short scan."""
-    array = np.zeros(size, np.uint8)
-    return array.data, array.ctypes.data
+    """So many zeroed bytes, and their address: asking numpy for it at every block takes longer than a short scan.
+
+    They begin where a line of the cache begins: the scan reads whole lines, some of them from before its place on.
+    """
+    array = np.zeros(size + LINE_BYTES, np.uint8)
+    before = -array.ctypes.data % LINE_BYTES
+    return array.data[before : before + size], array.ctypes.data + before
 
 
 class Blocks(Protocol):
