@@ -13,7 +13,8 @@ from typing import BinaryIO, NamedTuple, Protocol
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 20  # inflated into and scanned from the cores' caches; measured best of 256 KiB to 4 MiB
+BLOCK_BYTES = 1 << 20  # inflated by one core and scanned by another; measured best of 256 KiB to 4 MiB
+PLAIN_BLOCK_BYTES = 1 << 19  # inflated and scanned by one core: its own cache holds it between the two
 HEAD_BYTES = 64 * 1024  # in front of each block: what the last one left over
 BUFFERS = 3
 LINE_BYTES = 64
@@ -85,7 +86,7 @@ class _Buffer:
 class PlainBlocks:
     """Read when asked, in the caller's thread: what costs least where every core has a file of its own."""
 
-    def __init__(self, stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(self, stream: BinaryIO, block_bytes: int = PLAIN_BLOCK_BYTES) -> None:
         self._stream = stream
         self._block_bytes = block_bytes
         self._buffers: list[_Buffer] = []

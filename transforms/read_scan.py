@@ -32,7 +32,7 @@ import numpy as np
 
 from schemas.codes import CODE_TYPES
 from transforms import scan_kernels as k
-from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks, memory_of
+from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks, memory_of
 from transforms.byte_spool import ByteSpool
 from transforms.clean import text_of
 from transforms.collect import Collected
@@ -57,7 +57,7 @@ def read_document(
     *,
     skip: bool = True,
     overlap: bool = True,
-    block_bytes: int = BLOCK_BYTES,
+    block_bytes: int | None = None,
 ) -> None:
     """Read one in-network document into ``collected``.
 
@@ -66,6 +66,7 @@ def read_document(
         wanted: billing codes, compared exactly with an item's own code, trimmed.
         skip: forget the bytes of items and references already known to be unwanted.
         overlap: read the stream in a second thread.
+        block_bytes: how much is inflated, then scanned, at a time; None: what measured best.
 
     Raises:
         BadFileError: no well-formed JSON object with nothing after it; says the place.
@@ -73,9 +74,9 @@ def read_document(
     """
     with _without_collector():
         if not overlap:
-            _Reading(PlainBlocks(stream, block_bytes), wanted, collected, skip).read()
+            _Reading(PlainBlocks(stream, block_bytes or PLAIN_BLOCK_BYTES), wanted, collected, skip).read()
             return
-        with OverlappedBlocks(stream, k.PADDING, block_bytes) as blocks:
+        with OverlappedBlocks(stream, k.PADDING, block_bytes or BLOCK_BYTES) as blocks:
             _Reading(blocks, wanted, collected, skip).read()
 
 

@@ -870,7 +870,11 @@ def skim_plain(
         opens = opens_at(data, pos) & ~strings
         closes = closes_at(data, pos) & ~strings
         closed = count_ones(closes)
-        if U(depth - closed - 1) >= U(MAX_DEPTH):  # an element may end here, or is nested too deep
+        if U(depth - closed - 1) >= U(MAX_DEPTH) and (
+            depth > closed  # nested too deep
+            or depth <= count_ones(closes & _LOWER)  # an element may end here: in the first half, in the second
+            or depth + count_ones(opens & _LOWER) <= closed
+        ):
             break
         depth += count_ones(opens) - closed
         braces += count_ones(opens & curly) - count_ones(closes & curly)

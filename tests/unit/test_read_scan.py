@@ -185,6 +185,15 @@ def test_more_codes_than_one() -> None:
     assert found is not None and found.counts[1] == 3
 
 
+def test_codes_of_every_length_are_found_and_their_neighbours_are_not() -> None:
+    codes = frozenset(str(length % 10) * length for length in range(1, 41))
+    written = [f"{mark}{code}{mark}" for code in sorted(codes) for mark in ("", " ", "A", "\x7f")]
+    data = json_bytes(document(*(item(rate(group(ANN)), billing_code=code) for code in written)))
+    found = scanned(data, codes=codes)
+    assert found == full(data, codes)
+    assert found is not None and found.counts[1] == 2 * len(codes)
+
+
 def test_many_references_fill_the_index_and_all_are_found() -> None:
     count = reference_index.ROWS + 10
     cites = [0, 1, reference_index.ROWS - 1, reference_index.ROWS, count - 1]
