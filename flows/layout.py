@@ -181,7 +181,9 @@ def _started(pid: int) -> str:
 def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
     """Readers see the old content or the new, never a part.
 
-    Args: data: as a whole or in pieces. durable: not before it is on the disk; else a machine that loses power may leave an empty file.
+    Args:
+        data: as a whole or in pieces.
+        durable: not before it is on the disk; else a machine that loses power may leave an empty file.
     """
     write_beside(path, data, durable=durable).replace(path)
 
