@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak lint bench lock docs licences sbom audit clean
+.PHONY: run test test-slow soak lint bench load lock docs licences sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -27,6 +27,9 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
+
+load: $(STAMP)
+	$(BIN)/python -m tests.bench.load
 
 docs: $(STAMP)
 	$(BIN)/python -m flows.dictionary output/README.md

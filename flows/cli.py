@@ -6,10 +6,13 @@ import logging
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from flows.faults import during
+from flows.streams import open_missing, settle, tell, tell_error
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
@@ -24,16 +27,20 @@ First steps:
   tic-rates run FOLDER --month 2025-06 --nppes ZIP   a month's benchmarks from real files
   tic-rates COMMAND --help                           its options, and an example
 
-Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable;
-1 a bug; 130 or 143 stopped by Ctrl-C or SIGTERM: the same command resumes.
+Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable,
+or the machine ran out of disk, memory, files or processes;
+1 a bug; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP: the same command resumes.
 
 Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder).
 Tables, columns and methodology: README.md in the repository's output folder.
 """
 
 
-class _Terminated(BaseException):
-    """SIGTERM, unwound like Ctrl-C."""
+class _Stopped(BaseException):
+    """SIGTERM, or SIGHUP, unwound like Ctrl-C."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
 
 
 class _Parser(argparse.ArgumentParser):
@@ -46,37 +53,48 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of CONTRACT section 2."""
-    words = sys.argv[1:] if arguments is None else arguments
+    open_missing()
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    finally:
+        settle()
+
+
+def _main(words: Sequence[str]) -> int:
     try:
         options = build_parser().parse_args(words)
     except UsageError as error:
         return _fail(error, as_json="--json" in words)
     logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, signatures included
-    signal.signal(signal.SIGTERM, _terminate)
+    signal.signal(signal.SIGTERM, _stop)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
+        signal.signal(signal.SIGHUP, _stop)
     command: Command = options.command
     try:
-        result, code = command(options)
+        with during(f"running {' '.join(words[:1])}", getattr(options, "output", None) or Path.cwd()):
+            result, code = command(options)
+            if options.json:
+                tell(print, json.dumps(result, default=str))
     except TicRatesError as error:
         return _fail(error, as_json=options.json)
-    except (KeyboardInterrupt, _Terminated) as stop:
-        print("tic-rates: stopped; what is done is kept, run the same command again to resume", file=sys.stderr)
-        return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
-    if options.json:
-        print(json.dumps(result, default=str))
+    except (KeyboardInterrupt, _Stopped) as stop:
+        tell_error("tic-rates: stopped; what is done is kept, run the same command again to resume")
+        return 128 + stop.number if isinstance(stop, _Stopped) else INTERRUPTED
     return code
 
 
 def _fail(error: TicRatesError, *, as_json: bool) -> int:
-    print(f"tic-rates: {error}", file=sys.stderr)
+    tell_error(f"tic-rates: {error}")
     if as_json:
         details = error.details if isinstance(error, NothingUsableError) else {}
-        print(json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
+        with suppress(OSError):  # said already
+            tell(print, json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
     return error.exit_code
 
 
-def _terminate(_number: int, _frame: object) -> NoReturn:
-    raise _Terminated
+def _stop(number: int, _frame: object) -> NoReturn:
+    raise _Stopped(number)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -412,7 +430,7 @@ def _run(options: argparse.Namespace) -> Result:
     )
     result = _runner(orchestrated=options.prefect)(request)
     if not options.json:
-        print_result(result)
+        tell(print_result, result)
     return result.as_json(), result.exit_code
 
 
@@ -422,7 +440,7 @@ def _nightly(options: argparse.Namespace) -> Result:
     from flows.show_months import print_months
 
     if options.example:
-        print(example_text(), end="")
+        tell(print, example_text(), end="")
         return {}, 0
     month = options.month or datetime.now(UTC).date().replace(day=1)
     config = _load_config(options)
@@ -432,7 +450,7 @@ def _nightly(options: argparse.Namespace) -> Result:
         _tell(config, month, str(error))
         raise
     if not options.json:
-        print_months([report])
+        tell(print_months, [report])
     return report.as_json(), report.exit_code
 
 
@@ -454,7 +472,7 @@ def _backfill(options: argparse.Namespace) -> Result:
         if month.reason is not None:
             _tell(config, month.month, month.reason)
     if not options.json:
-        print_months(report.months)
+        tell(print_months, report.months)
     return report.as_json(), report.exit_code
 
 
@@ -502,7 +520,7 @@ def _inspect(options: argparse.Namespace) -> Result:
         raise UsageError(f"{options.source} is {len(sources)} files; inspect reads one")
     found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader)
     if not options.json:
-        print_inspection(found)
+        tell(print_inspection, found)
     return found, 0
 
 
@@ -516,7 +534,7 @@ def _reference_nppes(options: argparse.Namespace) -> Result:
         options.file, target, weekly=tuple(options.weekly), deactivated=tuple(options.deactivated)
     )
     if not options.json:
-        print_figures(figures)
+        tell(print_figures, figures)
     return figures, 0
 
 
@@ -527,7 +545,7 @@ def _reference_medicare(options: argparse.Namespace) -> Result:
 
     figures = build_medicare(options.rvu, options.gpci, options.year, Layout(options.output).reference)
     if not options.json:
-        print_figures(figures)
+        tell(print_figures, figures)
     return figures, 0
 
 
@@ -538,7 +556,7 @@ def _report(options: argparse.Namespace) -> Result:
 
     figures = build_report(Layout(options.output))
     if not options.json:
-        print_figures(figures)
+        tell(print_figures, figures)
     return figures, 0
 
 
@@ -551,7 +569,7 @@ def _rvu(options: argparse.Namespace) -> Result:
     reference = load_medicare(Layout(options.output).reference)
     price = price_service(reference, options.code, options.units, options.state, options.year)
     if not options.json:
-        print_service(price)
+        tell(print_service, price)
     return service_as_json(price), 0
 
 
@@ -560,7 +578,7 @@ def _serve(options: argparse.Namespace) -> Result:
     from flows.serving import serve
 
     def say(text: str) -> None:
-        print(text, file=sys.stderr if options.json else sys.stdout, flush=True)
+        tell(print, text, file=sys.stderr if options.json else sys.stdout, flush=True)
 
     serve(load_config(options.config), options.host, options.port, say)
     return {}, 0

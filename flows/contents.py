@@ -12,8 +12,9 @@ from typing import BinaryIO, cast
 
 from flows.config import PayerSource, fill_month
 from flows.extracts import Engine, default_engine
+from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, open_temporary
+from flows.layout import Layout, open_temporary, temporary_folder
 from flows.listing_cache import keep_listing, kept_listing
 from flows.resuming import UnchangedError
 from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location
@@ -102,8 +103,10 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     failed: list[tuple[Source, str]] = []
     for table in _expanded(payer.contents, month, as_payer, failed):
         try:
-            listing.merge(_find_or_read_table(table, listing.choice, reach))
+            with during(f"reading {table.name}", temporary_folder()):
+                listing.merge(_find_or_read_table(table, listing.choice, reach))
         except BadFileError as error:
+            raise_if_exhausted(error, f"reading {table.name}", temporary_folder())
             failed.append((table, str(error)))
     for source in _expanded(payer.files, month, as_payer, failed):
         listing.add(source.name, source.location)

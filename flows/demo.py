@@ -11,6 +11,7 @@ from flows.demo_files import write_market
 from flows.layout import Layout
 from flows.run import RunRequest, RunResult
 from flows.sources import Source
+from flows.streams import tell
 from schemas.codes import DEFAULT_CODES
 from transforms.demo_answers import check_answers, check_rows
 from transforms.errors import TicRatesError
@@ -45,7 +46,7 @@ def run_demo(
     if not quiet:
         from flows.show import print_result
 
-        print_result(result)
-        print(f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
+        tell(print_result, result)
+        tell(print, f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
     checked = {"cells_checked": cells.cells, "row_counts_checked": rows.cells, "wrong": 0}
     return result.as_json() | checked, result.exit_code

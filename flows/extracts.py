@@ -8,13 +8,14 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, put_aside, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
@@ -84,6 +85,10 @@ def extract(
         overlap: inflate in a second thread: faster for one file, dearer where every core has a file of its own.
         fetching: how http(s) sources are fetched; by default as ``Fetching()`` says.
         force: read it though an earlier extract stands.
+
+    Raises:
+        OutOfResourcesError: the machine ran out of something, which is no fault of the source.
+        MemoryError: reading needs more memory than there is now; alone it may do.
     """
     started = time.perf_counter()
     engine = engine or default_engine()
@@ -92,7 +97,10 @@ def extract(
     )
     try:
         return _find_or_read(source, reading, started)
+    except MemoryError:
+        raise
     except BadFileError as error:
+        raise_if_exhausted(error, f"reading {source.name}", layout.cache)
         return Outcome(
             source,
             "quarantined",
@@ -101,6 +109,9 @@ def extract(
             bytes=None if source.is_url else source.size,
             seconds=time.perf_counter() - started,
         )
+    except Exception as error:
+        raise_if_exhausted(error, f"reading {source.name}", layout.cache)
+        raise
 
 
 @dataclass(frozen=True)
@@ -143,7 +154,8 @@ def find_unchanged(
                 return None
     except UnchangedError:
         pass
-    except BadFileError:
+    except BadFileError as error:
+        raise_if_exhausted(error, f"asking for {source.name}", layout.cache)
         return None
     return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
 
@@ -241,18 +253,17 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         before = fingerprint(source)
         with _opened(source, reading, known) as (stream, raw, validators):
             temporary.mkdir()
-            writers = _Writers(temporary)
-            account = extract_source(
-                raw,
-                reading.wanted,
-                writers.write,
-                partial(open_temporary, layout.extracts),
-                reader=reader_of(reading.engine, overlap=reading.overlap),
-                skip=reading.skip,
-                on_progress=_progress(stream, reading.on_progress),
-                limits=reading.limits,
-            )
-            writers.close()
+            with _Writers(temporary) as writers:
+                account = extract_source(
+                    raw,
+                    reading.wanted,
+                    writers.write,
+                    partial(open_temporary, layout.extracts),
+                    reader=reader_of(reading.engine, overlap=reading.overlap),
+                    skip=reading.skip,
+                    on_progress=_progress(stream, reading.on_progress),
+                    limits=reading.limits,
+                )
             entry = Entry(stream.finish(), stream.bytes, before, validators())
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
@@ -314,23 +325,29 @@ class _Writers:
     """One Parquet file per extract table, all present even when empty."""
 
     def __init__(self, folder: Path) -> None:
-        import pyarrow.parquet as pq
+        self._folder = folder
+        self._open = ExitStack()
 
+    def __enter__(self) -> "_Writers":
+        from flows.tables import parquet_writer
         from schemas.extracted import EXTRACTED
 
-        self._writers = {
-            table.name: pq.ParquetWriter(folder / f"{table.name.lower()}.parquet", table.arrow(), compression="zstd")
-            for table in EXTRACTED
-        }
+        with ExitStack() as opening:
+            self._writers = {
+                table.name: opening.enter_context(
+                    parquet_writer(self._folder / f"{table.name.lower()}.parquet", table.arrow())
+                )
+                for table in EXTRACTED
+            }
+            self._open = opening.pop_all()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        self._open.__exit__(*raised)
 
     def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
         self._writers[table.name].write_batch(batch)
-
-    def close(self) -> None:
-        """Finish every file."""
-        for writer in self._writers.values():
-            writer.close()
 
 
 def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 from flows.extracts import Engine, default_engine, reader_of
-from flows.layout import open_temporary
+from flows.faults import during
+from flows.layout import open_temporary, temporary_folder
 from flows.progress import make_counters, shown
 from flows.sources import Source, open_source
 from transforms.account import DocumentAccount, SourceAccount
@@ -23,10 +24,11 @@ def inspect(source: Source, codes: Sequence[str], engine: Engine | None = None) 
     """
     engine = engine or default_engine()
     try:
-        try:
-            return _inspect(source, frozenset(codes), engine, skip=True)
-        except FullReadingNeededError:
-            return _inspect(source, frozenset(codes), engine, skip=False)
+        with during(f"reading {source.name}", temporary_folder(), "nothing was written"):
+            try:
+                return _inspect(source, frozenset(codes), engine, skip=True)
+            except FullReadingNeededError:
+                return _inspect(source, frozenset(codes), engine, skip=False)
     except BadFileError as error:
         raise NothingUsableError(f"{source.name}: {error}") from error
 

@@ -5,10 +5,11 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -106,12 +107,29 @@ class Layout:
 def scratch(folder: Path) -> Path:
     """A name beside the target for work in progress; carries our process, so that leftovers can be told."""
     pid = os.getpid()
-    return folder / f".tmp-{pid}-{_started(pid)}-{uuid.uuid4().hex[:8]}"
+    return folder / f".tmp-{pid}-{_own_start(pid)}-{uuid.uuid4().hex[:8]}"
 
 
 def open_temporary(folder: Path | None = None) -> BinaryIO:
-    """A nameless file, on the disk of ``folder`` if one is given: it goes with the process, whatever happens."""
-    return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
+    """A nameless file, on the disk of ``folder`` if one is given: it goes with the process, whatever happens.
+
+    Raises:
+        UsageError: no folder is given, and none for temporary files can be written.
+    """
+    try:
+        return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
+    except FileNotFoundError as error:
+        if folder is not None:
+            raise
+        raise UsageError(f"{error.strerror or error}; set TMPDIR to a folder that can be written") from error
+
+
+def temporary_folder() -> Path:
+    """Where nameless files lie when no folder is given; where there is none, the one that was asked for."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return Path(os.environ.get("TMPDIR", "/tmp"))
 
 
 def put_aside(path: Path) -> Path:
@@ -142,6 +160,11 @@ def sweep_bodies(layout: Layout) -> None:
                 part.with_suffix(".json").unlink(missing_ok=True)
 
 
+@cache
+def _own_start(pid: int) -> str:
+    return _started(pid)
+
+
 def _started(pid: int) -> str:
     """When a process began, in ticks since the machine did; "gone" for one that has ended, reaped or not.
 
@@ -155,12 +178,44 @@ def _started(pid: int) -> str:
     return "gone" if state in ("Z", "X") else fields[18]
 
 
-def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
-    """Readers see the old content or the new, never a part. ``data``: as a whole or in pieces."""
+def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
+    """Readers see the old content or the new, never a part.
+
+    Args:
+        data: as a whole or in pieces.
+        durable: not before it is on the disk; else a machine that loses power may leave an empty file.
+    """
+    write_beside(path, data, durable=durable).replace(path)
+
+
+def write_beside(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> Path:
+    """A file beside the target, to be renamed to it; none where it can't be written whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = scratch(path.parent)
-    with temporary.open("wb") as file:
-        file.writelines((data,) if isinstance(data, bytes) else data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.writelines((data,) if isinstance(data, bytes) else data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return temporary
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """One process at a time in the body; the kernel gives the lock back when a process ends, however it ends.
+
+    Args: on_wait: called when another one is at work.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

@@ -36,10 +36,10 @@ def fingerprint(source: Source) -> str | None:
 
 def recall(source: Source, layout: Layout) -> Entry | None:
     """The last reading of a source; None for one never read, and for a local file touched since."""
-    path = _path(source, layout)
-    if not path.exists():
+    try:
+        data = json.loads(_path(source, layout).read_bytes())
+    except (FileNotFoundError, ValueError):  # none, or one that a loss of power left empty
         return None
-    data = json.loads(path.read_bytes())
     entry = Entry(data["sha256"], data["bytes"], data.get("fingerprint"), Validators.from_json(data))
     return entry if entry.fingerprint == fingerprint(source) else None
 
@@ -49,7 +49,7 @@ def remember(source: Source, layout: Layout, sha256: str, size: int, validators:
     mark = fingerprint(source)
     if mark is not None or validators.if_changed():
         entry = {"sha256": sha256, "bytes": size, "fingerprint": mark} | validators.as_json()
-        write_atomically(_path(source, layout), json.dumps(entry).encode())
+        write_atomically(_path(source, layout), json.dumps(entry).encode(), durable=False)
 
 
 def name_on_disk(source: Source) -> str:

@@ -12,13 +12,14 @@ from pathlib import Path
 import polars as pl
 
 from flows.extracts import Outcome
+from flows.faults import during
 from flows.fetching import Fetching
 from flows.layout import Layout
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
 from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
 from flows.sources import resolve_location
-from flows.tables import write_table
+from flows.tables import read_pieces, write_table
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.clean import date_of
@@ -111,7 +112,8 @@ class MonthBuilder:
     def normalise(self) -> None:
         """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
         for payer in self._documents["payer"].unique().sort():
-            self.builds[payer] = self._build_payer(payer)
+            with during(f"building the tables of {payer}", self._layout.payer_builds):
+                self.builds[payer] = self._build_payer(payer)
 
     def hold_back(
         self, payer: str, reason: str, last_good: str | None, groups: tuple[str, ...], read_then: Sequence[Outcome]
@@ -172,7 +174,8 @@ class MonthBuilder:
         return [build.table(name) for build in self.builds.values()]
 
     def _write_providers(self) -> None:
-        frames = (pl.read_parquet(path) for path in self._tables("observations"))  # payers in order: sorted as a whole
+        # payers in order: sorted as a whole
+        frames = (piece for path in self._tables("observations") for piece in read_pieces(path))
         self.rows["providers"] = write_table(self._folder / "providers" / "providers.parquet", PROVIDERS, frames)
 
     def _write_summaries(self) -> None:

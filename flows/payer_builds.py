@@ -6,6 +6,7 @@ Memory: one payer's numbered prices and providers, and one range of its pairs at
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from flows.layout import Layout, put_aside, scratch
+from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
 from schemas.codes import BUILD_VERSION
 from schemas.nppes import NPPES
@@ -25,7 +27,7 @@ from transforms.payers import payer_slug
 from transforms.rates import describe_rates, gather_facts
 from transforms.resolve import Extracts, iter_pairs, number
 
-PAIRS_EACH = 2_000_000  # rate rows in memory at a time
+PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
 FIGURES = "figures.json"
 ELIGIBLE = "eligible"
 COUNTED = {  # what is counted, by which columns
@@ -143,6 +145,8 @@ def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
         stated = json.loads((folder / FIGURES).read_bytes())
     except OSError:
         return None
+    with suppress(OSError):
+        os.utime(folder)  # in use: whoever drops old builds meanwhile leaves it
     return PayerBuild(payer, key, folder, PayerFigures(**stated["figures"]), tuple(stated["source_ids"]))
 
 
@@ -157,8 +161,11 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
         (temporary / FIGURES).write_text(json.dumps(stated))
         target = layout.payer_builds / key
         shutil.rmtree(put_aside(target), ignore_errors=True)  # when it is built anew
-        with suppress(OSError):  # another run built the same meanwhile
+        try:
             temporary.rename(target)
+        except OSError:
+            if not target.exists():  # else another run built the same meanwhile
+                raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     built = known_build(layout, inputs.payer, key)
@@ -170,28 +177,27 @@ def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigure
     numbered = number(extracts)
     nppes = None if inputs.nppes is None else pl.scan_parquet(inputs.nppes).select(NPPES.names)
     facts = gather_facts(inputs.payer, numbered, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
-    observations = [PROVIDERS.empty()]
+    observations = SortedObservations(folder, numbered.tins["tin"])
     kept: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
 
     def rate_frames() -> Iterator[pl.DataFrame]:
         for pairs in iter_pairs(numbered, PAIRS_EACH):
             rates = describe_rates(pairs, facts)
             providers = observe_providers(rates, inputs.national)
-            observations.append(providers)
+            observations.add(providers)
             kept["files"].append(list_files(rates.lazy(), providers.lazy()).collect())
             for name, counted in _count(rates).items():
                 kept[name].append(counted)
             yield rates
 
     rows = write_table(folder / "rates.parquet", RATES, rate_frames())
-    observed = pl.concat(observations).sort(PROVIDERS.grain)
-    observed.write_parquet(folder / "observations.parquet")
+    write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
     pl.concat([NO_FILES, *kept["files"]]).unique().sort(FILES_BEHIND).write_parquet(folder / "files.parquet")
     for name, key in COUNTED.items():
         if key:
             sum_counts(kept[name], key).write_parquet(folder / f"{name}.parquet")
     reasons = sum_counts(kept["reasons"], COUNTED["reasons"])
-    return PayerFigures(rows, dict(reasons.iter_rows()), _medians(observed))
+    return PayerFigures(rows, dict(reasons.iter_rows()), _medians(pl.scan_parquet(folder / "observations.parquet")))
 
 
 def _count(rates: pl.DataFrame) -> dict[str, pl.DataFrame]:
@@ -223,7 +229,7 @@ def sum_counts(frames: Sequence[pl.DataFrame], key: list[str]) -> pl.DataFrame:
     return pl.concat(frames).group_by(key).agg(pl.col("rows").sum()).sort(key)
 
 
-def _medians(observed: pl.DataFrame) -> dict[str, float]:
+def _medians(observed: pl.LazyFrame) -> dict[str, float]:
     counted = observed.filter(pl.col("exclusion").is_null() & (pl.col("billing_class") == "professional"))
     medians = counted.group_by("billing_code").agg(pl.col("representative_rate_usd").median()).sort("billing_code")
-    return dict(medians.iter_rows())
+    return dict(medians.collect().iter_rows())

@@ -33,6 +33,7 @@ class Pools:
 
         Raises:
             BrokenProcessPool: its process was killed while it ran beside others, and again when it ran alone.
+            MemoryError: there was not enough of it beside others, nor alone.
         """
         while True:
             with self._turns.shared():
@@ -46,6 +47,8 @@ class Pools:
                     return future.result()
                 except BrokenProcessPool:
                     self._renew(pool)
+                    break
+                except MemoryError:  # its process lives on
                     break
         with self._turns.alone():
             return self._run_alone(work, *args, **kwargs)

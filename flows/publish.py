@@ -1,43 +1,95 @@
 """Putting a built month in front of readers: whole folders exchanged by rename, then the manifest.
 
-A kill at any point leaves each table either old or new; the next run sweeps what is left over.
+A month's tables are all new or all old, whatever fails; a kill among the renames leaves each old or new, which the
+manifest tells. The next run sweeps what is left over.
 """
 
 import ctypes
 import errno
-import fcntl
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable
-from datetime import date
+from contextlib import ExitStack
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.layout import Layout, month_name, scratch, write_atomically
-from transforms.errors import UsageError
+from flows.layout import Layout, locked, month_name, scratch, write_beside
 
 TABLES = ("rates", "providers", "summaries", "quality")
+MANIFEST_LOCK = "manifest.lock"
+Change = Callable[[dict[str, Any]], None]
 KEPT_SECONDS = 24 * 3600
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def publish_month(layout: Layout, month: date, built: Path) -> None:
-    """Replace the month's folder of every table by the one built.
+def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
+    """Replace the month's folder of every table by the one built, and ``note`` it in the manifest.
 
+    What takes room on the disk is written first. What follows are renames; where one fails, or we are told to stop,
+    those done are undone: the month's tables are all new or all old. The old ones end up where the new ones were built.
     The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
     """
-    record(layout, lambda manifest: manifest["publishing"].append(month_name(month)))
-    try:
-        for table in TABLES:
-            new = built / table
-            new.mkdir(parents=True, exist_ok=True)
-            sync_folder(new)
-            replace_folder(new, layout.month(table, month))
-    except OSError as error:
-        raise UsageError(f"can't publish under {layout.root}: {error.strerror}; the last good tables stand") from error
+    moves = [(built / table, layout.month(table, month)) for table in TABLES]
+    for new, target in moves:
+        new.mkdir(parents=True, exist_ok=True)
+        sync_folder(new)
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with locked(layout.staging / MANIFEST_LOCK), ExitStack() as leftovers:
+        marked, noted, undone = (
+            _write_beside(layout, change, leftovers)
+            for change in (partial(_mark, month=month), note, partial(_touch, month=month))
+        )
+        marked.replace(layout.manifest)
+        done: list[tuple[Path, Path]] = []
+        try:
+            for new, target in moves:
+                exchange_folders(new, target)
+                done.append((new, target))
+            noted.replace(layout.manifest)
+        except BaseException:
+            if noted.exists():
+                for new, target in reversed(done):
+                    _put_back(new, target)
+                undone.replace(layout.manifest)
+            raise
+
+
+def _put_back(new: Path, target: Path) -> None:
+    """Undo ``exchange_folders``."""
+    if new.exists():
+        exchange_folders(new, target)
+    else:
+        target.rename(new)
+
+
+def _mark(manifest: dict[str, Any], month: date) -> None:
+    manifest["publishing"].append(month_name(month))
+
+
+def _touch(manifest: dict[str, Any], month: date) -> None:
+    """Whoever reads beside us is to notice that tables came and went."""
+    entry = manifest["months"].get(month_name(month))
+    if entry is not None:
+        entry["published_at"] = now()
+
+
+def now() -> str:
+    """As the manifest writes it."""
+    return datetime.now(UTC).isoformat(timespec="microseconds")
+
+
+def _write_beside(layout: Layout, change: Change, leftovers: ExitStack) -> Path:
+    """The manifest as it will be, beside it; gone with ``leftovers`` unless it was renamed."""
+    manifest = _read(layout)
+    change(manifest)
+    beside = write_beside(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
+    leftovers.callback(beside.unlink, missing_ok=True)
+    return beside
 
 
 def _read(layout: Layout) -> dict[str, Any]:
@@ -48,13 +100,10 @@ def _read(layout: Layout) -> dict[str, Any]:
     return empty | manifest
 
 
-def record(layout: Layout, change: Callable[[dict[str, Any]], None]) -> None:
+def record(layout: Layout, change: Change) -> None:
     """Change the manifest, atomically; runs of other months wait for their turn."""
-    with (layout.staging / "manifest.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        manifest = _read(layout)
-        change(manifest)
-        write_atomically(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
+    with locked(layout.staging / MANIFEST_LOCK), ExitStack() as leftovers:
+        _write_beside(layout, change, leftovers).replace(layout.manifest)
 
 
 def published(layout: Layout, month: date) -> dict[str, Any]:
@@ -86,19 +135,20 @@ def _age_seconds(folder: Path) -> float:
         return 0.0
 
 
-def replace_folder(new: Path, target: Path) -> None:
-    """The target is the new folder from one instant to the next; the old one is deleted after."""
+def exchange_folders(new: Path, target: Path) -> None:
+    """The target is the new folder from one instant to the next; what it was, if anything, is where the new one was."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
         new.rename(target)
-        return
-    if _exchange(new, target):
-        shutil.rmtree(new)
-        return
-    old = scratch(target.parent)
-    target.rename(old)  # a file system without exchange: readers may miss the folder between these two renames
-    new.rename(target)
-    shutil.rmtree(old)
+    elif not _exchange(new, target):
+        old = scratch(target.parent)
+        target.rename(old)  # a file system without exchange: readers may miss the folder between these two renames
+        try:
+            new.rename(target)
+        except BaseException:
+            old.rename(target)
+            raise
+        old.rename(new)
 
 
 def _exchange(one: Path, other: Path) -> bool:

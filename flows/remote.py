@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
-import pyarrow.parquet as pq
-
+from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, scratch
 from flows.sources import HashingStream, Source, open_source, redact
+from flows.tables import parquet_writer
 from schemas.extracted import REMOTE_GROUPS
 from transforms.collect import Collected
 from transforms.containers import open_documents
@@ -61,6 +61,7 @@ class RemoteReferences:
         try:
             self._read(Source(location), target)
         except (BadFileError, OSError) as error:
+            raise_if_exhausted(error, f"fetching {redact(location)}", self._layout.remote)
             self._failures[host] += 1
             self.failed[redact(location)] = str(error)
             LOG.warning("provider reference %s: %s", redact(location), error)
@@ -79,7 +80,7 @@ class RemoteReferences:
                 read_provider_reference(document.stream, collected)
             stream.finish()
             rows = (row[1:] for row in collected.groups)
-            with pq.ParquetWriter(temporary, REMOTE_GROUPS.arrow(), compression="zstd") as writer:
+            with parquet_writer(temporary, REMOTE_GROUPS.arrow()) as writer:
                 for batch in to_batches(REMOTE_GROUPS, rows):
                     writer.write_batch(batch)
             temporary.rename(target)

@@ -1,15 +1,14 @@
 """`tic-rates report`: the HTML report, from published tables and the manifest alone, whole or not at all."""
 
-import fcntl
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from flows.layout import Layout, month_name, scratch, sweep
-from flows.publish import replace_folder, sync_folder
+from flows.faults import during
+from flows.layout import Layout, locked, month_name, scratch, sweep
+from flows.publish import exchange_folders, sync_folder
 from flows.report_code import CodeFigures
 from flows.report_method import methodology_files
 from flows.report_pages import CodePages, File
@@ -20,7 +19,6 @@ from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
 from transforms.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
 from transforms.csv_text import csv_text
-from transforms.errors import UsageError
 
 START_SENTENCES = 4
 
@@ -32,19 +30,20 @@ def build_report(layout: Layout) -> dict[str, Any]:
 
     Raises:
         UsageError: no month is published, or the folder can't be written.
+        OutOfResourcesError: the machine ran out of something; the last report stands.
     """
     started = time.perf_counter()
     published = load_published(layout)
     target = layout.root / "report"
-    with _only_one(layout):
+    stand = "the tables and the last report stand"
+    with during("building the report", target, stand), locked(layout.staging / "report.lock"):
+        # one at a time: the next waits, and is made of what is published by then or before
         sweep(layout.root)
         folder = scratch(layout.root)
         try:
             sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
             sync_folder(folder)
-            replace_folder(folder, target)
-        except OSError as error:
-            raise UsageError(f"can't write {target}: {error.strerror}; the last report stands") from error
+            exchange_folders(folder, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return {
@@ -107,16 +106,3 @@ def _write(path: Path, text: str) -> tuple[Path, int]:
     data = text.encode("utf-8", "replace")  # a lone surrogate that a file smuggled in becomes "?"
     path.write_bytes(data)
     return path, len(data)
-
-
-@contextmanager
-def _only_one(layout: Layout) -> Iterator[None]:
-    """One report of a folder at a time: the next waits, and is made of what is published by then or before."""
-    try:
-        layout.staging.mkdir(parents=True, exist_ok=True)
-        lock = (layout.staging / "report.lock").open("w")
-    except OSError as error:
-        raise UsageError(f"can't write under {layout.root}: {error.strerror}; give another --output") from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

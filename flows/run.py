@@ -1,6 +1,5 @@
 """The main job: sources in, published month out. Files run in parallel; a bad one never stops the others."""
 
-import fcntl
 import logging
 import shutil
 import time
@@ -8,20 +7,22 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import date
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.extracts import READER_VERSION, Engine, Outcome
+from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, month_name, scratch, sweep, sweep_bodies
-from flows.publish import TABLES, drop_unused_builds, publish_month, record
+from flows.layout import Layout, locked, month_name, scratch, sweep, sweep_bodies
+from flows.publish import TABLES, drop_unused_builds, now, publish_month, record
 from flows.sources import Source
 from flows.workers import ExtractMany, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.containers import ContainerLimits
-from transforms.errors import BadFileError, NothingUsableError, TicRatesError
+from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
     from flows.month import MonthBuilder, MonthRequest
@@ -124,13 +125,14 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
 
 
 def renew_report(layout: Layout) -> None:
-    """The pages from what is published now; where they can't be built, the old ones and the tables stand."""
+    """The pages from what is published now.
+
+    Raises:
+        OutOfResourcesError, UsageError: they can't be written; the old ones and the tables stand, the text says so.
+    """
     from flows.report import build_report
 
-    try:
-        build_report(layout)
-    except TicRatesError as error:
-        LOG.error("the report was not built: %s", error)
+    build_report(layout)
 
 
 def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
@@ -166,10 +168,12 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
         try:
             contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits, request.engine))
         except BadFileError as error:  # what the first reading passed over, or what a server gave the second time
+            raise_if_exhausted(error, f"reading {outcome.source.name}", layout.cache)
             outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error), extract=None)
             continue
-        listed += [source for source in contents.sources if source not in seen]
-        seen.update(listed)
+        new = [source for source in contents.sources if source not in seen]
+        listed += new
+        seen.update(new)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
     return outcomes + (extract_many(listed, layout, reading, spread) if listed else [])
 
@@ -217,13 +221,15 @@ def build_and_publish(
         step("normalise", builder.normalise)
         if judge is not None:
             judge(builder)
-        step("summarise", builder.summarise)
-        step("publish", lambda: publish_month(layout, month.month, folder))
+        with during("summarising the month", layout.staging):
+            step("summarise", builder.summarise)
+        result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
+        entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
+        note = partial(_note_month, result=result, entry=entry)
+        with during("publishing the month", layout.root):
+            step("publish", lambda: publish_month(layout, month.month, folder, note))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
-    entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
-    record(layout, lambda manifest: _note_month(manifest, result, entry))
     drop_unused_builds(layout)
     return entry
 
@@ -233,7 +239,9 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     from flows.reference import check_lookup, nppes_lookup
 
     if request.nppes is not None:
-        return nppes_lookup(request.nppes, layout.cache / "nppes")
+        place = layout.cache / "nppes"
+        with during(f"building the provider lookup from {request.nppes}", place):
+            return nppes_lookup(request.nppes, place)
     built = layout.nppes
     if built.exists():
         check_lookup(built)
@@ -246,12 +254,13 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
 def _manifest_entry(
     month: "MonthRequest", outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
 ) -> dict[str, Any]:
+    groups = builder.groups
     return {
         "codes": list(month.codes),
         "methodology": METHODOLOGY,
         "software": version("tic-rates"),
         "reader": READER_VERSION,
-        "published_at": datetime.now(UTC).isoformat(timespec="microseconds"),
+        "published_at": now(),
         "nppes": builder.nppes_identity,
         "medicare_year": builder.medicare_year,
         "rows": result.rows,
@@ -261,7 +270,7 @@ def _manifest_entry(
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
         "unresolved_locations": builder.unresolved_locations,
         "payers": {
-            payer: build.as_json() | {"groups": sorted(builder.groups.get(payer, ()))}
+            payer: build.as_json() | {"groups": sorted(groups.get(payer, ()))}
             for payer, build in builder.builds.items()
         },
         "withheld": builder.withheld,
@@ -277,7 +286,7 @@ def _note_month(manifest: dict[str, Any], result: RunResult, entry: dict[str, An
 
 def _note_failure(manifest: dict[str, Any], result: RunResult) -> None:
     manifest["failures"][month_name(result.month)] = {
-        "failed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "failed_at": now(),
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
     }
 
@@ -294,10 +303,10 @@ def sweep_all(layout: Layout) -> None:
 @contextmanager
 def only_one(layout: Layout, month: date) -> Iterator[None]:
     """One run of a month at a time: a second one waits until the first has published."""
-    with (layout.staging / f"{month_name(month)}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            LOG.warning("another run of %s is at work; waiting for it", month_name(month))
-            fcntl.flock(lock, fcntl.LOCK_EX)
+
+    def tell() -> None:
+        LOG.warning("another run of %s is at work; waiting for it", month_name(month))
+
+    place = layout.staging / f"{month_name(month)}.lock"
+    with during(f"working on {month_name(month)}", layout.root), locked(place, tell):
         yield

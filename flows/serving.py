@@ -199,5 +199,5 @@ def _stop_worker(worker: "subprocess.Popen[bytes]") -> None:
 
 def _be_deaf() -> None:
     """We are ending in order already: a second Ctrl-C would leave processes behind."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -17,7 +17,12 @@ def make_console() -> "Console":
     """As wide as the terminal; where there is none, wide enough for the tables."""
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
+    class Ours(Console):
+        def on_broken_pipe(self) -> None:
+            """Leave it to ``flows.streams``; rich would end the process with 1."""
+            raise BrokenPipeError
+
+    return Ours(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
 
 
 def print_months(months: Sequence[MonthReport]) -> None:

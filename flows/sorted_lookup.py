@@ -10,8 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from flows.tables import parquet_writer
 from schemas.nppes import NPPES
 from transforms.nppes import apply_updates
 
@@ -56,7 +56,7 @@ class SpilledRecords:
         reported = _by_range(pl.concat([_NO_REPORT, *deactivations]))
         written = 0
         schema = NPPES.arrow(made_from=made_from)
-        with pq.ParquetWriter(target, schema, compression="zstd", compression_level=3) as parquet:
+        with parquet_writer(target, schema) as parquet:
             for number in sorted({*reported, *(int(path.stem) for path in self.folder.glob("*.arrows"))}):
                 lookup = apply_updates(self._range(number), [reported[number]] if number in reported else [])
                 parquet.write_table(lookup.to_arrow().cast(schema), row_group_size=100_000)

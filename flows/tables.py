@@ -1,6 +1,7 @@
 """Writing published tables: declared schema, zstd, fixed row groups, so that the same rows are the same bytes."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -22,11 +23,35 @@ def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame]) -> int
     schema = table.arrow(methodology=METHODOLOGY)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL) as writer:
+    with parquet_writer(path, schema) as writer:
         for group in _row_groups(frames, table):
             writer.write_table(_to_arrow(group, schema), row_group_size=ROW_GROUP_ROWS)
             rows += group.height
     return rows
+
+
+@contextmanager
+def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+    """A writer that is closed with the context, and silent once that has failed.
+
+    pyarrow's own would try to close the file again when it is forgotten, on a disk that is still full, and print that.
+    """
+    writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL)
+    try:
+        yield writer
+        writer.close()
+    except BaseException:
+        with suppress(Exception):
+            writer.close()
+        writer.is_open = False
+        raise
+
+
+def read_pieces(path: Path) -> Iterator[pl.DataFrame]:
+    """A Parquet file's rows in order. Memory: one piece."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(ROW_GROUP_ROWS):
+            yield pl.DataFrame(pl.from_arrow(batch))
 
 
 def _row_groups(frames: Iterable[pl.DataFrame], table: Table) -> Iterator[pl.DataFrame]:

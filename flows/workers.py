@@ -132,13 +132,13 @@ def _processes(workers: int, counters: Counters) -> Iterator[Pools | None]:
 
 
 def _extract_in(pools: Pools | None, extract_one: ExtractOne, source: Source) -> Outcome:
-    if pools is None:
-        return extract_one(source)
     try:
-        return pools.run(extract_one, source)
+        return extract_one(source) if pools is None else pools.run(extract_one, source)
     except BrokenProcessPool:
         reason = "the worker process that read it was killed, twice (out of memory?); run again on a larger machine"
-        return Outcome(source, "quarantined", reason=reason)
+    except MemoryError:
+        reason = "reading it takes more memory than this process may have, also alone; run again on a larger machine"
+    return Outcome(source, "quarantined", reason=reason)
 
 
 _counters: Counters | None = None
@@ -151,6 +151,7 @@ def _work_with(counters: Counters) -> None:
     parent = parent_process()
     if parent is not None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

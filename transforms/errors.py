@@ -28,6 +28,15 @@ class NothingUsableError(TicRatesError):
         self.details = dict(details or {})
 
 
+class OutOfResourcesError(TicRatesError):
+    """The machine ran out of disk, memory, files or processes, or a disk failed: no fault of any source, nor a bug.
+
+    The run ends; what is published is whole, and the next run goes on with what was done. Says what, where, what to do.
+    """
+
+    exit_code = 4
+
+
 class BadFileError(TicRatesError):
     """One source can't be trusted: it is quarantined with this text (place and next step), the others go on."""
 

@@ -25,6 +25,7 @@ import io
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import BinaryIO, cast
 
 import ijson
@@ -93,8 +94,9 @@ def _without_collector() -> Iterator[None]:
         gc.enable()
 
 
+@cache
 def warm_up() -> None:
-    """Load or compile the kernels, so that reading times are those of reading."""
+    """Load or compile the kernels, once a process, so that reading times are those of reading."""
 
     def no_file() -> BinaryIO:
         raise AssertionError("so small a document needs no file")

@@ -43,7 +43,8 @@ class Numbered:
 
     prices: price_no and PRICE_KEY, sorted. tins: tin_no and TIN_KEY, sorted. networks: network_no, network_names.
     links: rate_no, price_no, source_no, last_updated_on: which prices a rates element states.
-    inline: rate_no, tin_no, npi (list). references: reference_no, tin_no, npi (list).
+    inline: rate_no, tin_no, npi. references: reference_no, tin_no, npi. Both with a row for each NPI (null: none),
+        sorted by it, with what the files repeat.
     cited: rate_no, reference_no, network_no.
     unresolved: rate_no of the elements with a provider that can't be found.
     """
@@ -94,10 +95,11 @@ def number(extracts: Extracts) -> Numbered:
         .join(rates, on=RATE_KEY)
         .select("rate_no", "price_no", "source_no", "last_updated_on")
         .unique(),
-        inline=inline.join(tins, on=TIN_KEY, nulls_equal=True).select("rate_no", "tin_no", "npi"),
-        references=groups.join(references, on=REFERENCE_GRAIN)
-        .join(tins, on=TIN_KEY, nulls_equal=True)
-        .select("reference_no", "tin_no", "npi"),
+        inline=inline.lazy().join(tins.lazy(), on=TIN_KEY, nulls_equal=True).pipe(_one_row_each, "rate_no"),
+        references=groups.lazy()
+        .join(references.lazy(), on=REFERENCE_GRAIN)
+        .join(tins.lazy(), on=TIN_KEY, nulls_equal=True)
+        .pipe(_one_row_each, "reference_no"),
         cited=citations.join(references, on=REFERENCE_KEY)
         .join(named, on=REFERENCE_GRAIN, how="left")
         .join(networks, on="network_names", how="left")
@@ -105,6 +107,11 @@ def number(extracts: Extracts) -> Numbered:
         .unique(),
         unresolved=pl.concat([dangling, providerless.select("rate_no")]).unique(),
     )
+
+
+def _one_row_each(groups: pl.LazyFrame, owner: str) -> pl.DataFrame:
+    """Groups with one row for each NPI, sorted by it: a range of NPIs is then a slice."""
+    return groups.select(owner, "tin_no", "npi").explode("npi").sort("npi").collect()
 
 
 def _numbered(rows: pl.DataFrame, key: list[str], number_name: str) -> pl.DataFrame:
@@ -129,16 +136,17 @@ def npi_ranges(numbered: Numbered, pairs_each: int) -> list[tuple[int | None, in
 
 def distinct_npis(numbered: Numbered) -> pl.LazyFrame:
     """Every NPI of one payer, unsorted, without null."""
-    lists = pl.concat([numbered.inline.lazy().select("npi"), numbered.references.lazy().select("npi")])
-    return lists.explode("npi").drop_nulls().unique()
+    npis = pl.concat([numbered.inline.lazy().select("npi"), numbered.references.lazy().select("npi")])
+    return npis.drop_nulls().unique()
 
 
 def pair_count(numbered: Numbered) -> int:
     """How many (rates element's price, provider) pairs there are before duplicates go."""
-    of_reference = numbered.references.group_by("reference_no").agg(n=pl.col("npi").list.len().cast(pl.Int64).sum())
+    rows = pl.len().cast(pl.Int64)
+    of_reference = numbered.references.group_by("reference_no").agg(n=rows)
     sizes = pl.concat(
         [
-            numbered.inline.select("rate_no", n=pl.col("npi").list.len().cast(pl.Int64)),
+            numbered.inline.group_by("rate_no").agg(n=rows),
             numbered.cited.join(of_reference, on="reference_no").select("rate_no", "n"),
         ]
     )
@@ -188,14 +196,11 @@ def _stated(numbered: Numbered, low: int | None, high: int | None) -> pl.DataFra
     return pl.concat(members).join(numbered.links.lazy(), on="rate_no").drop("rate_no").collect()
 
 
-def _members(groups: pl.DataFrame, low: int | None, high: int | None) -> pl.LazyFrame:
-    exploded = groups.lazy().explode("npi")
-    npi = pl.col("npi")
-    if low is not None:
-        exploded = exploded.filter(npi >= low)
-    if high is not None:
-        exploded = exploded.filter((npi < high) | npi.is_null() if low is None else npi < high)
-    return exploded.unique()
+def _members(members: pl.DataFrame, low: int | None, high: int | None) -> pl.LazyFrame:
+    """Those of a range, once each; null comes first, and belongs to the range without ``low``."""
+    start = 0 if low is None else members["npi"].search_sorted(low, side="left")
+    end = members.height if high is None else members["npi"].search_sorted(high, side="left")
+    return members.slice(start, end - start).lazy().unique()
 
 
 def _nobody(numbered: Numbered) -> pl.LazyFrame:

@@ -124,15 +124,19 @@ def test_a_kill_between_tables_is_told_and_mended_by_the_next_run(
     import flows.publish
 
     publish(tmp_path, 0)
-    replace = flows.publish.replace_folder
+    exchange = flows.publish.exchange_folders
 
     def die(new: Path, target: Path) -> None:
         if target.parent.name == "providers":
             raise KeyboardInterrupt
-        replace(new, target)
+        exchange(new, target)
+
+    def undo_nothing(*_: Path) -> None:
+        raise KeyboardInterrupt  # who is killed undoes nothing
 
     with monkeypatch.context() as patch:
-        patch.setattr(flows.publish, "replace_folder", die)
+        patch.setattr(flows.publish, "exchange_folders", die)
+        patch.setattr(flows.publish, "_put_back", undo_nothing)
         with pytest.raises(KeyboardInterrupt):
             publish(tmp_path, 1)
     manifest = Layout(tmp_path / "out").manifest

@@ -72,3 +72,26 @@ def test_terminated_pools_repeat_nothing(tmp_path: Path) -> None:
         pools.terminate()
         assert isinstance(future.exception(), BrokenProcessPool)
     assert not (tmp_path / "asleep").exists()
+
+
+def hunger(folder: Path, deaths: int) -> str:
+    """Out of memory, the first ``deaths`` times."""
+    before = begun(folder, "hungry")
+    (folder / f"hungry-{before}").touch()
+    if before < deaths:
+        raise MemoryError
+    return "fed"
+
+
+@pytest.mark.parametrize("deaths", [1, 9])
+def test_work_that_lacks_memory_is_tried_once_more_alone(deaths: int, tmp_path: Path) -> None:
+    pools = Pools(2, nothing)
+    try:
+        if deaths == 1:
+            assert pools.run(hunger, tmp_path, deaths) == "fed"
+        else:
+            with pytest.raises(MemoryError):
+                pools.run(hunger, tmp_path, deaths)
+    finally:
+        pools.shutdown()
+    assert begun(tmp_path, "hungry") == 2

@@ -1,0 +1,84 @@
+"""What the machine lacks is told from bad files and bugs, whatever library wrapped the system's error."""
+
+import errno
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from flows.faults import during, raise_if_exhausted
+from flows.layout import Layout
+from flows.remote import RemoteReferences
+from transforms.errors import BadFileError, OutOfResourcesError, UsageError
+
+PLACE = Path("/nowhere/out")
+NO_SPACE = "parquet: underlying IO error: No space left on device (os error 28)"
+SHORTAGES = [
+    (OSError(errno.ENOSPC, "No space left on device"), "no space left on the disk at /nowhere/out"),
+    (OSError(errno.EFBIG, "File too large", "/nowhere/out/x"), "may not grow further at /nowhere/out/x"),
+    (OSError(errno.EMFILE, "Too many open files"), "may open no more files"),
+    (OSError(errno.EIO, "Input/output error"), "failed to read or write"),
+    (MemoryError(), "out of memory"),
+    (RuntimeError("can't start new thread"), "no more processes or threads"),
+    (pl.exceptions.ComputeError(NO_SPACE), "no space left"),
+]
+
+
+@pytest.mark.parametrize(("error", "told"), SHORTAGES, ids=[told for _, told in SHORTAGES])
+def test_a_shortage_names_itself_the_step_and_what_to_do(error: Exception, told: str) -> None:
+    with pytest.raises(OutOfResourcesError) as raised, during("summarising", PLACE):
+        raise error
+    assert raised.value.exit_code == 4
+    said = str(raised.value)
+    assert told in said and "while summarising" in said and "run the same command again" in said
+
+
+def test_a_place_that_can_not_be_written_is_wrong_usage() -> None:
+    with pytest.raises(UsageError, match=r"can't write /nowhere/x: Read-only file system"), during("reading", PLACE):
+        raise OSError(errno.EROFS, "Read-only file system", "/nowhere/x")
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "gone"), BadFileError("cut")])
+def test_other_errors_pass(error: Exception) -> None:
+    with pytest.raises(type(error)) as raised, during("reading", PLACE):
+        raise error
+    assert raised.value is error
+
+
+def test_a_signal_that_comes_while_a_shortage_is_dealt_with_passes() -> None:
+    with pytest.raises(KeyboardInterrupt), during("reading", PLACE):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError:
+            raise KeyboardInterrupt from None
+
+
+def refused(cause: OSError) -> BadFileError:
+    """As a reader wraps an error of the system."""
+    try:
+        try:
+            raise cause
+        except OSError as error:
+            raise BadFileError(f"can't be opened: {error}") from error
+    except BadFileError as error:
+        return error
+
+
+def test_no_source_is_blamed_for_what_the_machine_lacks() -> None:
+    with pytest.raises(OutOfResourcesError, match=r"while reading a\.json"):
+        raise_if_exhausted(refused(OSError(errno.EMFILE, "Too many open files")), "reading a.json", PLACE)
+    raise_if_exhausted(refused(OSError(errno.EIO, "Input/output error")), "reading a.json", PLACE)
+    raise_if_exhausted(refused(PermissionError(errno.EACCES, "Permission denied")), "reading a.json", PLACE)
+
+
+def test_a_provider_reference_that_no_disk_holds_is_not_unresolved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fill(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(RemoteReferences, "_read", fill)
+    references = RemoteReferences(Layout(tmp_path))
+    with pytest.raises(OutOfResourcesError, match="while fetching https://mrf"):
+        references.fetch(["https://mrf.example.com/groups.json?signature=secret"])
+    assert references.failed == {}
