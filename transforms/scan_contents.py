@@ -193,9 +193,9 @@ class _Reading:
             self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
         self.base += self.pos
         self.state[c.SCANNED] -= self.pos
-        self.data, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
-        self.pos = 0
-        wrong = k.check_utf8(self.data.ctypes.data, left, self.size, self.utf8.ctypes.data)
+        block = self.blocks.next(self.data[self.pos : self.size].data, k.PADDING)
+        self.data, self.size, self.pos = np.frombuffer(block.bytes, np.uint8), block.size, 0
+        wrong = k.check_utf8(block.address, left, self.size, self.utf8.ctypes.data)
         if wrong >= 0:
             self.bad("bytes that are not UTF-8", at=wrong)
         return self.size > left
