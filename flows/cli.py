@@ -27,7 +27,9 @@ First steps:
 Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable;
 1 a bug; 130 or 143 stopped by Ctrl-C or SIGTERM: the same command resumes.
 
-Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder).
+Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder);
+TIC_RATES_LIMITS_..., what one file may ask of this machine: [limits] in `tic-rates nightly --example` names them;
+TIC_RATES_HTTP_ALLOW_PRIVATE=true, files on public hosts may lead to private networks.
 Tables, columns and methodology: README.md in the repository's output folder.
 """
 
@@ -62,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, _Terminated) as stop:
         print("tic-rates: stopped; what is done is kept, run the same command again to resume", file=sys.stderr)
         return INTERRUPTED if isinstance(stop, KeyboardInterrupt) else 128 + signal.SIGTERM
+    except Exception:  # noqa: BLE001 a bug of ours; its text may quote an address
+        return _confess(as_json=options.json)
     if options.json:
         print(json.dumps(result, default=str))
     return code
@@ -73,6 +77,19 @@ def _fail(error: TicRatesError, *, as_json: bool) -> int:
         details = error.details if isinstance(error, NothingUsableError) else {}
         print(json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
     return error.exit_code
+
+
+def _confess(*, as_json: bool) -> int:
+    """The traceback without what could be secret: people send it."""
+    import traceback
+
+    from flows.sources import without_secrets
+
+    told = without_secrets(traceback.format_exc())
+    print(f"{told}tic-rates: a bug of ours; please report it with the lines above", file=sys.stderr)
+    if as_json:
+        print(json.dumps({"error": told.splitlines()[-1], "exit_code": TicRatesError.exit_code}))
+    return TicRatesError.exit_code
 
 
 def _terminate(_number: int, _frame: object) -> NoReturn:
@@ -392,6 +409,7 @@ def _port(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> Result:
+    from flows.protection import fetching_of
     from flows.run import RunRequest
     from flows.show import print_result
     from flows.sources import expand
@@ -400,6 +418,7 @@ def _run(options: argparse.Namespace) -> Result:
         what = "is a folder" if options.nppes.is_dir() else "no such file"
         raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = options.month or datetime.now(UTC).date().replace(day=1)
+    fetching = fetching_of()
     request = RunRequest(
         expand(options.sources),
         month,
@@ -408,6 +427,8 @@ def _run(options: argparse.Namespace) -> Result:
         options.nppes,
         workers=options.workers,
         engine=options.reader,
+        fetching=fetching,
+        limits=fetching.bounds,
         report=not options.no_report,
     )
     result = _runner(orchestrated=options.prefect)(request)
@@ -494,13 +515,14 @@ def _demo(options: argparse.Namespace) -> Result:
 
 def _inspect(options: argparse.Namespace) -> Result:
     from flows.inspection import inspect
+    from flows.protection import fetching_of
     from flows.show import print_inspection
     from flows.sources import expand
 
     sources = expand([options.source])
     if len(sources) > 1:
         raise UsageError(f"{options.source} is {len(sources)} files; inspect reads one")
-    found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader)
+    found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader, fetching_of())
     if not options.json:
         print_inspection(found)
     return found, 0
