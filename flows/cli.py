@@ -31,7 +31,9 @@ Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some source
 or the machine ran out of disk, memory, files or processes;
 1 a bug; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP: the same command resumes.
 
-Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder).
+Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder);
+TIC_RATES_LIMITS_..., what one file may ask of this machine: [limits] in `tic-rates nightly --example` names them;
+TIC_RATES_HTTP_ALLOW_PRIVATE=true, files on public hosts may lead to private networks.
 Tables, columns and methodology: README.md in the repository's output folder.
 """
 
@@ -81,6 +83,8 @@ def _main(words: Sequence[str]) -> int:
     except (KeyboardInterrupt, _Stopped) as stop:
         tell_error("tic-rates: stopped; what is done is kept, run the same command again to resume")
         return 128 + stop.number if isinstance(stop, _Stopped) else INTERRUPTED
+    except Exception:  # noqa: BLE001 a bug of ours; its text may quote an address
+        return _confess(as_json=options.json)
     return code
 
 
@@ -91,6 +95,19 @@ def _fail(error: TicRatesError, *, as_json: bool) -> int:
         with suppress(OSError):  # said already
             tell(print, json.dumps(details | {"error": str(error), "exit_code": error.exit_code}, default=str))
     return error.exit_code
+
+
+def _confess(*, as_json: bool) -> int:
+    """The traceback without what could be secret: people send it."""
+    import traceback
+
+    from flows.sources import without_secrets
+
+    told = without_secrets(traceback.format_exc())
+    tell_error(f"{told}tic-rates: a bug of ours; please report it with the lines above")
+    if as_json:
+        tell(print, json.dumps({"error": told.splitlines()[-1], "exit_code": TicRatesError.exit_code}))
+    return TicRatesError.exit_code
 
 
 def _stop(number: int, _frame: object) -> NoReturn:
@@ -410,6 +427,7 @@ def _port(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> Result:
+    from flows.protection import fetching_of
     from flows.run import RunRequest
     from flows.show import print_result
     from flows.sources import expand
@@ -418,6 +436,7 @@ def _run(options: argparse.Namespace) -> Result:
         what = "is a folder" if options.nppes.is_dir() else "no such file"
         raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = options.month or datetime.now(UTC).date().replace(day=1)
+    fetching = fetching_of()
     request = RunRequest(
         expand(options.sources),
         month,
@@ -426,6 +445,8 @@ def _run(options: argparse.Namespace) -> Result:
         options.nppes,
         workers=options.workers,
         engine=options.reader,
+        fetching=fetching,
+        limits=fetching.bounds,
         report=not options.no_report,
     )
     result = _runner(orchestrated=options.prefect)(request)
@@ -512,13 +533,14 @@ def _demo(options: argparse.Namespace) -> Result:
 
 def _inspect(options: argparse.Namespace) -> Result:
     from flows.inspection import inspect
+    from flows.protection import fetching_of
     from flows.show import print_inspection
     from flows.sources import expand
 
     sources = expand([options.source])
     if len(sources) > 1:
         raise UsageError(f"{options.source} is {len(sources)} files; inspect reads one")
-    found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader)
+    found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader, fetching_of())
     if not options.json:
         tell(print_inspection, found)
     return found, 0

@@ -8,7 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -18,12 +18,13 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from flows.cron import cron_problem
 from flows.fetching import USER_AGENT, Fetching, HostLimits
+from flows.protection import fetching_of, limits_of
 from flows.settings import Problems, Section, nearest
 from flows.sources import REMOTE_SCHEMES
 from flows.toml_lines import Place, key_lines, line_of
 from schemas.codes import DEFAULT_CODES, parse_codes
-from transforms.containers import ContainerLimits
 from transforms.errors import UsageError
+from transforms.limits import LIMITS, Limits, range_of
 
 DEFAULT_CONFIG = Path("tic-rates.toml")
 DEFAULT_SCHEDULE = "0 2 * * *"
@@ -66,14 +67,13 @@ class Config:
     engine: Engine | None = None
     fetching: Fetching = field(default_factory=Fetching)
     gates: Gates = Gates()
-    limits: ContainerLimits = field(default_factory=ContainerLimits)
+    limits: Limits = field(default_factory=Limits)
     schedule: str = DEFAULT_SCHEDULE
     timezone: str = DEFAULT_TIMEZONE
     webhook: str | None = field(default=None, repr=False)
     months_at_once: int = 1
 
 
-_LIMITS = tuple(each.name for each in fields(ContainerLimits))
 _KNOWN = {
     "": tuple("output nppes codes workers reader months_at_once http limits gates notify schedule payer".split()),
     "http": tuple(
@@ -81,7 +81,7 @@ _KNOWN = {
         "requests_per_second keep_bodies allow_private hosts".split()
     ),
     "http.hosts": ("connections", "requests_per_second"),
-    "limits": _LIMITS,
+    "limits": LIMITS,
     "gates": tuple(each.name for each in fields(Gates)),
     "notify": ("webhook",),
     "schedule": ("cron", "timezone"),
@@ -97,7 +97,7 @@ _ONE_DAY = 86_400.0
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
-    """Read and check a configuration.
+    """Read and check a configuration; limits that the environment sets go before.
 
     Raises:
         UsageError: one line ``tic-rates.toml:12: what is wrong; what to write`` for each thing wrong.
@@ -112,7 +112,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     problems = Problems(path, lines)
     config = _config(Section(values, (), problems, environ), path.absolute())
     problems.check()
-    return config
+    return replace(config, limits=limits_of(environ, config.limits), fetching=fetching_of(environ, config.fetching))
 
 
 def example_text() -> str:
@@ -151,6 +151,7 @@ def _config(top: Section, path: Path) -> Config:
     top.expect(_KNOWN, "")
     folder = path.parent
     notify, schedule = (_known_section(top, name) for name in ("notify", "schedule"))
+    limits = _limits(_known_section(top, "limits"))
     nppes = top.text("nppes", None, "NPPES_Data_Dissemination.zip")
     return Config(
         path,
@@ -160,9 +161,9 @@ def _config(top: Section, path: Path) -> Config:
         codes=_codes(top),
         workers=top.whole("workers", 0, 0, 1_024),
         engine=_engine(top),
-        fetching=_fetching(_known_section(top, "http")),
+        fetching=replace(_fetching(_known_section(top, "http")), bounds=limits),
         gates=_gates(_known_section(top, "gates")),
-        limits=_limits(_known_section(top, "limits")),
+        limits=limits,
         schedule=_cron(schedule),
         timezone=_timezone(schedule),
         webhook=_webhook(notify),
@@ -256,11 +257,9 @@ def _gates(gates: Section) -> Gates:
     )
 
 
-def _limits(limits: Section) -> ContainerLimits:
-    standard = ContainerLimits()
-    highest = {"nesting": 20}
-    chosen = {name: limits.whole(name, getattr(standard, name), 1, highest.get(name, 1 << 60)) for name in _LIMITS}
-    return ContainerLimits(**chosen)
+def _limits(limits: Section) -> Limits:
+    standard = Limits()
+    return Limits(**{name: limits.whole(name, getattr(standard, name), *range_of(name)) for name in LIMITS})
 
 
 def _cron(schedule: Section) -> str:

@@ -17,11 +17,12 @@ from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, temporary_folder
 from flows.listing_cache import keep_listing, kept_listing
 from flows.resuming import UnchangedError
-from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location
+from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location, unfollowed
 from flows.validators import Validators
-from transforms.containers import ContainerLimits, open_documents
+from transforms.containers import open_documents
 from transforms.contents import Found, StructureEnd
 from transforms.errors import BadFileError, UsageError
+from transforms.limits import Limits
 from transforms.listing import Choice, FoundFile, Listing
 from transforms.names import Names
 
@@ -85,7 +86,7 @@ class Reach:
 
     fetching: Fetching | None = None
     layout: Layout | None = None
-    limits: ContainerLimits | None = None
+    limits: Limits | None = None
     engine: Engine | None = None  # None: the scanning reader where it can be had
 
 
@@ -148,7 +149,7 @@ def _read_table(
     resolve = _Resolver(contents)
     with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
         for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
-            with closing(_read_document(document.stream, reach.engine, strict=strict)) as everything:
+            with closing(_read_document(document.stream, reach, strict=strict)) as everything:
                 for found in everything:
                     if isinstance(found, StructureEnd):
                         listing.end_structure(found)
@@ -162,14 +163,14 @@ def _read_table(
     return listing
 
 
-def _read_document(stream: BinaryIO, engine: Engine | None, *, strict: bool) -> Generator[Found, None, None]:
-    if (engine or default_engine()) == "ijson":
+def _read_document(stream: BinaryIO, reach: Reach, *, strict: bool) -> Generator[Found, None, None]:
+    if (reach.engine or default_engine()) == "ijson":
         from transforms import contents
 
-        return contents.read_contents(stream, open_temporary, strict=strict)
+        return contents.read_contents(stream, open_temporary, strict=strict, limits=reach.limits)
     from transforms import scan_contents
 
-    return scan_contents.read_contents(stream, open_temporary, strict=strict)
+    return scan_contents.read_contents(stream, open_temporary, strict=strict, limits=reach.limits)
 
 
 class _Resolver:
@@ -191,19 +192,13 @@ class _Resolver:
         name, known = self._known.get(before, ("", ""))
         if known and (not rest or "://" in known):
             return name, known + rest
-        resolved = self._resolved(location)
-        name = redact(resolved or location)
+        resolved = resolve_location(location, self._contents)
+        name = redact(resolved) if resolved is not None else unfollowed(location)
         if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
             if len(self._known) >= _MAX_RESOLVED:
                 self._known.clear()
             self._known[before] = name, resolved.removesuffix(rest)
         return name, resolved
-
-    def _resolved(self, location: str) -> str | None:
-        try:
-            return resolve_location(location, self._contents)
-        except (ValueError, OSError):  # no address at all, or no path that a file system takes
-            return None
 
 
 def _as_listed(listing: Listing, as_payer: Source) -> Listed:

@@ -37,7 +37,8 @@ from flows.layout import month_name
 from flows.nightly import BackfillReport, MonthReport, run_backfill, run_month
 from flows.orchestrate import make_steps, telling
 from flows.run_page import national_markdown, quarantine_markdown
-from flows.webhook import tell_failure, without_secrets
+from flows.sources import without_secrets
+from flows.webhook import tell_failure
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 TAG = "tic-rates"

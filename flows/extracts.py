@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,8 +23,8 @@ from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
 from transforms.account import SourceAccount
-from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.limits import Limits
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
@@ -55,6 +55,7 @@ class Outcome:
     account: SourceAccount = field(default_factory=SourceAccount)
     etag: str | None = None  # as the server gave it with the content
     unchanged: bool = False  # an earlier extract stands, nothing was read
+    signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses to fetch, by what is kept of them
 
     @property
     def usable(self) -> bool:
@@ -76,7 +77,7 @@ def extract(
     engine: Engine | None = None,
     overlap: bool = True,
     fetching: Fetching | None = None,
-    limits: ContainerLimits | None = None,
+    limits: Limits | None = None,
     force: bool = False,
 ) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
@@ -123,7 +124,7 @@ class _Reading:
     engine: Engine
     fetching: Fetching
     on_progress: Progress | None = None
-    limits: ContainerLimits | None = None
+    limits: Limits | None = None
     overlap: bool = True
     skip: bool = True
     force: bool = False
@@ -203,6 +204,7 @@ def _outcome(source: Source, entry: Entry, reading: _Reading, seconds: float, *,
         account=account,
         etag=entry.validators.etag,
         unchanged=unchanged,
+        signed=entry.signed,
     )
 
 
@@ -245,6 +247,7 @@ def _read_as_needed(source: Source, reading: _Reading, known: Validators | None)
 
 
 def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
+    from flows.concealing import conceal_headers
     from transforms.extract import extract_source
 
     layout = reading.layout
@@ -253,7 +256,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         before = fingerprint(source)
         with _opened(source, reading, known) as (stream, raw, validators):
             temporary.mkdir()
-            with _Writers(temporary) as writers:
+            with _Writers(temporary, source) as writers:
                 account = extract_source(
                     raw,
                     reading.wanted,
@@ -264,10 +267,10 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
                     on_progress=_progress(stream, reading.on_progress),
                     limits=reading.limits,
                 )
-            entry = Entry(stream.finish(), stream.bytes, before, validators())
+            entry = Entry(stream.finish(), stream.bytes, before, validators(), writers.signed)
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
-        (temporary / ACCOUNT).write_text(json.dumps(account.as_json()))
+        (temporary / ACCOUNT).write_text(json.dumps(conceal_headers(account).as_json()))
         _publish(temporary, reading.folder(entry.sha256), replaces=reading.force)
         return entry
     finally:
@@ -324,8 +327,10 @@ def _progress(stream: HashingStream, on_progress: Progress | None) -> Callable[[
 class _Writers:
     """One Parquet file per extract table, all present even when empty."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, source: Source) -> None:
         self._folder = folder
+        self._source = source
+        self.signed: dict[str, str] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> "_Writers":
@@ -347,7 +352,23 @@ class _Writers:
 
     def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
+        if "location" in batch.schema.names:
+            batch = self._concealed(batch)
         self._writers[table.name].write_batch(batch)
+
+    def _concealed(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
+        import pyarrow as pa
+
+        from flows.concealing import conceal
+
+        at = batch.schema.get_field_index("location")
+        kept: list[str | None] = []
+        for location in batch.column(at).to_pylist():
+            shown, address = (None, None) if location is None else conceal(location, self._source)
+            kept.append(shown)
+            if shown is not None and address is not None:
+                self.signed[shown] = address
+        return batch.set_column(at, batch.schema.field(at), pa.array(kept, pa.string()))
 
 
 def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:

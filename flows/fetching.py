@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from transforms.limits import Limits
+
 USER_AGENT = "tic-rates/0.1 (reads Transparency in Coverage files)"
 
 
@@ -26,7 +28,8 @@ class Fetching:
     limits: HostLimits = HostLimits()
     hosts: tuple[tuple[str, HostLimits], ...] = field(default=())  # exceptions, by host name
     keep_bodies: bool = False  # fetch into the cache first, read from there
-    allow_private: bool = False  # remote provider references on loopback, link-local and private networks
+    allow_private: bool = False  # what files lead to may be on loopback, link-local and private networks
+    bounds: Limits = field(default_factory=Limits)  # what an answer may ask of this machine
 
     def limits_of(self, host: str) -> HostLimits:
         """The limits of one host."""

@@ -4,8 +4,10 @@ import time
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
+from flows.concealing import conceal_headers
 from flows.extracts import Engine, default_engine, reader_of
 from flows.faults import during
+from flows.fetching import Fetching
 from flows.layout import open_temporary, temporary_folder
 from flows.progress import make_counters, shown
 from flows.sources import Source, open_source
@@ -14,26 +16,33 @@ from transforms.errors import BadFileError, FullReadingNeededError, NothingUsabl
 from transforms.extract import extract_source
 
 
-def inspect(source: Source, codes: Sequence[str], engine: Engine | None = None) -> dict[str, Any]:
+def inspect(
+    source: Source, codes: Sequence[str], engine: Engine | None = None, fetching: Fetching | None = None
+) -> dict[str, Any]:
     """The result line of `inspect` (CONTRACT section 2).
 
-    Args: engine: the reader; by default the one that `run` uses. ``ijson`` parses every byte.
+    Args:
+        engine: the reader; by default the one that `run` uses. ``ijson`` parses every byte.
+        fetching: how a remote source is fetched, and within which limits any is read.
 
     Raises:
         NothingUsableError: the file can't be trusted; says where and why.
     """
     engine = engine or default_engine()
+    fetching = fetching or Fetching()
     try:
         with during(f"reading {source.name}", temporary_folder(), "nothing was written"):
             try:
-                return _inspect(source, frozenset(codes), engine, skip=True)
+                return _inspect(source, frozenset(codes), engine, fetching, skip=True)
             except FullReadingNeededError:
-                return _inspect(source, frozenset(codes), engine, skip=False)
+                return _inspect(source, frozenset(codes), engine, fetching, skip=False)
     except BadFileError as error:
         raise NothingUsableError(f"{source.name}: {error}") from error
 
 
-def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bool) -> dict[str, Any]:
+def _inspect(
+    source: Source, wanted: frozenset[str], engine: Engine, fetching: Fetching, *, skip: bool
+) -> dict[str, Any]:
     counters = make_counters()
     reader = reader_of(engine)
 
@@ -42,7 +51,7 @@ def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bo
         counters[1].value += json_bytes
         counters[2].value = matched
 
-    with open_source(source) as stream, shown(counters, 1, source.size):
+    with open_source(source, fetching) as stream, shown(counters, 1, source.size):
         started = time.perf_counter()
         account = extract_source(
             cast("BinaryIO", stream),
@@ -51,11 +60,12 @@ def _inspect(source: Source, wanted: frozenset[str], engine: Engine, *, skip: bo
             open_temporary,
             reader=reader,
             skip=skip,
+            limits=fetching.bounds,
             on_progress=tell,
         )
         seconds = time.perf_counter() - started
         stream.finish()
-    return describe(source, account, stream.bytes, seconds, engine)
+    return describe(source, conceal_headers(account), stream.bytes, seconds, engine)
 
 
 def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float, engine: Engine) -> dict[str, Any]:

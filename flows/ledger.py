@@ -5,6 +5,7 @@ URLs are kept by name, without query and credentials: a new signature is the sam
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ class Entry:
     bytes: int
     fingerprint: str | None = None
     validators: Validators = field(default_factory=Validators)
+    signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # never written; see flows.concealing
 
 
 def fingerprint(source: Source) -> str | None:

@@ -14,7 +14,7 @@ import msgspec
 
 from flows.layout import Layout, write_atomically
 from flows.ledger import fingerprint, name_on_disk
-from flows.sources import Source, redact
+from flows.sources import Source, redact, without_secrets
 from flows.validators import Validators
 from transforms.listing import Choice, FoundFile, Listing, key_of
 
@@ -54,7 +54,19 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
         path.unlink(missing_ok=True)
         return
     head = msgspec.json.encode(_Head(mark, asdict(validators)))
-    write_atomically(path, (line + b"\n" for line in chain((head,), map(msgspec.json.encode, listing.files.values()))))
+    write_atomically(
+        path,
+        (
+            line + b"\n"
+            for line in chain((head,), (msgspec.json.encode(_kept(file)) for file in listing.files.values()))
+        ),
+    )
+
+
+def _kept(file: FoundFile) -> dict[str, object]:
+    """A file as it is kept: an address in its description may be signed, though its own is not."""
+    description = file.description and without_secrets(file.description)
+    return asdict(file) | {"description": description}
 
 
 def _addresses(listing: Listing) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
+from flows.concealing import digest_kept, is_refused, shown
 from flows.extracts import Outcome
 from flows.faults import during
 from flows.fetching import Fetching
@@ -270,13 +271,24 @@ def _fetch_remote(
 ) -> dict[tuple[object, ...], Path]:
     """The cited references that hold no groups themselves, by grain, with the Parquet fetched from their location."""
     wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
-    locations = {
-        tuple(row[name] for name in REFERENCE_GRAIN): location
-        for row in wanted.iter_rows(named=True)
-        if (location := resolve_location(row["location"], sources[row["source_no"]].source)) is not None
-    }
+    locations: dict[tuple[object, ...], str] = {}
+    known: dict[tuple[object, ...], Path] = {}
+    for row in wanted.iter_rows(named=True):
+        grain, stated, outcome = (
+            tuple(row[name] for name in REFERENCE_GRAIN),
+            row["location"],
+            sources[row["source_no"]],
+        )
+        digest = digest_kept(stated)
+        location = outcome.signed.get(stated) if digest else resolve_location(stated, outcome.source)
+        if is_refused(stated) or (location is None and digest is None):
+            remote.refuse(shown(stated))
+        elif location is not None:
+            locations[grain] = location
+        elif (path := remote.had(str(digest), shown(stated))) is not None:
+            known[grain] = path
     paths = remote.fetch(locations.values())
-    return {grain: paths[location] for grain, location in locations.items() if location in paths}
+    return known | {grain: paths[location] for grain, location in locations.items() if location in paths}
 
 
 def _as_reference_groups(fetched: dict[tuple[object, ...], Path]) -> Iterator[pl.LazyFrame]:

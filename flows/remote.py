@@ -3,7 +3,6 @@
 What can't be had stays unresolved in this run (its rows say ``provider_unresolved``) and is tried again in the next.
 """
 
-import hashlib
 import logging
 from collections import Counter
 from collections.abc import Iterable
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from flows.concealing import digest_of
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, scratch
-from flows.sources import HashingStream, Source, open_source, redact
+from flows.sources import HashingStream, Source, open_source, redact, unfollowed
 from flows.tables import parquet_writer
 from schemas.extracted import REMOTE_GROUPS
 from transforms.collect import Collected
@@ -50,8 +50,23 @@ class RemoteReferences:
             paths = dict(zip(wanted, threads.map(self._fetch_one, wanted), strict=True))
         return {location: path for location, path in paths.items() if path is not None}
 
+    def refuse(self, location: str) -> None:
+        """Note one that leads nowhere that a payer's file may lead to."""
+        self.failed[unfollowed(location.strip())] = "neither http(s) nor a file beside the one that cites it"
+
+    def had(self, digest: str, shown: str) -> Path | None:
+        """What was fetched in an earlier run from a signed address, which was not kept."""
+        target = self._target(digest)
+        if target.exists():
+            return target
+        self.failed[shown] = "its address was signed, and is not kept; --force reads the file that cites it again"
+        return None
+
+    def _target(self, digest: str) -> Path:
+        return self._layout.remote / f"{digest}.parquet"
+
     def _fetch_one(self, location: str) -> Path | None:
-        target = self._layout.remote / f"{hashlib.sha256(location.encode()).hexdigest()}.parquet"
+        target = self._target(digest_of(location))
         if target.exists():
             return target
         host = urlsplit(location).hostname or ""
@@ -74,9 +89,9 @@ class RemoteReferences:
             stack.callback(temporary.unlink, missing_ok=True)
             stream = stack.enter_context(self._open(source))
             temporary_beside = partial(open_temporary, self._layout.remote)
-            collected = Collected(temporary_beside)
+            collected = Collected(temporary_beside, limits=self._fetching.bounds)
             stack.callback(collected.close)
-            for document in open_documents(cast("BinaryIO", stream), temporary_beside):
+            for document in open_documents(cast("BinaryIO", stream), temporary_beside, self._fetching.bounds):
                 read_provider_reference(document.stream, collected)
             stream.finish()
             rows = (row[1:] for row in collected.groups)

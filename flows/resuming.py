@@ -20,6 +20,7 @@ from flows.sources import Source
 from flows.validators import ContentRange, Validators
 from flows.waiting import Wait, retry_after, seconds_before_retry
 from transforms.errors import BadFileError, TicRatesError
+from transforms.limits import Limits, crossed
 
 LOG = logging.getLogger(__name__)
 
@@ -84,6 +85,26 @@ class Held:
         return self.validators.if_range is not None or self.head.startswith(CHECKS_ITSELF)
 
 
+class Pace:
+    """How fast a body comes, over stretches of ``rate_seconds`` of waiting for it alone."""
+
+    def __init__(self, bounds: Limits) -> None:
+        self._bounds = bounds
+        self._seconds = 0.0
+        self._bytes = 0
+
+    def note(self, seconds: float, size: int) -> None:
+        """So many bytes came in so many seconds; ``BadFileError`` where a stretch brought too few."""
+        self._seconds += seconds
+        self._bytes += size
+        if self._seconds < self._bounds.rate_seconds:
+            return
+        if self._bytes < self._bounds.min_bytes_per_second * self._seconds:
+            what = f"the server sent {self._bytes:,} bytes in {self._seconds:,.0f} seconds"
+            raise crossed(self._bounds, "min_bytes_per_second", what)
+        self._seconds, self._bytes = 0.0, 0
+
+
 class RemoteFile:
     """``open`` first, then ``read``; ``close`` in the end. ``fetched`` counts body bytes, those had twice too."""
 
@@ -97,6 +118,7 @@ class RemoteFile:
         held: Held | None = None,
         renew: Renew | None = None,
         wait: Wait = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
         self._ask = ask
@@ -106,6 +128,8 @@ class RemoteFile:
         self._renew = renew
         self._renewed = False
         self._wait = wait
+        self._clock = clock
+        self._pace = Pace(fetching.bounds)
         self._answer: AnyAnswer | None = None
         self._ahead = b""
         self._failures = 0  # attempts in a row that brought not one new byte
@@ -168,14 +192,21 @@ class RemoteFile:
 
     def _next(self) -> bytes:
         assert self._answer is not None
+        began = self._clock()
         data = self._answer.next()
         self.fetched += len(data)
+        self._pace.note(self._clock() - began, len(data))
         return data
 
     def _add(self, data: bytes) -> bytes:
         self._failures, self._progress = 0, True
         self._held.add(data)
+        self._check_size(self._held.size, "has sent")
         return data
+
+    def _check_size(self, size: int, what: str) -> None:
+        if size > self._fetching.bounds.body_bytes:
+            raise crossed(self._fetching.bounds, "body_bytes", f"the server {what} {size:,} bytes")
 
     def _end(self) -> None:
         """An answer's body has ended: the content too, or only this part of it."""
@@ -193,12 +224,15 @@ class RemoteFile:
         if self._closed:  # by another thread, while this one was reading
             raise BadFileError("given up")
         self._failures += not self._progress
+        seconds = seconds_before_retry(self._fetching, max(self._failures, 1), error.seconds)
+        if self._progress:  # some bytes for each connection are dripping too
+            self._pace.note(seconds, 0)
         self._progress = False
         if self._failures >= self._fetching.attempts:
             place = f"beyond byte {self._held.size:,} " if self._held.size else ""
             raise BadFileError(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
         LOG.debug("%s: %s at byte %d; asked again", self._source.name, error, self._held.size)
-        self._wait(seconds_before_retry(self._fetching, max(self._failures, 1), error.seconds))
+        self._wait(seconds)
 
     def _connect(self) -> None:
         self._answer = answer = self._ask(self._source, self._conditions())
@@ -225,6 +259,7 @@ class RemoteFile:
     def _take_whole(self, answer: AnyAnswer) -> None:
         """The content from its beginning: at first, after a change, or from a server that knows no ranges."""
         validators = Validators.of_whole(answer.headers)
+        self._check_size(validators.length or 0, "announces")
         if not self._held.size:
             if self._known.promise_same(validators):
                 raise UnchangedError("the same validators")

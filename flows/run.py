@@ -21,8 +21,8 @@ from flows.publish import TABLES, drop_unused_builds, now, publish_month, record
 from flows.sources import Source
 from flows.workers import ExtractMany, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
-from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, NothingUsableError
+from transforms.limits import Limits
 
 if TYPE_CHECKING:
     from flows.month import MonthBuilder, MonthRequest
@@ -48,7 +48,7 @@ class RunRequest:
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None  # None: the scanning reader where it can be had
     fetching: Fetching = field(default_factory=Fetching)
-    limits: ContainerLimits | None = None
+    limits: Limits | None = None
     force: bool = False  # read and build anew what stands in the cache
     report: bool = True  # build the report's pages after publishing
 

@@ -22,6 +22,9 @@ from transforms.errors import BadFileError, UsageError
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 # What this matches is told in a tenth of the time that taking the address apart takes
 _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+,=@!$&'()*:-]*")
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
+_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
+_QUERY = re.compile(r"[?#]")
 REMOTE_SCHEMES = ("http", "https", "s3")
 
 
@@ -75,6 +78,11 @@ def redact(location: str) -> str:
     return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
 
 
+def without_secrets(text: str) -> str:
+    """Text whose addresses have lost their queries and credentials."""
+    return _ADDRESS.sub(lambda found: redact(found[0]), text)
+
+
 def origin_of(location: str) -> str | None:
     """Scheme, host and port of a URL."""
     if not _URL.match(location):
@@ -121,19 +129,41 @@ def _hidden(file: Path, folder: Path) -> bool:
 def resolve_location(location: str, base: Source) -> str | None:
     """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
 
-    None: it points where a payer's file has no business: another scheme, or out of a local file's folder.
+    None: it points where a payer's file has no business (another scheme, or out of a local file's folder), or nowhere.
     """
     location = location.strip()
     if is_plain(location):
         return location
+    try:
+        return _resolved(location, base)
+    except (ValueError, OSError):  # no address at all, or no path that a file system takes
+        return None
+
+
+def _resolved(location: str, base: Source) -> str | None:
     if base.is_url:
         absolute = urljoin(base.location, location)
-        return absolute if urlsplit(absolute).scheme in ("http", "https") else None
+        return absolute if _is_web_address(absolute) else None
     if "://" in location:
-        return location if urlsplit(location).scheme in ("http", "https") else None
+        return location if _is_web_address(location) else None
     folder = Path(base.location).absolute().parent
     target = (folder / location).resolve()
     return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None
+
+
+def _is_web_address(location: str) -> bool:
+    parts = urlsplit(location)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)  # https:/rates.json would be a path
+
+
+def unfollowed(location: str) -> str:
+    """What may be shown of a ``location`` that leads nowhere: it may be an address that is miswritten, signed yet."""
+    if location.startswith("//"):
+        return redact(f"http:{location}").removeprefix("http:")
+    scheme = _SCHEME.match(location)
+    if scheme is not None and not _URL.match(location):
+        return f"{scheme[0]}(an address that can't be followed)"
+    return _QUERY.split(redact(location))[0]
 
 
 class HashingStream:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
-_CONTENT_RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)", re.IGNORECASE)
+_CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,19})-([0-9]{1,19})|\*)/([0-9]{1,19}|\*)", re.IGNORECASE)
+_LENGTH = re.compile(r"[0-9]{1,19}")
 _WEAK = "W/"
 
 
@@ -36,8 +37,9 @@ class Validators:
     @classmethod
     def of_whole(cls, headers: Mapping[str, str]) -> "Validators":
         """Of an answer that carries the whole content."""
-        length = headers.get("Content-Length", "")
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), int(length) if length.isdecimal() else None)
+        stated = headers.get("Content-Length", "")
+        length = int(stated) if _LENGTH.fullmatch(stated) else None
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), length)
 
     @classmethod
     def of_part(cls, headers: Mapping[str, str]) -> "Validators":

@@ -31,7 +31,7 @@ def retry_after(text: str | None, now: datetime | None = None) -> float:
         return float(text)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError, TypeError, IndexError):  # whatever a server writes
         return 0.0
     aware = date if date.tzinfo else date.replace(tzinfo=UTC)
     return max((aware - (now or datetime.now(UTC))).total_seconds(), 0.0)

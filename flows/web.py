@@ -4,8 +4,6 @@ What can be secret (query, credentials, headers) stands in no exception and no l
 """
 
 import atexit
-import ipaddress
-import logging
 import socket
 import ssl
 import time
@@ -22,14 +20,17 @@ import httpx
 from flows.fetching import Fetching
 from flows.hosts import turn
 from flows.layout import Layout
+from flows.network import guard, hush_logs, is_private_host, refuse_private, within
 from flows.renewing import Renew, renew_address
 from flows.resuming import AnswerLostError, Held, RemoteFile
 from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
 from flows.waiting import Wait
 from transforms.errors import BadFileError
+from transforms.limits import Limits, crossed
 
-MAX_REDIRECTS = 5
+_ENCODINGS = ("", "identity", "gzip", "x-gzip", "zstd")  # told by their first bytes like any file's
+_H11_HEADERS_TOO_LONG = "Receive buffer too long"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -62,7 +63,9 @@ def open_url(
     Args:
         layout: whose cache keeps the hosts' turns; None: politeness ends with this one request.
         known: what is had already; ``UnchangedError`` where the server's content is still that.
-        public_only: refuse hosts on loopback, link-local and private networks, after redirects too.
+        public_only: refuse hosts on loopback, link-local and private networks, after redirects too. What a table of
+            contents lists, and where the user's own address redirects to, is held to that anyway, unless that table
+            or address stands on a private network itself, or ``allow_private`` is set.
         renew: a new address for a file whose signature expired; by default its table of contents is read again.
     """
     web = Web(fetching or Fetching(), layout, public_only=public_only, wait=wait)
@@ -92,8 +95,9 @@ def opened(
 class Answer:
     """One answer: status and headers, then the body piece by piece. Holds its host's turn until it is closed."""
 
-    def __init__(self, response: httpx.Response, held: ExitStack) -> None:
+    def __init__(self, response: httpx.Response, held: ExitStack, fetching: Fetching) -> None:
         self._response = response
+        self._fetching = fetching
         self._held = held
         self._chunks = response.iter_raw()
         self.status = response.status_code
@@ -101,7 +105,7 @@ class Answer:
 
     def next(self) -> bytes:
         """The next piece of the body as the server holds it; nothing at its end."""
-        with _in_our_words():
+        with _in_our_words(self._fetching), within(self._fetching.read_seconds):
             return next((chunk for chunk in self._chunks if chunk), b"")
 
     @property
@@ -134,52 +138,66 @@ class Web:
             BadFileError: none can come.
         """
         url = source.location
-        for _ in range(MAX_REDIRECTS + 1):
-            with _in_our_words():
+        bounds = self.fetching.bounds
+        for redirects in range(bounds.redirects + 1):
+            with _in_our_words(self.fetching):
+                public_only = self.public_only or not self._may_be_private(source, redirects)
                 trusted = source.origins or (source.location,)
                 own = dict(source.headers) if any(_same_host(each, url) for each in trusted) else {}
-                answer = self._ask_once(url, own | dict(conditions))
+                answer = self._ask_once(url, own | dict(conditions), public_only=public_only)
                 if answer.redirect is None:
                     return answer
                 answer.close()
                 url = urljoin(url, answer.redirect)
-        raise BadFileError(f"more than {MAX_REDIRECTS} redirects (limit redirects); give the address they lead to")
+        raise crossed(bounds, "redirects", f"more redirects, the last one to {redact(url)}")
 
-    def _ask_once(self, url: str, headers: Mapping[str, str]) -> Answer:
-        if urlsplit(url).scheme not in _DEFAULT_PORTS:
-            raise BadFileError(f"leads to {redact(url)}, which is not http(s); give the file itself")
+    def _may_be_private(self, source: Source, redirects: int) -> bool:
+        """Whether the next address may be on a private network: the user's own may, and what one that is leads to."""
+        if self.fetching.allow_private or (source.contents is None and not redirects):
+            return True
+        return is_private_host(urlsplit(source.contents or source.location).hostname or "")
+
+    def _ask_once(self, url: str, headers: Mapping[str, str], *, public_only: bool) -> Answer:
+        scheme = urlsplit(url).scheme
+        if scheme not in _DEFAULT_PORTS:
+            raise BadFileError(f"leads to an address of the kind {scheme[:20]!r}, not http(s); give the file itself")
         with ExitStack() as held:
             host = urlsplit(url).hostname or ""
-            if self.public_only:
-                _refuse_private(host, _addresses(host))
+            if public_only and getproxies():  # that find the host by themselves: it is judged by its name only
+                refuse_private(host)
             if self.layout is not None:
                 held.enter_context(turn(self.layout.hosts, host, self.fetching.limits_of(host), self.wait))
             fetching = self.fetching
             always = {"User-Agent": fetching.user_agent, "Accept-Encoding": "identity"}
             timeout = httpx.Timeout(fetching.read_seconds, connect=fetching.connect_seconds)
-            request = _client().build_request("GET", url, headers={**always, **headers}, timeout=timeout)
-            response = _client().send(request, stream=True)
+            client = _client(public_only=public_only)
+            request = client.build_request("GET", url, headers={**always, **headers}, timeout=timeout)
+            with within(fetching.connect_seconds + fetching.read_seconds):
+                response = client.send(request, stream=True)
             held.callback(response.close)
-            if self.public_only and not getproxies():  # a proxy, which may well be private, finds the host by itself
-                _refuse_private(host, _peer(response))
-            return Answer(response, held.pop_all())
+            _check_headers(response, fetching.bounds)
+            return Answer(response, held.pop_all(), fetching)
+
+
+def _check_headers(response: httpx.Response, bounds: Limits) -> None:
+    packed = response.headers.get("Content-Encoding", "").strip().lower()
+    if packed not in _ENCODINGS:
+        raise BadFileError(f"the server packs it as {packed[:40]!r}, though asked for it as it is; ask the payer")
+    size = sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
+    if size > bounds.header_bytes:
+        raise crossed(bounds, "header_bytes", f"the server's headers are {size:,} bytes")
 
 
 @cache
-def _client() -> httpx.Client:
-    """This process's own: connections are reused, and its certificates are loaded once."""
-    logging.getLogger("httpx").addFilter(_redact_record)
-    logging.getLogger("httpcore").setLevel(logging.INFO)  # at DEBUG it logs every header
+def _client(*, public_only: bool) -> httpx.Client:
+    """This process's own: connections are reused, and its certificates are loaded once.
+
+    One for public addresses, one for all: a connection to a private one is never taken up for another purpose.
+    """
+    hush_logs()
     client = httpx.Client(follow_redirects=False, limits=httpx.Limits(max_connections=None))
     atexit.register(client.close)
-    return client
-
-
-def _redact_record(record: logging.LogRecord) -> bool:
-    """httpx logs every request with its whole URL."""
-    if isinstance(record.args, tuple):
-        record.args = tuple(redact(str(arg)) if isinstance(arg, httpx.URL) else arg for arg in record.args)
-    return True
+    return guard(client, public_only=public_only)
 
 
 def _same_host(one: str, other: str) -> bool:
@@ -197,24 +215,8 @@ def _port(url: str) -> int | None:
     return parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
-def _addresses(host: str) -> set[str]:
-    return {str(info[4][0]) for info in socket.getaddrinfo(host, None)}
-
-
-def _peer(response: httpx.Response) -> set[str]:
-    """Who did answer: the name may have led elsewhere than when it was looked at."""
-    address = response.extensions["network_stream"].get_extra_info("server_addr")
-    return {str(address[0])} if address else set()
-
-
-def _refuse_private(host: str, addresses: set[str]) -> None:
-    private = sorted(address for address in addresses if not ipaddress.ip_address(address.split("%")[0]).is_global)
-    if private:
-        raise BadFileError(f"{host} is a private address ({private[0]}): not fetched (setting allow_private)")
-
-
 @contextmanager
-def _in_our_words() -> Iterator[None]:
+def _in_our_words(fetching: Fetching) -> Iterator[None]:
     """Errors of the network as ours; their own texts can quote addresses and headers, ours don't."""
     try:
         yield
@@ -224,7 +226,9 @@ def _in_our_words() -> Iterator[None]:
         final = _final_reason(error)
         if final:
             raise BadFileError(final) from None
-        raise AnswerLostError(_describe(error)) from None
+        if str(error) == _H11_HEADERS_TOO_LONG:
+            raise crossed(fetching.bounds, "header_bytes", "the server's headers go on beyond it") from None
+        raise AnswerLostError(_describe(error, fetching)) from None
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -243,11 +247,11 @@ def _final_reason(error: BaseException) -> str | None:
     return None
 
 
-def _describe(error: BaseException) -> str:
+def _describe(error: BaseException, fetching: Fetching) -> str:
     if isinstance(error, httpx.ConnectTimeout):
-        return "no connection within connect_seconds"
+        return f"no connection within {fetching.connect_seconds:g} seconds, [http] connect_seconds"
     if isinstance(error, httpx.TimeoutException):
-        return "no byte within read_seconds"
+        return f"no byte of use within {fetching.read_seconds:g} seconds, [http] read_seconds"
     said = next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), None)
     what = "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke"
     return f"{what} ({said})" if said else what

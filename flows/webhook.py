@@ -1,16 +1,15 @@
 """Telling a webhook that a month failed. A webhook that does not answer is logged, and fails nothing."""
 
 import logging
-import re
 from collections.abc import Mapping
 
 import httpx
 
-from flows.sources import redact
+from flows.network import hush_logs
+from flows.sources import without_secrets
 
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 10.0
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
 
 
 def tell_failure(webhook: str | None, *, month: str, status: str, reason: str | None, run: str | None = None) -> bool:
@@ -26,19 +25,8 @@ def tell_failure(webhook: str | None, *, month: str, status: str, reason: str | 
     return _post(webhook, {"month": month, "status": status, "reason": without_secrets(reason or ""), "run": run})
 
 
-def without_secrets(text: str) -> str:
-    """Text whose addresses have lost their queries and credentials."""
-    return _ADDRESS.sub(lambda found: _redacted(found[0]), text)
-
-
-def _redacted(address: str) -> str:
-    try:
-        return redact(address)
-    except ValueError:
-        return "(an address)"
-
-
 def _post(webhook: str, message: Mapping[str, str | None]) -> bool:
+    hush_logs()
     try:
         httpx.post(webhook, json=dict(message), timeout=PATIENCE_SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

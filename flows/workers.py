@@ -19,7 +19,7 @@ from flows.layout import Layout
 from flows.pools import Pools
 from flows.progress import Counters, add, make_counters, shown
 from flows.sources import Source
-from transforms.containers import ContainerLimits
+from transforms.limits import Limits
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
 LOOK_UP_SECONDS = 0.1
@@ -66,7 +66,7 @@ class Reading:
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None
     fetching: Fetching | None = None
-    limits: ContainerLimits | None = None
+    limits: Limits | None = None
     force: bool = False
 
 

@@ -8,11 +8,14 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from transforms.errors import BadFileError
+from transforms.limits import Limits
 from transforms.spool import OpenTemporary, Spool
 
 MAX_HEADER_FIELDS = 100
 MAX_HEADER_TEXT = 2_000
 MAX_ROOT_KEYS = 1_000
+MAX_KEY_TEXT = 200  # the schema's longest root key has 25
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,20 @@ class Collected:
     references_seen: int = 0
     next_rate_id: int = 0
     next_reference_no: int = 0
+    limits: Limits = field(default_factory=Limits)
+    refused: dict[str, BadFileError] = field(default_factory=dict)  # references that are no good should they be cited
 
     def __post_init__(self) -> None:
         self.items, self.prices, self.citations, self.groups, self.references, self.reference_groups = (
             Spool(self.open_temporary) for _ in range(6)
         )
+
+    @property
+    def where(self) -> str:
+        """How far the reading is, for reasons."""
+        if self.items_seen:
+            return f"in_network[{self.items_seen}]"
+        return f"provider_references[{self.references_seen}]" if self.references_seen else "the document"
 
     def marks(self) -> Marks:
         """Where the spools of prices stand now."""
@@ -75,10 +87,17 @@ class Collected:
         self.references.truncate(0)
         self.reference_groups.truncate(0)
         self.references_seen = 0
+        self.refused.clear()
 
     def cited_keys(self) -> set[str]:
         """Keys of the references that the matched prices cite."""
         return {key for _, key in self.citations if isinstance(key, str)}
+
+    def check_cited(self) -> None:
+        """``BadFileError`` when a matched price cites a reference that crossed a limit."""
+        for key in self.refused and self.cited_keys():
+            if key in self.refused:
+                raise self.refused[key]
 
     def cited_references(self) -> Iterator[tuple[object, ...]]:
         """Rows of ``references`` that a matched price cites."""
@@ -92,7 +111,9 @@ class Collected:
 
     def note_root_key(self, key: str) -> None:
         """Root keys in file order, for the account."""
-        if key in self.root_keys:
+        if len(key) > MAX_KEY_TEXT:
+            self.quirks["a root key too long to be noted"] += 1
+        elif key in self.root_keys:
             self.quirks["duplicate root key"] += 1
         elif len(self.root_keys) < MAX_ROOT_KEYS:
             self.root_keys.append(key)
@@ -101,7 +122,7 @@ class Collected:
         """A scalar at the root; the last of a repeated key stands."""
         if text is None:
             self.header.pop(key, None)
-        elif key in self.header or len(self.header) < MAX_HEADER_FIELDS:
+        elif len(key) <= MAX_KEY_TEXT and (key in self.header or len(self.header) < MAX_HEADER_FIELDS):
             self.header[key] = text[:MAX_HEADER_TEXT]
 
     def close(self) -> None:

@@ -2,38 +2,33 @@
 
 gzip (of any number of members), zip (of any number of members, nested too), zstd, plain JSON with or without a BOM.
 Anything else is named for what it is. A container that does not end properly is a ``BadFileError``.
-Memory: constant; a zip that can't be sought is spooled to a temporary file.
+No member of a zip is ever written under its name, which only serves to say which one is meant.
+Memory: constant, and a zip's directory: 1 KiB for each member allowed; one that can't be sought is spooled to a
+temporary file.
 """
 
 import io
 import shutil
+import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO, TypeVar, cast
+from typing import IO, BinaryIO, TypeVar, cast
 
 from isal import igzip, igzip_lib
 
 from transforms.errors import BadFileError
+from transforms.limits import Limits, crossed
 from transforms.spool import OpenTemporary
 
 Taken = TypeVar("Taken", int, bytes)
 
 HEAD_BYTES = 512
 COPY_BYTES = 1 << 20
-
-
-@dataclass(frozen=True)
-class ContainerLimits:
-    """Limits that protect the machine; every one is a setting."""
-
-    nesting: int = 3  # containers within containers
-    zip_members: int = 100_000
-    inflated_bytes: int = 4 << 40
-    inflate_ratio: int = 2_000  # gzip's own bound is 1,032 per layer; real files reach 23
-    ratio_from_bytes: int = 1 << 30  # below this an absurd ratio harms nobody
+DIRECTORY_BYTES = 1_024  # of a zip member's entry: names of 100 to 200 characters are usual
+LABEL_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -48,6 +43,11 @@ _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
+_DAMAGE = (OSError, OverflowError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile)  # Overflow: an endless header
+_ENCRYPTED = 0x1
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # lzma may ask for gigabytes of memory
+_ENTRY = b"PK\x01\x02"
+_LEAST_DIRECTORY_BYTES = 1 << 20
 _REFUSED = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive: repack it as gzip or zip"),
     (b"Rar!", "a RAR archive: repack it as gzip or zip"),
@@ -143,7 +143,7 @@ class InflatedStream(io.RawIOBase):
             raise BadFileError(
                 f"the {self._kind} ends before its trailer {self._place()}: it is truncated, fetch it again"
             ) from error
-        except (OSError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile) as error:  # type: ignore[misc]
+        except _DAMAGE as error:  # type: ignore[misc]
             raise BadFileError(f"the {self._kind} is damaged {self._place()}: {error}; fetch it again") from error
         self.bytes += size_of(data)
         self._limits.inflated += size_of(data)
@@ -154,38 +154,42 @@ class InflatedStream(io.RawIOBase):
         return f"(at or before byte {self._packed.bytes:,} of the file, JSON byte {self.bytes:,})"
 
     def _check(self) -> None:
-        limits = self._limits.limits
-        if self._limits.inflated > limits.inflated_bytes:
-            raise BadFileError(f"inflates beyond {limits.inflated_bytes:,} bytes (limit inflated_bytes)")
-        if self.bytes > limits.ratio_from_bytes and self.bytes > limits.inflate_ratio * max(self._packed.bytes, 1):
-            raise BadFileError(f"inflates more than {limits.inflate_ratio:,}-fold (limit inflate_ratio)")
+        limits, inflated = self._limits.limits, self._limits.inflated
+        if inflated > limits.inflated_bytes:
+            raise crossed(limits, "inflated_bytes", f"inflates to more bytes {self._place()}")
+        packed = max(self._limits.packed(), 1)
+        if inflated > limits.ratio_from_bytes and inflated > limits.inflate_ratio * packed:
+            what = f"inflates {inflated // packed:,}-fold, to {inflated:,} bytes so far {self._place()}"
+            raise crossed(limits, "inflate_ratio", what)
 
 
 @dataclass
 class _Limited:
     """The limits of one published file, and what all its layers and members have inflated to so far."""
 
-    limits: ContainerLimits
+    limits: Limits
+    packed: Callable[[], int] = int  # the file's own bytes: those read so far, or all of them where it is sought
     inflated: int = 0
+    members: int = 0
 
 
-def open_documents(
-    raw: BinaryIO, open_temporary: OpenTemporary, limits: ContainerLimits | None = None
-) -> Iterator[Document]:
+def open_documents(raw: BinaryIO, open_temporary: OpenTemporary, limits: Limits | None = None) -> Iterator[Document]:
     """The JSON documents of one published file, one after the other; each is to be read to its end before the next.
 
     Raises:
         BadFileError: not a container or text that can hold TiC JSON, or damaged; says what it is and the next step.
     """
-    yield from _open_layer(raw, "", open_temporary, _Limited(limits or ContainerLimits()), 0)
+    yield from _open_layer(raw, "", open_temporary, _Limited(limits or Limits()), 0)
 
 
 def _open_layer(
     raw: BinaryIO, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
 ) -> Iterator[Document]:
     if depth > limits.limits.nesting:
-        raise BadFileError(f"containers nested more than {limits.limits.nesting} deep (limit nesting)")
+        raise crossed(limits.limits, "nesting", f"more containers in containers (at {name or 'the top'})")
     head, stream = PeekedStream.peek(raw)
+    if not depth:
+        limits.packed = lambda: stream.bytes
     if not head:
         raise BadFileError("the file is empty: fetch it again")
     if head.startswith(_GZIP):
@@ -221,24 +225,22 @@ def _open_zip(
     depth: int,
 ) -> Iterator[Document]:
     with closing(_seekable(raw, stream, open_temporary)) as whole:
-        try:
-            archive = zipfile.ZipFile(whole)
-        except (zipfile.BadZipFile, OSError, ValueError) as error:
-            raise BadFileError(f"the zip is damaged or truncated: {error}; fetch it again") from error
+        archive = _open_archive(whole, limits)
         members = [member for member in archive.infolist() if not _is_litter(member)]
-        most = limits.limits.zip_members
-        if len(members) > most:
-            raise BadFileError(f"a zip of {len(members):,} members (limit zip_members is {most:,})")
+        limits.members += len(members)
+        if limits.members > limits.limits.zip_members:
+            raise crossed(limits.limits, "zip_members", f"zips of {limits.members:,} members together")
         if not members:
             raise BadFileError("the zip holds no file")
+        size = whole.seek(0, io.SEEK_END)
+        if not depth:
+            limits.packed = lambda: size
+        if sum(member.compress_size for member in members) > size:
+            raise BadFileError("the zip's members overlap: it is damaged, or made to inflate without end")
         for member in members:
-            inner = f"{name}!{member.filename}" if name else member.filename
-            if member.flag_bits & 0x1:
-                raise BadFileError(f"zip member {inner} is encrypted")
-            try:
-                opened = archive.open(member)
-            except (zipfile.BadZipFile, NotImplementedError, OSError) as error:
-                raise BadFileError(f"zip member {inner} can't be opened: {error}; fetch it again") from error
+            shown = _shown(member.filename)
+            inner = f"{name}!{shown}" if name else shown
+            opened = _open_member(archive, member, inner)
             packed = PeekedStream(cast("BinaryIO", io.BytesIO()))
             packed.bytes = member.compress_size
             layer = cast("BinaryIO", InflatedStream(cast("BinaryIO", opened), packed, f"zip member {inner}", limits))
@@ -247,9 +249,59 @@ def _open_zip(
                 _expect_end(layer)
 
 
+def _open_archive(whole: BinaryIO, limits: _Limited) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(cast("BinaryIO", _MeasuredDirectory(whole, limits)))
+    except (zipfile.BadZipFile, OSError, ValueError, OverflowError, NotImplementedError, struct.error) as error:
+        raise BadFileError(f"the zip is damaged or truncated: {error}; fetch it again") from error
+
+
+def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str) -> IO[bytes]:
+    if member.flag_bits & _ENCRYPTED:
+        raise BadFileError(f"zip member {inner} is encrypted: ask the payer for an open one")
+    if member.compress_type not in _METHODS:
+        what = f"by method {member.compress_type}"
+        raise BadFileError(f"zip member {inner} is compressed {what}: repack it with deflate, or as gzip")
+    try:
+        return archive.open(member)
+    except (zipfile.BadZipFile, OSError, ValueError, OverflowError, RuntimeError, struct.error) as error:
+        raise BadFileError(f"zip member {inner} can't be opened: {error}; fetch it again") from error
+
+
+def _shown(filename: str) -> str:
+    """A member's name as a label: no line ends or other signs that a terminal obeys, no more than fit a line."""
+    text = "".join(sign if sign.isprintable() else "?" for sign in filename[:LABEL_CHARS])
+    return text if len(filename) <= LABEL_CHARS else f"{text}..."
+
+
+class _MeasuredDirectory:
+    """A zip whose directory is measured before ``zipfile`` makes a kilobyte of objects of each of its entries."""
+
+    def __init__(self, raw: BinaryIO, limits: _Limited) -> None:
+        self._raw = raw
+        self._limits = limits
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._raw, name)
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's ``read``; the directory is read at once."""
+        limits = self._limits.limits
+        if size > max(limits.zip_members * DIRECTORY_BYTES, _LEAST_DIRECTORY_BYTES):
+            what = f"a zip directory of {size:,} bytes, more than {DIRECTORY_BYTES:,} for each member allowed"
+            raise crossed(limits, "zip_members", what)
+        data = self._raw.read(size)
+        if data.startswith(_ENTRY) and data.count(_ENTRY) > limits.zip_members:
+            raise crossed(limits, "zip_members", f"a zip of {data.count(_ENTRY):,} members")
+        return data
+
+    def close(self) -> None:
+        """Whoever opened it closes it."""
+
+
 def _is_litter(member: zipfile.ZipInfo) -> bool:
     """Folders, and what macOS adds to every zip."""
-    return member.is_dir() or member.filename.startswith("__MACOSX/") or member.filename.endswith(".DS_Store")
+    return member.filename.endswith(("/", ".DS_Store")) or member.filename.startswith("__MACOSX/")
 
 
 def _seekable(raw: BinaryIO, stream: PeekedStream, open_temporary: OpenTemporary) -> BinaryIO:

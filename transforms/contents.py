@@ -7,7 +7,7 @@ Memory: one listed file, one structure's counts and bounded names; whoever dedup
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import ijson
 import msgspec
@@ -15,11 +15,11 @@ import msgspec
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError
+from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, names_of
-from transforms.read_ijson import BUFFER_BYTES, CountingStream, explain
+from transforms.read_ijson import CountingStream, explain, parse
 from transforms.spool import OpenTemporary
-from transforms.surrogates import MendedStream
-from transforms.walk import MAX_DEPTH, Event, Walker
+from transforms.walk import Event, Walker
 
 ENGINE = "ijson"
 LISTED_KEY = "in_network_files"  # under reporting_structure, TOC_Files or wherever else
@@ -31,7 +31,6 @@ PRICES_KEYS = frozenset({"in_network", "in_networks"})
 
 IN_NETWORK = "an in-network file, not a table of contents; name it under files"
 NOTHING_KNOWN = "no table of contents: it has neither reporting_structure nor in_network_files"
-TOO_DEEP = f"nested deeper than {MAX_DEPTH} levels"
 
 _FILE_KEYS = NETWORK_KEYS | {"location", "description"}
 _PLAN_KEYS = frozenset({PLAN_NAME_KEY})
@@ -98,7 +97,7 @@ class OpenFile:
 
 
 def read_contents(
-    stream: BinaryIO, open_temporary: OpenTemporary, *, strict: bool = False
+    stream: BinaryIO, open_temporary: OpenTemporary, *, strict: bool = False, limits: Limits | None = None
 ) -> Generator[Found, None, None]:
     """Every in-network file listed, in order, repeats included; after those of each structure, its end.
 
@@ -112,10 +111,11 @@ def read_contents(
         BadFileError: not well-formed JSON, or refused.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
-    reading = ContentsEvents(open_temporary, strict=strict)
+    limits = limits or Limits()
+    events = parse(counting, limits, lambda _: _place(counting))
+    reading = ContentsEvents(open_temporary, limits, strict=strict)
     try:
-        yield from reading.walk(_bounded(events), [])
+        yield from reading.walk(_bounded(events, limits), [])
         reading.expect_contents()
     except SystemError as error:  # as in read_ijson
         raise BadFileError(f"a number of thousands of digits {_place(counting)}") from error
@@ -129,14 +129,19 @@ def _place(counting: CountingStream) -> str:
     return f"(at or before JSON byte {counting.bytes:,})"
 
 
-def _bounded(events: Iterable[Event]) -> Iterator[Event]:
+def too_deep(limits: Limits) -> BadFileError:
+    """The error for brackets beyond the limit."""
+    return crossed(limits, "json_depth", "nested deeper (in the table of contents)")
+
+
+def _bounded(events: Iterable[Event], limits: Limits) -> Iterator[Event]:
     """The events, until too many brackets are open."""
     depth = 0
     for event in events:
         if event[0] in ("start_map", "start_array"):
             depth += 1
-            if depth > MAX_DEPTH:
-                raise BadFileError(TOO_DEEP)
+            if depth > limits.json_depth:
+                raise too_deep(limits)
         elif event[0] in ("end_map", "end_array"):
             depth -= 1
         yield event
@@ -145,8 +150,8 @@ def _bounded(events: Iterable[Event]) -> Iterator[Event]:
 class ContentsEvents:
     """The grammar of tables of contents over ijson's events, in any key order."""
 
-    def __init__(self, open_temporary: OpenTemporary, *, strict: bool) -> None:
-        self.walker = Walker(_nothing, frozenset(), Collected(open_temporary))
+    def __init__(self, open_temporary: OpenTemporary, limits: Limits, *, strict: bool) -> None:
+        self.walker = Walker(_nothing, frozenset(), Collected(open_temporary, limits=limits))
         self.strict = strict
         self.is_contents = False
 
@@ -188,6 +193,7 @@ class ContentsEvents:
             level.plans, level.plan_names = self.plans(*walker.next())
         elif key in NETWORK_KEYS:
             level.networks = names_of(walker.names(*walker.next()))
+            walker.check()
 
     def files(self, event: str, value: object) -> Iterator[ListedFiles]:
         """The value of ``in_network_files``."""
@@ -214,6 +220,7 @@ class ContentsEvents:
                 listed.description = text_of(walker.scalar(event, value))
             else:
                 listed.networks = names_of(walker.names(event, value))
+                walker.check()
 
     def plans(self, event: str, value: object) -> tuple[int, Names]:
         """The value of ``reporting_plans``: how many, and their first names."""

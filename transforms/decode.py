@@ -16,9 +16,10 @@ import msgspec
 from schemas.codes import CODE_TYPES
 from transforms.clean import INT64_MAX, codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
 from transforms.collect import Collected
-from transforms.walk import MAX_SMALL_LIST, NPIS_PER_ROW
+from transforms.walk import NPIS_PER_ROW
 
 MAX_DECODED_BYTES = 256 * 1024
+LONGEST_CACHED = 200  # the schema knows a hundred service codes
 
 GroupRow = tuple[str | None, str | None, tuple[int | None, ...]]
 
@@ -85,13 +86,14 @@ class Item(msgspec.Struct, gc=False):
 _ITEM = msgspec.json.Decoder(Item)
 _RATES = msgspec.json.Decoder(list[Rate])
 _REFERENCES = msgspec.json.Decoder(list[Reference])
+_REFUSED = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def decode_item(data: bytes, wanted: frozenset[str], collected: Collected) -> None:
     """One item's rows, if its code is wanted; see ``Walker.walk_item``."""
     try:
         item = _ITEM.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _REFUSED as error:
         raise OddElementError from error
     code = (text_of(item.billing_code) or "").strip() or None
     code_type = (item.billing_code_type or "").strip().upper() or None
@@ -107,7 +109,7 @@ def decode_rates(data: bytes, collected: Collected) -> None:
     """Rows of an array of ``negotiated_rates`` elements."""
     try:
         rates = _RATES.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _REFUSED as error:
         raise OddElementError from error
     add_rates(rates, collected)
 
@@ -116,7 +118,7 @@ def decode_references(data: bytes, cited: set[str], collected: Collected) -> Non
     """Rows of those of an array of ``provider_references`` elements that are cited."""
     try:
         references = _REFERENCES.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except _REFUSED as error:
         raise OddElementError from error
     marks = len(collected.references), len(collected.reference_groups), collected.next_reference_no
     try:
@@ -148,8 +150,9 @@ def _add_rate(rate: Rate, collected: Collected) -> None:
         raise OddElementError
     rate_id = collected.next_rate_id
     collected.next_rate_id += 1
+    longest = collected.limits.list_entries
     for price in rate.negotiated_prices or ():
-        collected.prices.append((rate_id, *_price_row(price)))
+        collected.prices.append((rate_id, *_price_row(price, longest)))
     for group in rate.provider_groups or ():
         for row in _group_rows(group):
             collected.groups.append((rate_id, *row), weight=1 + len(row[2]) // 4)
@@ -157,7 +160,7 @@ def _add_rate(rate: Rate, collected: Collected) -> None:
         collected.citations.append((rate_id, _key_of(citation)))
 
 
-def _price_row(price: Price) -> tuple[object, ...]:
+def _price_row(price: Price, longest: int) -> tuple[object, ...]:
     rate = price.negotiated_rate
     if rate is None:
         if price.negotiated_price is not None:
@@ -171,8 +174,8 @@ def _price_row(price: Price) -> tuple[object, ...]:
         rate,
         price.billing_class,
         price.setting,
-        _codes(price.service_code),
-        _codes(price.billing_code_modifier),
+        _codes(price.service_code, longest),
+        _codes(price.billing_code_modifier, longest),
         _date(price.expiration_date),
     )
 
@@ -188,7 +191,7 @@ def _add_reference(reference: Reference, cited: set[str], collected: Collected) 
         for row in _group_rows(group):
             collected.reference_groups.append((no, *row), weight=1 + len(row[2]) // 4)
     names = reference.network_name or ()
-    if len(names) > MAX_SMALL_LIST:
+    if len(names) > collected.limits.list_entries:
         raise OddElementError
     networks = tuple(sorted({stripped for name in names if (stripped := name.strip())}))
     collected.references.append(
@@ -240,15 +243,15 @@ def _tin(value: str | None) -> str | None:
     return tin_of(value)
 
 
-def _codes(values: list[str] | None) -> tuple[str, ...]:
+def _codes(values: list[str] | None, longest: int) -> tuple[str, ...]:
     if not values:
         return ()
-    if len(values) > MAX_SMALL_LIST:
+    if len(values) > longest:
         raise OddElementError
-    return _cleaned_codes(tuple(values))
+    return _cleaned_codes(tuple(values)) if len(values) <= LONGEST_CACHED else codes_of([*values])
 
 
-@lru_cache(4096)
+@lru_cache(512)  # each of up to MAX_DECODED_BYTES
 def _cleaned_codes(values: tuple[str, ...]) -> tuple[str, ...]:
     return codes_of(list(values))
 

@@ -13,8 +13,9 @@ from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS
 from schemas.table import Table
 from transforms.account import DocumentAccount, SourceAccount
 from transforms.collect import Collected
-from transforms.containers import ContainerLimits, open_documents
+from transforms.containers import open_documents
 from transforms.errors import BadFileError
+from transforms.limits import Limits
 from transforms.read_ijson import read_document
 from transforms.spool import OpenTemporary
 
@@ -32,7 +33,7 @@ def extract_source(
     *,
     reader: ReadDocument = read_document,
     skip: bool = True,
-    limits: ContainerLimits | None = None,
+    limits: Limits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SourceAccount:
     """Read every document of one source; rows go to ``emit`` (if any) table by table, the account comes back.
@@ -42,11 +43,13 @@ def extract_source(
         FullReadingNeededError: read again with ``skip=False``.
     """
     accounts: list[DocumentAccount] = []
+    limits = limits or Limits()
     for number, document in enumerate(open_documents(raw, open_temporary, limits)):
-        collected = Collected(open_temporary)
+        collected = Collected(open_temporary, limits=limits)
         stream = MeteredStream(document.stream, collected, on_progress)
         try:
             reader(stream, wanted, collected, skip=skip)
+            collected.check_cited()
             account = describe(document.name, collected, stream.bytes, wanted)
             if account.shape == "unknown":
                 raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")

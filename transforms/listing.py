@@ -127,7 +127,7 @@ class Listing:
                     file.contents = contents
             elif location := location.strip():
                 name, followed = resolve(location)
-                file = self.add(name, followed or location, contents, refused=followed is None)
+                file = self.add(name, followed or name, contents, refused=followed is None)
             else:
                 continue
             mentions.append(file)

@@ -3,6 +3,8 @@
 Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; never the file, never an item.
 """
 
+from collections.abc import Iterator
+from functools import partial
 from typing import BinaryIO, cast
 
 import ijson
@@ -10,8 +12,10 @@ import ijson
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.guard import GuardedStream
+from transforms.limits import Limits, Place
 from transforms.surrogates import MendedStream
-from transforms.walk import Walker
+from transforms.walk import Event, Walker
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
@@ -69,7 +73,7 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         FullReadingNeededError: only with ``skip``; read again without.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
+    events = parse(counting, collected.limits, partial(_place, collected))
     walker = Walker(events.__next__, wanted, collected, skip=skip)
     try:
         event, _ = walker.next()
@@ -84,6 +88,13 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
     except StopIteration as error:
         raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
+
+
+def parse(stream: object, limits: Limits, place: Place) -> Iterator[Event]:
+    """ijson's events, of a stream on which no string or number is longer than the limits."""
+    guarded = GuardedStream(cast("BinaryIO", stream), limits, place)
+    events: Iterator[Event] = ijson.basic_parse(MendedStream(cast("BinaryIO", guarded)), buf_size=BUFFER_BYTES)
+    return events
 
 
 _ROOT_NAMES = {"start_array": "an array", "null": "null"}
@@ -132,10 +143,7 @@ def _read_section(walker: Walker, name: str, event: str, value: object, *, repla
 
 
 def _place(collected: Collected, offset: int) -> str:
-    where = f"in_network[{collected.items_seen}]" if collected.items_seen else "the document"
-    if collected.references_seen and not collected.items_seen:
-        where = f"provider_references[{collected.references_seen}]"
-    return f"(in or after {where}, at or before JSON byte {offset:,})"
+    return f"(in or after {collected.where}, at or before JSON byte {offset:,})"
 
 
 def explain(error: Exception, *, at_end: bool) -> str:
@@ -158,7 +166,7 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         BadFileError: no well-formed JSON object, or one without provider_groups.
     """
     counting = CountingStream(stream)
-    events = ijson.basic_parse(MendedStream(cast("BinaryIO", counting)), buf_size=BUFFER_BYTES)
+    events = parse(counting, collected.limits, partial(_place, collected))
     walker = Walker(events.__next__, frozenset(), collected)
     found = False
     try:
@@ -170,12 +178,17 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
             if key == REMOTE_GROUPS_KEY:
                 collected.groups.truncate(0)
                 walker.walk_groups(0, event, value)
+                walker.check()
                 found = True
             else:
                 walker.skip(event)
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
+    except SystemError as error:  # as in read_document
+        raise BadFileError(f"a number of thousands of digits {_place(collected, counting.bytes)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
+    except StopIteration as error:
+        raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
     if not found:
         raise BadFileError("no provider_groups at the root; not a provider reference file")

@@ -16,7 +16,7 @@ skipped (values of other keys, items of other codes, references that nothing cit
       passes;
     * commas, colons, literals, numbers and key order are not looked at: a missing or trailing comma, ``NaN``, ``.5``,
       stray letters or control characters between values, a number of thousands of digits pass;
-    * nesting deeper than 500 levels is refused in steps of 64 bytes.
+    * nesting deeper than ``json_depth`` is refused in steps of 64 bytes.
 ``tic-rates inspect --strict`` reads with ijson and finds those too.
 """
 
@@ -39,14 +39,15 @@ from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, decode_rates, decode_references
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.read_ijson import BUFFER_BYTES, REMOTE_GROUPS_KEY, SECTIONS
+from transforms.guard import first_quote, has_long_number, has_long_string, last_quote
+from transforms.limits import Limits, crossed
+from transforms.read_ijson import REMOTE_GROUPS_KEY, SECTIONS, parse
 from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
-from transforms.surrogates import MendedStream, mend
+from transforms.surrogates import mend
 from transforms.walk import Event, Walker
 
 ENGINE = "scan"
 MAX_HELD_BYTES = 16 << 20
-MAX_TOKEN_BYTES = 64 << 20
 _SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_INDEXED}
 _NAMES = {ord("["): "an array", ord("n"): "null"}
 
@@ -115,6 +116,9 @@ class _Reading:
         self.blocks = blocks
         self.wanted = wanted
         self.collected = collected
+        self.limits = collected.limits
+        self.open_string = -1  # where in the document the string begins that was open at the last block's end
+        self.cut_escape = 0  # whether the next block's first byte is escaped there
         self.skip = skip
         self.walker = Walker(_nothing, wanted, collected, skip=skip)
         self.data, self.address = memory_of(k.PADDING)
@@ -134,8 +138,8 @@ class _Reading:
     def more(self) -> bool:
         """Put the bytes from ``pos`` on in front of the next block's; False when the document has ended."""
         left = self.size - self.pos
-        if left > MAX_TOKEN_BYTES:
-            raise self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
+        if left - 1 > self.limits.string_bytes:
+            raise self.too_long_string()
         self.base += self.pos
         self.data, self.address, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
         self.pos = 0
@@ -162,12 +166,36 @@ class _Reading:
 
     def bad(self, what: str, *, plain: bool = False) -> BadFileError:
         """The error, with its place."""
-        collected = self.collected
-        where = f"in_network[{collected.items_seen}]" if collected.items_seen else "the document"
-        if collected.references_seen and not collected.items_seen:
-            where = f"provider_references[{collected.references_seen}]"
         reason = what if plain else f"not well-formed JSON: {what}"
-        return BadFileError(f"{reason} (in or after {where}, at JSON byte {self.base + self.pos:,})")
+        return BadFileError(f"{reason} {self.place(self.pos)}")
+
+    def place(self, pos: int) -> str:
+        """Where a byte of the block stands, for reasons."""
+        return f"(in or after {self.collected.where}, at JSON byte {self.base + pos:,})"
+
+    def too_long_string(self) -> BadFileError:
+        """The error for a string beyond its limit."""
+        return crossed(self.limits, "string_bytes", f"a string of more bytes {self.place(self.pos)}")
+
+    # ---- strings that are passed over ----------------------------------------------------------------------
+
+    def measure_strings(self, *, inside: bool, escaped: int = 0) -> None:
+        """At a block's end: how long is the string that was open at its beginning, and where does one open here begin?
+
+        What is decoded is measured elsewhere. This costs a look at the ends of a block, unless a string fills it.
+        """
+        data, begin = self.data, 0
+        if self.open_string >= 0:
+            first = first_quote(data, self.cut_escape, self.size)
+            end = self.size if first < 0 else first
+            if self.base + end - self.open_string > self.limits.string_bytes:
+                raise self.too_long_string()
+            if first < 0 and inside:
+                self.cut_escape = escaped
+                return
+            begin = end + 1
+        self.cut_escape = escaped
+        self.open_string = self.base + last_quote(data, begin, self.size) + 1 if inside else -1
 
     # ---- the root ------------------------------------------------------------------------------------------
 
@@ -264,12 +292,16 @@ class _Reading:
                     break
             else:
                 end = k.scalar_end(self.address, self.size, self.pos)
+                if end - self.pos > self.limits.number_digits:
+                    raise crossed(self.limits, "number_digits", f"a number of more digits {self.place(self.pos)}")
                 if end == self.pos:
                     raise self.bad("a value expected")
                 if end < self.size:
                     break
             self.need_more()
         token = self.data[self.pos : end].tobytes()
+        if len(token) - 2 > self.limits.string_bytes:
+            raise self.too_long_string()
         self.pos = end
         return token
 
@@ -293,13 +325,21 @@ class _Reading:
         state[k.BRACES] = int(first == ord("{"))
         self.pos += 1
         while (event := self.step(k.skip_value(self.address, self.size, self.at()))) == k.NEED_MORE:
+            self.measure_strings(inside=self.in_string(), escaped=int(state[k.ESCAPED]))
             self.need_more()
         assert event == k.ELEMENT
+        self.measure_strings(inside=False)
+
+    def in_string(self) -> bool:
+        """Whether the kernel stopped within a string that it passes over."""
+        state = self.state
+        return bool(state[k.STATE] == k.STRING or (state[k.STATE] in (k.OWN, k.NESTED) and state[k.INSIDE]))
 
     def cleared_state(self) -> "array[int]":
         """The kernel's state before anything has begun."""
         for slot in range(k.SLOTS):
             self.state[slot] = 0
+        self.state[k.DEEPEST] = self.limits.json_depth
         return self.state
 
     def at(self) -> int:
@@ -311,6 +351,8 @@ class _Reading:
         """Take over the kernel's place; raise what it found wrong."""
         self.pos = self.state[k.POS]
         if event == k.BAD:
+            if self.state[k.ERROR] == k.TOO_DEEP:
+                raise crossed(self.limits, "json_depth", f"nested deeper {self.place(self.pos)}")
             raise self.bad(k.ERRORS[self.state[k.ERROR]])
         return event
 
@@ -403,6 +445,7 @@ class _Section:
             elif event == k.ELEMENT:
                 self.decode_whole()
             elif event == k.SECTION_END:
+                reading.measure_strings(inside=False)
                 break
         if self.kind == k.REFERENCES_INDEXED:
             self.spool()
@@ -450,6 +493,7 @@ class _Section:
         reading = self.reading
         if len(data) <= MAX_DECODED_BYTES:
             try:
+                expect_plain(data, reading.limits)
                 decode_item(data, reading.wanted, reading.collected)
             except OddElementError:
                 walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
@@ -474,8 +518,10 @@ class _Section:
 
     def refill(self) -> None:
         """The next block; places are shifted."""
-        shift = self.reading.pos
-        self.reading.need_more()
+        reading = self.reading
+        shift = reading.pos
+        reading.measure_strings(inside=reading.in_string(), escaped=int(self.state[k.ESCAPED]))
+        reading.need_more()
         state = self.state
         state[k.SPOOLED] += shift
         if state[k.START] != k.NOWHERE:
@@ -594,9 +640,15 @@ class _Section:
         reading.references.bytes.append(reading.data[self.spooled_from : reading.pos])
 
 
+def expect_plain(data: bytes, limits: Limits) -> None:
+    """``OddElementError`` where a limit may be crossed: the walk then says which."""
+    if has_long_number(data, limits.number_digits) or has_long_string(data, limits.value_chars):
+        raise OddElementError
+
+
 def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
     """Parse one object, or an array of them, and walk each."""
-    events = ijson.basic_parse(MendedStream(stream), buf_size=BUFFER_BYTES)
+    events = parse(stream, reading.limits, lambda _: reading.place(reading.pos))
     walker = reading.walker
     walker.next = events.__next__
     try:
@@ -630,6 +682,7 @@ def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
 def decode_or_walk_rates(reading: _Reading, data: bytes) -> None:
     """Rows of an array of rates."""
     try:
+        expect_plain(data, reading.limits)
         decode_rates(data, reading.collected)
     except OddElementError:
         walk_elements(reading, io.BytesIO(data), reading.walker.walk_rate, array=True)
@@ -640,6 +693,7 @@ def decode_or_walk_references(reading: _Reading, data: bytes) -> None:
     cited = reading.walker.cited
     assert cited is not None
     try:
+        expect_plain(data, reading.limits)
         decode_references(data, cited, reading.collected)
     except OddElementError:
         walk_elements(reading, io.BytesIO(data), reading.walker.walk_reference, array=True)
@@ -670,6 +724,7 @@ class LongItem(_Reading):
             return
         if self.skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")
+        self.walker.check()
         arrangement = self.texts.get("negotiation_arrangement")
         collected.items_matched += 1
         collected.items.append((arrangement, code, code_type, self.first_rate, collected.next_rate_id))
@@ -685,7 +740,8 @@ class LongItem(_Reading):
                 self.skip_root_value(first)
                 self.texts[key] = None
             else:
-                self.texts[key] = text_of(self.scalar(first))
+                value = self.scalar(first)
+                self.texts[key] = text_of(self.walker.kept(value) if key == "negotiation_arrangement" else value)
         else:
             self.skip_root_value(first)
 

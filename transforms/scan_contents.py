@@ -5,7 +5,7 @@ is decoded at once by msgspec, which checks all of its syntax; what is laid out 
 is handed to the plain reading, those bytes alone. An object or array that is not complete in a whole block (one
 structure may be the whole file) is entered, and its own children are treated likewise.
 
-Memory: four blocks of a MiB and what one of them decodes to; one string of up to ``MAX_TOKEN_BYTES``.
+Memory: four blocks of a MiB and what one of them decodes to; one string of up to the limit ``string_bytes``.
 """
 
 import io
@@ -28,7 +28,6 @@ from transforms.contents import (
     NETWORK_KEYS,
     PLAN_NAME_KEY,
     PLANS_KEY,
-    TOO_DEEP,
     ContentsEvents,
     Found,
     Level,
@@ -36,18 +35,20 @@ from transforms.contents import (
     ListedFiles,
     OpenFile,
     StructureEnd,
+    too_deep,
 )
 from transforms.errors import BadFileError
+from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of
 from transforms.read_ijson import BUFFER_BYTES
 from transforms.spool import OpenTemporary
 from transforms.surrogates import mend
-from transforms.walk import MAX_DEPTH, MAX_SMALL_LIST, Event
+from transforms.walk import Event
 
 ENGINE = "scan"
-MAX_TOKEN_BYTES = 64 << 20
 MAX_KEPT_BYTES = 4 << 20
 MAX_SEEN = 100_000
+LONG_LIST = 1_000  # of names: the plain reading counts them
 LOOKING, NOT_LOOKING = 8, 56  # batches: the first ones repeat little even where much is repeated later
 
 _LISTED = f'"{LISTED_KEY}"'.encode()
@@ -135,6 +136,7 @@ def read_contents(
     open_temporary: OpenTemporary,
     *,
     strict: bool = False,
+    limits: Limits | None = None,
     overlap: bool = True,
     block_bytes: int = BLOCK_BYTES,
 ) -> Generator[Found, None, None]:
@@ -148,12 +150,13 @@ def read_contents(
     Raises:
         BadFileError: not well-formed JSON, or refused; says the place.
     """
+    limits = limits or Limits()
     if not overlap:
-        for batch in _Reading(PlainBlocks(stream, block_bytes), open_temporary, strict, block_bytes).read():
+        for batch in _Reading(PlainBlocks(stream, block_bytes), open_temporary, limits, strict, block_bytes).read():
             yield from batch
         return
     with OverlappedBlocks(stream, k.PADDING, block_bytes) as blocks:
-        for batch in _Reading(blocks, open_temporary, strict, block_bytes).read():
+        for batch in _Reading(blocks, open_temporary, limits, strict, block_bytes).read():
             yield from batch
 
 
@@ -169,10 +172,13 @@ def warm_up() -> None:
 class _Reading:
     """One document on its way through."""
 
-    def __init__(self, blocks: Blocks, open_temporary: OpenTemporary, strict: bool, enter_from_bytes: int) -> None:
+    def __init__(
+        self, blocks: Blocks, open_temporary: OpenTemporary, limits: Limits, strict: bool, enter_from_bytes: int
+    ) -> None:
         self.blocks = blocks
         self.enter_from_bytes = enter_from_bytes
-        self.events = ContentsEvents(open_temporary, strict=strict)
+        self.limits = limits
+        self.events = ContentsEvents(open_temporary, limits, strict=strict)
         self.stack: list[_Open] = []
         self.data = np.zeros(k.PADDING, np.uint8)
         self.size = 0
@@ -188,9 +194,10 @@ class _Reading:
     def more(self) -> bool:
         """Put the bytes from ``pos`` on in front of the next block's; False when the document has ended."""
         left = self.size - self.pos
-        if left > MAX_TOKEN_BYTES:
+        if left > self.limits.string_bytes:
             self.look_closer()
-            self.bad(f"a string or number longer than {MAX_TOKEN_BYTES:,} bytes")
+            place = f"(at or before JSON byte {self.base + self.pos:,})"
+            raise crossed(self.limits, "string_bytes", f"the table of contents: a value of more bytes {place}")
         self.base += self.pos
         self.state[c.SCANNED] -= self.pos
         block = self.blocks.next(self.data[self.pos : self.size].data, k.PADDING)
@@ -276,8 +283,8 @@ class _Reading:
 
     def enter(self, opened: _Open, pos: int) -> None:
         """Go into an object or array whose first child may stand at ``pos``."""
-        if len(self.stack) == MAX_DEPTH:
-            raise BadFileError(TOO_DEEP)
+        if len(self.stack) == self.limits.json_depth:
+            raise too_deep(self.limits)
         self.stack.append(opened)
         self.begin(pos, after_comma=False)
 
@@ -287,7 +294,7 @@ class _Reading:
         self.after_comma = after_comma
         self.state[:] = 0
         self.state[c.SCANNED] = pos
-        self.state[c.DEEPEST] = MAX_DEPTH - len(self.stack)
+        self.state[c.DEEPEST] = self.limits.json_depth - len(self.stack)
 
     def go_on(self) -> Iterator[Sequence[Found]]:
         """The next children of what was entered last: those complete in this block, or into one that is not."""
@@ -295,7 +302,7 @@ class _Reading:
         state[c.CUT] = c.NOWHERE
         event = c.complete_children(self.data.ctypes.data, self.size, state.ctypes.data)
         if event == c.TOO_DEEP:
-            raise BadFileError(TOO_DEEP)
+            raise too_deep(self.limits)
         if event == c.CLOSED:
             yield from self.take(int(state[c.SCANNED]))
             yield from self.leave()
@@ -465,8 +472,8 @@ class _Reading:
     def count_names(self, opened: _Open, more: int) -> None:
         """As ``Walker.scalars``."""
         opened.elements += more
-        if opened.elements > MAX_SMALL_LIST:
-            raise BadFileError(f"a list of codes with more than {MAX_SMALL_LIST:,} entries")
+        if opened.elements > self.limits.list_entries:
+            raise crossed(self.limits, "list_entries", "a longer list of names (in the table of contents)")
 
     def add_networks(self, opened: _Open, names: Names) -> None:
         """Names of a structure's networks, or of a file's."""
@@ -524,7 +531,8 @@ class _Reading:
             return
         except (SystemError, ValueError) as error:
             place = self.base + end
-            raise BadFileError(f"a number of thousands of digits (at or before JSON byte {place:,})") from error
+            what = f"a number of more digits (at or before JSON byte {place:,})"
+            raise crossed(self.limits, "number_digits", what) from error
 
     def walk(self, opened: _Open, events: Iterator[Event]) -> Iterator[Found]:
         """Children by events."""
@@ -693,7 +701,7 @@ def networks_of(stated: "File | Structure") -> Names:
     names = several if one is UNSET else one
     if names is UNSET or names is None:
         return NO_NAMES
-    if isinstance(names, list) and len(names) > MAX_SMALL_LIST:
+    if isinstance(names, list) and len(names) > LONG_LIST:
         raise _OddError
     return name_of(names) if isinstance(names, str) else names_of(names)
 

@@ -27,8 +27,8 @@ NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 # Slots of the state array
 (
     STATE, POS, DEPTH, BRACES, INSIDE, ESCAPED, START, SEEN, NULLS, OTHERS, CODE, TYPE, ODD, KEY, SECTION, HASH,
-    SINGLE, STOP_AT_END, INDEXED, SPOOLED, INDEX_ROWS, ERROR, RETURN_TO, SLOTS,
-) = range(24)  # fmt: skip
+    SINGLE, STOP_AT_END, INDEXED, SPOOLED, INDEX_ROWS, ERROR, RETURN_TO, DEEPEST, SLOTS,
+) = range(25)  # fmt: skip
 
 # What STATE can be: which token comes next
 (
@@ -39,7 +39,6 @@ NEED_MORE, ELEMENT, SECTION_END, INDEX_FULL, BAD = range(5)
 ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED, RATES = range(4)  # SECTION
 UNKNOWN, WANTED, UNWANTED = range(3)  # CODE, TYPE
 OTHER_KEY, CODE_KEY, TYPE_KEY, ID_KEY, ESCAPED_KEY = range(5)  # KEY
-MAX_DEPTH = 500
 NOWHERE = -(1 << 62)  # START while no element is open
 NO_ID, ODD_ID = 0, 1  # HASH: what is no id at all; what only Python can compare
 
@@ -276,6 +275,7 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
     own that could be a key of interest (place is its quote), or that holds an escape (place is the backslash).
     """
     depth = load_slot(state, DEPTH)
+    deepest = load_slot(state, DEEPEST)
     braces = load_slot(state, BRACES)
     inside = U(0) - U(load_slot(state, INSIDE))
     escaped = U(load_slot(state, ESCAPED))
@@ -324,7 +324,7 @@ def skip_nested(data: int, size: int, pos: int, state: int, kind: int) -> int:
                 return -2
             depth += count_ones(opens) - closed
             braces += count_ones(opening) - count_ones(closing)
-            if depth > MAX_DEPTH:
+            if depth > deepest:
                 store_slot(state, ERROR, TOO_DEEP)
                 store_slot(state, POS, pos)
                 return -2
@@ -856,7 +856,7 @@ _SKIM_AHEAD = 84  # bytes that must follow a block's first one: the block, and a
 
 @compiled
 def skim_plain(
-    data: int, last_block: int, pos: int, items: bool, depth: int, braces: int, inside: np.uint64
+    data: int, last_block: int, pos: int, items: bool, depth: int, braces: int, inside: np.uint64, deepest: int
 ) -> tuple[int, int, int, np.uint64]:
     """Pass over blocks in which no element ends and no key of interest begins, and that hold nothing odd."""
     far, letter, last = (7, 103, 13) if items else (15, 95, 18)
@@ -870,7 +870,7 @@ def skim_plain(
         opens = opens_at(data, pos) & ~strings
         closes = closes_at(data, pos) & ~strings
         closed = count_ones(closes)
-        if U(depth - closed - 1) >= U(MAX_DEPTH) and (
+        if U(depth - closed - 1) >= U(deepest) and (
             depth > closed  # nested too deep
             or depth <= count_ones(closes & _LOWER)  # an element may end here: in the first half, in the second
             or depth + count_ones(opens & _LOWER) <= closed
@@ -903,6 +903,7 @@ def skim(data: int, size: int, pos: int, kind: int, state: int, table: int, inde
     indexed = load_slot(state, INDEXED)
     rows = load_slot(state, INDEX_ROWS)
     spooled = load_slot(state, SPOOLED)
+    deepest = load_slot(state, DEEPEST)
     at = -1
     last_block = size - _SKIM_AHEAD
     before = (data + pos) & 63  # whole lines of the cache are read a quarter faster
@@ -910,7 +911,7 @@ def skim(data: int, size: int, pos: int, kind: int, state: int, table: int, inde
     valid = ~U(0) << U(before)  # of the first block's bytes
     while at < 0:
         if valid == ~U(0):
-            pos, depth, braces, inside = skim_plain(data, last_block, pos, items, depth, braces, inside)
+            pos, depth, braces, inside = skim_plain(data, last_block, pos, items, depth, braces, inside, deepest)
         if pos > last_block:
             break
         quotes = quotes_at(data, pos) & valid
@@ -984,7 +985,7 @@ def skim(data: int, size: int, pos: int, kind: int, state: int, table: int, inde
                 depth += count_ones(opens) - closed
                 braces += count_ones(opens & curly) - count_ones(closes & curly)
                 pos += 64
-                if depth > MAX_DEPTH:
+                if depth > deepest:
                     at = ELEMENT_NEXT
     store_slot(state, SEEN, load_slot(state, SEEN) + seen)
     store_slot(state, INDEXED, indexed)

@@ -14,12 +14,11 @@ from schemas.codes import CODE_TYPES
 from transforms.clean import codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.limits import crossed
 
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
 
-MAX_DEPTH = 500  # the schema needs 9; deeper than this is an attack or not JSON of ours
-MAX_SMALL_LIST = 100_000
 NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
 
 RATE_KEYS = {
@@ -52,20 +51,27 @@ class Walker:
         self.wanted = wanted
         self.collected = collected
         self.skips = skip
+        self.crossed: BadFileError | None = None  # the first limit that the open item or reference crossed
         self.cited: set[str] | None = None  # known once in_network came first: keep only these references
+
+    @property
+    def place(self) -> str:
+        """Where the walk is, for reasons."""
+        return f"(in or after {self.collected.where})"
 
     # ---- values of any shape -------------------------------------------------------------------------------
 
     def skip(self, event: str) -> None:
         """Pass over the value that began with ``event``."""
         depth = 1 if event in _OPEN else 0
+        deepest = self.collected.limits.json_depth
         take = self.next
         while depth:
             event = take()[0]
             if event in _OPEN:
                 depth += 1
-                if depth > MAX_DEPTH:
-                    raise BadFileError(f"nested deeper than {MAX_DEPTH} levels")
+                if depth > deepest:
+                    raise crossed(self.collected.limits, "json_depth", f"nested deeper {self.place}")
             elif event in _CLOSE:
                 depth -= 1
 
@@ -128,10 +134,30 @@ class Walker:
 
     def scalars(self, event: str, value: object) -> list[object]:
         """The scalars of an array, or of a single value."""
-        found = [self.scalar(*element) for element in self.elements(event, value)]
-        if len(found) > MAX_SMALL_LIST:
-            raise BadFileError(f"a list of codes with more than {MAX_SMALL_LIST:,} entries")
+        found: list[object] = []
+        for element in self.elements(event, value):
+            scalar = self.kept(self.scalar(*element))
+            if len(found) < self.collected.limits.list_entries:
+                found.append(scalar)
+            else:
+                self.cross("list_entries", "a longer list of codes or names")
         return found
+
+    def kept(self, value: object) -> object:
+        """A scalar that goes into a table: as it is, or none when it is longer than any real one."""
+        if isinstance(value, str) and len(value) > self.collected.limits.value_chars:
+            self.cross("value_chars", "a longer value")
+            return None
+        return value
+
+    def cross(self, name: str, what: str) -> None:
+        """Note that a limit was crossed: it matters only if what is open here turns out to be wanted."""
+        self.crossed = self.crossed or crossed(self.collected.limits, name, f"{what} {self.place}")
+
+    def check(self) -> None:
+        """``BadFileError`` for a limit crossed."""
+        if self.crossed is not None:
+            raise self.crossed
 
     def names(self, event: str, value: object) -> tuple[str, ...]:
         """The distinct names in an array or single value: trimmed, blanks dropped, sorted."""
@@ -148,6 +174,7 @@ class Walker:
         code_type: str | None = None
         arrangement: str | None = None
         code_known = skipped = False
+        self.crossed = None
         for key in self.object_keys():
             event, value = self.next()
             if key == "negotiated_rates":
@@ -166,7 +193,7 @@ class Walker:
             elif key == "billing_code_type":
                 code_type = (text_of(self.scalar(event, value)) or "").strip().upper() or None
             elif key == "negotiation_arrangement":
-                arrangement = text_of(self.scalar(event, value))
+                arrangement = text_of(self.kept(self.scalar(event, value)))
             else:
                 self.skip(event)
         self.collected.items_seen += 1
@@ -176,6 +203,7 @@ class Walker:
             return
         if skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")
+        self.check()
         self.collected.items_matched += 1
         self.collected.items.append((arrangement, code, code_type, first_rate, self.collected.next_rate_id))
 
@@ -225,7 +253,7 @@ class Walker:
             if key in PRICE_LISTS:
                 lists[key] = self.scalars(event, value)
             else:
-                found[key] = self.scalar(event, value)
+                found[key] = self.kept(self.scalar(event, value))
                 if event in _OPEN:
                     found[key] = False  # no value either, but not null: it keeps negotiated_price from standing in
         rate = found.get("negotiated_rate")
@@ -247,7 +275,7 @@ class Walker:
     def walk_citations(self, rate_id: int, event: str, value: object) -> None:
         """The provider references that one rates element cites; None stands for what is no id."""
         for element in self.elements(event, value):
-            self.collected.citations.append((rate_id, reference_key(self.scalar(*element))))
+            self.collected.citations.append((rate_id, reference_key(self.kept(self.scalar(*element)))))
 
     def walk_groups(self, rate_id: int, event: str, value: object) -> None:
         """Inline provider groups of one rates element."""
@@ -291,14 +319,14 @@ class Walker:
     def walk_tin(self, event: str, value: object) -> tuple[str | None, str | None]:
         """(type, digits); a scalar is a value without type."""
         if event != "start_map":
-            return None, tin_of(self.scalar(event, value))
+            return None, tin_of(self.kept(self.scalar(event, value)))
         tin_type: str | None = None
         digits: str | None = None
         for key, first, part in self.members(TIN_KEYS):
             if key == "type":
-                tin_type = text_of(self.scalar(first, part))
+                tin_type = text_of(self.kept(self.scalar(first, part)))
             else:
-                digits = tin_of(self.scalar(first, part))
+                digits = tin_of(self.kept(self.scalar(first, part)))
         return tin_type, digits
 
     # ---- provider_references -------------------------------------------------------------------------------
@@ -313,19 +341,22 @@ class Walker:
         key: str | None = None
         location: str | None = None
         networks: tuple[str, ...] = ()
+        self.crossed = None
         for name, event, value in self.members(REFERENCE_KEYS):
             if name == "provider_group_id":
-                key = reference_key(self.scalar(event, value))
+                key = reference_key(self.kept(self.scalar(event, value)))
             elif name == "provider_groups":
                 collected.reference_groups.truncate(mark)
                 for _ in self.objects(event, value):
                     for row in self.walk_group():
                         collected.reference_groups.append((no, *row), weight=1 + len(row[2]) // 4)
             elif name == "location":
-                location = text_of(self.scalar(event, value))
+                location = text_of(self.kept(self.scalar(event, value)))
             else:
                 networks = self.names(event, value)
         if key is None or (self.cited is not None and key not in self.cited):
             collected.reference_groups.truncate(mark)
             return
+        if self.crossed is not None:
+            collected.refused[key] = self.crossed
         collected.references.append((no, key, location, networks, len(collected.reference_groups) - mark))

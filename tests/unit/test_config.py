@@ -17,8 +17,8 @@ from flows.cron import cron_problem
 from flows.fetching import Fetching, HostLimits
 from flows.toml_lines import Place, key_lines, line_of
 from tests.shared_files import REPOSITORY
-from transforms.containers import ContainerLimits
 from transforms.errors import UsageError
+from transforms.limits import Limits
 
 SECRET = "s3cr3t-v4lue"
 PAYER = '[[payer]]\nname = "Aetna"\ncontents = ["https://mrf.example.com/index.json"]\n'
@@ -78,6 +78,16 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         inflated_bytes = 3
         inflate_ratio = 4
         ratio_from_bytes = 5
+        json_depth = 60
+        string_bytes = 7_000_000
+        number_digits = 80
+        value_chars = 9
+        list_entries = 10
+        redirects = 0
+        header_bytes = 1_024
+        body_bytes = 13
+        min_bytes_per_second = 0
+        rate_seconds = 15
         [gates]
         min_files_read = 1
         max_rows_change = false
@@ -97,6 +107,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         headers = { Referer = "https://a.example.com" }
         """,
     )
+    limits = Limits(1, 2, 3, 4, 5, 60, 7_000_000, 80, 9, 10, 0, 1_024, 13, 0, 15)
     hosts = (("localhost", HostLimits(6, 7.0)), ("mrf.example.com", HostLimits(1, None)))
     assert config == Config(
         path=tmp_path / "tic-rates.toml",
@@ -115,9 +126,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         codes=("97010", "97026", "97028"),
         workers=3,
         engine="ijson",
-        fetching=Fetching("us (mrf@example.com)", 1.0, 2.5, 3, 4.0, 5.0, HostLimits(6, 7.0), hosts, True, True),
+        fetching=Fetching("us (mrf@example.com)", 1.0, 2.5, 3, 4.0, 5.0, HostLimits(6, 7.0), hosts, True, True, limits),
         gates=Gates(1.0, None, 2.0, 0.0),
-        limits=ContainerLimits(1, 2, 3, 4, 5),
+        limits=limits,
         schedule="*/5 1-3,22 * jan-mar mon",
         timezone="America/New_York",
         webhook="https://hooks.example.com/x",
@@ -144,7 +155,7 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     assert dataclasses.replace(config.fetching, hosts=()) == Fetching()
     values = tomllib.loads(re.sub(r"(?m)^# (?=(headers|webhook|nppes|reader) = )", "", example_text()))
     assert {*values} >= {"output", "nppes", "codes", "workers", "reader", "months_at_once"}
-    assert {*values["limits"]} == {field.name for field in dataclasses.fields(ContainerLimits)}
+    assert {*values["limits"]} == {field.name for field in dataclasses.fields(Limits)}
     assert {*values["gates"]} == {field.name for field in dataclasses.fields(Gates)}
     assert {key for payer in values["payer"] for key in payer} == {
         field.name for field in dataclasses.fields(PayerSource)

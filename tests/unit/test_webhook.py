@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.webhook import tell_failure, without_secrets
+from flows.sources import without_secrets
+from flows.webhook import tell_failure
 
 TOLD: list[dict[str, Any]] = []
 
