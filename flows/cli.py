@@ -31,6 +31,8 @@ Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some source
 or the machine ran out of disk, memory, files or processes;
 1 a bug; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP: the same command resumes.
 
+Paths may be s3://, gs:// or az:// URLs: sources, --nppes, --output, TIC_RATES_CACHE. Credentials, region and endpoint
+are the platform's own (AWS_..., GOOGLE_..., AZURE_... variables, profile, machine role).
 Environment: TIC_RATES_CACHE, a folder for what may be kept between runs (default: .cache in the output folder);
 TIC_RATES_LIMITS_..., what one file may ask of this machine: [limits] in `tic-rates nightly --example` names them;
 TIC_RATES_HTTP_ALLOW_PRIVATE=true, files on public hosts may lead to private networks.
@@ -170,7 +172,7 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="month to publish (default: this month)")
     parser.add_argument(
         "--nppes",
-        type=Path,
+        type=_location,
         metavar="FILE",
         help="NPPES: a built lookup, or CMS's zip or csv, built once and kept; default: what `reference nppes` built "
         "in DIR; without any, no states and no tiers",
@@ -389,7 +391,22 @@ def _add_codes(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_output(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--output", type=Path, default=DEFAULT_OUTPUT, metavar="DIR", help="folder (default: output)")
+    parser.add_argument(
+        "--output", type=_location, default=DEFAULT_OUTPUT, metavar="DIR", help="folder, or s3://... (default: output)"
+    )
+
+
+def _location(text: str) -> Path | str:
+    from flows.object_store import SCHEMES, is_object_url, split_url
+
+    if "://" not in text:
+        return Path(text)
+    if not is_object_url(text):
+        raise UsageError(
+            f"{text.partition('://')[0]}:// can't be written to; give a path, or {', '.join(SCHEMES[:3])}://"
+        )
+    split_url(text)
+    return text
 
 
 def _month(text: str) -> date:
@@ -432,7 +449,7 @@ def _run(options: argparse.Namespace) -> Result:
     from flows.show import print_result
     from flows.sources import expand
 
-    if options.nppes is not None and not options.nppes.is_file():
+    if isinstance(options.nppes, Path) and not options.nppes.is_file():
         what = "is a folder" if options.nppes.is_dir() else "no such file"
         raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = options.month or datetime.now(UTC).date().replace(day=1)
@@ -548,13 +565,16 @@ def _inspect(options: argparse.Namespace) -> Result:
 
 def _reference_nppes(options: argparse.Namespace) -> Result:
     from flows.layout import Layout
+    from flows.mirror import keep
     from flows.reference import build_nppes
     from flows.show import print_figures
 
-    target = Layout(options.output).nppes
-    figures = {"lookup": str(target)} | build_nppes(
+    layout = Layout.at(options.output)
+    target = layout.nppes
+    figures = {"lookup": layout.name_of(target)} | build_nppes(
         options.file, target, weekly=tuple(options.weekly), deactivated=tuple(options.deactivated)
     )
+    keep(layout, target, dated=True)
     if not options.json:
         tell(print_figures, figures)
     return figures, 0
@@ -562,10 +582,13 @@ def _reference_nppes(options: argparse.Namespace) -> Result:
 
 def _reference_medicare(options: argparse.Namespace) -> Result:
     from flows.layout import Layout
+    from flows.mirror import keep
     from flows.reference import build_medicare
     from flows.show import print_figures
 
-    figures = build_medicare(options.rvu, options.gpci, options.year, Layout(options.output).reference)
+    layout = Layout.at(options.output)
+    figures = build_medicare(options.rvu, options.gpci, options.year, layout.reference)
+    keep(layout, *sorted((layout.reference / str(options.year)).glob("*.csv")), dated=True)
     if not options.json:
         tell(print_figures, figures)
     return figures, 0
@@ -576,7 +599,7 @@ def _report(options: argparse.Namespace) -> Result:
     from flows.report import build_report
     from flows.show import print_figures
 
-    figures = build_report(Layout(options.output))
+    figures = build_report(Layout.at(options.output))
     if not options.json:
         tell(print_figures, figures)
     return figures, 0
@@ -584,11 +607,14 @@ def _report(options: argparse.Namespace) -> Result:
 
 def _rvu(options: argparse.Namespace) -> Result:
     from flows.layout import Layout
+    from flows.mirror import renew_folder
     from flows.reference import load_medicare
     from flows.show import print_service, service_as_json
     from transforms.medicare import price_service
 
-    reference = load_medicare(Layout(options.output).reference)
+    layout = Layout.at(options.output)
+    renew_folder(layout, layout.reference, layout.nppes)
+    reference = load_medicare(layout.reference)
     price = price_service(reference, options.code, options.units, options.state, options.year)
     if not options.json:
         tell(print_service, price)

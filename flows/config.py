@@ -18,6 +18,8 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from flows.cron import cron_problem
 from flows.fetching import USER_AGENT, Fetching, HostLimits
+from flows.layout import Location
+from flows.object_store import is_object_url, split_url
 from flows.protection import fetching_of, limits_of
 from flows.settings import Problems, Section, nearest
 from flows.sources import REMOTE_SCHEMES
@@ -60,8 +62,8 @@ class Config:
 
     path: Path
     payers: tuple[PayerSource, ...]
-    output: Path = Path("output")
-    nppes: Path | None = None
+    output: Location = Path("output")
+    nppes: Location | None = None
     codes: tuple[str, ...] = DEFAULT_CODES
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None
@@ -156,8 +158,8 @@ def _config(top: Section, path: Path) -> Config:
     return Config(
         path,
         _payers(top, folder),
-        output=folder / top.text("output", "output", "output"),
-        nppes=None if nppes is None else folder / nppes,
+        output=_place(top, "output", top.text("output", "output", "output"), folder),
+        nppes=None if nppes is None else _place(top, "nppes", nppes, folder),
         codes=_codes(top),
         workers=top.whole("workers", 0, 0, 1_024),
         engine=_engine(top),
@@ -175,6 +177,21 @@ def _known_section(top: Section, name: str) -> Section:
     section = top.section(name)
     section.expect(_KNOWN, name)
     return section
+
+
+def _place(top: Section, key: str, text: str, folder: Path) -> Location:
+    """A path beside the configuration, or a place in object storage."""
+    if "://" not in text:
+        return folder / text
+    if is_object_url(text):
+        try:
+            split_url(text)
+            return text
+        except UsageError as error:
+            top.problem(key, str(error))
+    else:
+        top.problem(key, "no place that can be used; write a path, or s3://BUCKET/..., gs:// or az://")
+    return folder
 
 
 def _codes(top: Section) -> tuple[str, ...]:
@@ -291,7 +308,9 @@ def _webhook(notify: Section) -> str | None:
 def _is_url(text: str, schemes: tuple[str, ...]) -> bool:
     try:
         parts = urlsplit(text)
-        return parts.scheme.lower() in schemes and bool(parts.hostname) and (parts.port or 1) > 0
+        return (
+            parts.scheme.lower() in schemes and bool(parts.hostname or parts.scheme == "file") and (parts.port or 1) > 0
+        )
     except ValueError:
         return False
 

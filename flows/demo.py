@@ -2,15 +2,15 @@
 
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from flows.demo_files import write_market
-from flows.layout import Layout
+from flows.layout import Layout, Location
+from flows.mirror import keep
 from flows.run import RunRequest, RunResult
-from flows.sources import Source
+from flows.sources import expand
 from flows.streams import tell
 from schemas.codes import DEFAULT_CODES
 from transforms.demo_answers import check_answers, check_rows
@@ -24,17 +24,19 @@ class WrongAnswerError(TicRatesError):
 
 
 def run_demo(
-    output: Path, month: date, run: Callable[[RunRequest], RunResult], *, quiet: bool
+    output: Location, month: date, run: Callable[[RunRequest], RunResult], *, quiet: bool
 ) -> tuple[dict[str, Any], int]:
     """Write the market under ``output/demo``, run it into ``output``, check every published cell.
 
     Raises:
         WrongAnswerError: a cell or a row count differs from the known answer; names the first of them.
     """
-    files = write_market(output / "demo", month)
-    sources = tuple(Source(str(path)) for path in files.sources)
-    result = run(RunRequest(sources, month, DEFAULT_CODES, output, files.nppes))
-    layout = Layout(output)
+    layout = Layout.at(output)
+    files = write_market(layout.root / "demo", month)
+    keep(layout, *files.sources, files.nppes)
+    sources = expand(layout.name_of(path) for path in files.sources)
+    nppes = layout.name_of(files.nppes) if layout.store else files.nppes
+    result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes))
     summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
     rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet", hive_partitioning=False)
     cells = check_answers(files.answers, summaries)

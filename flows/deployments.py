@@ -33,7 +33,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from flows.config import Config, load_config
-from flows.layout import month_name
+from flows.layout import Layout, month_name
 from flows.nightly import BackfillReport, MonthReport, run_backfill, run_month
 from flows.orchestrate import make_steps, telling
 from flows.run_page import national_markdown, quarantine_markdown
@@ -243,9 +243,12 @@ def _show(config: Config, reports: Sequence[MonthReport]) -> None:
         for key, page in pages.items():
             if page is not None:
                 create_markdown_artifact(page, key=f"{key}-{name}")
-    index = config.output / "report" / "index.html"
+    layout = Layout.at(config.output)
+    index = layout.root / "report" / "index.html"
     if index.exists():
-        create_link_artifact(index.resolve().as_uri(), link_text="the report, on the worker's machine", key="report")
+        where = "in object storage" if layout.store else "on the worker's machine"
+        link = layout.name_of(index) if layout.store else index.resolve().as_uri()
+        create_link_artifact(link, link_text=f"the report, {where}", key="report")
 
 
 def _quarantined(error: NothingUsableError) -> list[tuple[str, str]]:

@@ -19,6 +19,7 @@ from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, put_aside, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
+from flows.mirror import have, keep
 from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
@@ -134,6 +135,10 @@ class _Reading:
         codes = hashlib.sha256(",".join(sorted(self.wanted)).encode()).hexdigest()[:8]
         return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-v{READER_VERSION}"
 
+    def stands(self, sha256: str) -> bool:
+        """Whether this content was read before; of one in object storage only the account is brought."""
+        return have(self.layout, self.folder(sha256) / ACCOUNT)
+
 
 def find_unchanged(
     source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None, fetching: Fetching | None
@@ -166,7 +171,7 @@ def stored_outcome(
 ) -> Outcome | None:
     """What a source came to when it was last read, without asking whether it changed; None: its extract is gone."""
     reading = _Reading(wanted, layout, engine or default_engine(), Fetching())
-    if not reading.folder(sha256).exists():
+    if not reading.stands(sha256):
         return None
     return _outcome(source, Entry(sha256, size), reading, 0.0, unchanged=True)
 
@@ -174,7 +179,7 @@ def stored_outcome(
 def _known(source: Source, reading: _Reading) -> Entry | None:
     """The last reading of a source whose extract still stands."""
     known = None if reading.force else recall(source, reading.layout)
-    return known if known is not None and reading.folder(known.sha256).exists() else None
+    return known if known is not None and reading.stands(known.sha256) else None
 
 
 def _find_or_read(source: Source, reading: _Reading, started: float) -> Outcome:
@@ -271,7 +276,10 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         (temporary / ACCOUNT).write_text(json.dumps(conceal_headers(account).as_json()))
-        _publish(temporary, reading.folder(entry.sha256), replaces=reading.force)
+        folder = reading.folder(entry.sha256)
+        _publish(temporary, folder, replaces=reading.force)
+        tables = writers.paths(folder) if account.items_matched else []
+        keep(layout, *tables, folder / ACCOUNT)
         return entry
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -355,6 +363,11 @@ class _Writers:
         if "location" in batch.schema.names:
             batch = self._concealed(batch)
         self._writers[table.name].write_batch(batch)
+
+    def paths(self, folder: Path) -> list[Path]:
+        """The files in the folder that they were moved to; a twin's that stands there may be in the store alone."""
+        paths = [folder / f"{name.lower()}.parquet" for name in self._writers]
+        return [path for path in paths if path.exists()]
 
     def _concealed(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         import pyarrow as pa

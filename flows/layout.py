@@ -1,7 +1,12 @@
-"""Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders."""
+"""Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders.
+
+An output in object storage is worked on in a local folder that stands for it (``flows.mirror``).
+"""
 
 import fcntl
+import hashlib
 import os
+import re
 import tempfile
 import time
 import uuid
@@ -13,7 +18,10 @@ from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from flows.object_store import Objects, is_object_url
 from transforms.errors import UsageError
+
+Location = Path | str  # a folder, or the URL of a place in object storage
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
 KEEP_PARTS_SECONDS = 31 * 86_400.0  # of remote files fetched in part: the next monthly run goes on with them
@@ -29,12 +37,45 @@ class Layout:
     """Paths of one output folder; what is not published lies in hidden folders and ``reference``."""
 
     root: Path
+    store: Objects | None = None  # what the folder stands for, when that is in object storage
+
+    @classmethod
+    def at(cls, output: Location) -> "Layout":
+        """The layout of an output, wherever it is."""
+        if not is_object_url(output):
+            return cls(Path(output))
+        objects = Objects.of(str(output))
+        return cls(stand_in(objects), objects)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """On another machine the folder that stands for a place in object storage is that machine's."""
+        return (Layout.at, (self.location,))
+
+    @property
+    def location(self) -> Location:
+        """As the user knows it."""
+        return self.store.url if self.store else self.root
+
+    def name_of(self, path: Path) -> str:
+        """A path under this layout as the user knows it."""
+        stored = self.stored(path)
+        return str(path) if stored is None else stored[0].full(stored[1])
 
     @property
     def cache(self) -> Path:
         """Extracts, source ledger, remote references, NPPES lookups; safe to delete, costs a re-read."""
         configured = os.environ.get(CACHE_ENVIRONMENT)
-        return Path(configured) if configured else self.root / ".cache"
+        if not configured:
+            return self.root / ".cache"
+        return stand_in(Objects.of(configured)) if is_object_url(configured) else Path(configured)
+
+    def stored(self, path: Path) -> tuple[Objects, str] | None:
+        """The object that a path under this layout stands for; None for what is local alone."""
+        configured = os.environ.get(CACHE_ENVIRONMENT)
+        if configured and path.is_relative_to(self.cache):
+            objects = Objects.of(configured) if is_object_url(configured) else None
+            return None if objects is None else (objects, path.relative_to(self.cache).as_posix())
+        return None if self.store is None else (self.store, path.relative_to(self.root).as_posix())
 
     @property
     def extracts(self) -> Path:
@@ -87,6 +128,11 @@ class Layout:
         return self.root / ".staging"
 
     @property
+    def months(self) -> Path:
+        """What each month's files came to when it was last published."""
+        return self.cache / "months" if self.store is None else self.root / ".state"
+
+    @property
     def manifest(self) -> Path:
         """What was read, by which version, with which reference data."""
         return self.root / "manifest.json"
@@ -102,6 +148,13 @@ class Layout:
                 folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"can't write under {self.root}: {error.strerror}; give another --output") from error
+
+
+def stand_in(objects: Objects) -> Path:
+    """The local folder that stands for a place in object storage: safe to delete when nothing runs."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or tempfile.gettempdir(), ".cache")
+    name = re.sub(r"[^a-z0-9.-]+", "-", objects.url.lower())[:60]
+    return Path(base, "tic-rates", f"{name}-{hashlib.sha256(objects.url.encode()).hexdigest()[:12]}")
 
 
 def scratch(folder: Path) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.layout import Layout, write_atomically
+from flows.mirror import keep, renew
 from flows.sources import Source
 from flows.validators import Validators
 
@@ -38,8 +39,11 @@ def fingerprint(source: Source) -> str | None:
 
 def recall(source: Source, layout: Layout) -> Entry | None:
     """The last reading of a source; None for one never read, and for a local file touched since."""
+    path = _path(source, layout)
     try:
-        data = json.loads(_path(source, layout).read_bytes())
+        if not renew(layout, path):
+            return None
+        data = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):  # none, or one that a loss of power left empty
         return None
     entry = Entry(data["sha256"], data["bytes"], data.get("fingerprint"), Validators.from_json(data))
@@ -51,7 +55,9 @@ def remember(source: Source, layout: Layout, sha256: str, size: int, validators:
     mark = fingerprint(source)
     if mark is not None or validators.if_changed():
         entry = {"sha256": sha256, "bytes": size, "fingerprint": mark} | validators.as_json()
-        write_atomically(_path(source, layout), json.dumps(entry).encode(), durable=False)
+        path = _path(source, layout)
+        write_atomically(path, json.dumps(entry).encode(), durable=False)
+        keep(layout, path)
 
 
 def name_on_disk(source: Source) -> str:

@@ -14,6 +14,7 @@ import msgspec
 
 from flows.layout import Layout, write_atomically
 from flows.ledger import fingerprint, name_on_disk
+from flows.mirror import forget, keep, renew
 from flows.sources import Source, redact, without_secrets
 from flows.validators import Validators
 from transforms.listing import Choice, FoundFile, Listing, key_of
@@ -32,14 +33,17 @@ _FILE = msgspec.json.Decoder(FoundFile)
 
 def kept_listing(contents: Source, choice: Choice, layout: Layout) -> tuple[Listing, Validators] | None:
     """What was kept, and what the server then called its content; None for a local table touched since."""
+    path = _path(contents, choice, layout)
     try:
-        with _path(contents, choice, layout).open("rb") as lines:
+        if not renew(layout, path):
+            return None
+        with path.open("rb") as lines:
             stated = _HEAD.decode(lines.readline())
             if stated.fingerprint != fingerprint(contents):
                 return None
             files = map(_FILE.decode, lines)
             listing = Listing(choice, {key_of(file.name): file for file in files})
-    except OSError:
+    except FileNotFoundError:
         return None
     return listing, Validators.from_json(stated.validators)
 
@@ -51,7 +55,7 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
     known_by = mark is not None or validators.if_changed()
     missing = any(file.refused for file in listing.files.values())  # may be there the next time
     if not known_by or missing or any(redact(each) != each for each in (contents.location, *_addresses(listing))):
-        path.unlink(missing_ok=True)
+        forget(layout, path)
         return
     head = msgspec.json.encode(_Head(mark, asdict(validators)))
     write_atomically(
@@ -61,6 +65,7 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
             for line in chain((head,), (msgspec.json.encode(_kept(file)) for file in listing.files.values()))
         ),
     )
+    keep(layout, path)
 
 
 def _kept(file: FoundFile) -> dict[str, object]:

@@ -16,6 +16,7 @@ from flows.extracts import Outcome
 from flows.faults import during
 from flows.fetching import Fetching
 from flows.layout import Layout
+from flows.mirror import have_all
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
 from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
@@ -24,6 +25,7 @@ from flows.tables import read_pieces, write_table
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.clean import date_of
+from transforms.errors import UsageError
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 from transforms.payers import map_payers, unused_mappings
 from transforms.resolve import REFERENCE_GRAIN, Extracts
@@ -139,6 +141,7 @@ class MonthBuilder:
     def summarise(self) -> None:
         """Rates, providers, summaries and quality, from the payers' builds."""
         self.builds = dict(sorted(self.builds.items()))
+        self._tables("rates")
         for build in self.builds.values():
             build.link_rates(self._folder)
         self.rows["rates"] = sum(build.figures.rows for build in self.builds.values())
@@ -150,7 +153,7 @@ class MonthBuilder:
         """One payer's tables, found or built."""
         request = self._request
         own = self._documents.filter(pl.col("payer") == payer)
-        extracts = _load(self._sources, own.select(list(_DOCUMENTS)))
+        extracts = _load(self._sources, own.select(list(_DOCUMENTS)), self._layout)
         fetched = _fetch_remote(extracts.references.collect(), self._sources, self._remote)
         inputs = PayerInputs(
             payer=payer,
@@ -172,7 +175,9 @@ class MonthBuilder:
         return build_payer(inputs, replace(extracts, reference_groups=groups), self._layout)
 
     def _tables(self, name: str) -> list[Path]:
-        return [build.table(name) for build in self.builds.values()]
+        tables = [build.table(name) for build in self.builds.values()]
+        _require(self._layout, tables)
+        return tables
 
     def _write_providers(self) -> None:
         # payers in order: sorted as a whole
@@ -243,10 +248,19 @@ def _documents(sources: Sequence[Outcome]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=_DOCUMENTS, orient="row")
 
 
-def _load(sources: Sequence[Outcome], documents: pl.DataFrame) -> Extracts:
+def _require(layout: Layout, paths: Sequence[Path]) -> None:
+    """The files are here, brought from the store if need be."""
+    absent = have_all(layout, paths)
+    if absent:
+        raise UsageError(f"{absent[0]}: gone from the cache, with {len(absent) - 1} more; run again with --force")
+
+
+def _load(sources: Sequence[Outcome], documents: pl.DataFrame, layout: Layout) -> Extracts:
     """The extract tables of one payer's documents."""
     numbers = documents["source_no"].unique().sort().to_list()
-    folders = {no: folder for no in numbers if (folder := sources[no].extract) is not None}
+    # by name: another machine's folder may stand elsewhere
+    folders = {no: layout.extracts / folder.name for no in numbers if (folder := sources[no].extract) is not None}
+    _require(layout, [folder / f"{table.name.lower()}.parquet" for folder in folders.values() for table in EXTRACTED])
     ours = documents.lazy()
     key = ["source_no", "document"]
     tables = {table.name: _scan(folders, table.name).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}

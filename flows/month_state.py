@@ -13,7 +13,7 @@ from flows.sources import Source
 def load_state(layout: Layout, month: date, codes: Sequence[str], engine: Engine | None) -> dict[str, list[Outcome]]:
     """Outcomes by the configuration's payer names, from their extracts; without those whose extract is gone."""
     try:
-        stated = json.loads(_path(layout, month).read_bytes())
+        stated = json.loads(state_path(layout, month).read_bytes())
     except OSError:
         return {}
     found: dict[str, list[Outcome]] = {}
@@ -25,14 +25,15 @@ def load_state(layout: Layout, month: date, codes: Sequence[str], engine: Engine
 
 def save_state(layout: Layout, month: date, outcomes: Sequence[Outcome], names: Collection[str]) -> None:
     """Remember these payers' outcomes; the others' stay as they are. Addresses are kept without signatures."""
-    path = _path(layout, month)
+    path = state_path(layout, month)
     stated = json.loads(path.read_bytes()) if path.exists() else {}
     stated |= {name: [_entry(outcome) for outcome in outcomes if outcome.source.payer == name] for name in names}
     write_atomically(path, json.dumps(stated, sort_keys=True).encode())
 
 
-def _path(layout: Layout, month: date) -> Path:
-    return layout.cache / "months" / f"{month_name(month)}.json"
+def state_path(layout: Layout, month: date) -> Path:
+    """Where a month's outcomes are kept."""
+    return layout.months / f"{month_name(month)}.json"
 
 
 def _entry(outcome: Outcome) -> dict[str, object]:

@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 from flows.config import Config, PayerSource
@@ -20,8 +21,10 @@ from flows.contents import Reach, list_payer
 from flows.extracts import READER_VERSION, Outcome
 from flows.judging import Judge
 from flows.layout import Layout, month_name
-from flows.month_state import load_state, save_state
-from flows.publish import published, published_before
+from flows.mirror import renew_folder
+from flows.month_state import load_state, save_state, state_path
+from flows.object_store import is_object_url
+from flows.publish import PublishedMeanwhileError, begin, published, published_before
 from flows.run import (
     UNREACHABLE,
     RunRequest,
@@ -42,6 +45,7 @@ from transforms.errors import BadFileError, NothingUsableError, TicRatesError, U
 
 LOG = logging.getLogger(__name__)
 LISTINGS_AT_ONCE = 4
+BEGINNINGS = 3  # of a month that other machines publish meanwhile
 
 
 @dataclass
@@ -123,8 +127,7 @@ def run_month(
     started = time.perf_counter()
     steps = steps or Steps()
     chosen = _chosen(config, payers)
-    layout = Layout(config.output)
-    layout.prepare()
+    layout = Layout.at(config.output)
     request = RunRequest(
         (),
         month,
@@ -137,9 +140,10 @@ def run_month(
         config.limits,
         force,
     )
+    layout.prepare()
     with only_one(layout, month):
         sweep_all(layout)
-        report = _bring_up_to_date(config, chosen, request, layout, steps)
+        report = _until_published(config, chosen, request, layout, steps)
     if pages and report.status == "published":
         steps.step("report", lambda: renew_report(layout))
     report.seconds = time.perf_counter() - started
@@ -180,7 +184,7 @@ def run_backfill(
 
     report = BackfillReport(_each(one, months, config.months_at_once))
     if pages and any(month.status == "published" for month in report.months):
-        (steps or Steps()).step("report", lambda: renew_report(Layout(config.output)))
+        (steps or Steps()).step("report", lambda: renew_report(Layout.at(config.output)))
     return report
 
 
@@ -205,6 +209,20 @@ def _chosen(config: Config, names: Sequence[str]) -> tuple[PayerSource, ...]:
     return tuple(by_name[name] for name in names) or config.payers
 
 
+def _until_published(
+    config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
+) -> MonthReport:
+    """Once; again when another machine published the month meanwhile, which costs little: what was read is kept."""
+    for _ in range(BEGINNINGS):
+        begin(layout)
+        try:
+            return _bring_up_to_date(config, chosen, request, layout, steps)
+        except PublishedMeanwhileError as error:
+            LOG.warning("%s; beginning again from there", error)
+            again = error
+    raise again
+
+
 def _bring_up_to_date(
     config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
 ) -> MonthReport:
@@ -227,8 +245,13 @@ def _bring_up_to_date(
     require_usable(everything, layout, result)
     judge = Judge(config.gates, everything, month, before, published_before(layout, month), state)
     references = replace(load_references(request, layout), tell_unchanged=True)
-    entry = build_and_publish(references, everything, layout, result, steps.step, judge, identity)
-    save_state(layout, month, everything, names - judge.refused_groups)
+
+    def save() -> Path:
+        save_state(layout, month, everything, names - judge.refused_groups)
+        return state_path(layout, month)
+
+    since = before.get("published_at")
+    entry = build_and_publish(references, everything, layout, result, steps.step, judge, identity, save, since)
     return _report("published", result, entry)
 
 
@@ -262,7 +285,15 @@ def _read_payers(chosen: Sequence[PayerSource], request: RunRequest, layout: Lay
 
 def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> str:
     """The same when nothing that the month's tables depend on has changed."""
-    references = [*sorted(layout.reference.glob("*")), *([] if config.nppes is None else [config.nppes])]
+    renew_folder(layout, layout.reference)
+    references = sorted(layout.reference.glob("*"))
+    stored = None
+    if is_object_url(config.nppes):
+        from flows.object_sources import find_object
+
+        stored = find_object(str(config.nppes))[1]
+    elif config.nppes is not None:
+        references.append(Path(config.nppes))
     stated = [
         version("tic-rates"),
         METHODOLOGY,
@@ -272,5 +303,6 @@ def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> st
         [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in references if path.is_file()],
         sorted(((o.source.name, o.source.payer, o.source_id, o.usable) for o in outcomes), key=str),
         asdict(config.gates),
+        *([] if stored is None else [(stored.key, stored.size, stored.etag)]),
     ]
     return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]

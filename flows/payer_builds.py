@@ -17,6 +17,7 @@ from typing import Any
 import polars as pl
 
 from flows.layout import Layout, put_aside, scratch
+from flows.mirror import have, keep
 from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
 from schemas.codes import BUILD_VERSION
@@ -142,8 +143,10 @@ def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     """A build that stands in the cache."""
     folder = layout.payer_builds / key
     try:
+        if not have(layout, folder / FIGURES):
+            return None
         stated = json.loads((folder / FIGURES).read_bytes())
-    except OSError:
+    except FileNotFoundError:  # another run dropped it
         return None
     with suppress(OSError):
         os.utime(folder)  # in use: whoever drops old builds meanwhile leaves it
@@ -168,6 +171,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
                 raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    keep(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
     built = known_build(layout, inputs.payer, key)
     assert built is not None, f"no build of {inputs.payer} under {layout.payer_builds}"
     return built

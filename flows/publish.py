@@ -1,7 +1,8 @@
 """Putting a built month in front of readers: whole folders exchanged by rename, then the manifest.
 
 A month's tables are all new or all old, whatever fails; a kill among the renames leaves each old or new, which the
-manifest tells. The next run sweeps what is left over.
+manifest tells. The next run sweeps what is left over. In object storage a month is one generation
+(``flows.generations``); the local folder that stands for it follows.
 """
 
 import ctypes
@@ -10,30 +11,69 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.layout import Layout, locked, month_name, scratch, write_beside
+from flows.layout import CACHE_ENVIRONMENT, Layout, locked, month_name, scratch, write_atomically, write_beside
+from flows.mirror import AT_ONCE, bring
+from flows.sources import sha256_of
+from transforms.errors import TicRatesError
 
+Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
-Change = Callable[[dict[str, Any]], None]
 KEPT_SECONDS = 24 * 3600
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
+class PublishedMeanwhileError(TicRatesError):
+    """Another run published what this one began from: it begins anew, with everything read in the cache."""
+
+
+def begin(layout: Layout) -> None:
+    """Make the folders; of an output in object storage have what is published there, and end what was cut short.
+
+    Raises:
+        UsageError: it can't be written to. Better now than after hours of reading.
+    """
+    layout.prepare()
+    if layout.store is not None:
+        from flows.generations import settle
+
+        layout.store.put(".state/writable", b"")
+        settle(layout.store)
+        bring_published(layout, layout.manifest.name, layout.months.name)
+
+
+def publish_month(layout: Layout, month: date, built: Path, note: Change, state: Path | None = None) -> None:
     """Replace the month's folder of every table by the one built, and ``note`` it in the manifest.
 
     What takes room on the disk is written first. What follows are renames; where one fails, or we are told to stop,
     those done are undone: the month's tables are all new or all old. The old ones end up where the new ones were built.
     The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
+
+    Args:
+        state: the month's outcomes, published with it where a generation holds both.
     """
+    if layout.store is None:
+        _publish_here(layout, month, built, note)
+        return
+    folders = [layout.month(table, month).relative_to(layout.root).as_posix() for table in TABLES]
+    files = dict(zip(folders, (built / table for table in TABLES), strict=True))
+    _publish_stored(layout, note, files, [] if state is None else [state])
+    for table in TABLES:
+        (built / table).mkdir(parents=True, exist_ok=True)
+        layout.month(table, month).parent.mkdir(parents=True, exist_ok=True)
+        exchange_folders(built / table, layout.month(table, month))
+
+
+def _publish_here(layout: Layout, month: date, built: Path, note: Change) -> None:
     moves = [(built / table, layout.month(table, month)) for table in TABLES]
     for new, target in moves:
         new.mkdir(parents=True, exist_ok=True)
@@ -92,16 +132,60 @@ def _write_beside(layout: Layout, change: Change, leftovers: ExitStack) -> Path:
     return beside
 
 
+def publish_folder(layout: Layout, folder: Path) -> None:
+    """Publish a folder that is no month's, such as the report; nothing to do where the folder is the output's own."""
+    if layout.store is not None:
+        _publish_stored(layout, lambda _: None, {folder.relative_to(layout.root).as_posix(): folder})
+
+
+def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path], more: Iterable[Path] = ()) -> None:
+    from flows.generations import publish, settle
+
+    assert layout.store is not None
+    files = {
+        f"{name}/{path.relative_to(folder).as_posix()}": path
+        for name, folder in folders.items()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+    files |= {path.relative_to(layout.root).as_posix(): path for path in more}
+    write_atomically(layout.manifest, publish(layout.store, lambda m: change(_filled(m)), files, folders))
+    settle(layout.store)
+
+
+def bring_published(layout: Layout, *folders: str) -> None:
+    """What is published in these folders, into the folder that stands for an output in object storage; no more."""
+    from flows.generations import latest
+
+    if layout.store is None:
+        return
+    objects = layout.store
+    files = {layout.root / path: file for path, file in latest(objects).under(*folders).items()}
+    for folder in folders:
+        for path in (layout.root / folder, *(layout.root / folder).rglob("*")):
+            if path.is_file() and path not in files:
+                path.unlink(missing_ok=True)
+    absent = {path: file for path, file in files.items() if sha256_of(path) != file["sha256"]}
+    with ThreadPoolExecutor(AT_ONCE) as threads:
+        list(threads.map(lambda path: bring(objects, absent[path]["key"], path), absent))
+
+
 def _read(layout: Layout) -> dict[str, Any]:
-    empty: dict[str, Any] = {"format": 1, "months": {}, "failures": {}, "publishing": []}
-    if not layout.manifest.exists():
-        return empty
-    manifest: dict[str, Any] = json.loads(layout.manifest.read_bytes())
-    return empty | manifest
+    return _filled(json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {})
+
+
+def _filled(manifest: dict[str, Any]) -> dict[str, Any]:
+    """With everything that a manifest has from the beginning."""
+    for name, value in {"format": 1, "months": {}, "failures": {}, "publishing": []}.items():
+        manifest.setdefault(name, value)
+    return manifest
 
 
 def record(layout: Layout, change: Change) -> None:
     """Change the manifest, atomically; runs of other months wait for their turn."""
+    if layout.store is not None:
+        _publish_stored(layout, change, {})
+        return
     with locked(layout.staging / MANIFEST_LOCK), ExitStack() as leftovers:
         _write_beside(layout, change, leftovers).replace(layout.manifest)
 
@@ -126,6 +210,21 @@ def drop_unused_builds(layout: Layout) -> None:
     for folder in layout.payer_builds.iterdir():
         if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > KEPT_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
+    if layout.store is not None and not os.environ.get(CACHE_ENVIRONMENT):
+        _drop_stored_builds(layout, used)
+
+
+def _drop_stored_builds(layout: Layout, used: set[str]) -> None:
+    """The same in the store, by its clock. A cache that is elsewhere may serve other outputs too: it is left alone."""
+    stored = layout.stored(layout.payer_builds)
+    assert stored is not None
+    objects, prefix = stored
+    found = list(objects.list(prefix))
+    if found:
+        since = max(each.modified for each in found) - timedelta(seconds=KEPT_SECONDS)
+        builds = {each.key: each.key.removeprefix(f"{prefix}/").partition("/")[0] for each in found}
+        young = {builds[each.key] for each in found if each.modified >= since}
+        objects.delete(key for key, build in builds.items() if build not in used | young)
 
 
 def _age_seconds(folder: Path) -> float:

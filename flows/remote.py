@@ -18,6 +18,8 @@ from flows.concealing import digest_of
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, scratch
+from flows.mirror import have, keep
+from flows.object_store import StoreError, is_object_url
 from flows.sources import HashingStream, Source, open_source, redact, unfollowed
 from flows.tables import parquet_writer
 from schemas.extracted import REMOTE_GROUPS
@@ -57,7 +59,7 @@ class RemoteReferences:
     def had(self, digest: str, shown: str) -> Path | None:
         """What was fetched in an earlier run from a signed address, which was not kept."""
         target = self._target(digest)
-        if target.exists():
+        if have(self._layout, target):
             return target
         self.failed[shown] = "its address was signed, and is not kept; --force reads the file that cites it again"
         return None
@@ -67,7 +69,7 @@ class RemoteReferences:
 
     def _fetch_one(self, location: str) -> Path | None:
         target = self._target(digest_of(location))
-        if target.exists():
+        if have(self._layout, target):
             return target
         host = urlsplit(location).hostname or ""
         if host and self._failures[host] >= FAILURES_PER_HOST:
@@ -75,6 +77,9 @@ class RemoteReferences:
             return None
         try:
             self._read(Source(location), target)
+            keep(self._layout, target)
+        except StoreError:
+            raise
         except (BadFileError, OSError) as error:
             raise_if_exhausted(error, f"fetching {redact(location)}", self._layout.remote)
             self._failures[host] += 1
@@ -101,7 +106,7 @@ class RemoteReferences:
             temporary.rename(target)
 
     def _open(self, source: Source) -> AbstractContextManager[HashingStream]:
-        if not source.is_url:
+        if not source.is_url or is_object_url(source.location):
             return open_source(source)
         from flows.web import open_url
 

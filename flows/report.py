@@ -8,7 +8,8 @@ from typing import Any
 
 from flows.faults import during
 from flows.layout import Layout, locked, month_name, scratch, sweep
-from flows.publish import exchange_folders, sync_folder
+from flows.mirror import renew_folder
+from flows.publish import bring_published, exchange_folders, publish_folder, sync_folder
 from flows.report_code import CodeFigures
 from flows.report_method import methodology_files
 from flows.report_pages import CodePages, File
@@ -33,7 +34,7 @@ def build_report(layout: Layout) -> dict[str, Any]:
         OutOfResourcesError: the machine ran out of something; the last report stands.
     """
     started = time.perf_counter()
-    published = load_published(layout)
+    published = _load(layout)
     target = layout.root / "report"
     stand = "the tables and the last report stand"
     with during("building the report", target, stand), locked(layout.staging / "report.lock"):
@@ -44,10 +45,11 @@ def build_report(layout: Layout) -> dict[str, Any]:
             sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
             sync_folder(folder)
             exchange_folders(folder, target)
+            publish_folder(layout, target)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
     return {
-        "report": str(target / "index.html"),
+        "report": layout.name_of(target / "index.html"),
         "month": month_name(published.month),
         "months": len(published.months),
         "codes": list(published.codes),
@@ -58,6 +60,16 @@ def build_report(layout: Layout) -> dict[str, Any]:
         "largest_page_bytes": max(count for path, count in sizes if path.suffix == ".html"),
         "seconds": round(time.perf_counter() - started, 3),
     }
+
+
+def _load(layout: Layout) -> Published:
+    """What is published, brought here first where that is in object storage."""
+    bring_published(layout, layout.manifest.name, "summaries")
+    renew_folder(layout, layout.reference, layout.nppes)
+    published = load_published(layout)
+    month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))
+    bring_published(layout, *(folder.as_posix() for folder in month))
+    return published
 
 
 def report_files(layout: Layout, published: Published) -> Iterator[File]:

@@ -90,7 +90,8 @@ def load_published(layout: Layout) -> Published:
     """
     paths = find_months(layout)
     if not paths:
-        raise UsageError(f"no month is published under {layout.root}; give its --output, or run first: tic-rates demo")
+        where = layout.location
+        raise UsageError(f"no month is published under {where}; give its --output, or run first: tic-rates demo")
     latest = pl.read_parquet(paths[max(paths)], hive_partitioning=False).select(SUMMARIES.names)
     manifest = json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {}
     view = choose_view(latest)

@@ -16,8 +16,18 @@ from typing import TYPE_CHECKING, Any
 from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, locked, month_name, scratch, sweep, sweep_bodies
-from flows.publish import TABLES, drop_unused_builds, now, publish_month, record
+from flows.layout import Layout, Location, locked, month_name, scratch, sweep, sweep_bodies
+from flows.mirror import renew_folder
+from flows.object_store import is_object_url
+from flows.publish import (
+    TABLES,
+    PublishedMeanwhileError,
+    begin,
+    drop_unused_builds,
+    now,
+    publish_month,
+    record,
+)
 from flows.sources import Source
 from flows.workers import ExtractMany, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
@@ -38,13 +48,13 @@ Judge = Callable[["MonthBuilder"], None]
 
 @dataclass(frozen=True)
 class RunRequest:
-    """One run, as asked for. ``nppes``: a path as given by the user, or None."""
+    """One run, as asked for. ``nppes``: a path or URL as given by the user, or None."""
 
     sources: tuple[Source, ...]
     month: date
     codes: tuple[str, ...]
-    output: Path
-    nppes: Path | None = None
+    output: Location
+    nppes: Location | None = None
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None  # None: the scanning reader where it can be had
     fetching: Fetching = field(default_factory=Fetching)
@@ -58,7 +68,7 @@ class RunResult:
     """What a run did."""
 
     month: date
-    output: Path
+    output: Location
     statuses: Counter[str] = field(default_factory=Counter)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     rows: dict[str, int] = field(default_factory=dict)
@@ -109,8 +119,8 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     """
     started = time.perf_counter()
     steps = steps or Steps()
-    layout = Layout(request.output)
-    layout.prepare()
+    layout = Layout.at(request.output)
+    begin(layout)
     with only_one(layout, request.month):
         sweep_all(layout)
         month = load_references(request, layout)
@@ -144,6 +154,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     from flows.month import MonthRequest
     from flows.reference import load_medicare
 
+    renew_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
     return MonthRequest(
         request.month,
         request.codes,
@@ -210,8 +221,18 @@ def build_and_publish(
     step: Step,
     judge: Judge | None = None,
     identity: str | None = None,
+    save: Callable[[], Path] | None = None,
+    since: str | None = "",
 ) -> dict[str, Any]:
-    """Build the month's tables, let the gates judge them, put them in front of readers; the manifest's entry."""
+    """Build the month's tables, let the gates judge them, put them in front of readers; the manifest's entry.
+
+    Args:
+        save: writes the month's outcomes, before they are published; their file.
+        since: when the month that this one was judged by was published, None for never; "": it does not matter.
+
+    Raises:
+        PublishedMeanwhileError: it was published once more since.
+    """
     from flows.month import MonthBuilder
 
     folder = scratch(layout.staging)
@@ -225,9 +246,10 @@ def build_and_publish(
             step("summarise", builder.summarise)
         result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
         entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
-        note = partial(_note_month, result=result, entry=entry)
+        note = partial(_note_month, result=result, entry=entry, since=since)
         with during("publishing the month", layout.root):
-            step("publish", lambda: publish_month(layout, month.month, folder, note))
+            state = None if save is None else save()
+            step("publish", lambda: publish_month(layout, month.month, folder, note, state))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     drop_unused_builds(layout)
@@ -238,10 +260,14 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
     from flows.reference import check_lookup, nppes_lookup
 
+    if is_object_url(request.nppes):
+        from flows.object_sources import stored_nppes
+
+        return stored_nppes(str(request.nppes), layout)
     if request.nppes is not None:
         place = layout.cache / "nppes"
         with during(f"building the provider lookup from {request.nppes}", place):
-            return nppes_lookup(request.nppes, place)
+            return nppes_lookup(Path(request.nppes), place)
     built = layout.nppes
     if built.exists():
         check_lookup(built)
@@ -277,8 +303,10 @@ def _manifest_entry(
     }
 
 
-def _note_month(manifest: dict[str, Any], result: RunResult, entry: dict[str, Any]) -> None:
+def _note_month(manifest: dict[str, Any], result: RunResult, entry: dict[str, Any], since: str | None) -> None:
     name = month_name(result.month)
+    if since not in ("", manifest["months"].get(name, {}).get("published_at")):
+        raise PublishedMeanwhileError(f"{name} was published by another run since this one began")
     manifest["months"][name] = entry
     manifest["failures"].pop(name, None)
     manifest["publishing"] = [other for other in manifest["publishing"] if other != name]

@@ -2,19 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
-from pathlib import Path
 
 import polars as pl
 
-from flows.layout import Layout, month_name
+from flows.layout import Layout, Location, month_name
 
 MOST_SHOWN = 200  # a page, not an archive: all of it is in quality/files
 _DOLLARS = ("p25_usd", "p50_usd", "p75_usd")
 
 
-def national_markdown(output: Path, month: date) -> str | None:
+def national_markdown(output: Location, month: date) -> str | None:
     """The month's national figures by code and payer, each provider once; None where the month is not published."""
-    path = Layout(output).month("summaries", month) / "summaries.parquet"
+    path = Layout.at(output).month("summaries", month) / "summaries.parquet"
     if not path.exists():
         return None
     national = pl.read_parquet(path).filter(

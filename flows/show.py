@@ -21,7 +21,8 @@ _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
 def print_result(result: RunResult) -> None:
     """The national table, what was quarantined, and where the Parquet is."""
     console = make_console()
-    summaries = Layout(result.output).month("summaries", result.month) / "summaries.parquet"
+    layout = Layout.at(result.output)
+    summaries = layout.month("summaries", result.month) / "summaries.parquet"
     for table in national_tables(summaries, result):
         console.print(table)
     counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
@@ -30,7 +31,7 @@ def print_result(result: RunResult) -> None:
     )
     for name, reason in result.quarantined:
         console.print(f"[red]quarantined[/red] {escape(name)}: {escape(reason)}", highlight=False)
-    console.print(f"Parquet: {summaries}", highlight=False, soft_wrap=True)
+    console.print(f"Parquet: {layout.name_of(summaries)}", highlight=False, soft_wrap=True)
 
 
 def national_tables(summaries: Path, result: RunResult) -> list[RichTable]:

@@ -1,4 +1,4 @@
-"""What SOURCE means: a file, a folder, a glob, an http(s):// or s3:// URL; opening one as a stream of raw bytes."""
+"""What SOURCE means: a file, a folder, a glob, http(s):// or object storage; opening one as a stream of raw bytes."""
 
 import glob
 import hashlib
@@ -16,6 +16,7 @@ from weakref import finalize
 
 from flows.fetching import Fetching
 from flows.layout import Layout
+from flows.object_store import SCHEMES, is_object_url
 from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
 
@@ -25,7 +26,7 @@ _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
 _QUERY = re.compile(r"[?#]")
-REMOTE_SCHEMES = ("http", "https", "s3")
+REMOTE_SCHEMES = ("http", "https", *SCHEMES)
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -37,6 +38,7 @@ class Source:
     contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
     headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
     origins: tuple[str, ...] = field(default=(), compare=False, repr=False)  # that get them; none: its own alone
+    listed_bytes: int = field(default=0, compare=False, repr=False)  # of an object, as its folder lists it
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"
@@ -53,9 +55,9 @@ class Source:
 
     @property
     def size(self) -> int:
-        """Bytes of a local file; 0 when unknown."""
+        """Bytes of a local file or a listed object; 0 when unknown."""
         try:
-            return 0 if self.is_url else Path(self.location).stat().st_size
+            return self.listed_bytes if self.is_url else Path(self.location).stat().st_size
         except OSError:
             return 0
 
@@ -66,9 +68,11 @@ def is_plain(location: str) -> bool:
 
 
 def redact(location: str) -> str:
-    """A URL without what could be secret; a path as it is."""
+    """A URL without what could be secret; a path, or an object's key, as it is."""
     if not _URL.match(location) or is_plain(location):
         return location
+    if is_object_url(location):
+        return re.sub(r"(?<=://)[^/]*@", "", location)
     try:
         parts = urlsplit(location)
         port = f":{parts.port}" if parts.port else ""
@@ -104,6 +108,10 @@ def _expand_one(argument: str) -> list[Source]:
         scheme = urlsplit(argument).scheme.lower()
         if scheme not in REMOTE_SCHEMES:
             raise UsageError(f"{redact(argument)}: {scheme}:// is not supported; give http(s)://, s3:// or a path")
+        if is_object_url(argument):
+            from flows.object_sources import expand_objects
+
+            return expand_objects(argument)
         return [Source(argument)]
     path = Path(argument)
     if path.is_dir():
@@ -129,7 +137,8 @@ def _hidden(file: Path, folder: Path) -> bool:
 def resolve_location(location: str, base: Source) -> str | None:
     """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
 
-    None: it points where a payer's file has no business (another scheme, or out of a local file's folder), or nowhere.
+    None: it points where a payer's file has no business (another scheme, or out of the folder of a file or object), or
+    nowhere.
     """
     location = location.strip()
     if is_plain(location):
@@ -141,6 +150,8 @@ def resolve_location(location: str, base: Source) -> str | None:
 
 
 def _resolved(location: str, base: Source) -> str | None:
+    if is_object_url(base.location):
+        return _resolve_beside_object(location, base.location)
     if base.is_url:
         absolute = urljoin(base.location, location)
         return absolute if _is_web_address(absolute) else None
@@ -164,6 +175,15 @@ def unfollowed(location: str) -> str:
     if scheme is not None and not _URL.match(location):
         return f"{scheme[0]}(an address that can't be followed)"
     return _QUERY.split(redact(location))[0]
+
+
+def _resolve_beside_object(location: str, base: str) -> str | None:
+    if urlsplit(location).scheme in ("http", "https"):
+        return location
+    folder = base.rpartition("/")[0] + "/"
+    inside = location.removeprefix(folder)
+    parts = [part for part in inside.split("/") if part != "."]
+    return None if "://" in inside or any(part in ("", "..") for part in parts) else folder + "/".join(parts)
 
 
 class HashingStream:
@@ -252,12 +272,14 @@ def open_source(
 
     Args:
         layout: whose cache keeps the turns of http(s) hosts; None: politeness ends with this one request.
-        known: of an http(s) file had before; ``flows.resuming.UnchangedError`` where it is still the same.
+        known: of a remote file had before; ``flows.resuming.UnchangedError`` where it is still the same.
     """
     if not source.is_url:
         return _open_local(Path(source.location))
-    if source.location.lower().startswith("s3://"):
-        return _open_s3(source)
+    if is_object_url(source.location):
+        from flows.object_sources import open_object
+
+        return open_object(source, known)
     from flows.web import open_url
 
     return open_url(source, fetching, layout, known=known)
@@ -273,25 +295,6 @@ class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801
         except OSError as error:
             raise BadFileError(f"can't be opened: {error.strerror}; check its path and permissions") from error
         return HashingStream(cast("BinaryIO", self._file), self._path.stat().st_size)
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-
-class _open_s3(AbstractContextManager[HashingStream]):  # noqa: N801
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    def __enter__(self) -> HashingStream:
-        from pyarrow import fs
-
-        try:
-            filesystem, path = fs.FileSystem.from_uri(self._source.location)
-            announced = filesystem.get_file_info(path).size
-            self._file = filesystem.open_input_stream(path)
-        except (OSError, ValueError) as error:
-            raise BadFileError(f"can't be read from object storage: {str(error)[:200]}") from error
-        return HashingStream(self._file, announced)
 
     def __exit__(self, *_: object) -> None:
         self._file.close()

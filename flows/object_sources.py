@@ -1,0 +1,143 @@
+"""Sources and reference files in object storage: an object, a folder of them, a glob; changes are told by ETag."""
+
+import glob
+import hashlib
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
+
+from flows.layout import Layout, scratch
+from flows.mirror import bring, have, keep
+from flows.object_store import Found, Objects, split_url
+from flows.resuming import UnchangedError
+from flows.sources import HashingStream, Source
+from flows.validators import Validators
+from transforms.errors import BadFileError, UsageError
+
+_GLOB = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[[^]]+\])")
+
+
+class ObjectStream(HashingStream):
+    """An object's bytes, and what it is known by."""
+
+    def __init__(self, raw: BinaryIO, found: Found) -> None:
+        super().__init__(raw, found.size)
+        self._found = found
+
+    @property
+    def validators(self) -> Validators:
+        """ETag, time and length."""
+        return _validators(self._found)
+
+
+@contextmanager
+def open_object(source: Source, known: Validators | None = None) -> Iterator[ObjectStream]:
+    """An object as a stream; ``BadFileError`` where it can't be had.
+
+    Raises:
+        UnchangedError: it is the one known.
+    """
+    try:
+        objects, found = find_object(source.location)
+    except UsageError as error:
+        raise BadFileError(str(error).removeprefix(f"{source.name}: ")) from error
+    if known is not None and known.promise_same(_validators(found)):
+        raise UnchangedError("the same ETag")
+    with objects.open(found) as reader:
+        yield ObjectStream(cast("BinaryIO", reader), found)
+
+
+def find_object(url: str) -> tuple[Objects, Found]:
+    """An object, and where it is.
+
+    Raises:
+        UsageError: there is none, or it can't be asked for.
+    """
+    root, key = split_url(url)
+    objects = Objects(root)
+    found = objects.head(key) if key else None
+    if found is None:
+        below = next(objects.list(key), None)  # says whether it is the bucket that is missing
+        what = "a folder; write it with / at its end" if below else "no such object; check the address"
+        raise UsageError(f"{url}: {what}")
+    return objects, found
+
+
+def expand_objects(location: str) -> list[Source]:
+    """The objects that an address means: one, unasked for; a folder's, where / ends it; those that a glob matches."""
+    root, key = split_url(location)
+    objects = Objects(root)
+    if key and not location.endswith("/") and not glob.has_magic(key):
+        return [Source(objects.full(key))]
+    if glob.has_magic(key):
+        pattern = _compile(key)
+        start = re.split(r"[*?[]", key, maxsplit=1)[0].rpartition("/")[0]
+        found = [each for each in objects.list(start) if pattern.fullmatch(each.key)]
+    else:
+        found = [each for each in objects.list(key) if not _hidden(each.key[len(key) :])]
+    # without the empty objects by which some tools mark folders
+    folders = {parent.as_posix() for each in found for parent in PurePosixPath(each.key).parents}
+    found = [each for each in found if each.size or (each.key not in folders and each.key != key)]
+    if not found:
+        raise UsageError(f"{location}: no object there; check the address")
+    return [_source(objects, each) for each in found]
+
+
+def stored_nppes(url: str, layout: Layout) -> Path:
+    """The lookup of a file in object storage: brought, or built once and kept, by the object's ETag and size.
+
+    Raises:
+        UsageError: it is not there, or no NPPES file.
+    """
+    from flows.reference import LOOKUP_LAYOUT, nppes_lookup
+
+    objects, found = find_object(url)
+    folder = layout.cache / "nppes"
+    identity = f"{LOOKUP_LAYOUT}|{url}|{found.etag}|{found.size}"
+    target = folder / f"nppes-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
+    if have(layout, target):
+        return target
+    temporary = scratch(folder)
+    try:
+        copy = temporary / Path(found.key).name
+        bring(objects, found.key, copy)
+        built = nppes_lookup(copy, temporary)
+        built.replace(target)
+    except UsageError as error:
+        raise UsageError(str(error).replace(f"{temporary}/", f"{url.rpartition('/')[0]}/")) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    keep(layout, target, dated=True)
+    return target
+
+
+def _source(objects: Objects, found: Found) -> Source:
+    return Source(objects.full(found.key), listed_bytes=found.size)
+
+
+def _hidden(key: str) -> bool:
+    return any(part.startswith(".") for part in key.split("/"))
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    """A glob over keys, as over paths: * stops at a slash, ** does not."""
+    parts, end = [], 0
+    for match in _GLOB.finditer(pattern):
+        parts.append(re.escape(pattern[end : match.start()]))
+        folders, anything, some, one, choice = match.groups()
+        parts.append(
+            (folders and "(?:.*/)?")
+            or (anything and ".*")
+            or (some and "[^/]*")
+            or (one and "[^/]")
+            or "[" + choice[1:-1].replace("\\", "\\\\").replace("!", "^", 1 if choice[1] == "!" else 0) + "]"
+        )
+        end = match.end()
+    return re.compile("".join(parts) + re.escape(pattern[end:]), re.DOTALL)
+
+
+def _validators(found: Found) -> Validators:
+    return Validators(found.etag or None, found.modified.isoformat(), found.size)

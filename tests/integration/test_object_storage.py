@@ -1,0 +1,515 @@
+"""Everything in object storage: the same tables as in a folder, whichever machine goes on, whatever is killed.
+
+With a mounted folder taken as a store in `make test`; against a real S3 server (Ceph's gateway, on loopback) in
+`make soak`. Another machine is another ``XDG_CACHE_HOME``: it has nothing but what the store has.
+"""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from flows.generations import latest, published_files
+from flows.object_store import Objects, split_url
+from tests import ceph
+from tests.command_line import Ended, call, digests, end, execute, start
+from tests.documents import ANN, BOB, EVE, document, group, item, price, rate
+from tests.json_text import json_bytes
+from tests.nppes_files import npidata, record
+from tests.object_places import BOTH, REAL, ceph_server, digests_at, make_place
+from tests.shared_files import REPOSITORY
+
+Capture = pytest.CaptureFixture[str]
+ENTITIES = {
+    "aetna": "Aetna Life Insurance Company",
+    "acme": "Acme Health Plan",
+    "bcme": "Bcme Health Plan",
+    "ccme": "Ccme Health Plan",
+}
+ALL = ("rates/month=2026-06", "summaries/month=2026-06", "providers/month=2026-06", "quality/month=2026-06")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ceph.Server]:
+    """An S3 server, for as long as this file's tests run."""
+    yield from ceph_server(tmp_path_factory.mktemp("ceph"))
+
+
+@pytest.fixture
+def url(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An empty place."""
+    kind: str = request.param
+    running = request.getfixturevalue("server") if kind == "s3" else None
+    return make_place(kind, tmp_path, running, monkeypatch)
+
+
+both = pytest.mark.parametrize("url", BOTH, indirect=True)
+real = pytest.mark.parametrize("url", REAL, indirect=True)
+
+
+@pytest.fixture
+def move(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Go on with another machine."""
+    numbers = iter(range(1, 1_000))
+
+    def to_another() -> None:
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / f"machine-{next(numbers)}"))
+
+    return to_another
+
+
+def content(payer: str, rate_usd: float) -> bytes:
+    rates = rate(group(ANN, BOB, EVE), prices=[price(negotiated_rate=rate_usd)])
+    return json_bytes(document(item(rates), reporting_entity_name=ENTITIES[payer]))
+
+
+def put_sources(url: str, rate_usd: float = 30.0) -> None:
+    for month in ("2026-05", "2026-06"):
+        for number, payer in enumerate(ENTITIES):
+            Objects.of(url).put(f"mrf/{month}/{payer}/a.json", content(payer, rate_usd + number))
+    Objects.of(url).put("nppes.csv", npidata(*(record(npi, "AK", "225100000X") for npi in (ANN, BOB, EVE))))
+
+
+def write_config(folder: Path, url: str, output: str | None = None, **more: str) -> Path:
+    place = url if "://" in url else f"{url}"
+    lines = [f'output = "{output or f"{url}/out"}"', f'nppes = "{place}/nppes.csv"', "workers = 1"]
+    lines += [f'{key} = "{value}"' for key, value in more.items()]
+    for payer in ENTITIES:
+        lines += ["[[payer]]", f'name = "{payer}"', f'files = ["{place}/mrf/{{month}}/{payer}/*.json"]']
+    path = folder / f"{len(list(folder.glob('*.toml')))}.toml"
+    path.write_text("\n".join(lines))
+    return path
+
+
+def nightly(capsys: Capture, config: Path, *more: str) -> Ended:
+    return call(capsys, "nightly", "--config", config, "--month", "2026-06", "--no-gates", "--json", *more)
+
+
+def download(url: str, folder: Path) -> None:
+    """The sources as local files."""
+    for found in Objects.of(url).list():
+        path = folder / found.key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(Objects.of(url).get(found.key) or b"")
+
+
+def read_published(url: str, *folders: str) -> pl.DataFrame:
+    """As output/README.md says: every file of the latest generation."""
+    root = split_url(url)[0]
+    keys = [each.removeprefix(f"{root}/") for each in published_files(url, *folders)]
+    frames = [pl.read_parquet(io.BytesIO(Objects(root).get(key) or b"")) for key in keys]
+    return pl.concat(frames)
+
+
+@both
+def test_a_run_in_object_storage_publishes_the_bytes_of_a_local_one(url: str, tmp_path: Path, capsys: Capture) -> None:
+    put_sources(url)
+    download(url, tmp_path / "here")
+    words = ("--month", "2026-06", "--workers", "1", "--json")
+    out = f"{url}/out"
+    stored = call(capsys, "run", f"{url}/mrf/2026-06/", *words, "--nppes", f"{url}/nppes.csv", "--output", out)
+    local = tmp_path / "local"
+    here = tmp_path / "here"
+    call(capsys, "run", here / "mrf" / "2026-06", *words, "--nppes", here / "nppes.csv", "--output", local)
+    assert stored.code == 0, stored.err
+    assert stored.json_line["output"] == out
+    assert digests_at(out) == digests(local)
+    versions = latest(Objects.of(out)).under("summaries", "rates", "providers", "quality")
+    by_name = digests_at(out, but="/")
+    assert {path: file["sha256"] for path, file in versions.items()} == by_name
+    assert json.loads(Objects.of(out).get("manifest.json") or b"")["publishing"] == []
+    assert read_published(out, "summaries/month=2026-06").filter(geography="AK").height > 0, "NPPES came from there too"
+
+
+@both
+def test_a_night_on_another_machine_goes_on_where_the_last_one_stopped(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]
+) -> None:
+    put_sources(url)
+    config = write_config(tmp_path, url)
+    assert nightly(capsys, config).json_line["sources"] == {"matched": 4}
+    move()
+    again = nightly(capsys, config).json_line
+    assert (again["status"], again["sources"]) == ("unchanged", {"unchanged": 4})
+    move()
+    Objects.of(url).put("mrf/2026-06/acme/a.json", content("acme", 77.0))
+    Objects.of(url).put("mrf/2026-06/bcme/a.json", content("bcme", 88.0))
+    some = nightly(capsys, config, "--payer", "acme").json_line
+    assert (some["status"], some["sources"]) == ("published", {"matched": 1, "unchanged": 3})
+    rates = read_published(f"{url}/out", "rates/month=2026-06")
+    seen = dict(rates.group_by("payer").agg(pl.col("negotiated_rate").unique().sort().first()).iter_rows())
+    assert seen == {"Aetna": 30.0, "Acme Health Plan": 77.0, "Bcme Health Plan": 32.0, "Ccme Health Plan": 33.0}
+
+
+@real
+def test_a_backfill_goes_on_there_too(url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]) -> None:
+    put_sources(url)
+    config = write_config(tmp_path, url)
+    assert nightly(capsys, config).code == 0
+    Objects.of(url).put("mrf/2026-06/bcme/a.json", content("bcme", 88.0))
+    move()
+    span = ("--from", "2026-05", "--to", "2026-06", "--no-gates", "--json")
+    months = call(capsys, "backfill", "--config", config, *span).json_line["months"]
+    assert [(month["status"], month["sources"]) for month in months] == [
+        ("published", {"matched": 4}),
+        ("published", {"matched": 1, "unchanged": 3}),
+    ]
+    objects = Objects.of(f"{url}/out")
+    assert sorted(json.loads(objects.get("manifest.json") or b"")["months"]) == ["2026-05", "2026-06"]
+    objects.delete([found.key for found in objects.list()])
+    assert nightly(capsys, config).json_line["status"] == "published", "this machine remembers what is there no more"
+    assert len(digests_at(f"{url}/out")) == 4 + 4
+
+
+@real
+def test_the_report_is_built_from_the_store_and_published_there(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]
+) -> None:
+    put_sources(url)
+    out = f"{url}/out"
+    assert nightly(capsys, write_config(tmp_path, url)).code == 0
+    move()
+    built = call(capsys, "report", "--output", out, "--json").json_line
+    assert built["report"] == f"{out}/report/index.html"
+    objects = Objects.of(out)
+    pages = [found.key for found in objects.list("report")]
+    assert len(pages) == built["files"]
+    assert b"Negotiated rates" in (objects.get("report/index.html") or b"")
+    assert len(published_files(out, "report")) == built["files"]
+    assert len(published_files(out, *ALL)) == 4 + 1 + 1 + 3, "the tables stand beside it"
+
+
+@real
+def test_the_cache_alone_may_be_in_the_store(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_sources(url)
+    monkeypatch.setenv("TIC_RATES_CACHE", f"{url}/cache")
+    first, second = (write_config(tmp_path, url, str(tmp_path / name)) for name in ("one", "two"))
+    assert nightly(capsys, first).json_line["sources"] == {"matched": 4}
+    move()
+    assert nightly(capsys, second).json_line["sources"] == {"unchanged": 4}
+    assert digests(tmp_path / "one") == digests(tmp_path / "two")
+    assert not (tmp_path / "one" / ".cache").exists()
+    assert {found.key.partition("/")[0] for found in Objects.of(f"{url}/cache").list()} >= {"extracts", "payers"}
+
+
+@real
+def test_reference_data_that_was_built_there_is_found_by_every_machine(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]
+) -> None:
+    put_sources(url)
+    download(url, tmp_path / "here")
+    out = f"{url}/out"
+    built = call(capsys, "reference", "nppes", tmp_path / "here" / "nppes.csv", "--output", out, "--json").json_line
+    assert built["lookup"] == f"{out}/reference/nppes.parquet"
+    move()
+    ran = call(
+        capsys,
+        "run",
+        f"{url}/mrf/2026-06/aetna/a.json",
+        "--month",
+        "2026-06",
+        "--output",
+        out,
+        "--workers",
+        "1",
+        "--json",
+    )
+    assert (ran.code, ran.json_line["with_nppes"]) == (0, True)
+    assert call(capsys, "rvu", "97026", "--state", "AK", "--year", "2025", "--output", out, "--json").code == 0
+
+
+@both
+def test_wrong_places_end_with_one_line_and_code_2(url: str, tmp_path: Path, capsys: Capture) -> None:
+    put_sources(url)
+    source = f"{url}/mrf/2026-06/aetna/a.json"
+    absent = call(capsys, "run", f"{url}/absent/", "--output", f"{url}/out", "--json")
+    assert (absent.code, absent.json_line["error"]) == (2, f"{url}/absent/: no object there; check the address")
+    nppes = call(capsys, "run", source, "--nppes", f"{url}/no.zip", "--output", f"{url}/out", "--json")
+    assert (nppes.code, nppes.json_line["error"]) == (2, f"{url}/no.zip: no such object; check the address")
+    other = call(capsys, "run", source, "--output", "ftp://host/x", "--json")
+    assert (other.code, "ftp:// can't be written to" in other.json_line["error"]) == (2, True)
+    nothing = call(capsys, "report", "--output", f"{url}/empty", "--json")
+    assert (nothing.code, f"no month is published under {url}/empty" in nothing.json_line["error"]) == (2, True)
+
+
+@real
+def test_inspect_reads_an_object(url: str, capsys: Capture) -> None:
+    put_sources(url)
+    found = call(capsys, "inspect", f"{url}/mrf/2026-06/aetna/a.json", "--json").json_line
+    assert (found["reporting_entity_name"], found["items_matched"]) == (ENTITIES["aetna"], 1)
+
+
+@real
+def test_a_table_of_contents_lists_the_objects_beside_it(url: str, tmp_path: Path, capsys: Capture) -> None:
+    put_sources(url)
+    contents = {
+        "reporting_entity_name": "Aetna",
+        "reporting_structure": [
+            {
+                "reporting_plans": [{"plan_name": "a", "plan_id": "1"}],
+                "in_network_files": [{"location": "aetna/a.json"}, {"location": "../nppes.csv"}],
+            }
+        ],
+    }
+    Objects.of(url).put("mrf/2026-06/index.json", json_bytes(contents))
+    words = ("--month", "2026-06", "--workers", "1", "--output", tmp_path / "out", "--json")
+    ran = call(capsys, "run", f"{url}/mrf/2026-06/index.json", *words)
+    assert ran.code == 3
+    assert ran.json_line["sources"] == {"no_match": 1, "matched": 1, "quarantined": 1}
+
+
+@real
+def test_a_real_server_s_refusals_are_said_in_our_words(
+    url: str, server: ceph.Server, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_sources(url)
+
+    def refused(output: str, **environment: str | None) -> str:
+        fresh = {name: value for name, value in os.environ.items() if environment.get(name, "") is not None}
+        given = {name: value for name, value in environment.items() if value is not None}
+        words = ["run", f"{url}/mrf/2026-06/aetna/a.json", "--month", "2026-06", "--output", output, "--no-report"]
+        ended = subprocess.run(
+            [sys.executable, "-m", "flows.cli", *words],
+            env=fresh | {"PYTHONPATH": str(REPOSITORY)} | given,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=REPOSITORY,
+        )
+        assert ended.returncode == 2, ended.stderr
+        assert server.secret_key not in ended.stderr
+        return ended.stderr
+
+    assert "s3://no-such-bucket: no such bucket; create it, or give another" in refused("s3://no-such-bucket/out")
+    assert "access denied; check what the credentials" in refused(f"{url}/out", AWS_SECRET_ACCESS_KEY="wrong")
+    assert "AWS_ALLOW_HTTP=true" in refused(f"{url}/out", AWS_ALLOW_HTTP=None)
+    missing = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None, "AWS_METADATA_ENDPOINT": "http://127.0.0.1:9"}
+    assert "no credentials were found; set AWS_ACCESS_KEY_ID" in refused(f"{url}/out", **missing)
+
+
+KILLED_AT_WRITE = """
+import os, signal, sys
+import flows.generations
+from flows.cli import main
+from flows.object_store import Objects
+
+left = int(sys.argv[1])
+publish = flows.generations.publish
+
+def counted(method):
+    def act(*words, **more):
+        global left
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        left -= 1
+        return method(*words, **more)
+    return act
+
+def armed(*words, **more):
+    for name in ("put", "create", "copy", "delete"):
+        setattr(Objects, name, counted(getattr(Objects, name)))
+    return publish(*words, **more)
+
+flows.generations.publish = armed
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def publish_version(url: str, tmp_path: Path, version: float, killed_at: int | None = None) -> int:
+    """A run whose every price says which version it is; its exit code, -9 when it was killed."""
+    folder = tmp_path / f"v{version}"
+    for number, payer in enumerate(ENTITIES):
+        (folder / payer).mkdir(parents=True, exist_ok=True)
+        (folder / payer / f"{number}.json").write_bytes(content(payer, version))
+    words = ["run", str(folder), "--month", "2026-06", "--workers", "1", "--output", f"{url}/out", "--no-report"]
+    if killed_at is None:
+        return execute(*words).code
+    ended = subprocess.run(
+        [sys.executable, "-c", KILLED_AT_WRITE, str(killed_at), *words],
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    return ended.returncode
+
+
+@contextmanager
+def looping(read: Callable[[], None]) -> Iterator[list[BaseException | int]]:
+    """A thread that reads again and again; what went wrong, or how often it read."""
+    found: list[BaseException | int] = []
+    stop = threading.Event()
+
+    def loop() -> None:
+        times = 0
+        while not stop.is_set():
+            try:
+                read()
+            except BaseException as error:  # noqa: BLE001 handed to the test
+                found.append(error)
+                return
+            times += 1
+        found.append(times)
+
+    thread = threading.Thread(target=loop)
+    thread.start()
+    try:
+        yield found
+    finally:
+        stop.set()
+        thread.join()
+
+
+def read_generation(url: str) -> float:
+    """Every table, of one version, at any time; which."""
+    objects = Objects.of(f"{url}/out")
+    files = latest(objects).under(*ALL)
+    tables = {path: pl.read_parquet(io.BytesIO(objects.get(file["key"]) or b"")) for path, file in files.items()}
+    rates = pl.concat([table for path, table in tables.items() if path.startswith("rates/")])
+    providers = tables["providers/month=2026-06/providers.parquet"]
+    summaries = tables["summaries/month=2026-06/summaries.parquet"].filter(pl.col("payer_kind") == "payer")
+    versions = {
+        *rates["negotiated_rate"].to_list(),
+        *providers["representative_rate_usd"].to_list(),
+        *summaries["p50_usd"].to_list(),
+    }
+    assert len(versions) == 1, versions
+    assert rates["payer"].n_unique() == len(ENTITIES)
+    return float(versions.pop())
+
+
+def read_by_name(url: str, compared: list[int]) -> None:
+    """As a folder is read: the manifest before and after; nothing to compare when it moved or said so."""
+    objects = Objects.of(f"{url}/out")
+
+    def state() -> tuple[object, bool]:
+        manifest = json.loads(objects.get("manifest.json") or b"")
+        return manifest["months"]["2026-06"]["published_at"], "2026-06" in manifest["publishing"]
+
+    before = state()
+    found = [each.key for each in objects.list("rates/month=2026-06")]
+    data = [objects.get(key) for key in found]
+    summaries = objects.get("summaries/month=2026-06/summaries.parquet")
+    if before[1] or before != state():
+        return
+    rates = pl.concat([pl.read_parquet(io.BytesIO(each or b"")) for each in data])
+    p50 = pl.read_parquet(io.BytesIO(summaries or b"")).filter(pl.col("payer_kind") == "payer")["p50_usd"]
+    assert len({*rates["negotiated_rate"].to_list(), *p50.to_list()}) == 1
+    compared.append(1)
+
+
+@real
+def test_the_documented_way_of_reading_works_as_it_stands(url: str, tmp_path: Path, capsys: Capture) -> None:
+    put_sources(url)
+    assert nightly(capsys, write_config(tmp_path, url)).code == 0
+    text = (REPOSITORY / "output" / "README.md").read_text()
+    section = text[text.index("## In object storage") : text.index("## Examples")]
+    code = section.partition("```python\n")[2].partition("```")[0]
+    assert '"s3://bucket/folder"' in code
+    names: dict[str, Any] = {}
+    exec(code.replace("s3://bucket/folder", f"{url}/out").replace("2025-06", "2026-06"), names)
+    assert names["answer"]["len"].to_list() == [3, 3, 3, 3]
+
+
+@real
+def test_a_kill_9_during_publishing_is_never_seen_and_the_next_run_recovers(
+    url: str, tmp_path: Path, move: Callable[[], None]
+) -> None:
+    assert publish_version(url, tmp_path, 10.0) == 0
+    versions: set[float] = set()
+    compared: list[int] = []
+    with (
+        looping(lambda: versions.add(read_generation(url))) as one,
+        looping(lambda: read_by_name(url, compared)) as other,
+    ):
+        for version, writes in enumerate((0, 4, 8, 9, 10, 11, 13, 16, 19, 21), start=11):
+            move()
+            assert publish_version(url, tmp_path, float(version), killed_at=writes) == -signal.SIGKILL, writes
+            assert read_generation(url) in (float(version), float(version - 1))
+            move()
+            assert publish_version(url, tmp_path, float(version)) == 0
+            assert read_generation(url) == float(version)
+            assert digests_at(f"{url}/out", but="/") == {
+                path: file["sha256"]
+                for path, file in latest(Objects.of(f"{url}/out"))
+                .under("summaries", "rates", "providers", "quality")
+                .items()
+            }
+    for times in (*one, *other):
+        assert isinstance(times, int), times
+        assert times > 20
+    assert len(versions) > 5, "it read while months were published"
+    assert len(compared) > 20
+
+
+@real
+def test_two_publishers_at_once_lose_nothing_of_each_other(url: str, tmp_path: Path) -> None:
+    put_sources(url)
+    config = write_config(tmp_path, url)
+    words = ("nightly", "--config", config, "--month", "2026-06", "--no-gates", "--json")
+    assert execute(*words).code == 0
+    began_anew = 0
+    for version in range(3):
+        for payer in ("acme", "bcme"):
+            Objects.of(url).put(f"mrf/2026-06/{payer}/a.json", content(payer, 50.0 + version))
+        both_of_them = [
+            start(*words, "--payer", payer, XDG_CACHE_HOME=str(tmp_path / f"of-{payer}")) for payer in ("acme", "bcme")
+        ]
+        ended = [end(process) for process in both_of_them]
+        assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
+        began_anew += sum("published by another run" in each.err for each in ended)
+        rates = read_published(f"{url}/out", "rates/month=2026-06")
+        seen = dict(rates.group_by("payer").agg(pl.col("negotiated_rate").unique().sort().first()).iter_rows())
+        assert (seen["Acme Health Plan"], seen["Bcme Health Plan"]) == (50.0 + version, 50.0 + version)
+        assert set(digests_at(f"{url}/out", but="/").values()) == {
+            file["sha256"]
+            for file in latest(Objects.of(f"{url}/out")).under("summaries", "rates", "providers", "quality").values()
+        }
+    assert began_anew, "none of the rounds was at once: nothing was tried"
+
+
+@real
+def test_a_machine_that_is_killed_loses_only_the_files_in_flight(
+    url: str, tmp_path: Path, move: Callable[[], None]
+) -> None:
+    objects = Objects.of(url)
+    for number in range(40):
+        objects.put(f"mrf/{number:02}.json", content("aetna", 10.0 + number))
+    words = ("run", f"{url}/mrf/", "--month", "2026-06", "--workers", "1", "--output", f"{url}/out", "--json")
+    process = start(*words)
+    kept = Objects.of(f"{url}/out/.cache/sources")
+    while len(list(kept.list())) < 10:
+        assert process.poll() is None
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    before = {found.key: found.modified for found in kept.list()}
+    time.sleep(1.1)  # the server's clock shows seconds
+    move()
+    ended = execute(*words)
+    assert (ended.code, ended.json_line["sources"]) == (0, {"matched": 40})
+    after = {found.key: found.modified for found in kept.list()}
+    assert len(after) == 40
+    assert {key: after[key] for key in before} == before, "what was read is not read again"
+
+
+@real
+def test_the_demo_runs_from_and_to_the_store(url: str, tmp_path: Path) -> None:
+    stored = execute("demo", "--output", f"{url}/out", "--json")
+    local = execute("demo", "--output", tmp_path / "local", "--json")
+    assert (stored.code, local.code) == (0, 0), stored.err
+    assert stored.json_line["wrong"] == 0
+    assert digests_at(f"{url}/out") == digests(tmp_path / "local")
