@@ -10,8 +10,8 @@ import pytest
 from flows.object_store import Objects, _store
 from tests import ceph
 
-BOTH = [pytest.param("folder"), pytest.param("s3", marks=pytest.mark.soak)]
-REAL = [pytest.param("s3", marks=pytest.mark.soak)]
+BOTH = [pytest.param("folder"), pytest.param("s3", marks=pytest.mark.slow)]
+REAL = [pytest.param("s3", marks=pytest.mark.slow)]
 
 
 def make_place(kind: str, tmp_path: Path, server: "ceph.Server | None", patch: pytest.MonkeyPatch) -> str:
