@@ -1,7 +1,8 @@
 """Everything in object storage: the same tables as in a folder, whichever machine goes on, whatever is killed.
 
 With a mounted folder taken as a store in `make test`; against a real S3 server (Ceph's gateway, on loopback) in
-`make test-slow`, and more of it in `make soak`. Another machine is another ``XDG_CACHE_HOME``: it has nothing but what the store has.
+`make test-slow`, and more of it in `make soak`. Another machine is another ``XDG_CACHE_HOME``: it has nothing but what
+the store has.
 """
 
 import io
