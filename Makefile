@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak lint bench load lock docs licences sbom audit clean
+.PHONY: run test test-slow soak fuzz fuzz-short lint bench load lock docs licences sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -19,6 +19,14 @@ test-slow: $(STAMP)
 
 soak: $(STAMP)
 	TIC_RATES_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile -m "soak or slow"
+
+# Until stopped, or for FUZZ_SECONDS: the readers against each other on both cores, then every target by coverage
+fuzz: $(STAMP)
+	$(BIN)/python -m tests.fuzz run
+	$(BIN)/python -m tests.fuzz cover
+
+fuzz-short: $(STAMP)
+	$(BIN)/python -m tests.fuzz run --seconds 60 --seed 1
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

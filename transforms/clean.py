@@ -5,7 +5,7 @@ Numbers that are no integers arrive as ``Decimal``, exact at any size and precis
 
 import re
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 INT64_MAX = 2**63 - 1
 NPI_BEYOND_INT64 = -1
@@ -16,6 +16,8 @@ _ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
 _US_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
 _SMALL = 10**18
 _PLAIN_DIGITS = 64
+_INT64_DIGITS = 19
+_MAX_DIGITS = 4_000  # int() refuses to read more than 4,300
 
 
 def text_of(value: object) -> str | None:
@@ -52,7 +54,10 @@ def npi_of(value: object) -> int | None:
         return None
     if not digits:
         return None
-    npi = int(digits[-4000:])  # int() refuses more digits; so many exceed 64 bits anyway
+    significant = digits.lstrip("0")
+    if len(significant) > _INT64_DIGITS:
+        return NPI_BEYOND_INT64
+    npi = int(significant or "0")
     return npi if npi <= INT64_MAX else NPI_BEYOND_INT64
 
 
@@ -103,19 +108,27 @@ def reference_key(value: object) -> str | None:
         return _canonical(value)
     if isinstance(value, str):
         stripped = value.strip()
-        return _canonical(Decimal(stripped)) if _NUMERIC.fullmatch(stripped) else stripped
+        return _key_of_numeric(stripped) if _NUMERIC.fullmatch(stripped) else stripped
     return None
 
 
-def _canonical(value: Decimal) -> str:
-    """One spelling for each number, without rounding and without writing out a huge exponent."""
+def _key_of_numeric(text: str) -> str:
+    try:
+        return _canonical(Decimal(text))
+    except InvalidOperation:  # its exponent has more digits than a decimal's may have
+        mantissa, _, exponent = text.lower().partition("e")
+        return _canonical(Decimal(mantissa), int(exponent)) if len(exponent) < _MAX_DIGITS else text
+
+
+def _canonical(value: Decimal, shift: int = 0) -> str:
+    """One spelling for each number, times ten to the ``shift``, without rounding or writing out a huge exponent."""
     negative, digits, exponent = value.as_tuple()
     text = "".join(map(str, digits)).lstrip("0")
     significant = text.rstrip("0")
     if not significant:
         return "0"
     assert isinstance(exponent, int)  # neither NaN nor infinite: JSON and _NUMERIC know none
-    exponent += len(text) - len(significant)
+    exponent += len(text) - len(significant) + shift
     sign = "-" if negative else ""
     if exponent >= 0 and len(significant) + exponent <= _PLAIN_DIGITS:
         return f"{sign}{significant}{'0' * exponent}"

@@ -43,7 +43,18 @@ _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
-_DAMAGE = (OSError, OverflowError, zlib.error, igzip_lib.IsalError, zipfile.BadZipFile)  # Overflow: an endless header
+_DAMAGE = (  # Overflow: an endless header; the last three: zipfile, where its directory lies
+    *(
+        OSError,
+        OverflowError,
+        zlib.error,
+        igzip_lib.IsalError,
+        zipfile.BadZipFile,
+        ValueError,
+        RuntimeError,
+        struct.error,
+    ),
+)
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # lzma may ask for gigabytes of memory
 _ENTRY = b"PK\x01\x02"

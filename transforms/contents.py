@@ -7,6 +7,7 @@ Memory: one listed file, one structure's counts and bounded names; whoever dedup
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import InvalidOperation
 from typing import BinaryIO
 
 import ijson
@@ -17,7 +18,7 @@ from transforms.collect import Collected
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, names_of
-from transforms.read_ijson import CountingStream, explain, parse
+from transforms.read_ijson import HUGE_EXPONENT, CountingStream, explain, parse
 from transforms.spool import OpenTemporary
 from transforms.walk import Event, Walker
 
@@ -117,8 +118,8 @@ def read_contents(
     try:
         yield from reading.walk(_bounded(events, limits), [])
         reading.expect_contents()
-    except SystemError as error:  # as in read_ijson
-        raise BadFileError(f"a number of thousands of digits {_place(counting)}") from error
+    except InvalidOperation as error:
+        raise BadFileError(f"{HUGE_EXPONENT} {_place(counting)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise BadFileError(
             f"the table of contents: {explain(error, at_end=counting.at_end)} {_place(counting)}"

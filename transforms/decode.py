@@ -8,7 +8,7 @@ Memory: the decoded element; callers pass at most ``MAX_DECODED_BYTES`` at once.
 
 from collections.abc import Iterable, Iterator
 from datetime import date
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 import msgspec
@@ -235,7 +235,10 @@ def _key_of(raw: msgspec.Raw) -> str | None:
     if first in b"tfn":
         return None
     number = text.decode()
-    return reference_key(Decimal(number) if any(c in number for c in ".eE") else int(number[:4000]))
+    try:
+        return reference_key(Decimal(number) if any(c in number for c in ".eE") else int(number))
+    except (InvalidOperation, ValueError) as error:  # beyond Python's limits: the full parse says so
+        raise OddElementError from error
 
 
 @lru_cache(4096)

@@ -282,7 +282,11 @@ def _csv_rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     except UnicodeDecodeError:
         text = content.decode("latin-1")
     reader = csv.reader(io.StringIO(text, newline=""))
-    return ((reader.line_num, [cell.strip() for cell in cells]) for cells in reader)
+    try:
+        for cells in reader:
+            yield reader.line_num, [cell.strip() for cell in cells]
+    except csv.Error as error:  # a quote that never closes makes a cell of 128 KiB
+        raise UsageError(f"line {reader.line_num}: {error}; the file is damaged, download it again") from error
 
 
 def _number(text: str, place: str) -> Decimal:

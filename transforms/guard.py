@@ -8,6 +8,7 @@ Memory: what is read at once.
 import re
 from typing import BinaryIO
 
+from transforms.errors import BadFileError
 from transforms.limits import Limits, Place, crossed
 
 _ESCAPE = re.compile(rb"\\.", re.S)
@@ -15,6 +16,7 @@ _MASK = b".."
 _QUOTE = b'"'
 _BACKSLASH = 0x5C
 _NUMBER = b"0123456789+-.eE"
+_NO_SPACES = (b"\x0b", b"\x0c")  # vertical tab, form feed: yajl takes them for white space
 _DIGIT_OR_NOT = bytes(ord("d") if byte in _NUMBER else ord(" ") for byte in range(256))
 _SAMPLES = 64  # of the longest number that is allowed
 _NEAR_BYTES = 1_024
@@ -90,7 +92,10 @@ def _fills(data: bytes, window: int) -> bool:
 
 
 class GuardedStream:
-    """A document's bytes on their way to a parser. ``BadFileError`` for a string or number beyond the limits.
+    """A document's bytes on their way to ijson. ``BadFileError`` for a string or number beyond the limits.
+
+    ijson hands on a null pointer for an integer of more digits than CPython converts, which crashes the process; no
+    limit is above that.
 
     Strings are measured across reads of up to a MiB: no limit is below that, so none can hide within one.
     """
@@ -114,6 +119,10 @@ class GuardedStream:
         return data
 
     def _check(self, data: bytes) -> None:
+        for control in _NO_SPACES:
+            if control in data:
+                what = f"not well-formed JSON: a control character, {control!r}"
+                raise BadFileError(f"{what} {self._place(self._bytes + data.index(control))}")
         masked = _masked(_MASK[:1] + data[1:] if self._cut_escape else data)
         self._cut_escape = masked.endswith(b"\\")
         self._number += masked

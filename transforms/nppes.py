@@ -5,7 +5,9 @@ import datetime
 import io
 import itertools
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 from xml.etree import ElementTree
@@ -38,6 +40,10 @@ BLOCK_BYTES = 4 << 20  # measured best of 1, 4, 8 and 16 MiB: larger blocks leav
 BLOCKS_PER_FRAME = 16  # one block at a time, polars spends ten times longer starting than working
 _HEADER_BYTES = 1 << 20  # the real header is 13 kB
 _EXCEL_DAY_ZERO = datetime.date(1899, 12, 30)
+_DAMAGE = (  # what reading a broken workbook, or a csv that is none, raises
+    *(zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, OSError, ValueError),
+    *(ElementTree.ParseError, csv.Error, struct.error),
+)
 _SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
@@ -78,7 +84,10 @@ def read_nppes(stream: BinaryIO) -> Iterator[pl.DataFrame]:
 
 def _header(stream: BinaryIO) -> list[str]:
     line = stream.readline(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
-    names = [name.strip() for name in next(csv.reader([line]), [])]
+    try:
+        names = [name.strip() for name in next(csv.reader([line]), [])]
+    except csv.Error:  # carriage returns, or a name of 128 KiB
+        names = []
     if NPI_COLUMN not in names:
         raise UsageError(
             f"this is no NPPES npidata csv: its first line begins {line[:60]!r}; give the zip of "
@@ -177,10 +186,13 @@ def read_deactivations(stream: BinaryIO) -> pl.DataFrame:
     rows = _sheet_rows(content) if content.startswith(b"PK\3\4") else _text_rows(content)
     found = []
     begun = False
-    for number, cells in enumerate(rows, 1):
-        if begun and cells and cells[0]:
-            found.append(_deactivation(cells, number))
-        begun = begun or (bool(cells) and cells[0].upper() == NPI_COLUMN)
+    try:
+        for number, cells in enumerate(rows, 1):
+            if begun and cells and cells[0]:
+                found.append(_deactivation(cells, number))
+            begun = begun or (bool(cells) and cells[0].upper() == NPI_COLUMN)
+    except _DAMAGE as error:
+        raise UsageError(f"deactivation report: damaged ({error}); download it again") from error
     if not begun:
         raise UsageError("deactivation report: no row that begins with NPI; give CMS's xlsx, its zip, or a csv of it")
     return pl.DataFrame(found, schema=NPPES_DEACTIVATIONS.polars, orient="row")
@@ -188,8 +200,11 @@ def read_deactivations(stream: BinaryIO) -> pl.DataFrame:
 
 def _deactivation(cells: list[str], number: int) -> tuple[int, datetime.date]:
     try:
-        return int(float(cells[0])), _date(cells[1])
-    except (ValueError, IndexError):
+        npi = int(float(cells[0]))
+        if not 0 < npi < 10**10:
+            raise ValueError(npi)
+        return npi, _date(cells[1])
+    except (ValueError, IndexError, OverflowError):
         raise UsageError(f"deactivation report row {number}: {cells[:2]} is no NPI and date") from None
 
 
@@ -241,4 +256,8 @@ def _cell_text(cell: ElementTree.Element, shared: list[str]) -> str:
     if kind == "inlineStr":
         return _text_of(cell).strip()
     value = cell.findtext(f"{_SHEET}v") or ""
-    return (shared[int(value)] if kind == "s" else value).strip()
+    if kind != "s":
+        return value.strip()
+    if not value.isdecimal() or int(value[:10]) >= len(shared):
+        raise UsageError(f"deactivation report: a cell refers to shared text {value[:20]!r}, which there isn't")
+    return shared[int(value)].strip()

@@ -4,6 +4,7 @@ Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; neve
 """
 
 from collections.abc import Iterator
+from decimal import InvalidOperation
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -19,6 +20,7 @@ from transforms.walk import Event, Walker
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
+HUGE_EXPONENT = "a number whose exponent has 19 digits or more"  # beyond Decimal's limits: InvalidOperation
 
 SECTIONS = {
     "in_network": "in_network",
@@ -82,8 +84,8 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         _read_root(walker)
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
-    except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
-        raise BadFileError(f"a number of thousands of digits {_place(collected, counting.bytes)}") from error
+    except InvalidOperation as error:
+        raise BadFileError(f"{HUGE_EXPONENT} {_place(collected, counting.bytes)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
     except StopIteration as error:
@@ -184,8 +186,8 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
                 walker.skip(event)
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
-    except SystemError as error:  # as in read_document
-        raise BadFileError(f"a number of thousands of digits {_place(collected, counting.bytes)}") from error
+    except InvalidOperation as error:
+        raise BadFileError(f"{HUGE_EXPONENT} {_place(collected, counting.bytes)}") from error
     except (ijson.JSONError, UnicodeDecodeError) as error:
         raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
     except StopIteration as error:

@@ -15,7 +15,8 @@ skipped (values of other keys, items of other codes, references that nothing cit
     * strings are closed, valid UTF-8 and without control characters, but an escape such as ``\x`` or a cut ``\u12``
       passes;
     * commas, colons, literals, numbers and key order are not looked at: a missing or trailing comma, ``NaN``, ``.5``,
-      stray letters or control characters between values, a number of thousands of digits pass;
+      stray letters or control characters between values, a number of thousands of digits or with an exponent of 19
+      digits pass;
     * nesting deeper than ``json_depth`` is refused in steps of 64 bytes.
 ``tic-rates inspect --strict`` reads with ijson and finds those too.
 """
@@ -25,6 +26,7 @@ import io
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from decimal import InvalidOperation
 from functools import cache
 from typing import BinaryIO, cast
 
@@ -41,15 +43,16 @@ from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, d
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.guard import first_quote, has_long_number, has_long_string, last_quote
 from transforms.limits import Limits, crossed
-from transforms.read_ijson import REMOTE_GROUPS_KEY, SECTIONS, parse
+from transforms.read_ijson import HUGE_EXPONENT, REMOTE_GROUPS_KEY, SECTIONS, parse
 from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
-from transforms.surrogates import mend
 from transforms.walk import Event, Walker
 
 ENGINE = "scan"
 MAX_HELD_BYTES = 16 << 20
 _SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_INDEXED}
 _NAMES = {ord("["): "an array", ord("n"): "null"}
+_LITERALS = {b"true": True, b"false": False, b"null": None}
+_table_of_codes = cache(code_table)
 
 
 def read_document(
@@ -74,12 +77,17 @@ def read_document(
         BadFileError: no well-formed JSON object with nothing after it; says the place.
         FullReadingNeededError: only with ``skip``; read again without.
     """
+    if not overlap:
+        read_blocks(PlainBlocks(stream, block_bytes or PLAIN_BLOCK_BYTES), wanted, collected, skip=skip)
+        return
+    with OverlappedBlocks(stream, k.PADDING, block_bytes or BLOCK_BYTES) as blocks:
+        read_blocks(blocks, wanted, collected, skip=skip)
+
+
+def read_blocks(blocks: Blocks, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
+    """As ``read_document``, of bytes that are cut into blocks already."""
     with _without_collector():
-        if not overlap:
-            _Reading(PlainBlocks(stream, block_bytes or PLAIN_BLOCK_BYTES), wanted, collected, skip).read()
-            return
-        with OverlappedBlocks(stream, k.PADDING, block_bytes or BLOCK_BYTES) as blocks:
-            _Reading(blocks, wanted, collected, skip).read()
+        _Reading(blocks, wanted, collected, skip).read()
 
 
 @contextmanager
@@ -129,7 +137,7 @@ class _Reading:
         self.state_address, _ = self.state.buffer_info()
         self.utf8 = array("q", bytes(8 * 3))
         self.utf8_address, _ = self.utf8.buffer_info()
-        self.rows = np.zeros((ROWS, 3), np.int64)
+        self.rows = np.empty((ROWS, 3), np.int64)
         self.rows_address = self.rows.ctypes.data
         self.references: _Indexed | None = None
 
@@ -273,11 +281,17 @@ class _Reading:
         """An object key, decoded."""
         if self.peek() != ord('"'):
             raise self.bad("an object key expected")
-        return str(self.decode(b"{" + self.token(ord('"')) + b":0}")[1][1])
+        token = self.token(ord('"'))
+        return str(token[1:-1], "utf-8") if b"\\" not in token else str(self.decode(b"{" + token + b":0}")[1][1])
 
     def scalar(self, first: int) -> object:
         """A string, number or literal, decoded."""
-        return self.decode(self.token(first))[0][1]
+        token = self.token(first)
+        if first == ord('"') and b"\\" not in token:
+            return str(token[1:-1], "utf-8")
+        if token in _LITERALS:
+            return _LITERALS[token]
+        return self.decode(token)[0][1]
 
     def token(self, first: int) -> bytes:
         """The bytes of a string, number or literal that begins at ``pos``."""
@@ -308,9 +322,9 @@ class _Reading:
     def decode(self, token: bytes) -> list[Event]:
         """A token's events, as ijson gives them."""
         try:
-            return list(ijson.basic_parse(io.BytesIO(mend(token))))
-        except SystemError as error:
-            raise self.bad("a number of thousands of digits") from error
+            return list(parse(io.BytesIO(token), self.limits, lambda _: self.place(self.pos)))
+        except InvalidOperation as error:
+            raise self.bad(HUGE_EXPONENT) from error
         except (ijson.JSONError, UnicodeDecodeError) as error:
             raise self.bad(_first_line(error)) from error
 
@@ -372,7 +386,7 @@ class _Reading:
                 if self.references is not None:
                     self.references.close()
                     self.references = None
-        table = code_table(self.wanted)
+        table = _table_of_codes(self.wanted)
         if kind != k.ITEMS and first in b"{[":
             if self.skip and collected.items_seen:
                 self.walker.cited = collected.cited_keys()
@@ -657,8 +671,8 @@ def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None],
         for event, _ in events:
             if event == "start_map":
                 walk()
-    except SystemError as error:  # ijson's way of passing on CPython's ValueError for huge integers
-        raise reading.bad("a number of thousands of digits") from error
+    except InvalidOperation as error:
+        raise reading.bad(HUGE_EXPONENT) from error
     except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
         raise reading.bad(_first_line(error)) from error
     finally:
@@ -756,7 +770,7 @@ class LongItem(_Reading):
         if self.skipped:
             self.skip_root_value(first)
         else:
-            self.walk_section_elements(first, k.RATES, code_table(()))
+            self.walk_section_elements(first, k.RATES, _table_of_codes(frozenset()))
 
 
 class _Pieces:

@@ -1,6 +1,7 @@
 """The fast reading of tables of contents: finds where children end by structure alone, and decodes them by the batch.
 
-The same files, plans, networks and refusals as ``contents.read_contents``. Whatever is complete in the block at hand
+The same files, plans, networks and refusals as ``contents.read_contents`` (but for a number whose exponent has 19 digits
+where nobody asks for it, which passes). Whatever is complete in the block at hand
 is decoded at once by msgspec, which checks all of its syntax; what is laid out in a way that its types do not foresee
 is handed to the plain reading, those bytes alone. An object or array that is not complete in a whole block (one
 structure may be the whole file) is entered, and its own children are treated likewise.
@@ -12,6 +13,7 @@ import io
 import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import InvalidOperation
 from typing import BinaryIO, NoReturn, cast
 
 import ijson
@@ -38,9 +40,10 @@ from transforms.contents import (
     too_deep,
 )
 from transforms.errors import BadFileError
+from transforms.guard import has_long_number
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of
-from transforms.read_ijson import BUFFER_BYTES
+from transforms.read_ijson import HUGE_EXPONENT, parse
 from transforms.spool import OpenTemporary
 from transforms.surrogates import mend
 from transforms.walk import Event
@@ -250,11 +253,14 @@ class _Reading:
             return
         opening = b"{" if self.stack[-1].is_object else b"["
         parser = ijson.basic_parse_coro(_Forgetful())
+        data = opening + self.data[self.pos : self.size].tobytes()
+        if has_long_number(data, self.limits.number_digits):
+            return
         try:
-            parser.send(mend(opening + self.data[self.pos : self.size].tobytes()))
+            parser.send(mend(data))
         except (ijson.JSONError, UnicodeDecodeError) as error:
             self.bad(_first_line(error), at=self.size)
-        except SystemError:
+        except InvalidOperation:
             return
 
     # ---- objects and arrays --------------------------------------------------------------------------------
@@ -515,24 +521,13 @@ class _Reading:
 
     def plainly(self, opened: _Open, data: bytes, end: int) -> Sequence[Found]:
         """The same by ijson's events, which tell what is wrong where it is no JSON."""
-        if self.state[c.LONG_NUMBER]:
-            self.refuse_long_numbers(data, end)
+        events = parse(io.BytesIO(data), self.limits, lambda _: f"(at or before JSON byte {self.base + end:,})")
         try:
-            return list(self.walk(opened, ijson.basic_parse(io.BytesIO(mend(data)), buf_size=BUFFER_BYTES)))
+            return list(self.walk(opened, events))
+        except InvalidOperation:
+            self.bad(HUGE_EXPONENT, at=end)
         except (ijson.JSONError, UnicodeDecodeError) as error:
             self.bad(_first_line(error), at=end)
-
-    def refuse_long_numbers(self, data: bytes, end: int) -> None:
-        """As the plain reading does: ijson passes on CPython's ValueError for huge integers in its own way."""
-        try:
-            for _ in ijson.basic_parse(io.BytesIO(mend(data)), buf_size=BUFFER_BYTES):
-                pass
-        except ijson.JSONError:
-            return
-        except (SystemError, ValueError) as error:
-            place = self.base + end
-            what = f"a number of more digits (at or before JSON byte {place:,})"
-            raise crossed(self.limits, "number_digits", what) from error
 
     def walk(self, opened: _Open, events: Iterator[Event]) -> Iterator[Found]:
         """Children by events."""

@@ -199,10 +199,13 @@ def beyond_ascii_at(_context, address, offset):  # type: ignore[no-untyped-def]
 
 @instruction
 def beyond_code_at(_context, address, offset):  # type: ignore[no-untyped-def]
-    """Blanks, control characters, bytes of a character of several bytes, and DEL: what a plain code does not hold."""
-    return types.uint64(types.int64, types.int64), _masker(
-        lambda b, x, all_: b.or_(b.icmp_signed("<", x, all_(33)), b.icmp_unsigned("==", x, all_(127)))
-    )
+    """Blanks, controls, backslashes, DEL, bytes of a character of several bytes: what a plain code does not hold."""
+
+    def compare(b, x, all_):  # type: ignore[no-untyped-def]
+        odd = b.or_(b.icmp_unsigned("==", x, all_(92)), b.icmp_unsigned("==", x, all_(127)))
+        return b.or_(b.icmp_signed("<", x, all_(33)), odd)
+
+    return types.uint64(types.int64, types.int64), _masker(compare)
 
 
 @instruction

@@ -1,0 +1,83 @@
+"""Coverage-guided fuzzing by atheris (libFuzzer): one target a process, which ends at its first find.
+
+``python -m tests.fuzz.cover TARGET FOLDER [libFuzzer's options]`` is that process; ``cover`` starts it, keeps its find
+and starts it again. The compiled kernels are not instrumented: what guides is the Python around them.
+"""
+
+import importlib
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.fuzz.statistics import FINDS, FOLDER, add, in_words, say
+
+INSTRUMENTED = (
+    *("read_ijson", "walk", "clean", "collect", "spool", "surrogates", "contents", "containers"),
+    *("nppes", "fee_schedule", "scan_contents", "names", "read_scan", "decode", "reference_index", "byte_spool"),
+)
+RUNS = re.compile(r"stat::number_of_executed_units:\s*([0-9]+)")
+OPTIONS = ("-timeout=5", "-rss_limit_mb=4096", "-print_final_stats=1", "-max_len=16384", "-verbosity=0")
+
+
+def cover(targets: list[str], seconds: float) -> Counter[str]:
+    """Each target for its share of the time; what was counted."""
+    from tests.fuzz.targets import SEEDS
+
+    whole: Counter[str] = Counter()
+    for target in targets:
+        folder = FOLDER / f"corpus-{target}"
+        folder.mkdir(parents=True, exist_ok=True)
+        FINDS.mkdir(parents=True, exist_ok=True)
+        for number, seed in enumerate(SEEDS[target]()):
+            (folder / f"seed-{number}").write_bytes(seed)
+        whole += _cover_one(target, folder, seconds / len(targets))
+    return whole
+
+
+def _cover_one(target: str, folder: Path, seconds: float) -> Counter[str]:
+    until = time.monotonic() + seconds
+    counts: Counter[str] = Counter()
+    while (left := int(until - time.monotonic())) > 0 and counts["differences"] < 20:
+        began = time.monotonic()
+        options = (*OPTIONS, f"-max_total_time={left}", f"-artifact_prefix={FINDS / target}-")
+        ended = subprocess.run(
+            [sys.executable, "-m", "tests.fuzz.cover", target, str(folder), *options],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+        said = ended.stdout.decode("utf-8", "replace")
+        new = Counter(executions=sum(map(int, RUNS.findall(said))))
+        new["documents"] = new["executions"]
+        new["seconds"] = round(time.monotonic() - began)
+        if ended.returncode:
+            new["differences"] = 1
+            say(f"FOUND by {target} (exit code {ended.returncode}):\n{said[-2500:]}")
+        counts += new
+        add(f"coverage: {target}", new)
+    say(f"{target}: {in_words(counts)}")
+    return counts
+
+
+def main() -> None:
+    """The process that atheris takes over."""
+    import atheris
+
+    for kernels in ("transforms.scan_kernels", "transforms.contents_kernels"):
+        importlib.import_module(kernels)  # numba can't compile what is instrumented
+    with atheris.instrument_imports(include=[f"transforms.{name}" for name in INSTRUMENTED] + ["flows.config"]):
+        from tests.fuzz.targets import TARGETS
+    from transforms import read_scan
+
+    sys.setrecursionlimit(4_000)
+    read_scan.warm_up()
+    target = TARGETS[sys.argv[1]]
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], target)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

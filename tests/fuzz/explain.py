@@ -1,0 +1,301 @@
+r"""Whether a broken document that the scanner took is broken only where the scanner says that it looks less closely.
+
+``repaired`` walks a document by the rules in ``transforms.read_scan``'s docstring and writes an empty object or array
+for everything that these let pass unread: values of the root's other keys, items of other codes, references that
+nothing cites, arrays among a section's elements. What it passes over must keep the weaker rules (strings closed and
+without control characters, as many brackets of each kind closed as opened); everything else stays byte for byte.
+When the result is strict JSON, and its full reading is what the scanner gave, the damage lay in skipped content alone.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from schemas.codes import CODE_TYPES
+from tests.fuzz.reading import CODES, Read, read_by_ijson
+from tests.plain_json import UnreadableError, plain_json
+from transforms.clean import reference_key, text_of
+from transforms.limits import Limits
+from transforms.read_ijson import SECTIONS
+
+MAX_DEPTH = 500
+DEPTH_SLACK = 70  # "refused in steps of 64 bytes", and the readers begin to count at different levels
+DIGITS = Limits().number_digits
+
+_SPACE = re.compile(rb"[ \n\r\t]*")
+_STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"')
+_SCALAR = re.compile(rb'[^,}\] \n\r\t:"{\[]+')
+_LONG_NUMBER = re.compile(rb"[-+.eE0-9]{%d}|[0-9][eE][+-]?[0-9]{19}" % (DIGITS + 1))
+_NUMBER_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9][0-9.eE+-]*)', re.S)
+# between strings: a backslash makes the quote behind it none (the exact scan), or means nothing (the skimming one)
+_TOKENS = (
+    re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\["\\]|[{}\[\]"]'),
+    re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|[{}\[\]"]'),
+)
+
+
+class UnexplainedError(Exception):
+    """Broken by the weaker rules too, so that the scanner should have refused it."""
+
+
+@dataclass
+class _Repair:
+    """One document's repair. ``long``: items are read piece by piece, and so skipped in within, too."""
+
+    data: bytes
+    cited: set[str]
+    token: "re.Pattern[bytes]"
+    long: bool
+    replaced: bool  # also pass over references in a section that a later one replaces
+    pos: int = 0
+    out: list[bytes] = field(default_factory=list)
+
+    def take(self, pattern: "re.Pattern[bytes]", what: str) -> bytes:
+        match = pattern.match(self.data, self.pos)
+        if not match:
+            raise UnexplainedError(f"{what} expected at {self.pos}")
+        self.pos = match.end()
+        return match.group()
+
+    def keep(self, token: bytes) -> bytes:
+        self.out.append(token)
+        return token
+
+    def space(self) -> bytes:
+        """Keep white space; the byte behind it."""
+        self.keep(self.take(_SPACE, "space"))
+        return self.data[self.pos : self.pos + 1]
+
+    def byte(self, *allowed: bytes) -> bytes:
+        if self.space() not in allowed:
+            raise UnexplainedError(f"one of {allowed} expected at {self.pos}")
+        self.pos += 1
+        return self.keep(self.data[self.pos - 1 : self.pos])
+
+    def container(self) -> bytes:
+        """The bytes of the container that begins here, by the weaker rules."""
+        start = self.pos
+        depth = braces = 0
+        for match in self.token.finditer(self.data, start):
+            token = match.group()
+            if token == b'"':
+                break
+            if token in (b"{", b"["):
+                depth += 1
+                braces += token == b"{"
+            elif token in (b"}", b"]"):
+                depth -= 1
+                braces -= token == b"}"
+            if not depth:
+                if braces:
+                    break
+                self.pos = match.end()
+                return self.data[start : self.pos]
+        raise UnexplainedError(f"the container at {start} does not end as it should")
+
+    def keep_container(self) -> None:
+        self.keep(self.container())
+
+    def empty(self) -> None:
+        """Pass over a container and write an empty one."""
+        self.keep(b"{}" if self.container()[:1] == b"{" else b"[]")
+
+    def value(self) -> None:
+        """A value that nothing decodes: containers are emptied, scalars kept."""
+        first = self.data[self.pos : self.pos + 1]
+        if first in (b"{", b"["):
+            self.empty()
+        else:
+            self.scalar(first)
+
+    def scalar(self, first: bytes) -> None:
+        self.keep(self.take(_STRING if first == b'"' else _SCALAR, "a scalar"))
+
+    def members(self) -> Iterator[str]:
+        """Keys of the object that begins here; the caller takes each value."""
+        self.byte(b"{")
+        if self.space() == b"}":
+            self.byte(b"}")
+            return
+        while True:
+            self.space()
+            yield _decoded(self.key())
+            if self.byte(b",", b"}") == b"}":
+                return
+
+    def key(self) -> bytes:
+        key = self.keep(self.take(_STRING, "a key"))
+        self.byte(b":")
+        self.space()
+        return key
+
+    def document(self) -> bytes:
+        standard: set[str] = set()
+        marks: list[int] = []
+        for key in self.members():
+            name = SECTIONS.get(key)
+            is_null = self.data[self.pos : self.pos + 1] == b"n"
+            if name is None or not (key == name or (name not in standard and not is_null)):
+                self.value()
+                continue
+            self.section(name, marks)
+            standard.add(name) if key == name and not is_null else standard.discard(name)
+        self.keep(self.data[self.pos :])
+        return b"".join(self.out)
+
+    def section(self, name: str, marks: list[int]) -> None:
+        element = self.item if name == "in_network" else self.reference
+        first = self.data[self.pos : self.pos + 1]
+        if name != "in_network" and self.replaced and first != b"n":  # what stood before goes unread
+            for mark in marks:
+                self.out[mark] = b"{}"
+            marks.clear()
+        if first == b"{":
+            self.element(element, marks)
+        elif first == b"[":
+            self.elements(lambda: self.element(element, marks))
+        else:
+            self.scalar(first)
+
+    def elements(self, element: Callable[[], None]) -> None:
+        self.byte(b"[")
+        if self.space() == b"]":
+            self.byte(b"]")
+            return
+        while True:
+            first = self.space()
+            if first == b"{":
+                element()
+            else:
+                self.value()
+            if self.byte(b",", b"]") == b"]":
+                return
+
+    def element(self, read: Callable[[bytes, list[int]], None], marks: list[int]) -> None:
+        start = self.pos
+        data = self.container()
+        self.pos = start
+        read(data, marks)
+
+    def item(self, data: bytes, _marks: list[int]) -> None:
+        own = _own(data, self.token)
+        code = _text(own.get("billing_code"))
+        code_type = _text(own.get("billing_code_type")).upper()
+        if code not in CODES or (code_type and code_type not in CODE_TYPES):
+            self.empty()
+        elif not self.long:
+            self.keep_container()
+        else:
+            for key in self.members():
+                if key == "negotiated_rates" and self.data[self.pos : self.pos + 1] == b"[":
+                    self.elements(self.keep_container)
+                elif key == "negotiated_rates" and self.data[self.pos : self.pos + 1] == b"{":
+                    self.keep_container()
+                else:
+                    self.value()
+
+    def reference(self, data: bytes, marks: list[int]) -> None:
+        own = _own(data, self.token)
+        if reference_key(_plain(own.get("provider_group_id"))) not in self.cited:
+            self.empty()
+        else:
+            marks.append(len(self.out))
+            self.keep_container()
+
+
+def _own(data: bytes, token: "re.Pattern[bytes]") -> dict[str, Any]:
+    """An element's own members as far as they are keys with scalars, the last of each; containers are None."""
+    depth = 0
+    own: dict[str, Any] = {}
+    for match in token.finditer(data):
+        text = match.group()
+        if text in (b"{", b"["):
+            depth += 1
+        elif text in (b"}", b"]"):
+            depth -= 1
+        elif depth == 1 and text[:1] == b'"' and len(text) > 1:
+            start = _SPACE.match(data, match.end()).end()  # type: ignore[union-attr]
+            if data[start : start + 1] == b":":
+                at = _SPACE.match(data, start + 1).end()  # type: ignore[union-attr]
+                value = _STRING.match(data, at) or _SCALAR.match(data, at)
+                own[_decoded(text, "")] = value.group() if value else None
+    return own
+
+
+def _decoded(token: bytes, instead: str | None = None) -> str:
+    try:
+        return str(json.loads(token))
+    except ValueError as error:
+        if instead is not None:
+            return instead
+        raise UnexplainedError(f"{token!r} is no string") from error
+
+
+def _plain(token: bytes | None) -> object:
+    """A scalar as ijson gives it, where it is one."""
+    from decimal import Decimal
+
+    try:
+        value = json.loads(token or b"null", parse_float=Decimal)
+    except (ValueError, ArithmeticError):
+        return None
+    return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
+
+
+def _text(token: bytes | None) -> str:
+    return (text_of(_plain(token)) or "").strip()
+
+
+def is_explained(document: bytes, found: Read, *, long: bool) -> bool:
+    """Whether what the scanner made of a broken document is what a full reading makes of it, less its skipped parts."""
+    assert found.collected is not None
+    cited = found.collected.cited_keys()
+    for token in _TOKENS:
+        for replaced in (False, True):
+            try:
+                repaired = _Repair(document, cited, token, long, replaced).document()
+                plain_json(repaired)
+            except (UnexplainedError, UnreadableError):
+                continue
+            if is_reading_of(repaired, found):
+                return True
+    return False
+
+
+def is_reading_of(sound: bytes, found: Read) -> bool:
+    """Whether this is what a full reading gives, at any depth, and with numbers beyond the limits as zeros.
+
+    The scanner counts depth in steps of 64 bytes; such numbers pass where nobody asks for them, or are zeros as floats.
+    """
+    if has_huge_number(sound):
+        sound = _NUMBER_OR_STRING.sub(lambda match: b"0" if _LONG_NUMBER.search(match[1] or b"") else match[0], sound)
+    if depth_of(sound) <= MAX_DEPTH - DEPTH_SLACK:
+        return read_by_ijson(sound).reading == found.reading
+    return read_by_ijson(sound, Limits(json_depth=len(sound))).reading == found.reading
+
+
+def refusal_is_explained(document: bytes) -> bool:
+    """Whether sound JSON may be refused: no object, or beyond a limit that both readers have."""
+    if not document.lstrip(b" \n\r\t").startswith(b"{"):
+        return True
+    return has_huge_number(document) or depth_of(document) > MAX_DEPTH - DEPTH_SLACK
+
+
+def has_huge_number(document: bytes) -> bool:
+    """A number beyond ``number_digits`` or Python's exponents, which is found where it is decoded."""
+    return bool(_LONG_NUMBER.search(document))
+
+
+def depth_of(document: bytes) -> int:
+    """How deep sound JSON is nested."""
+    depth = deepest = 0
+    for match in _TOKENS[1].finditer(document):
+        token = match.group()
+        depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
+        deepest = max(deepest, depth)
+    return deepest
+
+
+__all__ = ["UnexplainedError", "depth_of", "has_huge_number", "is_explained", "is_reading_of", "refusal_is_explained"]

@@ -1,0 +1,107 @@
+"""What the readers make of one document, in a form that compares fast."""
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, BinaryIO, NamedTuple, cast
+
+from tests.fuzz.blocks import CutBlocks
+from transforms import read_ijson, read_scan
+from transforms.collect import Collected
+from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.limits import Limits
+
+DEFAULT = Limits()
+CODES = frozenset({"97026", "97028"})
+BOM = b"\xef\xbb\xbf"
+ROOT_QUIRKS = ("duplicate root key", "provider_groups at the root")
+
+
+class Reading(NamedTuple):
+    """All that later steps see. References are numbered anew: the ijson reader also numbers those it forgets."""
+
+    header: dict[str, str]
+    root_keys: list[str]
+    counts: tuple[int, int, int]
+    rows: tuple[list[Any], ...]
+    root_quirks: list[tuple[str, int]]
+
+
+class Read(NamedTuple):
+    """A reading; None when the document was refused, for this reason. ``again``: only a second, fuller pass did it."""
+
+    reading: Reading | None
+    collected: Collected | None
+    again: bool
+    reason: str
+
+
+def open_temporary() -> BinaryIO:
+    """In memory: opening files would take most of the time."""
+    return cast("BinaryIO", io.BytesIO())
+
+
+def without_bom(document: bytes) -> bytes:
+    """As ``transforms.containers`` hands a document to the readers."""
+    return document[len(BOM) :] if document.startswith(BOM) else document
+
+
+def read_by_ijson(document: bytes, limits: Limits = DEFAULT) -> Read:
+    def read(collected: Collected, skip: bool) -> None:
+        read_ijson.read_document(io.BytesIO(document), CODES, collected, skip=skip)
+
+    return _read(read, limits)
+
+
+def read_by_scan(document: bytes, cuts: tuple[int, ...], poison: int) -> Read:
+    def read(collected: Collected, skip: bool) -> None:
+        read_scan.read_blocks(CutBlocks(document, cuts, poison), CODES, collected, skip=skip)
+
+    return _read(read, DEFAULT)
+
+
+def _read(read: Callable[[Collected, bool], None], limits: Limits) -> Read:
+    for skip in (True, False):
+        collected = Collected(open_temporary, limits=limits)
+        try:
+            read(collected, skip)
+        except FullReadingNeededError:
+            if not skip:
+                raise
+        except BadFileError as error:
+            return Read(None, None, not skip, str(error))
+        else:
+            return Read(reading_of(collected), collected, not skip, "")
+    raise AssertionError("a full reading needs no fuller one")
+
+
+def reading_of(found: Collected) -> Reading:
+    references: list[Any] = []
+    reference_groups: list[Any] = []
+    if len(found.references):
+        cited = found.cited_keys()
+        kept = [row for row in found.references if row[1] in cited]
+        numbers = {row[0]: number for number, row in enumerate(kept)}
+        references = [row[1:] for row in kept]
+        reference_groups = [(numbers[row[0]], row[1:]) for row in found.reference_groups if row[0] in numbers]
+    return Reading(
+        found.header,
+        found.root_keys,
+        (found.items_seen, found.items_matched, found.references_seen),
+        (
+            list(found.items),
+            list(found.prices),
+            list(found.citations),
+            list(found.groups),
+            references,
+            reference_groups,
+        ),
+        root_quirks(found.quirks),
+    )
+
+
+def root_quirks(quirks: Counter[str]) -> list[tuple[str, int]]:
+    """Those that both readers count alike: neither skips anything at the root."""
+    if not quirks:
+        return []
+    return sorted((name, count) for name, count in quirks.items() if name in ROOT_QUIRKS or " under the name " in name)

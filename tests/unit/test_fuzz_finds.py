@@ -1,0 +1,156 @@
+"""What fuzzing found, one test each."""
+
+import io
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from typing import BinaryIO, cast
+
+import pytest
+
+from tests.containers import zipped
+from tests.documents import ANN, BOB, cited_document, document, group, item, rate, reference
+from tests.fee_schedule_files import gpci, pprrvu
+from tests.fuzz.reading import read_by_ijson, read_by_scan
+from tests.json_text import Token, json_bytes
+from tests.shared_files import REPOSITORY
+from transforms import contents, read_ijson, read_scan, scan_contents
+from transforms.clean import NPI_BEYOND_INT64, npi_of, reference_key
+from transforms.collect import Collected
+from transforms.containers import open_documents
+from transforms.errors import BadFileError, UsageError
+from transforms.fee_schedule import read_gpcis, read_relative_values
+from transforms.nppes import read_deactivations, read_nppes
+
+SHEET = "xl/worksheets/sheet1.xml"
+
+
+def open_temporary() -> BinaryIO:
+    return cast("BinaryIO", tempfile.TemporaryFile())
+
+
+def test_an_escaped_code_is_found_wherever_a_block_ends() -> None:
+    code = Token('"' + "".join(f"\\u{ord(character):04x}" for character in "97026") + '"')
+    data = json_bytes(document(item(rate(group(ANN)), description="x" * 60, billing_code=code)))
+    expected = read_by_ijson(data)
+    assert expected.collected is not None and expected.collected.items_matched == 1
+    for edge in range(1, len(data)):
+        assert read_by_scan(data, (edge,), 0).reading == expected.reading
+
+
+@pytest.mark.parametrize("control", [b"\x0b", b"\x0c"], ids=["vertical tab", "form feed"])
+def test_control_characters_are_no_white_space(control: bytes) -> None:
+    data = json_bytes(document()).replace(b'"billing_code":', b'"billing_code":' + control)
+    assert "control character" in read_by_ijson(data).reason
+    assert read_by_scan(data, (), 0).reading is None
+
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "ijson": lambda data: read_ijson.read_document(io.BytesIO(data), frozenset({"97026"}), Collected(open_temporary)),
+    "scan": lambda data: read_scan.read_document(
+        io.BytesIO(data), frozenset({"97026"}), Collected(open_temporary), overlap=False
+    ),
+    "provider reference": lambda data: read_ijson.read_provider_reference(io.BytesIO(data), Collected(open_temporary)),
+    "contents": lambda data: list(contents.read_contents(io.BytesIO(data), open_temporary)),
+    "contents scan": lambda data: list(scan_contents.read_contents(io.BytesIO(data), open_temporary, overlap=False)),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+@pytest.mark.parametrize("number", ["9" * 4301, "1e9999999999999999999", "0E-9999999999999999999"])
+def test_a_number_beyond_python_s_limits_is_refused(read: Callable[[bytes], object], number: str) -> None:
+    item = f'{{"billing_code":"97026","name":1,"negotiated_rates":[{{"npi":{number}}}]}}'
+    data = f'{{"in_network":[{item}],"a":{number}}}'
+    if read is READERS["contents scan"] and len(number) < 100:
+        return  # msgspec takes such an exponent in what nobody asks for
+    with pytest.raises(BadFileError, match=r"a number (of more digits|whose exponent) .*byte"):
+        read(data.encode())
+
+
+@pytest.mark.parametrize("tail", [b"}", b',"name":"x","billing_code":"97026"}', b' ,"negotiated_rates":[{}]}'])
+def test_a_long_integer_does_not_crash_the_process(tail: bytes) -> None:
+    data = b'{"in_network":[{"billing_code_type_version":%b%b],"version":"1"}' % (b"9" * 4301, tail)
+    program = (
+        "import io,sys;from transforms.read_ijson import *;"
+        "read_document(io.BytesIO(sys.stdin.buffer.read()),frozenset({'97026'}),Collected(None))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], input=data, cwd=REPOSITORY, capture_output=True, check=False
+    )
+    assert ended.returncode == 1 and b"BadFileError: a number of more digits" in ended.stderr
+
+
+def test_ids_of_a_thousand_digits_differ_in_the_last() -> None:
+    one, other = Token("9" * 999 + "1"), Token("9" * 999 + "2")
+    data = json_bytes(cited_document(reference(one, group(ANN)), reference(other, group(BOB)), cites=[other]))
+    for found in (read_by_ijson(data), read_by_scan(data, (), 0)):
+        assert found.collected is not None
+        assert [row[-1] for row in found.collected.cited_reference_groups()] == [(BOB,)]
+
+
+def test_ids_as_text_compare_exactly_whatever_the_exponent() -> None:
+    assert reference_key("1e99999999999999999999") == reference_key(" 10E+99999999999999999998 ")
+    assert reference_key("1e99999999999999999999") != reference_key("1e99999999999999999998")
+    assert reference_key("0e99999999999999999999") == reference_key("0")
+    assert reference_key("1e" + "9" * 5000) == "1e" + "9" * 5000
+
+
+def test_an_npi_of_thousands_of_digits_is_none_of_ten() -> None:
+    assert npi_of("1" + "0" * 4000) == npi_of("1" * 4301) == NPI_BEYOND_INT64
+    assert npi_of("0" * 4000 + "1000000004") == 1000000004
+
+
+def broken_zips() -> list[bytes]:
+    """A zip with every byte of its central directory changed in turn, which makes zipfile raise many things."""
+    sound = zipped({SHEET: b'{"in_network":[]}' * 9})
+    start = sound.index(b"PK\x01\x02")
+    return [
+        sound[:at] + bytes([sound[at] ^ flip]) + sound[at + 1 :]
+        for at in range(start, len(sound))
+        for flip in (1, 128, 255)
+    ]
+
+
+def test_a_zip_broken_anywhere_is_refused_or_read() -> None:
+    refused = 0
+    for data in broken_zips():
+        try:
+            for found in open_documents(io.BytesIO(data), open_temporary):
+                while found.stream.read(4096):
+                    pass
+        except BadFileError:
+            refused += 1
+    assert refused > 100
+
+
+def test_a_zip_member_without_a_name_is_read() -> None:
+    (found,) = open_documents(io.BytesIO(zipped({"": b'{"in_network":[]}'})), open_temporary)
+    assert found.name == ""
+
+
+def test_a_workbook_broken_anywhere_is_refused() -> None:
+    for data in broken_zips():
+        with pytest.raises(UsageError, match="deactivation report"):
+            read_deactivations(io.BytesIO(data))
+
+
+@pytest.mark.parametrize(
+    "text", ["NPI,Date\n1e400,01/02/2020\n", "NPI,Date\n-1,01/02/2020\n", "NPI,Date\nnan,43831\n", 'NPI,"']
+)
+def test_a_deactivation_report_with_no_npi_is_refused_or_empty(text: str) -> None:
+    try:
+        assert read_deactivations(io.BytesIO(text.encode())).is_empty()
+    except UsageError as error:
+        assert "no NPI and date" in str(error)
+
+
+def test_a_header_with_carriage_returns_is_no_npidata() -> None:
+    with pytest.raises(UsageError, match="no NPPES npidata csv"):
+        list(read_nppes(io.BytesIO(b"NPI,\r\r\rEntity\n")))
+
+
+def test_a_quote_that_never_closes_is_damage() -> None:
+    for read, text in ((read_relative_values, pprrvu(2026)), (read_gpcis, gpci(2026))):
+        with pytest.raises(UsageError, match=r"line \d+: field larger than field limit"):
+            read(io.BytesIO((text + '\r\n"' + "x," * 100_000).encode()), 2026)
