@@ -145,6 +145,9 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
     _add_reader(parser)
     _add_no_report(parser)
+    elsewhere = parser.add_mutually_exclusive_group()
+    elsewhere.add_argument("--dask", metavar="ADDRESS", help="read on a Dask cluster, such as tcp://HOST:8786")
+    elsewhere.add_argument("--work-pool", metavar="NAME", help="read by the workers of a Prefect work pool")
     parser.add_argument(
         "--prefect",
         action="store_true",
@@ -392,6 +395,7 @@ def _port(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> Result:
+    from flows.cluster import Cluster
     from flows.run import RunRequest
     from flows.show import print_result
     from flows.sources import expand
@@ -410,7 +414,8 @@ def _run(options: argparse.Namespace) -> Result:
         engine=options.reader,
         report=not options.no_report,
     )
-    result = _runner(orchestrated=options.prefect)(request)
+    cluster = Cluster(options.dask, options.work_pool)
+    result = _runner(orchestrated=options.prefect, cluster=cluster)(request)
     if not options.json:
         print_result(result)
     return result.as_json(), result.exit_code
@@ -475,15 +480,20 @@ def _load_config(options: argparse.Namespace) -> Any:
     return replace(config, gates=Gates(None, None, None, None)) if options.no_gates else config
 
 
-def _runner(*, orchestrated: bool) -> Callable[[Any], Any]:
-    """The run as plain calls, or the same steps as a Prefect flow when asked for."""
+def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:
+    """The run as plain calls, or the same steps as a Prefect flow when asked for; here, or on a cluster."""
+    from functools import partial
+
+    from flows.cluster import Cluster, elsewhere
+
+    cluster = cluster or Cluster()
     if orchestrated:
         from flows.orchestrate import run_flow
 
-        return run_flow
-    from flows.run import run
+        return partial(run_flow, cluster=cluster)
+    from flows.run import Steps, run
 
-    return run
+    return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
 
 
 def _demo(options: argparse.Namespace) -> Result:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from flows.fetching import Fetching
 from flows.layout import Layout, month_name, scratch, sweep, sweep_bodies
 from flows.publish import TABLES, drop_unused_builds, publish_month, record
 from flows.sources import Source
-from flows.workers import ExtractMany, Reading, extract_many, in_threads
+from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.containers import ContainerLimits
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError
@@ -94,10 +95,11 @@ def _at_once(_name: str, step: Callable[[], object]) -> None:
 
 @dataclass(frozen=True)
 class Steps:
-    """How the steps are run: as plain calls, or as tasks of an orchestrator."""
+    """How the steps are run: as plain calls, or as tasks of an orchestrator; and files elsewhere than here, if so."""
 
     spread: ExtractMany = in_threads
     step: Step = _at_once
+    elsewhere: ReadElsewhere | None = None
 
 
 def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
@@ -113,7 +115,7 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     with only_one(layout, request.month):
         sweep_all(layout)
         month = load_references(request, layout)
-        outcomes = extract_all(request, layout, steps.spread)
+        outcomes = extract_all(request, layout, steps)
         result = count_outcomes(request, outcomes)
         require_usable(outcomes, layout, result)
         build_and_publish(month, outcomes, layout, result, steps.step)
@@ -152,14 +154,15 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     )
 
 
-def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
+def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
     from flows.contents import Reach, sources_of
 
     reading = Reading(
         frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
     )
-    outcomes = extract_many(request.sources, layout, reading, spread)
+    extract = partial(extract_many, layout=layout, reading=reading, spread=steps.spread, elsewhere=steps.elsewhere)
+    outcomes = extract(request.sources)
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
@@ -167,7 +170,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
         listed += [source for source in contents.sources if source not in seen]
         seen.update(listed)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + (extract_many(listed, layout, reading, spread) if listed else [])
+    return outcomes + (extract(listed) if listed else [])
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
