@@ -211,6 +211,7 @@ class _Pool:
             DEPLOYMENT,
             parameters={"cache": str(cache.absolute()), "batch": batch},
             timeout=0,
+            flow_run_name=f"read {batch}",
             idempotency_key=batch,
             tags=[TAG],
         )
