@@ -168,6 +168,13 @@ def sweep_bodies(layout: Layout) -> None:
                 part.with_suffix(".json").unlink(missing_ok=True)
 
 
+def sweep_batches(layout: Layout) -> None:
+    """Remove what was handed to other machines by runs that were killed."""
+    for path in layout.batches.glob("*.json"):
+        if _is_still(path):
+            path.unlink(missing_ok=True)
+
+
 def _started(pid: int) -> str:
     """When a process began, in ticks since the machine did; "gone" for one that has ended, reaped or not.
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.fetching import Fetching
-from flows.layout import Layout, month_name, scratch, sweep, sweep_bodies
+from flows.layout import Layout, month_name, scratch, sweep, sweep_batches, sweep_bodies
 from flows.publish import TABLES, drop_unused_builds, publish_month, record
 from flows.sources import Source
 from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many, in_threads
@@ -288,6 +288,7 @@ def sweep_all(layout: Layout) -> None:
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
     sweep_bodies(layout)
+    sweep_batches(layout)
 
 
 @contextmanager
