@@ -120,6 +120,7 @@ def read_elsewhere(
         ClusterError: no workers, or workers that don't see the files that are here.
     """
     sending = engine(layout)
+    started = time.monotonic()
     reading = replace(reading, fetching=share(reading.fetching or Fetching(), cluster.machines))
     found: dict[Source, Outcome] = {}
     todo = sending.cut(sources)
@@ -148,6 +149,8 @@ def read_elsewhere(
             if not todo:
                 break
         take([_given_up(source, reasons[source]) for (source,) in todo])
+    seconds, megabytes = time.monotonic() - started, sum(outcome.account.bytes_json for outcome in found.values()) / 1e6
+    LOG.info("%d file(s) read elsewhere in %.1f s: %.0f MB/s", len(sources), seconds, megabytes / max(seconds, 1e-9))
     return [found[source] for source in sources]
 
 

@@ -41,7 +41,7 @@ class Machines:
         return f'[cluster]\n{self.kind} = "{self.address}"\n'
 
     def add_worker(self) -> None:
-        """One more, of one process that reads one file at a time."""
+        """One more, of one core and one process, that reads one file at a time."""
         number = len(self.workers) + 1
         if self.kind == "dask":
             options = f"--nthreads 1 --nworkers 1 --no-dashboard --memory-limit 0 --host 127.0.0.1 --name w{number}"
@@ -49,7 +49,10 @@ class Machines:
             words += ["--local-directory", str(self.folder / "dask")]
         else:
             words = f"prefect worker start --pool {POOL} --type process --limit 1 --name w{number}".split()
-        self.workers.append(start(self.folder / f"worker{number}.log", words, self.environment))
+        process = start(self.folder / f"worker{number}.log", words, self.environment)
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process.pid, {cores[number % len(cores)]})  # of one core, as what it starts
+        self.workers.append(process)
 
     def processes(self, number: int) -> list[int]:
         """Of one worker: itself and what it started, whatever that started included."""
