@@ -32,6 +32,12 @@ Tables, columns and methodology: README.md in the repository's output folder.
 """
 
 
+ELSEWHERE = """
+More than one machine: name a Dask scheduler or a Prefect work pool in [cluster] of the configuration, and start
+workers: `dask worker tcp://HOST:8786 --nthreads 1`, or `prefect worker start --pool tic-rates-read --limit 1`.
+All must see the same output folder and files. README, "From laptop to cluster", has it in ten lines."""
+
+
 class _Terminated(BaseException):
     """SIGTERM, unwound like Ctrl-C."""
 
@@ -163,7 +169,7 @@ def _add_nightly(commands: Any) -> None:
         "tic-rates nightly --config tic-rates.toml",
         _nightly,
         "Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file.\n"
-        "A payer whose figures fail a gate keeps its last good ones (exit code 3).",
+        "A payer whose figures fail a gate keeps its last good ones (exit code 3).\n" + ELSEWHERE,
     )
     _add_config(parser)
     parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="another month than this one")
@@ -335,7 +341,8 @@ def _add_serve(commands: Any) -> None:
         "tic-rates serve --config tic-rates.toml",
         _serve,
         "Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a\n"
-        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.",
+        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.\n"
+        + ELSEWHERE,
     )
     parser.add_argument(
         "--config", type=Path, default=Path("tic-rates.toml"), metavar="FILE", help="default: tic-rates.toml"

@@ -35,7 +35,7 @@ READ = re.compile(r"(\d+) file\(s\) read elsewhere in ([\d.]+) s: (\d+) MB/s")
 
 
 def make_files(folder: Path, files: int, megabytes: int) -> Path:
-    """So many files of three shapes; those of one shape differ in the white space at their end, and so in their sha256."""
+    """So many files of three shapes; those of one shape differ in the white space at their end, so in their sha256."""
     base, market = folder / "base", folder / f"mrf-{files}-{megabytes}"
     base.mkdir(parents=True, exist_ok=True)
     for shape in SHAPES:

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,6 +50,7 @@ def test_killing_a_worker_in_the_middle_changes_no_table(
 
 
 NIGHTLY = "from flows.deployments import nightly; print(nightly(config={config!r}, month='2026-06', return_state=True))"
+CAPTURED: dict[str, Any] = {"capture_output": True, "text": True}
 CONFIG = """
 [[payer]]
 name = "Anyone"
@@ -69,7 +71,7 @@ def test_the_nightly_flow_reads_with_the_workers_and_shows_it_in_prefect(
         config.write_text(CONFIG.format(market=market) + two.cluster)
         program = NIGHTLY.format(config=str(config))
         ended = subprocess.run(
-            [sys.executable, "-c", program], env=os.environ | prefect, cwd=REPOSITORY, capture_output=True, text=True
+            [sys.executable, "-c", program], env=os.environ | prefect, cwd=REPOSITORY, check=False, **CAPTURED
         )
         assert "Completed" in ended.stdout, ended.stderr[-3000:]
         kind = "task_runs" if two.kind == "dask" else "flow_runs"
