@@ -59,6 +59,7 @@ ASK_SECONDS = 2.0
 PENDING_SECONDS = 600.0  # between being taken by a worker and running
 ASKED_AT_ONCE = 200  # the server's most
 Kind = TypeVar("Kind")
+Other = TypeVar("Other")
 
 
 @flow(name="tic-rates-read", flow_run_name="read {batch}", validate_parameters=False)
@@ -115,18 +116,17 @@ def _run(pool: "_Pool", folder: Path, batches: Sequence[Batch]) -> Answers:
     pool.prepare()
     sent = _Sent(folder, list(range(len(batches)))[::-1])
     prefix = uuid.uuid4().hex[:12]
-    alive = time.monotonic()
     try:
         while sent.waiting or sent.running:
-            workers = pool.workers()
-            alive = time.monotonic() if workers else alive
-            if time.monotonic() - alive > ALONE_SECONDS:
-                raise ClusterError(f"no worker in work pool {pool.name!r} for {ALONE_SECONDS / 60:.0f} minutes; {_HOW}")
-            while sent.waiting and len(sent.running) < max(workers, 1) * RUNS_PER_WORKER:
-                number = sent.waiting.pop()
+            at_once = max(pool.workers(), 1) * RUNS_PER_WORKER
+            while sent.waiting and len(sent.running) < at_once:
+                number = sent.waiting[-1]
                 sent.names[number] = name = f"{prefix}-{number + 1:05d}"
                 _write(folder / f"{name}.json", batches[number])
-                sent.running[pool.submit(name, folder.parent)] = number
+                run = pool.submit(name, folder.parent)
+                if run is None:
+                    break  # the same again in a moment: its name makes it the same run
+                sent.running[run] = sent.waiting.pop()
             time.sleep(ASK_SECONDS)
             yield from _ended(pool, sent)
     finally:
@@ -186,13 +186,18 @@ class _Pool:
     def __init__(self, name: str) -> None:
         self.name = name
         self._workers = 0
+        self._heard = time.monotonic()
 
     def prepare(self) -> None:
         """Pool, deployment, and the watch for runs that fall silent; a deployment that is there stays as it is."""
         asyncio.run(_prepare(self.name))
 
     def workers(self) -> int:
-        """Those that are heard of; as before, while the server does not answer."""
+        """Those that are heard of; as before, while the server does not answer.
+
+        Raises:
+            ClusterError: nobody has been heard of for long.
+        """
 
         def count() -> int:
             with get_client(sync_client=True) as client:
@@ -202,20 +207,29 @@ class _Pool:
                     return 0
                 return sum(worker.status == WorkerStatus.ONLINE for worker in found)
 
-        self._workers = _asked(count, self._workers)
+        counted = _asked(count, None)
+        self._workers = self._workers if counted is None else counted
+        if counted:
+            self._heard = time.monotonic()
+        elif time.monotonic() - self._heard > ALONE_SECONDS:
+            raise ClusterError(f"no worker in work pool {self.name!r} for {ALONE_SECONDS / 60:.0f} minutes; {_HOW}")
         return self._workers
 
     def submit(self, batch: str, cache: Path) -> Any:
-        """The id of a new flow run."""
-        run: Any = run_deployment(
-            DEPLOYMENT,
-            parameters={"cache": str(cache.absolute()), "batch": batch},
-            timeout=0,
-            flow_run_name=f"read {batch}",
-            idempotency_key=batch,
-            tags=[TAG],
-        )
-        return run.id
+        """The id of a new flow run; None while the server does not answer."""
+
+        def start() -> Any:
+            run: Any = run_deployment(
+                DEPLOYMENT,
+                parameters={"cache": str(cache.absolute()), "batch": batch},
+                timeout=0,
+                flow_run_name=f"read {batch}",
+                idempotency_key=batch,
+                tags=[TAG],
+            )
+            return run.id
+
+        return _asked(start, None)
 
     def states(self, runs: Sequence[Any]) -> list[FlowRun]:
         """The runs as they are; none while the server does not answer."""
@@ -244,7 +258,7 @@ class _Pool:
             _asked(end, None)
 
 
-def _asked(ask: Callable[[], Kind], otherwise: Kind) -> Kind:
+def _asked(ask: Callable[[], Kind], otherwise: Other) -> Kind | Other:
     """An answer; a server that is restarted meanwhile is no reason to stop."""
     try:
         return ask()

@@ -98,7 +98,7 @@ def as_listed(files: Sequence[float]) -> list[float]:
 
 def months_table() -> Iterator[str]:
     """What there is to read."""
-    yield "| month | files | TB gzip | TB JSON | median, MB gzip | 99%, GB gzip | largest, GB gzip | in the largest 1% |"
+    yield "| month | files | TB gzip | TB JSON | median, MB gzip | 99%, GB gzip | largest, GB gzip | in largest 1% |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     for month in MONTHS:
         files = sizes(month)
