@@ -22,6 +22,7 @@ soak: $(STAMP)
 
 # Until stopped, or for FUZZ_SECONDS: the readers against each other on both cores, then every target by coverage
 fuzz: $(STAMP)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r .ci/fuzz.lock
 	$(BIN)/python -m tests.fuzz run
 	$(BIN)/python -m tests.fuzz cover
 
@@ -59,6 +60,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --group pyproject.toml:supply -o .ci/tools.lock
+	$(COMPILE) --group pyproject.toml:fuzz -o .ci/fuzz.lock
 
 # --no-deps: the lock is complete, and the pip that comes with venv takes hashes only this way.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps

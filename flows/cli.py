@@ -40,6 +40,12 @@ Tables, columns and methodology: README.md in the repository's output folder.
 """
 
 
+ELSEWHERE = """
+More than one machine: name a Dask scheduler or a Prefect work pool in [cluster] of the configuration, and start
+workers: `dask worker tcp://HOST:8786 --nthreads 1`, or `prefect worker start --pool tic-rates-read --limit 1`.
+All must see the same output folder and files. README, "From laptop to cluster", has it in ten lines."""
+
+
 class _Stopped(BaseException):
     """SIGTERM, or SIGHUP, unwound like Ctrl-C."""
 
@@ -182,6 +188,9 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
     _add_reader(parser)
     _add_no_report(parser)
+    elsewhere = parser.add_mutually_exclusive_group()
+    elsewhere.add_argument("--dask", metavar="ADDRESS", help="read on a Dask cluster, such as tcp://HOST:8786")
+    elsewhere.add_argument("--work-pool", metavar="NAME", help="read by the workers of a Prefect work pool")
     parser.add_argument(
         "--prefect",
         action="store_true",
@@ -197,7 +206,7 @@ def _add_nightly(commands: Any) -> None:
         "tic-rates nightly --config tic-rates.toml",
         _nightly,
         "Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file.\n"
-        "A payer whose figures fail a gate keeps its last good ones (exit code 3).",
+        "A payer whose figures fail a gate keeps its last good ones (exit code 3).\n" + ELSEWHERE,
     )
     _add_config(parser)
     parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="another month than this one")
@@ -369,7 +378,8 @@ def _add_serve(commands: Any) -> None:
         "tic-rates serve --config tic-rates.toml",
         _serve,
         "Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a\n"
-        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.",
+        "worker, and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.\n"
+        + ELSEWHERE,
     )
     parser.add_argument(
         "--config", type=Path, default=Path("tic-rates.toml"), metavar="FILE", help="default: tic-rates.toml"
@@ -444,6 +454,7 @@ def _port(text: str) -> int:
 
 
 def _run(options: argparse.Namespace) -> Result:
+    from flows.cluster import Cluster
     from flows.protection import fetching_of
     from flows.run import RunRequest
     from flows.show import print_result
@@ -466,7 +477,8 @@ def _run(options: argparse.Namespace) -> Result:
         limits=fetching.bounds,
         report=not options.no_report,
     )
-    result = _runner(orchestrated=options.prefect)(request)
+    cluster = Cluster(options.dask, options.work_pool)
+    result = _runner(orchestrated=options.prefect, cluster=cluster)(request)
     if not options.json:
         tell(print_result, result)
     return result.as_json(), result.exit_code
@@ -531,15 +543,20 @@ def _load_config(options: argparse.Namespace) -> Any:
     return replace(config, gates=Gates(None, None, None, None)) if options.no_gates else config
 
 
-def _runner(*, orchestrated: bool) -> Callable[[Any], Any]:
-    """The run as plain calls, or the same steps as a Prefect flow when asked for."""
+def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:
+    """The run as plain calls, or the same steps as a Prefect flow when asked for; here, or on a cluster."""
+    from functools import partial
+
+    from flows.cluster import Cluster, elsewhere
+
+    cluster = cluster or Cluster()
     if orchestrated:
         from flows.orchestrate import run_flow
 
-        return run_flow
-    from flows.run import run
+        return partial(run_flow, cluster=cluster)
+    from flows.run import Steps, run
 
-    return run
+    return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
 
 
 def _demo(options: argparse.Namespace) -> Result:

@@ -16,7 +16,9 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from flows.cluster import Cluster
 from flows.cron import cron_problem
+from flows.environment import POOL
 from flows.fetching import USER_AGENT, Fetching, HostLimits
 from flows.layout import Location
 from flows.object_store import is_object_url, split_url
@@ -74,10 +76,13 @@ class Config:
     timezone: str = DEFAULT_TIMEZONE
     webhook: str | None = field(default=None, repr=False)
     months_at_once: int = 1
+    cluster: Cluster = field(default_factory=Cluster)
 
 
 _KNOWN = {
-    "": tuple("output nppes codes workers reader months_at_once http limits gates notify schedule payer".split()),
+    "": tuple(
+        "output nppes codes workers reader months_at_once http limits gates notify schedule cluster payer".split()
+    ),
     "http": tuple(
         "user_agent connect_seconds read_seconds attempts first_wait_seconds longest_wait_seconds connections_per_host "
         "requests_per_second keep_bodies allow_private hosts".split()
@@ -87,6 +92,7 @@ _KNOWN = {
     "gates": tuple(each.name for each in fields(Gates)),
     "notify": ("webhook",),
     "schedule": ("cron", "timezone"),
+    "cluster": tuple(each.name for each in fields(Cluster)),
     "[payer]": ("name", "contents", "files", "include", "exclude", "headers"),
 }
 
@@ -95,6 +101,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
 _TEMPLATES = {"{month}": "%Y-%m", "{year}": "%Y", "{mm}": "%m"}
 _LOCATION = "https://mrf.example.com/{month}_index.json.gz"
+_SCHEDULER = "tcp://scheduler.example.com:8786"
+_DASK_SCHEMES = ("tcp", "tls", "ws", "wss")
 _ONE_DAY = 86_400.0
 
 
@@ -170,6 +178,7 @@ def _config(top: Section, path: Path) -> Config:
         timezone=_timezone(schedule),
         webhook=_webhook(notify),
         months_at_once=top.whole("months_at_once", 1, 1, 120),
+        cluster=_cluster(_known_section(top, "cluster")),
     )
 
 
@@ -277,6 +286,18 @@ def _gates(gates: Section) -> Gates:
 def _limits(limits: Section) -> Limits:
     standard = Limits()
     return Limits(**{name: limits.whole(name, getattr(standard, name), *range_of(name)) for name in LIMITS})
+
+
+def _cluster(cluster: Section) -> Cluster:
+    dask = cluster.text("dask", None, _SCHEDULER)
+    pool = cluster.text("work_pool", None, "tic-rates-read")
+    if dask is not None and not _is_url(dask, _DASK_SCHEMES):
+        cluster.problem("dask", f'no address of a Dask scheduler; write it such as "{_SCHEDULER}"')
+    if dask is not None and pool is not None:
+        cluster.problem("work_pool", "dask stands here too; files are read by one or the other: take one out")
+    if pool == POOL:
+        cluster.problem("work_pool", f'{POOL!r} is where nightlies and backfills wait; write "tic-rates-read"')
+    return Cluster(dask, pool, cluster.whole("machines", 1, 1, 10_000))
 
 
 def _cron(schedule: Section) -> str:

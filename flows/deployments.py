@@ -139,7 +139,7 @@ def nightly(config: str, month: str | None = None, payers: list[str] | None = No
     name = month_name(day)
 
     def work() -> MonthReport:
-        return run_month(settings, day, payers=tuple(payers or ()), force=force, steps=make_steps())
+        return run_month(settings, day, payers=tuple(payers or ()), force=force, steps=make_steps(settings.cluster))
 
     try:
         with _run_of(name), _progress(f"progress-{name}", f"files of {name}"):
@@ -178,7 +178,7 @@ def backfill(
     settings, span = load_config(Path(config)), (parse_month(first), parse_month(last))
 
     def work() -> BackfillReport:
-        steps, chosen = make_steps(), tuple(payers or ())
+        steps, chosen = make_steps(settings.cluster), tuple(payers or ())
         return run_backfill(settings, *span, payers=chosen, force=force, newest_first=newest_first, steps=steps)
 
     with _run_of(first, last), _progress("progress-backfill", f"files of the month at work, {first} to {last}"):

@@ -7,6 +7,7 @@ import fcntl
 import hashlib
 import os
 import re
+import socket
 import tempfile
 import time
 import uuid
@@ -24,6 +25,7 @@ from transforms.errors import UsageError
 Location = Path | str  # a folder, or the URL of a place in object storage
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
+LOST_SECONDS = 2 * 86_400.0  # without a byte: what another machine was writing is left behind, not at work
 KEEP_PARTS_SECONDS = 31 * 86_400.0  # of remote files fetched in part: the next monthly run goes on with them
 
 
@@ -113,6 +115,11 @@ class Layout:
         return self.cache / "bodies"
 
     @property
+    def batches(self) -> Path:
+        """What is handed to the workers of other machines, and what they answer. Addresses and headers are in it."""
+        return self.cache / "batches"
+
+    @property
     def reference(self) -> Path:
         """Reference data that the user built: the NPPES lookup and further Medicare years."""
         return self.root / "reference"
@@ -158,9 +165,9 @@ def stand_in(objects: Objects) -> Path:
 
 
 def scratch(folder: Path) -> Path:
-    """A name beside the target for work in progress; carries our process, so that leftovers can be told."""
+    """A name beside the target for work in progress; carries our process and machine, so that leftovers can be told."""
     pid = os.getpid()
-    return folder / f".tmp-{pid}-{_own_start(pid)}-{uuid.uuid4().hex[:8]}"
+    return folder / f".tmp-{pid}-{_own_start(pid)}-{uuid.uuid4().hex[:8]}.{_machine()}"
 
 
 def open_temporary(folder: Path | None = None) -> BinaryIO:
@@ -194,13 +201,31 @@ def put_aside(path: Path) -> Path:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what killed processes left behind; a living process keeps its own."""
+    """Remove what killed processes left behind; a living process keeps its own.
+
+    Another machine's processes can't be seen from here: what they write is theirs until it has been still for days.
+    """
     import shutil
 
     for leftover in folder.glob(".tmp-*-*-*"):
-        _, pid, started, _ = leftover.name.split("-", 3)
-        if pid.isdigit() and started != _started(int(pid)):
+        _, pid, started, rest = leftover.name.split("-", 3)
+        ours = rest.partition(".")[2] in ("", _machine())
+        if (pid.isdigit() and started != _started(int(pid))) if ours else _is_still(leftover):
             shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
+
+
+def _is_still(path: Path) -> bool:
+    """Whether nothing in it was written for ``LOST_SECONDS``."""
+    with suppress(FileNotFoundError):
+        newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+        return time.time() - newest > LOST_SECONDS
+    return False
+
+
+@cache
+def _machine() -> str:
+    """This machine among those that share a folder, or this container: process numbers are its own."""
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
 def sweep_bodies(layout: Layout) -> None:
@@ -211,6 +236,13 @@ def sweep_bodies(layout: Layout) -> None:
             if time.time() - part.stat().st_mtime > KEEP_PARTS_SECONDS:
                 part.unlink()
                 part.with_suffix(".json").unlink(missing_ok=True)
+
+
+def sweep_batches(layout: Layout) -> None:
+    """Remove what was handed to other machines by runs that were killed."""
+    for path in layout.batches.glob("*.json"):
+        if _is_still(path):
+            path.unlink(missing_ok=True)
 
 
 @cache

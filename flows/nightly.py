@@ -16,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from flows.cluster import elsewhere
 from flows.config import Config, PayerSource
 from flows.contents import Reach, list_payer
 from flows.extracts import READER_VERSION, Outcome
@@ -125,7 +126,7 @@ def run_month(
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
     started = time.perf_counter()
-    steps = steps or Steps()
+    steps = steps or Steps(elsewhere=elsewhere(config.cluster))
     chosen = _chosen(config, payers)
     layout = Layout.at(config.output)
     request = RunRequest(
@@ -280,7 +281,7 @@ def _read_payers(chosen: Sequence[PayerSource], request: RunRequest, layout: Lay
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in listing.refused]
         for source in listing.sources:
             sources.setdefault(source, source)
-    return outcomes + extract_all(replace(request, sources=tuple(sources)), layout, steps.spread)
+    return outcomes + extract_all(replace(request, sources=tuple(sources)), layout, steps)
 
 
 def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> str:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import Any
 
 from flows.environment import CLIENT
 
@@ -16,19 +18,23 @@ os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads i
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.batches import batch_sources
+from flows.cluster import Answer, Batch, Cluster, ClusterError, Engine, read_elsewhere, read_one_by_one
+from flows.dask_workers import CONNECT_SECONDS, EXTRA
 from flows.extracts import Outcome
-from flows.layout import month_name
+from flows.layout import Layout, month_name
 from flows.run import RunRequest, RunResult, Steps, run
 from flows.sources import Source
-from flows.workers import LOOK_UP_SECONDS, ExtractOne
+from flows.workers import LOOK_UP_SECONDS, ExtractOne, Reading
 
+HERE = Cluster()
 OnProgress = Callable[[int, int], None]  # files done, files in all
 
 
-def run_flow(request: RunRequest) -> RunResult:
+def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
     """``flows.run.run`` as a Prefect flow run."""
 
     @flow(
@@ -38,12 +44,12 @@ def run_flow(request: RunRequest) -> RunResult:
         validate_parameters=False,
     )
     def month_flow(month: str, sources: list[str], codes: list[str]) -> RunResult:
-        return run(request, make_steps())
+        return run(request, make_steps(cluster))
 
     return month_flow(month_name(request.month), [source.name for source in request.sources], list(request.codes))
 
 
-def make_steps() -> Steps:
+def make_steps(cluster: Cluster = HERE) -> Steps:
     """The steps as tasks of the flow run that is going on, in whatever thread they are called.
 
     The flow's task runner must not limit its threads: ``_spread`` does.
@@ -56,7 +62,10 @@ def make_steps() -> Steps:
     def step(name: str, work: Callable[[], object]) -> None:
         context.copy().run(_step, name, work)
 
-    return Steps(spread, step)
+    def elsewhere(sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
+        return context.copy().run(_read_elsewhere, cluster, sources, layout, reading)
+
+    return Steps(spread, step, elsewhere if cluster != HERE else None)
 
 
 _listener: ContextVar[OnProgress | None] = ContextVar("_listener", default=None)
@@ -116,6 +125,46 @@ def _submit(
 def _submitted(future: PrefectFuture[list[Outcome]]) -> PrefectConcurrentFuture[list[Outcome]]:
     assert isinstance(future, PrefectConcurrentFuture), "our flows run their tasks in threads"
     return future
+
+
+@task(name="extract", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+def _extract_there(name: str, batch: Batch) -> Answer:
+    return read_one_by_one(batch)
+
+
+def _read_elsewhere(cluster: Cluster, sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
+    """As ``flows.cluster.elsewhere``, with what is sent in the page of the run."""
+    send = _engine(cluster)
+    return read_elsewhere(sources, layout, reading, cluster=cluster, engine=send, tell=_counting(len(sources)))
+
+
+def _engine(cluster: Cluster) -> Callable[[Layout], Engine]:
+    """Tasks on Dask's workers, where they can tell a server how they fare: the embedded one is ours alone."""
+    from flows import dask_workers, work_pool
+
+    if cluster.work_pool:
+        return partial(work_pool.pool_engine, cluster.work_pool)
+    address = str(cluster.dask)
+    if PREFECT_API_URL.value():
+        return lambda _layout: dask_workers.engine(address, _task_runner, _submit_there)
+    return partial(dask_workers.plain_engine, address)
+
+
+@contextmanager
+def _task_runner(address: str) -> Iterator[Any]:
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ModuleNotFoundError as error:
+        raise ClusterError(f"{error}; {EXTRA}") from None
+    with DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_SECONDS}) as runner:
+        yield runner.client
+
+
+def _submit_there(client: Any, priority: int, batch: Batch) -> Any:
+    """As prefect-dask's own ``submit``, with a priority: the largest files first."""
+    name = _batch_name(1 - priority, batch.sources)
+    arguments = {"name": name, "batch": batch}
+    return client.submit(_extract_there, parameters=arguments, return_type="state", priority=priority, pure=False)
 
 
 def _batch_name(number: int, batch: Sequence[Source]) -> str:

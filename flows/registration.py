@@ -52,11 +52,11 @@ def register(config: Config, folder: Path) -> None:
 
 
 async def _register(config: Config, folder: Path) -> None:
-    await _make_pool()
+    await make_pool(POOL)
     cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=await _is_active())
     await _deploy(nightly, "nightly", config, folder, schedule=cron)
     await _deploy(backfill, "backfill", config, folder)
-    await _watch_heartbeats()
+    await watch_heartbeats()
 
 
 async def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path, **more: Any) -> None:
@@ -74,10 +74,11 @@ async def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path,
     await deployment.aapply()
 
 
-async def _make_pool() -> None:
+async def make_pool(name: str) -> None:
+    """A work pool whose workers start processes, unless there is one of that name."""
     async with get_client() as client:
         try:
-            await client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
+            await client.create_work_pool(WorkPoolCreate(name=name, type="process"))
         except ObjectAlreadyExists:
             return
 
@@ -91,7 +92,7 @@ async def _is_active() -> bool:
     return all(schedule.active for schedule in known.schedules)
 
 
-async def _watch_heartbeats() -> None:
+async def watch_heartbeats() -> None:
     """A run that is no longer heard of, wherever its worker was, is marked crashed."""
     trigger = EventTrigger(
         posture=Posture.Proactive,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, Location, locked, month_name, scratch, sweep, sweep_bodies
+from flows.layout import Layout, Location, locked, month_name, scratch, sweep, sweep_batches, sweep_bodies
 from flows.mirror import renew_folder
 from flows.object_store import is_object_url
 from flows.publish import (
@@ -29,7 +29,7 @@ from flows.publish import (
     record,
 )
 from flows.sources import Source
-from flows.workers import ExtractMany, Reading, extract_many, in_threads
+from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 from transforms.limits import Limits
@@ -105,10 +105,11 @@ def _at_once(_name: str, step: Callable[[], object]) -> None:
 
 @dataclass(frozen=True)
 class Steps:
-    """How the steps are run: as plain calls, or as tasks of an orchestrator."""
+    """How the steps are run: as plain calls, or as tasks of an orchestrator; and files elsewhere than here, if so."""
 
     spread: ExtractMany = in_threads
     step: Step = _at_once
+    elsewhere: ReadElsewhere | None = None
 
 
 def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
@@ -124,7 +125,7 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     with only_one(layout, request.month):
         sweep_all(layout)
         month = load_references(request, layout)
-        outcomes = extract_all(request, layout, steps.spread)
+        outcomes = extract_all(request, layout, steps)
         result = count_outcomes(request, outcomes)
         require_usable(outcomes, layout, result)
         build_and_publish(month, outcomes, layout, result, steps.step)
@@ -165,14 +166,15 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     )
 
 
-def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> list[Outcome]:
+def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
     from flows.contents import Reach, sources_of
 
     reading = Reading(
         frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
     )
-    outcomes = extract_many(request.sources, layout, reading, spread)
+    extract = partial(extract_many, layout=layout, reading=reading, spread=steps.spread, elsewhere=steps.elsewhere)
+    outcomes = extract(request.sources)
     seen = set(request.sources)
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
@@ -186,7 +188,7 @@ def extract_all(request: RunRequest, layout: Layout, spread: ExtractMany) -> lis
         listed += new
         seen.update(new)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + (extract_many(listed, layout, reading, spread) if listed else [])
+    return outcomes + (extract(listed) if listed else [])
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
@@ -326,6 +328,7 @@ def sweep_all(layout: Layout) -> None:
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
     sweep_bodies(layout)
+    sweep_batches(layout)
 
 
 @contextmanager

@@ -28,6 +28,7 @@ Answer = TypeVar("Answer")
 
 ExtractOne = Callable[[Source], Outcome]
 ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
+ReadElsewhere = Callable[[Sequence[Source], Layout, "Reading"], list[Outcome]]  # largest first; outcomes likewise
 
 
 def in_threads(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
@@ -71,17 +72,27 @@ class Reading:
 
 
 def extract_many(
-    sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany = in_threads
+    sources: Sequence[Source],
+    layout: Layout,
+    reading: Reading,
+    spread: ExtractMany = in_threads,
+    elsewhere: ReadElsewhere | None = None,
 ) -> list[Outcome]:
-    """Extract every source that is not what it was, in worker processes; outcomes in source order."""
-    found = {} if reading.force else _find_unchanged(sources, layout, reading)
-    rest = [source for source in sources if source not in found]
-    found |= {outcome.source: outcome for outcome in _read_many(rest, layout, reading, spread)} if rest else {}
+    """Extract every source that is not what it was, in worker processes; outcomes in source order.
+
+    Args:
+        spread: waits for the worker processes of this machine.
+        elsewhere: reads on other machines instead.
+    """
+    found = {} if reading.force else find_unchanged_many(sources, layout, reading)
+    rest = sorted((source for source in sources if source not in found), key=lambda source: -source.size)
+    read = elsewhere or partial(read_here, spread=spread)
+    found |= {outcome.source: outcome for outcome in read(rest, layout, reading)} if rest else {}
     return [found[source] for source in sources]
 
 
-def _find_unchanged(sources: Sequence[Source], layout: Layout, reading: Reading) -> dict[Source, Outcome]:
-    """Asked in threads of this process, which mostly wait: worker processes would take longer to start than to ask."""
+def find_unchanged_many(sources: Sequence[Source], layout: Layout, reading: Reading) -> dict[Source, Outcome]:
+    """Those that are what they were; asked in threads, for worker processes would take longer to start than to ask."""
     ask = partial(
         find_unchanged, wanted=reading.wanted, layout=layout, engine=reading.engine, fetching=reading.fetching
     )
@@ -94,14 +105,15 @@ def _find_unchanged(sources: Sequence[Source], layout: Layout, reading: Reading)
     return {answer.source: answer for answer in answers if answer is not None}
 
 
-def _read_many(sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany) -> list[Outcome]:
-    """Extract sources, largest first, with ``spread`` deciding who waits for whom."""
+def read_here(
+    sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany = in_threads
+) -> list[Outcome]:
+    """Extract sources in this order, with ``spread`` deciding who waits for whom."""
     total = sum(source.size for source in sources)
     counters = make_counters()
     workers = max(1, min(reading.workers or os.cpu_count() or 1, len(sources)))
     if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
         workers = 1
-    largest_first = sorted(sources, key=lambda source: -source.size)
     extract_one = partial(
         _extract_counted,
         layout=layout,
@@ -109,7 +121,7 @@ def _read_many(sources: Sequence[Source], layout: Layout, reading: Reading, spre
         overlap=workers < (os.cpu_count() or 1),  # else every core has a file of its own
     )
     with shown(counters, len(sources), total), _processes(workers, counters) as pool:
-        return spread(largest_first, partial(_extract_in, pool, extract_one), workers)
+        return spread(sources, partial(_extract_in, pool, extract_one), workers)
 
 
 @contextmanager

@@ -1,9 +1,9 @@
 """The fast reading of tables of contents: finds where children end by structure alone, and decodes them by the batch.
 
-The same files, plans, networks and refusals as ``contents.read_contents`` (but for a number whose exponent has 19 digits
-where nobody asks for it, which passes). Whatever is complete in the block at hand
-is decoded at once by msgspec, which checks all of its syntax; what is laid out in a way that its types do not foresee
-is handed to the plain reading, those bytes alone. An object or array that is not complete in a whole block (one
+The same files, plans, networks and refusals as ``contents.read_contents`` (but for a number whose exponent has 19
+digits where nobody asks for it, which passes). Whatever is complete in the block at hand is decoded at once by msgspec,
+which checks all of its syntax; what is laid out in a way that its types do not foresee is handed to the plain reading,
+those bytes alone. An object or array that is not complete in a whole block (one
 structure may be the whole file) is entered, and its own children are treated likewise.
 
 Memory: four blocks of a MiB and what one of them decodes to; one string of up to the limit ``string_bytes``.

@@ -88,7 +88,8 @@ def licence_of(package: PackageMetadata) -> Licence:
     field = spelled(package["License"]) if "License" in package else UNKNOWN
     if field not in (UNKNOWN, "BSD", "Artistic-1.0"):  # classifiers say more than these
         return Licence(field, "licence field")
-    return Licence(of_classifiers(package.get_all("Classifier") or []), "classifiers")
+    classified = of_classifiers(package.get_all("Classifier") or [])
+    return Licence(field, "licence field") if classified == UNKNOWN else Licence(classified, "classifiers")
 
 
 def installed_licence(release: Release) -> Licence:

@@ -41,6 +41,23 @@ def test_leftovers_of_a_process_that_nobody_has_reaped_go(tmp_path: Path) -> Non
     assert child.wait() == 0
 
 
+def test_what_another_machine_is_writing_stays_until_it_has_been_still_for_days(tmp_path: Path) -> None:
+    """On a shared file system: its processes can't be seen from here, and ours may have the same numbers."""
+    mine = scratch(tmp_path).name.rpartition(".")[0]
+    written, abandoned = (
+        tmp_path / f"{mine.replace('-', '-1', 1)}.another-{name}" for name in ("written", "abandoned")
+    )
+    long_ago = time.time() - 3 * 86_400
+    for folder in (written, abandoned):
+        folder.mkdir()
+        (folder / "prices.parquet").write_bytes(b"half")
+        os.utime(folder / "prices.parquet", (long_ago, long_ago))
+        os.utime(folder, (long_ago, long_ago))
+    (written / "prices.parquet").touch()
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [written]
+
+
 def test_parts_that_nobody_went_on_with_go_and_parts_at_work_stay(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.bodies.mkdir(parents=True)

@@ -15,14 +15,14 @@ from tests.supply.audit import ACCEPTED, CONTROL, answer_of, audit, main, of_pip
 from tests.supply.lock import LOCK, REPOSITORY, Release, locked, names, pyproject, read_lock, to_develop, to_run
 
 REMEDY = "run `make licences sbom`"
-TOOLS = REPOSITORY / ".ci" / "tools.lock"
+TOOLS = (REPOSITORY / ".ci" / "tools.lock", REPOSITORY / ".ci" / "fuzz.lock")
 
 
 # The lock
 
 
 def test_every_locked_release_has_hashes_and_no_index_is_named() -> None:
-    for lock in (LOCK, TOOLS):
+    for lock in (LOCK, *TOOLS):
         text = lock.read_text(encoding="utf-8")
         assert "://" not in text and "-index" not in text and "--find-links" not in text, lock
         assert all(release.sha256 for release in read_lock(text)), lock
@@ -49,10 +49,10 @@ def test_each_dependency_has_its_sentence() -> None:
     text = (REPOSITORY / "pyproject.toml").read_text(encoding="utf-8")
     lines = re.findall(r'^    "[A-Za-z][^"]*",.*$', text.partition("[project.scripts]")[0], re.MULTILINE)
     silent = [line for line in lines if not re.search(r"# \w+.* \w+", line)]
-    groups = pyproject()["dependency-groups"]["supply"]
-    assert isinstance(groups, list)
+    groups = pyproject()["dependency-groups"]
+    assert isinstance(groups, dict)
     assert not silent
-    assert len(lines) == len(to_run()) + len(to_develop()) + len(groups)
+    assert len(lines) == len(to_run()) + len(to_develop()) + sum(map(len, groups.values()))
 
 
 # Licences

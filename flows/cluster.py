@@ -1,0 +1,272 @@
+"""Files read on other machines: what travels to a worker and back, and who redoes what a lost worker had in hand.
+
+Free of Dask and Prefect: ``flows.dask_workers`` and ``flows.work_pool`` send batches, each by its own engine, and are
+imported only where a configuration names one. Output and cache are shared by all machines; nothing but file names,
+sizes and settings travels. An extract is renamed into place under its content's name, so reading a file twice does no
+harm: workers may be lost at any time, and a batch may run twice.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from flows.extracts import Outcome, extract
+from flows.fetching import Fetching, HostLimits
+from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.progress import add, make_counters, shown
+from flows.sources import Source
+from flows.workers import ReadElsewhere, Reading, find_unchanged_many, read_here
+from transforms.errors import UsageError
+
+LOG = logging.getLogger(__name__)
+ROUNDS = 3  # in which a file may lose its worker; then it is the file's fault
+ALONE_SECONDS = 600.0  # with no worker at all, before we give up
+SEEN_SECONDS = 90.0  # until what another machine wrote is seen here: network file systems look again once a minute
+LOOK_SECONDS = 0.5
+SHARED = "the output folder, or TIC_RATES_CACHE, must lie on a file system that all machines share"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where files are read, when not here: on a Dask cluster, or by the workers of a Prefect work pool."""
+
+    dask: str | None = None  # the scheduler's address
+    work_pool: str | None = None
+    machines: int = 1  # that share a host's connections, where the cache can't hold its locks for all of them
+
+
+class ClusterError(UsageError, ConnectionError):
+    """The other machines are not there, or not as they should be; later it may go better."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Files for one worker, and all it has to know. Sources may carry signatures and headers: never log one."""
+
+    sources: tuple[Source, ...]
+    sizes: tuple[int, ...]  # as seen here
+    output: str
+    cache: str
+    reading: Reading
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a worker made of a batch; ``unseen``: a file that is not there as it is here."""
+
+    outcomes: tuple[Outcome, ...]
+    machine: str
+    unseen: str | None = None
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A batch without an answer: its worker is gone."""
+
+    reason: str
+
+
+Answers = Generator[tuple[int, Answer | Lost], None, None]  # with the numbers of their batches, in any order
+Run = Callable[[Sequence[Batch]], Answers]
+Tell = Callable[[list[Outcome]], object]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """How batches reach other machines."""
+
+    cut: Callable[[Sequence[Source]], list[list[Source]]]
+    run: Run
+
+
+def elsewhere(cluster: Cluster) -> ReadElsewhere | None:
+    """How a plain command reads on the cluster; None: here. Prefect's flows have tasks instead (``make_steps``)."""
+    if cluster.dask:
+        from flows.dask_workers import plain_engine
+
+        return partial(read_elsewhere, cluster=cluster, engine=partial(plain_engine, cluster.dask))
+    if cluster.work_pool:
+        from flows.work_pool import pool_engine
+
+        return partial(read_elsewhere, cluster=cluster, engine=partial(pool_engine, cluster.work_pool))
+    return None
+
+
+def read_elsewhere(
+    sources: Sequence[Source],
+    layout: Layout,
+    reading: Reading,
+    *,
+    cluster: Cluster,
+    engine: Callable[[Layout], Engine],
+    tell: Tell | None = None,
+) -> list[Outcome]:
+    """Outcomes in the order of sources, which are sent largest first as they come.
+
+    A batch whose worker is lost is sent again, file by file, but for what that worker had finished. A file that loses
+    ``ROUNDS`` workers is quarantined.
+
+    Args:
+        engine: how batches are sent, for a layout.
+        tell: is given the outcomes of each batch as they come.
+
+    Raises:
+        ClusterError: no workers, or workers that don't see the files that are here.
+    """
+    sending = engine(layout)
+    started = time.monotonic()
+    reading = replace(reading, fetching=share(reading.fetching or Fetching(), cluster.machines))
+    found: dict[Source, Outcome] = {}
+    todo = sending.cut(sources)
+    counters = make_counters()
+    with shown(counters, len(sources), sum(source.size for source in sources)):
+
+        def take(outcomes: list[Outcome]) -> None:
+            found.update((outcome.source, outcome) for outcome in outcomes)
+            for outcome in outcomes:
+                add(counters, outcome.bytes or 0, outcome.account.bytes_json, outcome.account.items_matched)
+            counters[3].value += len(outcomes)
+            if tell is not None:
+                tell(outcomes)
+
+        reasons: dict[Source, str] = {}
+        for _ in range(ROUNDS):
+            batches = [_batch(chosen, layout, reading) for chosen in todo]
+            with closing(sending.run(batches)) as answers:
+                for place, answer in answers:
+                    if isinstance(answer, Lost):
+                        LOG.warning("%d file(s) lost their worker: %s", len(todo[place]), answer.reason)
+                        reasons.update(dict.fromkeys(todo[place], answer.reason))
+                    else:
+                        take(_arrived(answer, batches[place], todo[place], layout))
+            todo = _left(sources, found, layout, reading, take)
+            if not todo:
+                break
+        take([_given_up(source, reasons[source]) for (source,) in todo])
+    seconds, megabytes = time.monotonic() - started, sum(outcome.account.bytes_json for outcome in found.values()) / 1e6
+    LOG.info("%d file(s) read elsewhere in %.1f s: %.0f MB/s", len(sources), seconds, megabytes / max(seconds, 1e-9))
+    return [found[source] for source in sources]
+
+
+def _left(
+    sources: Sequence[Source],
+    found: dict[Source, Outcome],
+    layout: Layout,
+    reading: Reading,
+    take: Callable[[list[Outcome]], None],
+) -> list[list[Source]]:
+    """What nobody has answered for, each by itself; what lost workers had finished is taken."""
+    rest = [source for source in sources if source not in found]
+    if rest and not reading.force:
+        finished = find_unchanged_many(rest, layout, reading)
+        take([replace(outcome, unchanged=False) for outcome in finished.values()])
+    return [[source] for source in rest if source not in found]
+
+
+def _given_up(source: Source, reason: str) -> Outcome:
+    what = f"{ROUNDS} workers that read it were lost, the last one: {reason}"
+    return Outcome(source, "quarantined", reason=f"{what}; give workers more memory, or run again")
+
+
+def _batch(sources: Sequence[Source], layout: Layout, reading: Reading) -> Batch:
+    """Paths are made absolute: workers stand elsewhere."""
+    sent = tuple(
+        source if source.is_url else replace(source, location=str(Path(source.location).absolute()))
+        for source in sources
+    )
+    sizes = tuple(source.size for source in sources)
+    return Batch(sent, sizes, str(layout.root.absolute()), str(layout.cache.absolute()), reading)
+
+
+def _arrived(answer: Answer, batch: Batch, sources: Sequence[Source], layout: Layout) -> list[Outcome]:
+    """The outcomes as if they had been read here.
+
+    Raises:
+        ClusterError: the worker didn't see a file, or what it wrote is not here.
+    """
+    if answer.unseen is not None:
+        where = f"{answer.unseen} is not the same file on {answer.machine}"
+        raise ClusterError(f"{where}; sources must lie where all machines see them under the same path")
+    return [
+        replace(outcome, source=source, extract=_here(outcome, answer.machine, layout))
+        for source, outcome in zip(sources, answer.outcomes, strict=True)
+    ]
+
+
+def _here(outcome: Outcome, machine: str, layout: Layout) -> Path | None:
+    if outcome.extract is None:
+        return None
+    path = layout.extracts / outcome.extract.name
+    if not wait_until_seen(path):
+        raise ClusterError(f"{path} was written on {machine} and is not here; {SHARED}")
+    return path
+
+
+def wait_until_seen(path: Path) -> bool:
+    """Whether what another machine wrote is here; a network file system may take a minute to look."""
+    deadline = time.monotonic() + SEEN_SECONDS
+    while not path.exists():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+        list(path.parent.iterdir())  # makes it look again
+    return True
+
+
+def share(fetching: Fetching, machines: int) -> Fetching:
+    """One machine's part of what hosts are asked for; a connection at least."""
+
+    def part(limits: HostLimits) -> HostLimits:
+        often = limits.requests_per_second
+        return HostLimits(max(1, limits.connections // machines), often and often / machines)
+
+    if machines == 1:
+        return fetching
+    hosts = tuple((host, part(limits)) for host, limits in fetching.hosts)
+    return replace(fetching, limits=part(fetching.limits), hosts=hosts)
+
+
+def read_one_by_one(batch: Batch) -> Answer:
+    """In a worker that has one core for us: one file after the other, in this thread."""
+    reading = batch.reading
+
+    def read(source: Source, layout: Layout) -> Outcome:
+        return extract(
+            source,
+            reading.wanted,
+            layout,
+            engine=reading.engine,
+            overlap=False,
+            fetching=reading.fetching,
+            limits=reading.limits,
+            force=reading.force,
+        )
+
+    return _read(batch, lambda layout: [read(source, layout) for source in batch.sources])
+
+
+def read_with_processes(batch: Batch) -> Answer:
+    """In a worker that has the machine for itself: in processes, as many as the configuration says."""
+    return _read(batch, lambda layout: read_here(batch.sources, layout, batch.reading))
+
+
+def _read(batch: Batch, read: Callable[[Layout], list[Outcome]]) -> Answer:
+    machine = socket.gethostname()
+    unseen = _unseen(batch)
+    if unseen is not None:
+        return Answer((), machine, unseen.name)
+    os.environ[CACHE_ENVIRONMENT] = batch.cache  # where the sender will look
+    layout = Layout(Path(batch.output))
+    layout.prepare()
+    return Answer(tuple(read(layout)), machine)
+
+
+def _unseen(batch: Batch) -> Source | None:
+    """A file that has another size here, or none."""
+    return next((each for each, size in zip(batch.sources, batch.sizes, strict=True) if each.size != size), None)

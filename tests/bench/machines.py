@@ -1,0 +1,152 @@
+"""One worker and two, on a real Dask cluster and in a real Prefect work pool: seconds, MB/s, and the same tables.
+
+    python -m tests.bench.machines [--files 40] [--megabytes 200] [--repeats 3] [--kinds dask work_pool]
+
+Each worker has one core. Runs with one worker and with two take turns, so that what else the machine does meets both;
+the tables of every run are compared with those of a run without a cluster. ``--kill`` adds, for each kind, a run of two
+workers one of which is killed (SIGKILL, with all its processes) when the first file has been read.
+"""
+
+import argparse
+import gzip
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tests.bench.synthetic import SHAPES, write
+from tests.command_line import digests
+from tests.machines import Machines, dask_machines, pool_machines
+from tests.shared_files import REPOSITORY
+
+KINDS: dict[str, Callable[[Path, int], AbstractContextManager[Machines]]] = {
+    "dask": dask_machines,
+    "work_pool": pool_machines,
+}
+READ = re.compile(r"(\d+) file\(s\) read elsewhere in ([\d.]+) s: (\d+) MB/s")
+
+
+def make_files(folder: Path, files: int, megabytes: int) -> Path:
+    """So many files of three shapes; those of one shape differ in the white space at their end, so in their sha256."""
+    base, market = folder / "base", folder / f"mrf-{files}-{megabytes}"
+    base.mkdir(parents=True, exist_ok=True)
+    for shape in SHAPES:
+        path = base / f"{shape}_{megabytes}.json.gz"
+        if not path.exists():
+            write(path, shape, megabytes)
+    market.mkdir(exist_ok=True)
+    for number in range(files):
+        path = market / f"file-{number:03d}.json.gz"
+        shutil.copy(base / f"{SHAPES[number % len(SHAPES)]}_{megabytes}.json.gz", path)
+        with path.open("ab") as file:
+            file.write(gzip.compress(b"\n" * (number + 1)))
+    return market
+
+
+def run(market: Path, output: Path, *options: str, environment: dict[str, str] | None = None) -> tuple[float, str]:
+    """Seconds of the whole command, and its stderr."""
+    process = begin(market, output, *options, environment=environment)
+    started = time.monotonic()
+    return end(process, started)
+
+
+def begin(
+    market: Path, output: Path, *options: str, environment: dict[str, str] | None = None
+) -> "subprocess.Popen[str]":
+    """`tic-rates run` in a process of its own."""
+    words = ["run", str(market), "--month", "2026-06", "--output", str(output), "--no-report", "--json", *options]
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows.cli", *words],
+        cwd=REPOSITORY,
+        env=(environment or dict(os.environ)) | {"PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def end(process: "subprocess.Popen[str]", started: float) -> tuple[float, str]:
+    """Wait for it."""
+    _, stderr = process.communicate()
+    if process.returncode:
+        raise SystemExit(f"the run ended with {process.returncode}:\n{stderr[-3000:]}")
+    return time.monotonic() - started, stderr
+
+
+def run_on(machines: Machines, market: Path, output: Path, *, kill: bool = False) -> tuple[float, float]:
+    """Seconds of the whole command, and of its reading."""
+    options = (f"--{machines.kind.replace('_', '-')}", machines.address)
+    started = time.monotonic()
+    process = begin(market, output, *options, environment=machines.environment)
+    if kill:
+        extracts = output / ".cache" / "extracts"
+        while process.poll() is None and not (extracts.is_dir() and _finished(extracts)):
+            time.sleep(0.05)
+        machines.kill(0)
+        machines.workers.pop(0)
+    seconds, stderr = end(process, started)
+    found = READ.search(stderr)
+    assert found, stderr
+    return seconds, float(found[2])
+
+
+def _finished(extracts: Path) -> bool:
+    return any(not path.name.startswith(".") for path in extracts.iterdir())
+
+
+def measure(
+    folder: Path, market: Path, kinds: list[str], repeats: int, expected: dict[str, str], *, kill: bool
+) -> Iterator[str]:
+    """The rows of the table; exits where tables differ."""
+    for kind in kinds:
+        found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+        cases = [(str(workers), workers, False) for workers in (1, 2)] * repeats
+        for number, (name, workers, dies) in enumerate([*cases, *([("2, one killed", 2, True)] if kill else [])]):
+            output = folder / "out"
+            shutil.rmtree(output, ignore_errors=True)
+            with KINDS[kind](folder / f"{kind}-{number}", workers) as machines:
+                found[name].append(run_on(machines, market, output, kill=dies))
+            if digests(output) != expected:
+                raise SystemExit(f"{kind}, {name} worker(s): the tables differ from those of a run without a cluster")
+            print(f"  {kind}, {name} worker(s): {found[name][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        one = statistics.median(reading for _, reading in found["1"])
+        for name, times in found.items():
+            whole, reading = (statistics.median(each) for each in zip(*times, strict=True))
+            yield f"| {kind} | {name} | {whole:.1f} | {reading:.1f} | {one / reading:.2f} |"
+
+
+def main(options: argparse.Namespace) -> None:
+    """Print the table."""
+    folder = options.folder or Path(tempfile.mkdtemp(prefix="tic-rates-machines-"))
+    market = make_files(folder, options.files, options.megabytes)
+    size = sum(path.stat().st_size for path in market.iterdir()) / 1e6
+    print(f"{options.files} files of {options.megabytes} MB of JSON, {size:,.0f} MB of gzip; {os.cpu_count()} cores,")
+    print(f"load {os.getloadavg()[0]:.1f} at the start; medians of {options.repeats} interleaved run(s).\n")
+    shutil.rmtree(folder / "plain", ignore_errors=True)
+    run(market, folder / "plain")
+    expected = digests(folder / "plain")
+    print("| kind | workers | s | s reading | x one worker |\n| --- | --- | ---: | ---: | ---: |")
+    for row in measure(folder, market, options.kinds, options.repeats, expected, kill=options.kill):
+        print(row, flush=True)
+    print("\nThe tables of every run are those of a run without a cluster, byte for byte.")
+    if options.folder is None:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Measure reading on other machines.")
+    parser.add_argument("--files", type=int, default=40)
+    parser.add_argument("--megabytes", type=int, default=200, help="of JSON in each file (default 200)")
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument("--kill", action="store_true", help="and once with a worker killed in the middle")
+    parser.add_argument("--folder", type=Path, help="kept afterwards (default: a temporary one)")
+    main(parser.parse_args())

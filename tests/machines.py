@@ -1,0 +1,181 @@
+"""Machines for the tests: a real Dask scheduler, or a real Prefect server, with worker processes on this one."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from tests.command_line import wait_until
+from tests.shared_files import REPOSITORY
+
+POOL = "tic-rates-read"
+QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1"}
+SOON = {  # what takes Prefect ten seconds and a hundred and twenty otherwise
+    "PREFECT_WORKER_QUERY_SECONDS": "1",
+    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
+}
+END_SECONDS = 20.0
+
+
+@dataclass
+class Machines:
+    """What was started, and what `tic-rates` must know of it."""
+
+    folder: Path
+    kind: str  # "dask" or "work_pool", as in [cluster]
+    address: str
+    environment: dict[str, str]
+    workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
+
+    @property
+    def cluster(self) -> str:
+        """The section of a configuration."""
+        return f'[cluster]\n{self.kind} = "{self.address}"\n'
+
+    def add_worker(self) -> None:
+        """One more, of one core and one process, that reads one file at a time."""
+        number = len(self.workers) + 1
+        if self.kind == "dask":
+            options = f"--nthreads 1 --nworkers 1 --no-dashboard --memory-limit 0 --host 127.0.0.1 --name w{number}"
+            words = ["distributed.cli.dask_worker", self.address, *options.split()]
+            words += ["--local-directory", str(self.folder / "dask")]
+        else:
+            words = f"prefect worker start --pool {POOL} --type process --limit 1 --name w{number}".split()
+        process = start(self.folder / f"worker{number}.log", words, self.environment)
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(process.pid, {cores[number % len(cores)]})  # of one core, as what it starts
+        self.workers.append(process)
+
+    def processes(self, number: int) -> list[int]:
+        """Of one worker: itself and what it started, whatever that started included."""
+        return _descendants(self.workers[number].pid)
+
+    def kill(self, number: int) -> None:
+        """SIGKILL to a worker with all of its processes, as when its machine goes down."""
+        for pid in self.processes(number):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.workers[number].wait()
+
+
+def start(log: Path, words: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    """A module, run in a session of its own."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env=environment,
+            stdout=output,
+            stderr=output,
+            cwd=REPOSITORY,
+            start_new_session=True,
+        )
+
+
+def stop(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """SIGTERM, then SIGKILL to their sessions."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+    for process in processes:
+        try:
+            process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            for pid in _descendants(process.pid):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+@contextmanager
+def dask_machines(folder: Path, workers: int) -> Iterator[Machines]:
+    """A scheduler and so many workers."""
+    folder.mkdir(parents=True, exist_ok=True)
+    address = f"tcp://127.0.0.1:{free_port()}"
+    environment = os.environ | QUIET | {"PYTHONPATH": str(REPOSITORY)}
+    port = address.rpartition(":")[2]
+    options = f"--host 127.0.0.1 --port {port} --no-dashboard --no-show --dashboard-address 127.0.0.1:0"
+    log = folder / "scheduler.log"
+    scheduler = start(log, ["distributed.cli.dask_scheduler", *options.split()], environment)
+    machines = Machines(folder, "dask", address, environment)
+    try:
+        wait_until(lambda: scheduler.poll() is not None or _listens(address), "the Dask scheduler")
+        assert scheduler.poll() is None, log.read_text()
+        for _ in range(workers):
+            machines.add_worker()
+        yield machines
+    finally:
+        stop([*machines.workers, scheduler])
+
+
+@contextmanager
+def pool_machines(folder: Path, workers: int) -> Iterator[Machines]:
+    """A Prefect server and so many workers of a work pool."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/api"
+    own = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": address, "PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | QUIET | SOON | own
+    log = folder / "server.log"
+    server = start(log, f"prefect server start --host 127.0.0.1 --port {port}".split(), environment)
+    machines = Machines(folder, "work_pool", POOL, environment)
+    try:
+        wait_until(lambda: server.poll() is not None or _answers(f"{address}/health"), "the Prefect server")
+        assert server.poll() is None, log.read_text()
+        httpx.post(f"{address}/work_pools/", json={"name": POOL, "type": "process"}, timeout=60).raise_for_status()
+        for _ in range(workers):
+            machines.add_worker()
+        wait_until(lambda: _online(address) >= workers, "the workers")
+        yield machines
+    finally:
+        stop(machines.workers)
+        stop([server])
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number: int = free.getsockname()[1]
+        return number
+
+
+def _listens(address: str) -> bool:
+    host, port = address.removeprefix("tcp://").split(":")
+    try:
+        socket.create_connection((host, int(port)), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _answers(address: str) -> bool:
+    try:
+        return httpx.get(address, timeout=5).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def _online(address: str) -> int:
+    found = httpx.post(f"{address}/work_pools/{POOL}/workers/filter", json={}, timeout=60)
+    return len(found.json()) if found.status_code == httpx.codes.OK else 0
+
+
+def _descendants(pid: int) -> list[int]:
+    """A process and all that it started, and they."""
+    children: dict[int, list[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            number, _, rest = re.match(r"(\d+) \((.*)\) (.*)", path.read_text(), re.DOTALL).groups()  # type: ignore[union-attr]
+            children.setdefault(int(rest.split()[1]), []).append(int(number))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found

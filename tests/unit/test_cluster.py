@@ -1,0 +1,213 @@
+"""Reading on other machines: nothing lost or read in vain, whatever becomes of workers, which are pretended here."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from flows import cluster, dask_workers, work_pool
+from flows.batches import batch_sources
+from flows.cluster import (
+    Answer,
+    Answers,
+    Batch,
+    Cluster,
+    ClusterError,
+    Engine,
+    Lost,
+    read_elsewhere,
+    read_one_by_one,
+    read_with_processes,
+    share,
+)
+from flows.extracts import Outcome
+from flows.fetching import Fetching, HostLimits
+from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.run import RunRequest, Steps, run
+from flows.sources import Source, expand
+from flows.workers import Reading
+from tests.command_line import digests
+from tests.documents import ANN, BOB, document, group, item, rate
+from tests.json_text import json_bytes
+from tests.pipeline import CODES
+from tests.shared_files import REPOSITORY
+
+Work = Callable[[Batch], Answer]
+READING = Reading(CODES, workers=1, engine="ijson")
+
+
+@pytest.fixture
+def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+    """Three files of different sizes beside it."""
+    monkeypatch.setenv(CACHE_ENVIRONMENT, str(tmp_path / "cache"))
+    (tmp_path / "mrf").mkdir()
+    for number, npi in enumerate((ANN, BOB, ANN), start=1):
+        prices = [rate(group(npi), negotiated_rate=10 + number)] * number
+        (tmp_path / "mrf" / f"{number}.json").write_bytes(json_bytes(document(item(*prices))))
+    layout = Layout(tmp_path / "out")
+    layout.prepare()
+    return layout
+
+
+class Pretended:
+    """An engine whose workers do as they are told, and which remembers what it sent."""
+
+    def __init__(self, work: Work, size: int = 2) -> None:
+        self.work, self.size = work, size
+        self.sent: list[list[str]] = []
+
+    def __call__(self, _layout: Layout) -> Engine:
+        return Engine(
+            lambda sources: [list(sources[at : at + self.size]) for at in range(0, len(sources), self.size)], self.run
+        )
+
+    def run(self, batches: Sequence[Batch]) -> Answers:
+        for number, batch in reversed(list(enumerate(batches))):
+            self.sent.append([Path(source.location).name for source in batch.sources])
+            try:
+                yield number, self.work(batch)
+            except MemoryError:
+                yield number, Lost("killed")
+
+
+def sources_of(layout: Layout) -> list[Source]:
+    """The largest first, as ``extract_many`` hands them over."""
+    return sorted(expand([str(layout.root.parent / "mrf")]), key=lambda source: -source.size)
+
+
+def read(layout: Layout, engine: Pretended, machines: int = 1) -> list[Outcome]:
+    return read_elsewhere(sources_of(layout), layout, READING, cluster=Cluster(machines=machines), engine=engine)
+
+
+def test_outcomes_come_in_order_and_the_largest_files_go_first(layout: Layout) -> None:
+    engine = Pretended(read_one_by_one)
+    outcomes = read(layout, engine)
+    assert [outcome.source for outcome in outcomes] == sources_of(layout)
+    assert [outcome.status for outcome in outcomes] == ["matched"] * 3
+    assert engine.sent == [["1.json"], ["3.json", "2.json"]]
+    assert all(outcome.extract is not None and outcome.extract.parent == layout.extracts for outcome in outcomes)
+
+
+def test_what_a_lost_worker_had_finished_is_not_sent_again(layout: Layout) -> None:
+    def die_after_one(batch: Batch) -> Answer:
+        if len(batch.sources) > 1:
+            read_one_by_one(replace(batch, sources=batch.sources[:1], sizes=batch.sizes[:1]))
+            raise MemoryError
+        return read_one_by_one(batch)
+
+    engine = Pretended(die_after_one)
+    outcomes = read(layout, engine)
+    assert [outcome.status for outcome in outcomes] == ["matched"] * 3
+    assert not any(outcome.unchanged for outcome in outcomes)
+    assert engine.sent == [["1.json"], ["3.json", "2.json"], ["2.json"]]
+
+
+def test_a_file_that_costs_worker_after_worker_is_quarantined_and_the_others_are_read(layout: Layout) -> None:
+    def die_of_two(batch: Batch) -> Answer:
+        if any(source.location.endswith("2.json") for source in batch.sources):
+            raise MemoryError
+        return read_one_by_one(batch)
+
+    outcomes = {Path(outcome.source.location).name: outcome for outcome in read(layout, Pretended(die_of_two))}
+    assert {name: outcome.status for name, outcome in outcomes.items()} == {
+        "1.json": "matched",
+        "2.json": "quarantined",
+        "3.json": "matched",
+    }
+    assert "3 workers that read it were lost, the last one: killed" in str(outcomes["2.json"].reason)
+
+
+def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path) -> None:
+    def elsewhere(sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
+        return read_elsewhere(sources, layout, reading, cluster=Cluster(), engine=Pretended(read_with_processes, 1))
+
+    request = RunRequest(
+        tuple(sources_of(layout)), date(2026, 6, 1), tuple(sorted(CODES)), tmp_path / "here", report=False
+    )
+    run(replace(request, workers=1))
+    run(replace(request, workers=1, output=tmp_path / "there", force=True), Steps(elsewhere=elsewhere))
+    assert digests(tmp_path / "there") == digests(tmp_path / "here")
+
+
+def test_a_worker_that_does_not_see_the_files_is_named(layout: Layout) -> None:
+    def look_elsewhere(batch: Batch) -> Answer:
+        return read_one_by_one(replace(batch, sizes=tuple(size + 1 for size in batch.sizes)))
+
+    with pytest.raises(ClusterError, match=r"3\.json is not the same file on .*; sources must lie where all machines"):
+        read(layout, Pretended(look_elsewhere, 3))
+
+
+def test_a_cache_that_is_not_shared_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(cluster, "SEEN_SECONDS", 0.0)
+
+    def write_elsewhere(batch: Batch) -> Answer:
+        answer = read_one_by_one(replace(batch, cache=str(tmp_path / "another")))
+        monkeypatch.setenv(CACHE_ENVIRONMENT, str(tmp_path / "cache"))
+        return answer
+
+    with pytest.raises(ClusterError, match="is not here; the output folder, or TIC_RATES_CACHE, must lie on a file"):
+        read(layout, Pretended(write_elsewhere))
+
+
+def test_machines_that_share_no_locks_share_a_hosts_limits() -> None:
+    fetching = Fetching(limits=HostLimits(8, 10.0), hosts=(("mrf.example.com", HostLimits(1, None)),))
+    assert share(fetching, 1) == fetching
+    shared = share(fetching, 5)
+    assert shared.limits == HostLimits(1, 2.0)
+    assert shared.limits_of("mrf.example.com") == HostLimits(1, None)
+
+
+def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout, tmp_path: Path) -> None:
+    sent: list[Batch] = []
+
+    def keep(batch: Batch) -> Answer:
+        sent.append(batch)
+        return read_one_by_one(batch)
+
+    outcomes = read(layout, Pretended(keep, 3), machines=2)
+    secret = Source("https://mrf.example.com/a.json?sig=5ecre7", headers=(("Authorization", "5ecre7"),))
+    batch = replace(sent[0], sources=(*sent[0].sources, secret))
+    for value in (batch, Answer(tuple(outcomes), "there")):
+        work_pool._write(tmp_path / "batches" / "one.json", value)
+        again = work_pool._read(tmp_path / "batches" / "one.json", type(value))
+        assert msgspec.json.encode(again, enc_hook=str) == msgspec.json.encode(value, enc_hook=str)
+        assert again == value
+    assert "5ecre7" not in repr(batch)
+    assert (tmp_path / "batches").stat().st_mode & 0o077 == 0
+
+
+def test_a_pool_without_a_server_is_an_error_that_says_what_to_set(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work_pool, "PREFECT_API_URL", type("Unset", (), {"value": staticmethod(lambda: None)}))
+    with pytest.raises(ClusterError, match="set PREFECT_API_URL"):
+        work_pool.pool_engine("tic-rates-read", layout)
+
+
+def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch, layout: Layout) -> None:
+    def refuse(_address: str) -> object:
+        raise OSError("refused")
+
+    engine = dask_workers.engine("tcp://127.0.0.1:1", refuse, lambda *_: None)
+    with pytest.raises(ClusterError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 .*start one"):
+        engine.cut(sources_of(layout))
+
+
+def test_larger_machines_get_larger_batches() -> None:
+    sources = [Source(f"https://mrf.example.com/{number}.json") for number in range(20_000)]
+    assert len(batch_sources(sources, 2, per_worker=4, cores=8)) == 13
+
+
+def test_one_machine_imports_neither_dask_nor_prefect() -> None:
+    program = (
+        "import sys; from flows import cluster, nightly\n"
+        "assert cluster.elsewhere(cluster.Cluster()) is None\n"
+        "print({'dask', 'distributed', 'prefect', 'prefect_dask', 'msgspec'} & set(sys.modules))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
+    assert ended.stdout == "set()\n"
