@@ -67,9 +67,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Lost:
-    """A batch without an answer: its worker is gone."""
+    """A batch without an answer: its worker is gone. ``failed``: it is not, but something of its own went wrong."""
 
     reason: str
+    failed: bool = False
 
 
 Answers = Generator[tuple[int, Answer | Lost], None, None]  # with the numbers of their batches, in any order
@@ -117,7 +118,7 @@ def read_elsewhere(
         tell: is given the outcomes of each batch as they come.
 
     Raises:
-        ClusterError: no workers, or workers that don't see the files that are here.
+        ClusterError: no workers, or workers that fail, or don't see the files that are here.
     """
     sending = engine(layout)
     started = time.monotonic()
@@ -135,20 +136,20 @@ def read_elsewhere(
             if tell is not None:
                 tell(outcomes)
 
-        reasons: dict[Source, str] = {}
+        losses: dict[Source, Lost] = {}
         for _ in range(ROUNDS):
             batches = [_batch(chosen, layout, reading) for chosen in todo]
             with closing(sending.run(batches)) as answers:
                 for place, answer in answers:
                     if isinstance(answer, Lost):
                         LOG.warning("%d file(s) lost their worker: %s", len(todo[place]), answer.reason)
-                        reasons.update(dict.fromkeys(todo[place], answer.reason))
+                        losses.update(dict.fromkeys(todo[place], answer))
                     else:
                         take(_arrived(answer, batches[place], todo[place], layout))
             todo = _left(sources, found, layout, reading, take)
             if not todo:
                 break
-        take([_given_up(source, reasons[source]) for (source,) in todo])
+        take([_given_up(source, losses[source]) for (source,) in todo])
     seconds, megabytes = time.monotonic() - started, sum(outcome.account.bytes_json for outcome in found.values()) / 1e6
     LOG.info("%d file(s) read elsewhere in %.1f s: %.0f MB/s", len(sources), seconds, megabytes / max(seconds, 1e-9))
     return [found[source] for source in sources]
@@ -169,8 +170,15 @@ def _left(
     return [[source] for source in rest if source not in found]
 
 
-def _given_up(source: Source, reason: str) -> Outcome:
-    what = f"{ROUNDS} workers that read it were lost, the last one: {reason}"
+def _given_up(source: Source, lost: Lost) -> Outcome:
+    """Quarantined, where it is the file that costs workers.
+
+    Raises:
+        ClusterError: the workers are there, and fail.
+    """
+    if lost.failed:
+        raise ClusterError(f"workers failed {ROUNDS} times at {source.name}: {lost.reason}; what was read is kept")
+    what = f"{ROUNDS} workers that read it were lost, the last one: {lost.reason}"
     return Outcome(source, "quarantined", reason=f"{what}; give workers more memory, or run again")
 
 

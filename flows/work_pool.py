@@ -157,7 +157,7 @@ def _ended(pool: "_Pool", sent: _Sent) -> Answers:
 
 def _answer(state: State[Any], path: Path) -> Answer | Lost:
     if not state.is_completed():
-        return Lost(without_secrets(f"{state.name}: {state.message or 'no reason given'}"))
+        return Lost(without_secrets(f"{state.name}: {state.message or 'no reason given'}"), failed=state.is_failed())
     if not wait_until_seen(path):
         raise ClusterError(f"{state.message}, and its answer is not here, in {path.parent}; {SHARED}")
     answer = _read(path, Answer)
