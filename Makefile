@@ -36,6 +36,7 @@ lint: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.scale --write
 
 load: $(STAMP)
 	$(BIN)/python -m tests.bench.load
