@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from flows import cluster, dask_workers, work_pool
@@ -184,7 +183,6 @@ def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout, t
     for value in (batch, Answer(tuple(outcomes), "there")):
         work_pool._write(tmp_path / "batches" / "one.json", value)
         again = work_pool._read(tmp_path / "batches" / "one.json", type(value))
-        assert msgspec.json.encode(again, enc_hook=str) == msgspec.json.encode(value, enc_hook=str)
         assert again == value
     assert "5ecre7" not in repr(batch)
     assert (tmp_path / "batches").stat().st_mode & 0o077 == 0
