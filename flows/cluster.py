@@ -16,9 +16,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from flows.extracts import Outcome, extract
+from flows.extracts import ACCOUNT, Outcome, extract
 from flows.fetching import Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.mirror import have
+from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
 from flows.sources import Source
 from flows.workers import ReadElsewhere, Reading, find_unchanged_many, read_here
@@ -29,7 +31,7 @@ ROUNDS = 3  # in which a file may lose its worker; then it is the file's fault
 ALONE_SECONDS = 600.0  # with no worker at all, before we give up
 SEEN_SECONDS = 90.0  # until what another machine wrote is seen here: network file systems look again once a minute
 LOOK_SECONDS = 0.5
-SHARED = "the output folder, or TIC_RATES_CACHE, must lie on a file system that all machines share"
+SHARED = "output (or TIC_RATES_CACHE) must lie on a file system that all machines share, or in object storage"
 
 
 @dataclass(frozen=True)
@@ -189,7 +191,25 @@ def _batch(sources: Sequence[Source], layout: Layout, reading: Reading) -> Batch
         for source in sources
     )
     sizes = tuple(source.size for source in sources)
-    return Batch(sent, sizes, str(layout.root.absolute()), str(layout.cache.absolute()), reading)
+    return Batch(sent, sizes, *places(layout), reading)
+
+
+def places(layout: Layout) -> tuple[str, str]:
+    """Output and cache as another machine finds them; the cache is blank where it goes with the output."""
+    output, cache = (
+        str(place) if is_object_url(place) or not place else str(Path(place).absolute())
+        for place in (layout.location, os.environ.get(CACHE_ENVIRONMENT, ""))
+    )
+    return output, cache
+
+
+def layout_of(output: str, cache: str) -> Layout:
+    """The inverse, in a worker: its environment is made to say what the sender's says."""
+    if cache:
+        os.environ[CACHE_ENVIRONMENT] = cache
+    else:
+        os.environ.pop(CACHE_ENVIRONMENT, None)
+    return Layout.at(output)
 
 
 def _arrived(answer: Answer, batch: Batch, sources: Sequence[Source], layout: Layout) -> list[Outcome]:
@@ -211,19 +231,20 @@ def _here(outcome: Outcome, machine: str, layout: Layout) -> Path | None:
     if outcome.extract is None:
         return None
     path = layout.extracts / outcome.extract.name
-    if not wait_until_seen(path):
+    if not wait_until_seen(layout, path / ACCOUNT):
         raise ClusterError(f"{path} was written on {machine} and is not here; {SHARED}")
     return path
 
 
-def wait_until_seen(path: Path) -> bool:
+def wait_until_seen(layout: Layout, path: Path) -> bool:
     """Whether what another machine wrote is here; a network file system may take a minute to look."""
     deadline = time.monotonic() + SEEN_SECONDS
-    while not path.exists():
+    while not have(layout, path):
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_SECONDS)
-        list(path.parent.iterdir())  # makes it look again
+        for folder in path.parents[:2]:
+            list(folder.glob("*"))  # makes it look again
     return True
 
 
@@ -269,8 +290,7 @@ def _read(batch: Batch, read: Callable[[Layout], list[Outcome]]) -> Answer:
     unseen = _unseen(batch)
     if unseen is not None:
         return Answer((), machine, unseen.name)
-    os.environ[CACHE_ENVIRONMENT] = batch.cache  # where the sender will look
-    layout = Layout(Path(batch.output))
+    layout = layout_of(batch.output, batch.cache)
     layout.prepare()
     return Answer(tuple(read(layout)), machine)
 

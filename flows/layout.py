@@ -238,11 +238,9 @@ def sweep_bodies(layout: Layout) -> None:
                 part.with_suffix(".json").unlink(missing_ok=True)
 
 
-def sweep_batches(layout: Layout) -> None:
-    """Remove what was handed to other machines by runs that were killed."""
-    for path in layout.batches.glob("*.json"):
-        if _is_still(path):
-            path.unlink(missing_ok=True)
+def stale_batches(layout: Layout) -> list[Path]:
+    """What was handed to other machines by runs that were killed since."""
+    return [path for path in layout.batches.glob("*.json") if _is_still(path)]
 
 
 @cache

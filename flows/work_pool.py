@@ -42,10 +42,13 @@ from flows.cluster import (
     ClusterError,
     Engine,
     Lost,
+    layout_of,
+    places,
     read_with_processes,
     wait_until_seen,
 )
-from flows.layout import CACHE_ENVIRONMENT, Layout, write_atomically
+from flows.layout import Layout, write_atomically
+from flows.mirror import forget, keep, renew
 from flows.sources import Source, without_secrets
 
 LOG = logging.getLogger(__name__)
@@ -62,21 +65,22 @@ Other = TypeVar("Other")
 
 
 @flow(name="tic-rates-read", flow_run_name="read {batch}", validate_parameters=False)
-def read_files(cache: str, batch: str) -> State[Any]:
+def read_files(output: str, cache: str, batch: str) -> State[Any]:
     """Read one batch, for the run that handed it over.
 
     Args:
-        cache: the cache folder, shared by all machines.
-        batch: the batch's name in it.
+        output: the output folder, shared by all machines.
+        cache: the cache folder, likewise; blank: it is in the output folder.
+        batch: the batch's name in the cache.
     """
-    os.environ[CACHE_ENVIRONMENT] = cache  # this process is this run's alone
-    folder = Layout(Path()).batches
-    given = _read(folder / f"{batch}.json", Batch)
+    layout = layout_of(output, cache)
+    folder = layout.batches
+    given = _read(layout, folder / f"{batch}.json", Batch)
     if given is None:
         return Completed(message="nobody waits for it any more")
     get_run_logger().info("%d file(s), %s bytes", len(given.sources), f"{sum(given.sizes):,}")
     answer = read_with_processes(given)
-    _write(folder / f"{batch}.answer.json", answer)
+    _write(layout, folder / f"{batch}.answer.json", answer)
     return Completed(message=f"{len(answer.outcomes)} of {len(given.sources)} file(s) on {answer.machine}")
 
 
@@ -90,7 +94,7 @@ def pool_engine(pool: str, layout: Layout) -> Engine:
         raise ClusterError(
             f"work pool {pool!r} is on no server; set PREFECT_API_URL, such as http://host.example.com:4200/api"
         )
-    return Engine(partial(_cut, pool), partial(_run, _Pool(pool), layout.batches))
+    return Engine(partial(_cut, pool), partial(_run, _Pool(pool), layout))
 
 
 def _cut(pool: str, sources: Sequence[Source]) -> list[list[Source]]:
@@ -103,17 +107,17 @@ def _cut(pool: str, sources: Sequence[Source]) -> list[list[Source]]:
 class _Sent:
     """Where the batches of one round are."""
 
-    folder: Path
+    layout: Layout
     waiting: list[int]
     names: dict[int, str] = field(default_factory=dict)
     running: dict[Any, int] = field(default_factory=dict)  # flow run's id, batch's number
     pending: dict[Any, float] = field(default_factory=dict)  # flow run's id, since when
 
 
-def _run(pool: "_Pool", folder: Path, batches: Sequence[Batch]) -> Answers:
+def _run(pool: "_Pool", layout: Layout, batches: Sequence[Batch]) -> Answers:
     """As many runs at a time as keep the pool's workers busy, the first batches first."""
     pool.prepare()
-    sent = _Sent(folder, list(range(len(batches)))[::-1])
+    sent = _Sent(layout, list(range(len(batches)))[::-1])
     prefix = uuid.uuid4().hex[:12]
     try:
         while sent.waiting or sent.running:
@@ -121,8 +125,8 @@ def _run(pool: "_Pool", folder: Path, batches: Sequence[Batch]) -> Answers:
             while sent.waiting and len(sent.running) < at_once:
                 number = sent.waiting[-1]
                 sent.names[number] = name = f"{prefix}-{number + 1:05d}"
-                _write(folder / f"{name}.json", batches[number])
-                run = pool.submit(name, folder.parent)
+                _write(layout, layout.batches / f"{name}.json", batches[number])
+                run = pool.submit(name, layout)
                 if run is None:
                     break  # the same again in a moment: its name makes it the same run
                 sent.running[run] = sent.waiting.pop()
@@ -131,8 +135,8 @@ def _run(pool: "_Pool", folder: Path, batches: Sequence[Batch]) -> Answers:
     finally:
         pool.cancel(list(sent.running))
         for name in sent.names.values():
-            for path in (folder / f"{name}.json", folder / f"{name}.answer.json"):
-                path.unlink(missing_ok=True)
+            for path in (layout.batches / f"{name}.json", layout.batches / f"{name}.answer.json"):
+                forget(layout, path)
 
 
 _HOW = "start one on each machine: `prefect worker start --pool NAME --limit 1`"
@@ -152,31 +156,31 @@ def _ended(pool: "_Pool", sent: _Sent) -> Answers:
             continue
         if state.is_final():
             number = sent.running.pop(run.id)
-            yield number, _answer(state, sent.folder / f"{sent.names[number]}.answer.json")
+            yield number, _answer(state, sent.layout, f"{sent.names[number]}.answer.json")
 
 
-def _answer(state: State[Any], path: Path) -> Answer | Lost:
+def _answer(state: State[Any], layout: Layout, name: str) -> Answer | Lost:
+    path = layout.batches / name
     if not state.is_completed():
         return Lost(without_secrets(f"{state.name}: {state.message or 'no reason given'}"), failed=state.is_failed())
-    if not wait_until_seen(path):
+    if not wait_until_seen(layout, path):
         raise ClusterError(f"{state.message}, and its answer is not here, in {path.parent}; {SHARED}")
-    answer = _read(path, Answer)
+    answer = _read(layout, path, Answer)
     assert answer is not None
     return answer
 
 
-def _write(path: Path, value: object) -> None:
+def _write(layout: Layout, path: Path, value: object) -> None:
     """For us alone: addresses may be signed."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_atomically(path, msgspec.json.encode(value, enc_hook=str))
+    keep(layout, path)
 
 
-def _read(path: Path, kind: type[Kind]) -> Kind | None:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
+def _read(layout: Layout, path: Path, kind: type[Kind]) -> Kind | None:
+    if not renew(layout, path):
         return None
-    return msgspec.json.decode(data, type=kind, dec_hook=lambda wanted, text: wanted(text))
+    return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=lambda wanted, text: wanted(text))
 
 
 class _Pool:
@@ -214,13 +218,15 @@ class _Pool:
             raise ClusterError(f"no worker in work pool {self.name!r} for {ALONE_SECONDS / 60:.0f} minutes; {_HOW}")
         return self._workers
 
-    def submit(self, batch: str, cache: Path) -> Any:
+    def submit(self, batch: str, layout: Layout) -> Any:
         """The id of a new flow run; None while the server does not answer."""
+
+        output, cache = places(layout)
 
         def start() -> Any:
             run: Any = run_deployment(
                 DEPLOYMENT,
-                parameters={"cache": str(cache.absolute()), "batch": batch},
+                parameters={"output": output, "cache": cache, "batch": batch},
                 timeout=0,
                 flow_run_name=f"read {batch}",
                 idempotency_key=batch,

@@ -158,7 +158,7 @@ def test_a_cache_that_is_not_shared_is_named(layout: Layout, monkeypatch: pytest
         monkeypatch.setenv(CACHE_ENVIRONMENT, str(tmp_path / "cache"))
         return answer
 
-    with pytest.raises(ClusterError, match="is not here; the output folder, or TIC_RATES_CACHE, must lie on a file"):
+    with pytest.raises(ClusterError, match=r"is not here; output \(or TIC_RATES_CACHE\) must lie on a file"):
         read(layout, Pretended(write_elsewhere))
 
 
@@ -181,8 +181,8 @@ def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout, t
     secret = Source("https://mrf.example.com/a.json?sig=5ecre7", headers=(("Authorization", "5ecre7"),))
     batch = replace(sent[0], sources=(*sent[0].sources, secret))
     for value in (batch, Answer(tuple(outcomes), "there")):
-        work_pool._write(tmp_path / "batches" / "one.json", value)
-        again = work_pool._read(tmp_path / "batches" / "one.json", type(value))
+        work_pool._write(layout, tmp_path / "batches" / "one.json", value)
+        again = work_pool._read(layout, tmp_path / "batches" / "one.json", type(value))
         assert again == value
     assert "5ecre7" not in repr(batch)
     assert (tmp_path / "batches").stat().st_mode & 0o077 == 0
