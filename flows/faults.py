@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from transforms.errors import OutOfResourcesError, TicRatesError, UsageError
+from transforms.errors import OutOfResourcesError, TicRatesError, UsageError, causes
 
 TABLES_STAND = "the last good tables stand"
 _SHORT = {
@@ -80,17 +80,11 @@ def _number(error: BaseException, wanted: "tuple[int, ...] | dict[int, tuple[str
     """The system's number of an error, or of what caused it; None where it is none of those wanted."""
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
         return None  # a signal that came while another error was dealt with
-    for cause in _causes(error):
+    for cause in causes(error):
         number = _number_of(cause)
         if number in wanted:
             return number
     return None
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _number_of(error: BaseException) -> int | None:
@@ -122,7 +116,7 @@ def _refused(number: int, error: BaseException, place: Path, stands: str) -> Usa
 
 
 def _filename(error: BaseException) -> str | None:
-    names = (cause.filename for cause in _causes(error) if isinstance(cause, OSError))
+    names = (cause.filename for cause in causes(error) if isinstance(cause, OSError))
     return next((name for name in names if isinstance(name, str) and name), None)
 
 

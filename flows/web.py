@@ -26,7 +26,7 @@ from flows.resuming import AnswerLostError, Held, RemoteFile
 from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
 from flows.waiting import Wait
-from transforms.errors import BadFileError
+from transforms.errors import BadFileError, causes
 from transforms.limits import Limits, crossed
 
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "zstd")  # told by their first bytes like any file's
@@ -231,15 +231,9 @@ def _in_our_words(fetching: Fetching) -> Iterator[None]:
         raise AnswerLostError(_describe(error, fetching)) from None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 def _final_reason(error: BaseException) -> str | None:
     """Why asking again is in vain; None where it may help."""
-    for cause in _causes(error):
+    for cause in causes(error):
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return "can't be fetched: no such host; check the address"
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -252,6 +246,6 @@ def _describe(error: BaseException, fetching: Fetching) -> str:
         return f"no connection within {fetching.connect_seconds:g} seconds, [http] connect_seconds"
     if isinstance(error, httpx.TimeoutException):
         return f"no byte of use within {fetching.read_seconds:g} seconds, [http] read_seconds"
-    said = next((cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror), None)
+    said = next((cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror), None)
     what = "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke"
     return f"{what} ({said})" if said else what

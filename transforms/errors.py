@@ -1,6 +1,6 @@
-"""One error tree; each branch carries the exit code that the command line gives."""
+"""One error tree; each branch carries the exit code that the command line gives. And what an error came from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 
 class TicRatesError(Exception):
@@ -45,3 +45,12 @@ class BadFileError(TicRatesError):
 
 class FullReadingNeededError(TicRatesError):
     """A later duplicate key made wanted what had been skipped; the caller reads again with ``skip=False``."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error, what it came from, and so on; each once: errors that are raised again can come from each other."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        yield error
+        seen.add(id(error))
+        error = error.__cause__ or error.__context__

@@ -82,3 +82,13 @@ def test_a_provider_reference_that_no_disk_holds_is_not_unresolved(
     with pytest.raises(OutOfResourcesError, match="while fetching https://mrf"):
         references.fetch(["https://mrf.example.com/groups.json?signature=secret"])
     assert references.failed == {}
+
+
+def test_errors_that_come_from_each_other_are_looked_at_once() -> None:
+    """As httpcore and httpx leave them where a connection was refused before and is again."""
+    first, second = BadFileError("first"), BadFileError("second")
+    first.__context__, second.__context__ = second, first
+    raise_if_exhausted(first, "reading", PLACE)
+    second.__context__ = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(OutOfResourcesError):
+        raise_if_exhausted(first, "reading", PLACE)
