@@ -28,7 +28,7 @@ _SHORT = {
     errno.ENOMEM: ("out of memory", "give it more, or run with fewer --workers"),
 }
 _FAILED = {errno.EIO: ("the disk failed to read or write", "check it")}
-_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR)
+_REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
 _NUMBER = re.compile(r"\(os error (\d+)\)")
 _TEXTS = {  # of errors that carry no number
     "can't start new thread": errno.EAGAIN,
