@@ -19,6 +19,7 @@ from tests.plain_json import UnreadableError, plain_json
 from transforms.clean import reference_key, text_of
 from transforms.limits import Limits
 from transforms.read_ijson import SECTIONS
+from transforms.walk import note_given, stands
 
 MAX_DEPTH = 500
 DEPTH_SLACK = 70  # "refused in steps of 64 bytes", and the readers begin to count at different levels
@@ -132,16 +133,16 @@ class _Repair:
         return key
 
     def document(self) -> bytes:
-        standard: set[str] = set()
+        given: dict[str, str] = {}
         marks: list[int] = []
         for key in self.members():
             name = SECTIONS.get(key)
             is_null = self.data[self.pos : self.pos + 1] == b"n"
-            if name is None or not (key == name or (name not in standard and not is_null)):
+            if name is None or not stands(key, name, given, is_null=is_null):
                 self.value()
                 continue
             self.section(name, marks)
-            standard.add(name) if key == name and not is_null else standard.discard(name)
+            note_given(key, name, given, is_null=is_null)
         self.keep(self.data[self.pos :])
         return b"".join(self.out)
 
