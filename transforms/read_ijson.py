@@ -16,7 +16,7 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.guard import GuardedStream
 from transforms.limits import Limits, Place
 from transforms.surrogates import MendedStream
-from transforms.walk import Event, Walker
+from transforms.walk import Event, Walker, note_given, stands
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
@@ -104,7 +104,7 @@ _ROOT_NAMES = {"start_array": "an array", "null": "null"}
 
 def _read_root(walker: Walker) -> None:
     collected = walker.collected
-    standard: set[str] = set()
+    given: dict[str, str] = {}
     for key in walker.object_keys():
         collected.note_root_key(key)
         event, value = walker.next()
@@ -112,9 +112,9 @@ def _read_root(walker: Walker) -> None:
         if name is not None:
             if key != name:
                 collected.quirks[f"{name} under the name {key}"] += 1
-            if key == name or (name not in standard and event != "null"):
-                _read_section(walker, name, event, value, replaces=event != "null" or name in standard)
-                standard.add(name) if key == name and event != "null" else standard.discard(name)
+            if stands(key, name, given, is_null=event == "null"):
+                _read_section(walker, name, event, value, replaces=event != "null" or given.get(name) == key)
+                note_given(key, name, given, is_null=event == "null")
             else:
                 walker.skip(event)
         elif event in ("start_map", "start_array"):

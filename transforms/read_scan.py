@@ -45,7 +45,7 @@ from transforms.guard import first_quote, has_long_number, has_long_string, last
 from transforms.limits import Limits, crossed
 from transforms.read_ijson import HUGE_EXPONENT, REMOTE_GROUPS_KEY, SECTIONS, parse
 from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
-from transforms.walk import Event, Walker
+from transforms.walk import Event, Walker, note_given, stands
 
 ENGINE = "scan"
 MAX_HELD_BYTES = 16 << 20
@@ -223,7 +223,7 @@ class _Reading:
 
     def walk_root(self) -> None:
         """The root's keys and values, in order."""
-        standard: set[str] = set()
+        given: dict[str, str] = {}
         self.pos += 1
         if self.peek() == ord("}"):
             self.pos += 1
@@ -233,7 +233,7 @@ class _Reading:
             if self.peek() != ord(":"):
                 raise self.bad("a colon expected")
             self.pos += 1
-            self.root_value(key, standard)
+            self.root_value(key, given)
             separator = self.peek()
             self.pos += 1
             if separator == ord("}"):
@@ -254,7 +254,7 @@ class _Reading:
         if self.utf8[0]:
             raise self.bad("bytes that are not UTF-8")
 
-    def root_value(self, key: str, standard: set[str]) -> None:
+    def root_value(self, key: str, given: dict[str, str]) -> None:
         """One key's value: a section, a header field, or nothing of interest."""
         collected = self.collected
         collected.note_root_key(key)
@@ -264,9 +264,9 @@ class _Reading:
             if key != name:
                 collected.quirks[f"{name} under the name {key}"] += 1
             is_null = first == ord("n")
-            if key == name or (name not in standard and not is_null):
-                self.walk_section(name, first, replaces=not is_null or name in standard)
-                standard.add(name) if key == name and not is_null else standard.discard(name)
+            if stands(key, name, given, is_null=is_null):
+                self.walk_section(name, first, replaces=not is_null or given.get(name) == key)
+                note_given(key, name, given, is_null=is_null)
             else:
                 self.skip_root_value(first)
         elif first in b"{[":
@@ -743,7 +743,7 @@ class LongItem(_Reading):
         collected.items_matched += 1
         collected.items.append((arrangement, code, code_type, self.first_rate, collected.next_rate_id))
 
-    def root_value(self, key: str, standard: set[str]) -> None:
+    def root_value(self, key: str, given: dict[str, str]) -> None:
         """One of the item's own values."""
         first = self.peek()
         if key == "negotiated_rates":

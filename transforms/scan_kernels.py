@@ -845,7 +845,7 @@ def is_plainly_unwanted(data: int, size: int, pos: int, table: int) -> bool:
 def plain_id_hash(data: int, size: int, pos: int) -> int:
     """The hash of the id that is the value at ``pos``; -1 where only the exact reading can tell."""
     digits = integer_digits(data, pos)
-    if digits > 0:
+    if digits > 0 and pos + digits < size:  # what ends the number must be the document's own byte
         return integer_hash(integer_at(data, pos, digits))
     if byte_at(data, pos) == 34:
         end, escapes = string_end(data, size, pos + 1)

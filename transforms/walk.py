@@ -41,6 +41,23 @@ TIN_KEYS = frozenset({"type", "value"})
 REFERENCE_KEYS = frozenset({"provider_group_id", "provider_groups", "location", "network_name"})
 
 
+def stands(key: str, name: str, given: dict[str, str], *, is_null: bool) -> bool:
+    """Whether a value counts of what has several names: under its own always, under another where its own gave none.
+
+    ``given``: the key that gave each. A null counts under the key that gave what it replaces: the last of
+    duplicate keys stands.
+    """
+    return key == name or (given.get(name) != name and (not is_null or given.get(name) == key))
+
+
+def note_given(key: str, name: str, given: dict[str, str], *, is_null: bool) -> None:
+    """Which key gave it, after a value that ``stands``."""
+    if not is_null:
+        given[name] = key
+    elif given.get(name) == key:
+        del given[name]
+
+
 class Walker:
     """Consumes events of one document into ``Collected``."""
 
@@ -223,21 +240,17 @@ class Walker:
             "provider_groups": (collected.groups, len(collected.groups), self.walk_groups),
             "provider_references": (collected.citations, len(collected.citations), self.walk_citations),
         }
-        standard: set[str] = set()
+        given: dict[str, str] = {}
         for key in self.object_keys():
             event, value = self.next()
             name = RATE_KEYS.get(key)
-            if name is None or (key != name and name in standard):
+            if name is None or not stands(key, name, given, is_null=event == "null"):
                 self.skip(event)
                 continue
-            if event == "null" and key != name:
-                continue
             spool, mark, walk = spools[name]
-            if event != "null" or name in standard:
+            if event != "null" or given.get(name) == key:
                 spool.truncate(mark)
-            standard.discard(name)
-            if event != "null" and key == name:
-                standard.add(name)
+            note_given(key, name, given, is_null=event == "null")
             walk(rate_id, event, value)
 
     def walk_prices(self, rate_id: int, event: str, value: object) -> None:

@@ -19,6 +19,7 @@ from tests.plain_json import UnreadableError, plain_json
 from transforms.clean import reference_key, text_of
 from transforms.limits import Limits
 from transforms.read_ijson import SECTIONS
+from transforms.walk import note_given, stands
 
 MAX_DEPTH = 500
 DEPTH_SLACK = 70  # "refused in steps of 64 bytes", and the readers begin to count at different levels
@@ -29,11 +30,34 @@ _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"')
 _SCALAR = re.compile(rb'[^,}\] \n\r\t:"{\[]+')
 _LONG_NUMBER = re.compile(rb"[-+.eE0-9]{%d}|[0-9][eE][+-]?[0-9]{19}" % (DIGITS + 1))
 _NUMBER_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9][0-9.eE+-]*)', re.S)
-# between strings: a backslash makes the quote behind it none (the exact scan), or means nothing (the skimming one)
-_TOKENS = (
-    re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\["\\]|[{}\[\]"]'),
-    re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|[{}\[\]"]'),
-)
+_TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\|[{}\[\]"]')
+MOST_BACKSLASHES = 6  # between strings, each with two meanings
+
+
+@dataclass
+class _Backslashes:
+    """What each stray backslash between strings means, by the bits of ``meanings``.
+
+    To the exact scan it makes the quote behind it none, to the skimming one it means nothing; which of the two reads a
+    place depends on where blocks end.
+    """
+
+    meanings: int
+    seen: dict[int, int] = field(default_factory=dict)
+
+    def escapes(self, place: int) -> bool:
+        number = self.seen.setdefault(place, len(self.seen))
+        return bool(self.meanings >> number & 1)
+
+
+def _tokens(data: bytes, start: int, backslashes: _Backslashes) -> Iterator["re.Match[bytes]"]:
+    """Strings and brackets from a place on."""
+    while match := _TOKEN.search(data, start):
+        start = match.end()
+        if match.group() != b"\\":
+            yield match
+        elif backslashes.escapes(match.start()):
+            start += 1
 
 
 class UnexplainedError(Exception):
@@ -46,7 +70,7 @@ class _Repair:
 
     data: bytes
     cited: set[str]
-    token: "re.Pattern[bytes]"
+    backslashes: _Backslashes
     long: bool
     replaced: bool  # also pass over references in a section that a later one replaces
     pos: int = 0
@@ -78,7 +102,7 @@ class _Repair:
         """The bytes of the container that begins here, by the weaker rules."""
         start = self.pos
         depth = braces = 0
-        for match in self.token.finditer(self.data, start):
+        for match in _tokens(self.data, start, self.backslashes):
             token = match.group()
             if token == b'"':
                 break
@@ -132,16 +156,16 @@ class _Repair:
         return key
 
     def document(self) -> bytes:
-        standard: set[str] = set()
+        given: dict[str, str] = {}
         marks: list[int] = []
         for key in self.members():
             name = SECTIONS.get(key)
             is_null = self.data[self.pos : self.pos + 1] == b"n"
-            if name is None or not (key == name or (name not in standard and not is_null)):
+            if name is None or not stands(key, name, given, is_null=is_null):
                 self.value()
                 continue
             self.section(name, marks)
-            standard.add(name) if key == name and not is_null else standard.discard(name)
+            note_given(key, name, given, is_null=is_null)
         self.keep(self.data[self.pos :])
         return b"".join(self.out)
 
@@ -173,14 +197,14 @@ class _Repair:
             if self.byte(b",", b"]") == b"]":
                 return
 
-    def element(self, read: Callable[[bytes, list[int]], None], marks: list[int]) -> None:
+    def element(self, read: Callable[[dict[str, Any], list[int]], None], marks: list[int]) -> None:
         start = self.pos
-        data = self.container()
+        self.container()
+        own = _own(self.data[: self.pos], start, self.backslashes)
         self.pos = start
-        read(data, marks)
+        read(own, marks)
 
-    def item(self, data: bytes, _marks: list[int]) -> None:
-        own = _own(data, self.token)
+    def item(self, own: dict[str, Any], _marks: list[int]) -> None:
         code = _text(own.get("billing_code"))
         code_type = _text(own.get("billing_code_type")).upper()
         if code not in CODES or (code_type and code_type not in CODE_TYPES):
@@ -196,8 +220,7 @@ class _Repair:
                 else:
                     self.value()
 
-    def reference(self, data: bytes, marks: list[int]) -> None:
-        own = _own(data, self.token)
+    def reference(self, own: dict[str, Any], marks: list[int]) -> None:
         if reference_key(_plain(own.get("provider_group_id"))) not in self.cited:
             self.empty()
         else:
@@ -205,11 +228,11 @@ class _Repair:
             self.keep_container()
 
 
-def _own(data: bytes, token: "re.Pattern[bytes]") -> dict[str, Any]:
+def _own(data: bytes, begin: int, backslashes: _Backslashes) -> dict[str, Any]:
     """An element's own members as far as they are keys with scalars, the last of each; containers are None."""
     depth = 0
     own: dict[str, Any] = {}
-    for match in token.finditer(data):
+    for match in _tokens(data, begin, backslashes):
         text = match.group()
         if text in (b"{", b"["):
             depth += 1
@@ -239,7 +262,9 @@ def _plain(token: bytes | None) -> object:
 
     try:
         value = json.loads(token or b"null", parse_float=Decimal)
-    except (ValueError, ArithmeticError):
+    except ArithmeticError:  # an exponent beyond Decimal's: a number all the same
+        return 0
+    except ValueError:
         return None
     return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace") if isinstance(value, str) else value
 
@@ -252,15 +277,20 @@ def is_explained(document: bytes, found: Read, *, long: bool) -> bool:
     """Whether what the scanner made of a broken document is what a full reading makes of it, less its skipped parts."""
     assert found.collected is not None
     cited = found.collected.cited_keys()
-    for token in _TOKENS:
+    most = meanings = 0
+    while meanings <= most:
         for replaced in (False, True):
+            backslashes = _Backslashes(meanings)
             try:
-                repaired = _Repair(document, cited, token, long, replaced).document()
+                repaired = _Repair(document, cited, backslashes, long, replaced).document()
                 plain_json(repaired)
             except (UnexplainedError, UnreadableError):
                 continue
+            finally:
+                most = max(most, (1 << min(len(backslashes.seen), MOST_BACKSLASHES)) - 1)
             if is_reading_of(repaired, found):
                 return True
+        meanings += 1
     return False
 
 
@@ -291,7 +321,7 @@ def has_huge_number(document: bytes) -> bool:
 def depth_of(document: bytes) -> int:
     """How deep sound JSON is nested."""
     depth = deepest = 0
-    for match in _TOKENS[1].finditer(document):
+    for match in _TOKEN.finditer(document):
         token = match.group()
         depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
         deepest = max(deepest, depth)

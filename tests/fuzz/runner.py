@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -54,7 +55,8 @@ class _Watched:
 
 
 def run(seconds: float, workers: int, seed: int | None) -> Counter[str]:
-    """Fuzz for so long; what this run counted. Statistics are kept as it goes."""
+    """Fuzz for so long; what this run counted. Statistics are kept as it goes. SIGTERM ends it like Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     FOLDER.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + seconds
     seeds = SystemRandom() if seed is None else None

@@ -53,8 +53,11 @@ def readers(data: bytes) -> None:
 def contents(data: bytes) -> None:
     """A table of contents by both readers, strict and not, in blocks of any size: the same, or refused by both.
 
-    The fast reader may refuse a number beyond Python's limits or a depth elsewhere than the plain one.
+    The fast reader may refuse a number beyond Python's limits elsewhere than the plain one. What begins otherwise than
+    an object or array never reaches them: see ``containers``.
     """
+    if not data.lstrip(b" \n\r\t").startswith((b"{", b"[")):
+        return
     for strict in (False, True):
         expected = contents_readings.plainly(data, strict=strict)
         for block_bytes in (1 + len(data) % 97, 1 << 20):

@@ -7,6 +7,7 @@ compiled code.
 import gc
 import hashlib
 import mmap
+import os
 import resource
 import struct
 import sys
@@ -201,7 +202,8 @@ def work(seed: int, place: SharedPlace | None, until: float) -> Counter[str]:
     watch_for_hangs()
     read_scan.warm_up()
     fuzzer = Fuzzer(seed, place)
-    while monotonic() < until:
+    parent = os.getppid()
+    while monotonic() < until and os.getppid() == parent:
         fuzzer.round(until)
     gc.enable()
     return fuzzer.counts

@@ -1,6 +1,7 @@
 """What fuzzing found, one test each."""
 
 import io
+import re
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from tests.containers import zipped
 from tests.documents import ANN, BOB, cited_document, document, group, item, rate, reference
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.fuzz.reading import read_by_ijson, read_by_scan
-from tests.json_text import Token, json_bytes
+from tests.json_text import Pairs, Token, json_bytes
 from tests.shared_files import REPOSITORY
 from transforms import contents, read_ijson, read_scan, scan_contents
 from transforms.clean import NPI_BEYOND_INT64, npi_of, reference_key
@@ -154,3 +155,32 @@ def test_a_quote_that_never_closes_is_damage() -> None:
     for read, text in ((read_relative_values, pprrvu(2026)), (read_gpcis, gpci(2026))):
         with pytest.raises(UsageError, match=r"line \d+: field larger than field limit"):
             read(io.BytesIO((text + '\r\n"' + "x," * 100_000).encode()), 2026)
+
+
+@pytest.mark.parametrize("padding", [9, 15, 39, 45])
+def test_an_id_that_a_block_ends_in_is_never_cut(padding: int) -> None:
+    """What stands behind the bytes of a block, here a brace, may look like the end of a number."""
+    ids = [Token("98765432109876543211"), Token("98765432109876543210"), 1234567890, 7654321]
+    references = [reference(identity, group(ANN), about="x" * padding) for identity in ids]
+    for number, one in enumerate(references[::2]):  # the id behind the rest, too
+        references[2 * number] = {"about": one["about"], **one}
+    data = json_bytes(cited_document(*references, cites=ids))
+    expected = read_by_ijson(data).reading
+    for found in re.finditer(b'"provider_group_id":', data):
+        for edge in range(found.end(), found.end() + 20):
+            assert read_by_scan(data, (edge,), 2).reading == expected, edge
+
+
+@pytest.mark.parametrize("key", ["in_networks", "in_network"])
+def test_of_a_section_twice_under_one_name_the_last_stands_though_it_is_null(key: str) -> None:
+    data = b'{"%b":[{"billing_code":"97026"}],"%b":null}' % (key.encode(), key.encode())
+    for found in (read_by_ijson(data), read_by_scan(data, (), 0)):
+        assert found.collected is not None and found.collected.items_seen == 0
+
+
+def test_of_prices_twice_under_one_name_the_last_stand_though_they_are_null() -> None:
+    for key in ("negotiated_price", "negotiated_prices"):
+        pairs = ((key, [{"negotiated_rate": 1}]), (key, None))
+        data = json_bytes(document(item(Pairs((*pairs, ("provider_groups", [group(ANN)]))))))
+        for found in (read_by_ijson(data), read_by_scan(data, (), 0)):
+            assert found.collected is not None and len(found.collected.prices) == 0
