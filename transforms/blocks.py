@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple, Protocol
 import numpy as np
 
 BLOCK_BYTES = 1 << 20  # inflated by one core and scanned by another; measured best of 256 KiB to 4 MiB
-PLAIN_BLOCK_BYTES = 1 << 19  # inflated and scanned by one core: its own cache holds it between the two
+PLAIN_BLOCK_BYTES = 1 << 20  # inflated and scanned by one core; half of it was slower where references come first
 HEAD_BYTES = 64 * 1024  # in front of each block: what the last one left over
 BUFFERS = 3
 LINE_BYTES = 64
