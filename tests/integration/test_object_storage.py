@@ -11,10 +11,8 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +26,7 @@ from tests.command_line import Ended, call, digests, end, execute, start
 from tests.documents import ANN, BOB, EVE, document, group, item, price, rate
 from tests.effort import SOAK, usually
 from tests.json_text import json_bytes
+from tests.looping import looping
 from tests.nppes_files import npidata, record
 from tests.object_places import BOTH, REAL, ceph_server, digests_at, make_place
 from tests.shared_files import REPOSITORY
@@ -348,32 +347,6 @@ def publish_version(url: str, tmp_path: Path, version: float, killed_at: int | N
         cwd=REPOSITORY,
     )
     return ended.returncode
-
-
-@contextmanager
-def looping(read: Callable[[], None]) -> Iterator[list[BaseException | int]]:
-    """A thread that reads again and again; what went wrong, or how often it read."""
-    found: list[BaseException | int] = []
-    stop = threading.Event()
-
-    def loop() -> None:
-        times = 0
-        while not stop.is_set():
-            try:
-                read()
-            except BaseException as error:  # noqa: BLE001 handed to the test
-                found.append(error)
-                return
-            times += 1
-        found.append(times)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        thread.join()
 
 
 def read_generation(url: str) -> float:

@@ -1,9 +1,6 @@
 """Readers beside publishing: no error, no missing table, no mix of versions; and two runs of one month at once."""
 
 import json
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -19,6 +16,7 @@ from tests.command_line import digests, end, start
 from tests.documents import ANN, BOB, document, group, item, price, rate
 from tests.effort import usually
 from tests.json_text import json_bytes
+from tests.looping import looping
 
 MONTH = date(2026, 6, 1)
 PUBLISHES = usually(3, 20)
@@ -38,32 +36,6 @@ def publish(folder: Path, version: int) -> None:
 
 def versions(frame: pl.DataFrame, column: str) -> set[Any]:
     return set(frame[column].unique().to_list())
-
-
-@contextmanager
-def looping(read: Callable[[], None]) -> Iterator[list[BaseException | int]]:
-    """A thread that reads again and again; what went wrong, then how often it read."""
-    found: list[BaseException | int] = []
-    stop = threading.Event()
-
-    def loop() -> None:
-        times = 0
-        while not stop.is_set():
-            try:
-                read()
-            except BaseException as error:  # noqa: BLE001 handed to the test
-                found.append(error)
-                return
-            times += 1
-        found.append(times)
-
-    thread = threading.Thread(target=loop)
-    thread.start()
-    try:
-        yield found
-    finally:
-        stop.set()
-        thread.join()
 
 
 def opened_once(path: Path) -> pl.DataFrame:
