@@ -5,6 +5,8 @@
 Each worker has one core. Runs with one worker and with two take turns, so that what else the machine does meets both;
 the tables of every run are compared with those of a run without a cluster. ``--kill`` adds, for each kind, a run of two
 workers one of which is killed (SIGKILL, with all its processes) when the first file has been read.
+Beside each pair of runs the same files are only inflated, by one process and by two, each on a core of its own: two
+cores of a shared machine are rarely twice one, and no cluster can do better than these.
 """
 
 import argparse
@@ -31,6 +33,15 @@ KINDS: dict[str, Callable[[Path, int], AbstractContextManager[Machines]]] = {
     "dask": dask_machines,
     "work_pool": pool_machines,
 }
+INFLATE = """
+import os, sys
+from isal import igzip
+os.sched_setaffinity(0, {int(sys.argv[1])})
+for path in sys.argv[2:]:
+    with igzip.open(path) as stream:
+        while stream.read(1 << 20):
+            pass
+"""
 READ = re.compile(r"(\d+) file\(s\) read elsewhere in ([\d.]+) s: (\d+) MB/s")
 
 
@@ -102,6 +113,21 @@ def _finished(extracts: Path) -> bool:
     return any(not path.name.startswith(".") for path in extracts.iterdir())
 
 
+def inflate(market: Path, processes: int) -> float:
+    """Seconds in which so many processes inflate all files, dealt out among them."""
+    files = sorted(str(path) for path in market.iterdir())
+    cores = sorted(os.sched_getaffinity(0))
+    started = time.monotonic()
+    children = [
+        subprocess.Popen([sys.executable, "-c", INFLATE, str(cores[number % len(cores)]), *files[number::processes]])
+        for number in range(processes)
+    ]
+    for child in children:
+        if child.wait():
+            raise SystemExit("inflating failed")
+    return time.monotonic() - started
+
+
 def measure(
     folder: Path, market: Path, kinds: list[str], repeats: int, expected: dict[str, str], *, kill: bool
 ) -> Iterator[str]:
@@ -112,14 +138,19 @@ def measure(
         for number, (name, workers, dies) in enumerate([*cases, *([("2, one killed", 2, True)] if kill else [])]):
             output = folder / "out"
             shutil.rmtree(output, ignore_errors=True)
+            if not dies:
+                bare = inflate(market, workers)
+                found[f"{workers}, only inflating"].append((bare, bare))
             with KINDS[kind](folder / f"{kind}-{number}", workers) as machines:
                 found[name].append(run_on(machines, market, output, kill=dies))
             if digests(output) != expected:
                 raise SystemExit(f"{kind}, {name} worker(s): the tables differ from those of a run without a cluster")
             print(f"  {kind}, {name} worker(s): {found[name][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-        one = statistics.median(reading for _, reading in found["1"])
-        for name, times in found.items():
-            whole, reading = (statistics.median(each) for each in zip(*times, strict=True))
+        medians = {
+            name: tuple(statistics.median(each) for each in zip(*times, strict=True)) for name, times in found.items()
+        }
+        for name, (whole, reading) in sorted(medians.items()):
+            one = medians["1, only inflating" if "inflating" in name else "1"][1]
             yield f"| {kind} | {name} | {whole:.1f} | {reading:.1f} | {one / reading:.2f} |"
 
 
@@ -130,6 +161,8 @@ def main(options: argparse.Namespace) -> None:
     size = sum(path.stat().st_size for path in market.iterdir()) / 1e6
     print(f"{options.files} files of {options.megabytes} MB of JSON, {size:,.0f} MB of gzip; {os.cpu_count()} cores,")
     print(f"load {os.getloadavg()[0]:.1f} at the start; medians of {options.repeats} interleaved run(s).\n")
+    # As installed software runs: compiled files are kept, wherever this environment would have none written.
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     shutil.rmtree(folder / "plain", ignore_errors=True)
     run(market, folder / "plain")
     expected = digests(folder / "plain")
