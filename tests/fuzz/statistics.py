@@ -9,7 +9,18 @@ from pathlib import Path
 FOLDER = Path(os.environ.get("TIC_RATES_FUZZ", Path(__file__).resolve().parents[2] / ".fuzz"))
 FILE = FOLDER / "statistics.json"
 FINDS = FOLDER / "finds"
-COUNTED = ("documents", "executions", "sound", "explained", "plain", "differences", "crashes", "hangs", "seconds")
+COUNTED = (
+    "documents",
+    "executions",
+    "kernel",
+    "sound",
+    "explained",
+    "plain",
+    "differences",
+    "crashes",
+    "hangs",
+    "seconds",
+)
 
 
 def load() -> dict[str, Counter[str]]:

@@ -18,7 +18,8 @@ from random import Random
 from time import monotonic
 
 from tests.fuzz.cuts import Cuts, choose_cuts
-from tests.fuzz.differential import Difference, compare
+from tests.fuzz.differential import Difference, Verdict, compare
+from tests.fuzz.kernel_cuts import Cut, KernelCuts
 from tests.fuzz.limits import HangError, small_limits, start_watch, stop_watch, watch_for_hangs
 from tests.fuzz.minimise import minimise
 from tests.fuzz.mutate import Mutator
@@ -31,14 +32,15 @@ from transforms import read_scan
 GENERATED = 300
 POOL = 2_000
 PLAIN_EVERY = 8
+KERNEL_EVERY = 3
 PER_ROUND = 200  # documents between changes of limits, and reports
 RENEW_EVERY = 40
 LONG_OFTEN = 0.15
 RECURSION = 4_000  # so that the plain reading's is not the limit that shows
 MEMORY_BYTES = 2 << 30
 MAX_SHARED = 1 << 20
-COUNTS = struct.Struct("<8q")
-COUNTED = ("documents", "executions", "sound", "explained", "plain", "differences", "hangs", "milliseconds")
+COUNTS = struct.Struct("<9q")
+COUNTED = ("documents", "executions", "kernel", "sound", "explained", "plain", "differences", "hangs", "milliseconds")
 
 
 class SharedPlace:
@@ -77,6 +79,7 @@ class Fuzzer:
         self.counts: Counter[str] = Counter()
         self.texts = [parse(data) for data in all_seeds(self.random, GENERATED)]
         self.fixed = len(self.texts)
+        self.kernel_cuts = KernelCuts()
         self.mutator = Mutator(self.random, self.choose)
         self.known: set[object] = set()
         self.found: Counter[str] = Counter()
@@ -117,6 +120,7 @@ class Fuzzer:
         start_watch()
         try:
             verdict = compare(document, cuts, plain=plain, long=small)
+            cut = self.cut_everywhere(document, verdict) if verdict.difference is None and not small else None
         except HangError as error:
             self.counts["hangs"] += 1
             self.keep(document, Difference("hang", str(error)), small)
@@ -135,7 +139,19 @@ class Fuzzer:
         if verdict.difference is not None:
             self.counts["differences"] += 1
             self.keep(document, verdict.difference, small)
+        if cut is not None:
+            self.counts["differences"] += 1
+            self.keep(document, Difference("kernel", str(cut), cut.places), small)
         self.renew(document, verdict.kind())
+
+    def cut_everywhere(self, document: bytes, verdict: Verdict) -> Cut | None:
+        """At every byte, some of the documents: the kernel alone."""
+        if self.random.randrange(KERNEL_EVERY):
+            return None
+        stripped, seed = without_bom(document), self.random.getrandbits(60)
+        scans, cut = self.kernel_cuts.check(stripped, seed, sound=verdict.sound)
+        self.counts["kernel"] += scans
+        return cut
 
     def renew(self, document: bytes, kind: object) -> None:
         """Keep what is new in kind to mutate it further; now and then a newly generated text."""
@@ -159,7 +175,7 @@ class Fuzzer:
         if self.found[name] > 3 or len(self.found) > 50:
             return
         save(document, difference, small, "long" if small else "plain")
-        if difference.kind != "hang":
+        if difference.kind not in ("hang", "kernel"):
             cuts = [difference.cuts] if difference.cuts else [(), *choose_cuts(Random(0), len(document), 40)]
             small_document = minimise(document, shows(difference.kind, cuts, small))
             save(small_document, difference, small, "minimised")

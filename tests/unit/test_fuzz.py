@@ -10,12 +10,15 @@ import pytest
 from tests.fuzz.cuts import choose_cuts
 from tests.fuzz.differential import compare, is_sound
 from tests.fuzz.explain import is_explained
+from tests.fuzz.kernel_cuts import KernelCuts, Section, is_judged, sections_of
 from tests.fuzz.limits import small_limits
 from tests.fuzz.minimise import minimise
 from tests.fuzz.mutate import Mutator, applied
 from tests.fuzz.reading import Read, read_by_ijson, read_by_scan, without_bom
 from tests.fuzz.seeds import CORPUS, field_note_seeds, generated_seed
 from tests.fuzz.spans import parse
+from transforms import scan_kernels as k
+from transforms.reference_index import key_table
 
 FILES = sorted(CORPUS.glob("*.json"))
 EVERY_EDGE = 400  # of longer documents, some edges
@@ -91,3 +94,36 @@ def test_a_find_is_minimised() -> None:
 
 def test_overlapping_edits_are_left_out() -> None:
     assert applied(b"abcdef", [(1, 3, b"X"), (2, 4, b"Y"), (6, 6, b"Z")]) == b"aXdefZ"
+
+
+@pytest.mark.slow  # compiled anew: a cached copy would hold the kernels of the day it was compiled
+def test_the_kernel_finds_the_same_cut_at_every_byte() -> None:
+    cuts, scans = KernelCuts(), 0
+    for path in FILES:
+        document = without_bom(path.read_bytes())
+        count, cut = cuts.check(document, 1, sound=is_sound(document))
+        assert cut is None, path
+        scans += count
+    assert scans > 10_000
+
+
+DOCUMENT = b'{"provider_references":[{"provider_group_id":7}],"in_network":[{"billing_code":"97026"}]}'
+
+
+def test_sections_are_found_where_the_scanner_walks_them() -> None:
+    places = [(DOCUMENT[section.first :][:5], section.kind) for section in sections_of(DOCUMENT)]
+    assert places == [(b'{"pro', k.REFERENCES_INDEXED), (b'{"bil', k.ITEMS)]
+
+
+@pytest.mark.parametrize(
+    ("element", "judged"),
+    [(b'{"billing_code":"97026","billing_code_type":"RC"}', True), (b'{"billing_code":"97026"}', False)],
+)
+def test_a_wanted_item_passed_over_under_some_cuts_is_a_find(element: bytes, judged: bool) -> None:
+    assert is_judged(element, Section(0, k.ITEMS, False, key_table([])), 0) is judged
+
+
+@pytest.mark.parametrize(("key", "judged"), [("7", False), ("8", True)])
+def test_a_cited_reference_passed_over_under_some_cuts_is_a_find(key: str, judged: bool) -> None:
+    section = Section(0, k.REFERENCES_FILTERED, False, key_table([key]))
+    assert is_judged(b'{"provider_group_id":7.0}', section, 0) is judged
