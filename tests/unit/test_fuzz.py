@@ -127,3 +127,9 @@ def test_a_wanted_item_passed_over_under_some_cuts_is_a_find(element: bytes, jud
 def test_a_cited_reference_passed_over_under_some_cuts_is_a_find(key: str, judged: bool) -> None:
     section = Section(0, k.REFERENCES_FILTERED, False, key_table([key]))
     assert is_judged(b'{"provider_group_id":7.0}', section, 0) is judged
+
+
+def test_an_id_that_only_python_can_compare_counts_only_where_one_is_cited() -> None:
+    element = '{"provider_group_id":"ñ"}'.encode()
+    for key, judged in (("7", True), ("ñ", False)):
+        assert is_judged(element, Section(0, k.REFERENCES_FILTERED, False, key_table([key])), 0) is judged
