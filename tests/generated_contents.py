@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from tests.generated_documents import APPENDED, INSERTED, SCALARS, Speller
 from tests.json_text import Pairs, Token, json_text, unescaped
+from tests.odd_json import OddBuilder
 
 HOSTS = ("https://mrf.example.com", "http://MRF.example.com", "https://other.example.com:8443", "ftp://a.example.com")
 TEXTS: tuple[Any, ...] = (
@@ -24,17 +25,12 @@ KEYS = (
 )
 
 
-class ContentsBuilder:
-    """Builds one table; ``oddness`` is the chance that something is not as the schema has it."""
+class ContentsBuilder(OddBuilder):
+    """Builds one table."""
 
     def __init__(self, random: Random, oddness: float) -> None:
-        self.random = random
-        self.oddness = oddness
+        super().__init__(random, oddness)
         self.junk_left = 40  # or it would nest without end
-
-    def odd(self) -> bool:
-        """Whether this one is odd."""
-        return self.random.random() < self.oddness
 
     def text(self) -> Any:
         """A description or name."""
@@ -55,20 +51,11 @@ class ContentsBuilder:
         first = made[0] if made else {}
         return self.random.choice((None, first, [None, *made], [*made, self.junk(2)], [made], self.junk(2), {}))
 
-    def record(self, **fields: Any) -> Pairs:
-        """These fields in any order; when odd, one missing, one doubled, unknown ones."""
-        pairs: list[tuple[str, Any]] = list(fields.items())
-        self.random.shuffle(pairs)
-        if self.odd() and pairs:
-            pairs.pop()
-        if self.odd() and pairs:
-            key, value = self.random.choice(pairs)
-            pairs.insert(self.random.randint(0, len(pairs)), (key, self.random.choice((value, None, self.junk(2)))))
-        if self.odd():
-            pairs.insert(self.random.randint(0, len(pairs)), (self.random.choice(KEYS), self.junk(3)))
-        return Pairs(pairs)
+    def stray_key(self) -> str:
+        """See ``OddBuilder``."""
+        return self.random.choice(KEYS)
 
-    def junk(self, depth: int) -> Any:
+    def junk(self, depth: int = 3) -> Any:
         """Any JSON, now and then with a structure in it."""
         self.junk_left -= 1
         kind = self.random.randrange(5) if depth and self.junk_left > 0 else 0

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from tests.documents import ANN, BAD_CHECK_DIGIT, BOB, EVE, group
 from tests.json_text import Pairs, Token, escaped, json_bytes, json_text, unescaped
+from tests.odd_json import OddBuilder
 from tests.plain_reading import UnreadableError, plain_json
 
 # Spellings of one id stand on one line; the lines differ, some only by a hair.
@@ -82,17 +83,12 @@ LOCATIONS: tuple[Any, ...] = ("https://example.com/providers/41.json", "https://
 GENERATED_REMOTE: dict[str, bytes] = {LOCATIONS[0]: json_bytes({"provider_groups": [group(ANN), group(BOB)]})}
 
 
-class DocumentBuilder:
-    """Builds one document; ``oddness`` is the chance that a value, an array or an object is not the usual one."""
+class DocumentBuilder(OddBuilder):
+    """Builds one document."""
 
     def __init__(self, random: Random, oddness: float) -> None:
-        self.random = random
-        self.oddness = oddness
+        super().__init__(random, oddness)
         self.known_ids = random.sample(IDS, 5)
-
-    def odd(self) -> bool:
-        """Whether this one is odd."""
-        return self.random.random() < self.oddness
 
     def one(self, usual: Sequence[Any], odd: Sequence[Any] = ()) -> Any:
         """A usual value; when odd, one of the odd values or junk."""
@@ -117,18 +113,9 @@ class DocumentBuilder:
             return made
         return self.random.choice(([], None, made[0], [None, *made], [*made, self.junk()], [made]))
 
-    def record(self, **fields: Any) -> Pairs:
-        """These fields in any order; when odd: one missing, one doubled (the other value first), unknown keys."""
-        pairs: list[tuple[str, Any]] = list(fields.items())
-        self.random.shuffle(pairs)
-        if self.odd() and pairs:
-            pairs.pop()
-        if self.odd() and pairs:
-            key, value = self.random.choice(pairs)
-            pairs.insert(0, (key, self.random.choice((self.junk(), value, None))))
-        if self.odd():
-            pairs.insert(self.random.randint(0, len(pairs)), (f"x_{self.random.choice(DECOY_TEXTS)}", self.junk()))
-        return Pairs(pairs)
+    def stray_key(self) -> str:
+        """See ``OddBuilder``."""
+        return f"x_{self.random.choice(DECOY_TEXTS)}"
 
     def identity(self) -> Any:
         """Some spelling of one of few ids; when odd, what is no id."""

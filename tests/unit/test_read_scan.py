@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, cast
@@ -19,6 +18,7 @@ from tests.documents import ANN, document, group, item, rate, reference
 from tests.effort import SOAK, usually
 from tests.field_note_case import Case
 from tests.field_notes import CASES, generated_documents, malformed_documents, truncated_documents
+from tests.fuzz.reading import Reading, reading_of
 from tests.json_text import json_bytes
 from tests.shared_files import REPOSITORY, shared_folder
 from transforms import byte_spool, read_ijson, read_scan, reference_index
@@ -54,32 +54,8 @@ def collect(read: ReadDocument, data: bytes, codes: frozenset[str], **options: A
     raise AssertionError("a full reading needs no fuller one")
 
 
-@dataclass(frozen=True)
-class Reading:
-    """All that later steps see. References are numbered anew: the ijson reader also numbers those it forgets."""
-
-    header: dict[str, str]
-    root_keys: list[str]
-    counts: tuple[int, int, int]
-    rows: tuple[list[Any], ...]
-
-
 def reading(read: ReadDocument, data: bytes, codes: frozenset[str] = CODES, **options: Any) -> Reading:
-    found = collect(read, data, codes, **options)
-    numbers = {row[0]: number for number, row in enumerate(found.cited_references())}
-    return Reading(
-        found.header,
-        found.root_keys,
-        (found.items_seen, found.items_matched, found.references_seen),
-        (
-            list(found.items),
-            list(found.prices),
-            list(found.citations),
-            list(found.groups),
-            [row[1:] for row in found.cited_references()],
-            [(numbers[row[0]], *row[1:]) for row in found.cited_reference_groups()],
-        ),
-    )
+    return reading_of(collect(read, data, codes, **options))
 
 
 def full(data: bytes, codes: frozenset[str] = CODES) -> Reading | None:
