@@ -5,12 +5,20 @@ Memory: at most ``limit`` bytes, whatever the file; the rest lies in one tempora
 
 from bisect import bisect_right
 from collections.abc import Iterator
+from contextlib import suppress
+from threading import Thread
 from typing import BinaryIO
 
 from transforms.spool import OpenTemporary
 
 LIMIT_BYTES = 4 << 20  # more would gain nothing: the system keeps what is written in memory as long as it can
 COPY_BYTES = 1 << 20
+LONG_BYTES = 64 << 20  # of more the system needs hundredths of a second to give them back, for which nobody waits
+
+
+def _give_back(file: BinaryIO) -> None:
+    with suppress(OSError):  # what is left in its buffer may find no room, and is not wanted
+        file.close()
 
 
 class ByteSpool:
@@ -60,5 +68,8 @@ class ByteSpool:
     def close(self) -> None:
         """Give memory and disk back."""
         if self._file is not None:
-            self._file.close()
+            if self._size > LONG_BYTES:
+                Thread(target=_give_back, args=(self._file,), name="give back", daemon=True).start()
+            else:
+                _give_back(self._file)
         self._chunks, self._starts, self._file, self._size = [], [], None, 0
