@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, open_temporary, put_aside, scratch
+from flows.folders import put_in_place
+from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.mirror import have, keep
 from flows.resuming import ContentChangedError, UnchangedError
@@ -277,7 +278,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
             raise BadFileError("the file changed while it was read; run again")
         (temporary / ACCOUNT).write_text(json.dumps(conceal_headers(account).as_json()))
         folder = reading.folder(entry.sha256)
-        _publish(temporary, folder, replaces=reading.force)
+        put_in_place(temporary, folder, replaces=reading.force)
         tables = writers.paths(folder) if account.items_matched else []
         keep(layout, *tables, folder / ACCOUNT)
         return entry
@@ -382,14 +383,3 @@ class _Writers:
             if shown is not None and address is not None:
                 self.signed[shown] = address
         return batch.set_column(at, batch.schema.field(at), pa.array(kept, pa.string()))
-
-
-def _publish(temporary: Path, target: Path, *, replaces: bool) -> None:
-    """Rename; when a twin was extracted meanwhile, its extract stands."""
-    if replaces:
-        shutil.rmtree(put_aside(target), ignore_errors=True)
-    try:
-        temporary.rename(target)
-    except OSError:
-        if not target.exists():
-            raise

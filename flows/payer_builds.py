@@ -16,7 +16,8 @@ from typing import Any
 
 import polars as pl
 
-from flows.layout import Layout, put_aside, scratch
+from flows.folders import put_in_place
+from flows.layout import Layout, scratch
 from flows.mirror import have, keep
 from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
@@ -163,12 +164,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
         stated = {"figures": asdict(figures), "source_ids": inputs.own_source_ids}
         (temporary / FIGURES).write_text(json.dumps(stated))
         target = layout.payer_builds / key
-        shutil.rmtree(put_aside(target), ignore_errors=True)  # when it is built anew
-        try:
-            temporary.rename(target)
-        except OSError:
-            if not target.exists():  # else another run built the same meanwhile
-                raise
+        put_in_place(temporary, target, replaces=True)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     keep(layout, *sorted(target.glob("*.parquet")), target / FIGURES)

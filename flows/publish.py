@@ -5,8 +5,6 @@ manifest tells. The next run sweeps what is left over. In object storage a month
 (``flows.generations``); the local folder that stands for it follows.
 """
 
-import ctypes
-import errno
 import json
 import os
 import shutil
@@ -19,7 +17,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.layout import CACHE_ENVIRONMENT, Layout, locked, month_name, scratch, write_atomically, write_beside
+from flows.folders import exchange_folders
+from flows.layout import (
+    CACHE_ENVIRONMENT,
+    Layout,
+    locked,
+    month_name,
+    put_aside,
+    write_atomically,
+    write_beside,
+)
 from flows.mirror import AT_ONCE, bring
 from flows.sources import sha256_of
 from transforms.errors import TicRatesError
@@ -28,8 +35,6 @@ Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
 KEPT_SECONDS = 24 * 3600
-_AT_FDCWD = -100
-_RENAME_EXCHANGE = 2
 
 
 class PublishedMeanwhileError(TicRatesError):
@@ -209,7 +214,7 @@ def drop_unused_builds(layout: Layout) -> None:
     used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
     for folder in layout.payer_builds.iterdir():
         if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > KEPT_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(put_aside(folder), ignore_errors=True)
     if layout.store is not None and not os.environ.get(CACHE_ENVIRONMENT):
         _drop_stored_builds(layout, used)
 
@@ -232,35 +237,6 @@ def _age_seconds(folder: Path) -> float:
         return time.time() - folder.stat().st_mtime
     except OSError:  # another run dropped it
         return 0.0
-
-
-def exchange_folders(new: Path, target: Path) -> None:
-    """The target is the new folder from one instant to the next; what it was, if anything, is where the new one was."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if not target.exists():
-        new.rename(target)
-    elif not _exchange(new, target):
-        old = scratch(target.parent)
-        target.rename(old)  # a file system without exchange: readers may miss the folder between these two renames
-        try:
-            new.rename(target)
-        except BaseException:
-            old.rename(target)
-            raise
-        old.rename(new)
-
-
-def _exchange(one: Path, other: Path) -> bool:
-    """renameat2(RENAME_EXCHANGE); False where the system or the file system has none."""
-    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if renameat2 is None:
-        return False
-    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
-        return True
-    number = ctypes.get_errno()
-    if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-        return False
-    raise OSError(number, os.strerror(number), str(other))
 
 
 def sync_folder(folder: Path) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.faults import during
+from flows.folders import exchange_folders
 from flows.layout import Layout, locked, month_name, scratch, sweep
 from flows.mirror import renew_folder
-from flows.publish import bring_published, exchange_folders, publish_folder, sync_folder
+from flows.publish import bring_published, publish_folder, sync_folder
 from flows.report_code import CodeFigures
 from flows.report_method import methodology_files
 from flows.report_pages import CodePages, File

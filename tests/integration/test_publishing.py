@@ -1,6 +1,7 @@
 """Readers beside publishing: no error, no missing table, no mix of versions; and two runs of one month at once."""
 
 import json
+import shutil
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from flows.folders import exchange_folders, put_in_place
 from flows.layout import Layout
 from flows.run import RunRequest, run
 from flows.sources import Source
@@ -96,12 +98,11 @@ def test_a_kill_between_tables_is_told_and_mended_by_the_next_run(
     import flows.publish
 
     publish(tmp_path, 0)
-    exchange = flows.publish.exchange_folders
 
     def die(new: Path, target: Path) -> None:
         if target.parent.name == "providers":
             raise KeyboardInterrupt
-        exchange(new, target)
+        exchange_folders(new, target)
 
     def undo_nothing(*_: Path) -> None:
         raise KeyboardInterrupt  # who is killed undoes nothing
@@ -130,3 +131,36 @@ def test_two_runs_of_one_month_at_once_wait_for_each_other(tmp_path: Path) -> No
     both = [start(*arguments, tmp_path / "both") for _ in range(2)]
     assert [end(process).code for process in both] == [0, 0]
     assert digests(tmp_path / "both") == digests(tmp_path / "alone")
+
+
+def test_a_folder_made_anew_in_the_cache_is_never_absent(tmp_path: Path) -> None:
+    """Two runs that build the same payer: one reads what the other builds once more."""
+    target = tmp_path / "build"
+
+    def put(version: int) -> None:
+        new = tmp_path / f"new-{version}"
+        new.mkdir()
+        (new / "rates.parquet").write_bytes(b"rates")
+        put_in_place(new, target, replaces=True)
+        shutil.rmtree(new, ignore_errors=True)
+
+    put(0)
+    with looping(lambda: require(target / "rates.parquet")) as found:
+        for version in range(1, 2_000):
+            put(version)
+    assert isinstance(found[0], int), found
+    assert found[0] > 100, "it looked while folders were exchanged"
+
+
+def require(path: Path) -> None:
+    assert path.exists(), path
+
+
+def test_what_another_made_of_the_same_meanwhile_stands(tmp_path: Path) -> None:
+    for name in ("mine", "theirs"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "of").write_text(name)
+    put_in_place(tmp_path / "mine", tmp_path / "theirs", replaces=False)
+    assert (tmp_path / "theirs" / "of").read_text() == "theirs"
+    with pytest.raises(FileNotFoundError):
+        put_in_place(tmp_path / "nothing", tmp_path / "nowhere", replaces=False)

@@ -198,9 +198,10 @@ def test_nothing_secret_is_left_or_said(
 PREFECT_FLOW = """
 import sys
 from flows.deployments import backfill, nightly
-config = sys.argv[1]
-print(nightly(config, "2026-06", return_state=True))
-print(backfill(config, "2026-05", "2026-06", force=True, return_state=True))
+if __name__ == "__main__":  # worker processes import this file too
+    config = sys.argv[1]
+    print(nightly(config, "2026-06", return_state=True))
+    print(backfill(config, "2026-05", "2026-06", force=True, return_state=True))
 """
 
 
