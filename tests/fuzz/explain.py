@@ -24,6 +24,7 @@ from transforms.walk import note_given, stands
 MAX_DEPTH = 500
 DEPTH_SLACK = 70  # "refused in steps of 64 bytes", and the readers begin to count at different levels
 DIGITS = Limits().number_digits
+UNCITED = b"52718281828"  # a zero might be the id of a reference that is cited
 
 _SPACE = re.compile(rb"[ \n\r\t]*")
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"')
@@ -295,12 +296,20 @@ def is_explained(document: bytes, found: Read, *, long: bool) -> bool:
 
 
 def is_reading_of(sound: bytes, found: Read) -> bool:
-    """Whether this is what a full reading gives, at any depth, and with numbers beyond the limits as zeros.
+    """Whether this is what a full reading gives, at any depth, and with others instead of numbers beyond the limits.
 
     The scanner counts depth in steps of 64 bytes; such numbers pass where nobody asks for them, or are zeros as floats.
     """
-    if has_huge_number(sound):
-        sound = _NUMBER_OR_STRING.sub(lambda match: b"0" if _LONG_NUMBER.search(match[1] or b"") else match[0], sound)
+    if not has_huge_number(sound):
+        return _reads_as(sound, found)
+    return any(_reads_as(_with_number(sound, number), found) for number in (b"0", UNCITED))
+
+
+def _with_number(sound: bytes, number: bytes) -> bytes:
+    return _NUMBER_OR_STRING.sub(lambda match: number if _LONG_NUMBER.search(match[1] or b"") else match[0], sound)
+
+
+def _reads_as(sound: bytes, found: Read) -> bool:
     if depth_of(sound) <= MAX_DEPTH - DEPTH_SLACK:
         return read_by_ijson(sound).reading == found.reading
     return read_by_ijson(sound, Limits(json_depth=len(sound))).reading == found.reading

@@ -182,11 +182,13 @@ def _take(state: int, rows: int, kind: int, base: int, out: int, count: int) -> 
 def _agree(plan: int, ones: int, others: int) -> bool:
     """Whether two scans found the same; elements that one of them leaves to Python are noted as doubts.
 
-    Where blocks end decides what of a broken document is looked at, so there one scan may refuse what another takes.
+    Where blocks end decides what of a broken document is looked at, so there only a crash would be a find.
     """
+    if k.load_slot(plan, SOUND) == 0:
+        return True
     one, other = k.load_slot(plan, UNCUT), k.load_slot(plan, CUT)
     if ones < FACTS or others < FACTS:
-        return k.load_slot(plan, SOUND) == 0 or (ones == others and k.load_slot(one, 0) == k.load_slot(other, 0))
+        return ones == others and k.load_slot(one, 0) == k.load_slot(other, 0)
     same = True
     for fact in (EVENT, PLACE, NULLS, OTHERS):
         same = same and k.load_slot(one, fact) == k.load_slot(other, fact)
@@ -266,7 +268,7 @@ def is_judged(element: bytes, section: Section, value: int) -> bool:
         document = io.BytesIO(b'{"%b":[%b]}' % (name, element))
         read_ijson.read_document(document, CODES, collected, skip=False)
     except BadFileError:
-        return True  # and the document is broken
+        return True  # beyond a limit
     if section.kind == k.ITEMS:
         return collected.items_matched == 0
     keys = [cast("str", row[1]) for row in collected.references if row[1] is not None]

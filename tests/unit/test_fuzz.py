@@ -80,6 +80,15 @@ def test_damage_in_what_is_decoded_would_not_be_explained(damage: bytes) -> None
     assert not is_explained(document, as_if_taken, long=False)
 
 
+def test_a_number_beyond_the_limits_is_explained_though_a_zero_in_its_place_would_be_cited() -> None:
+    document = (
+        b'{"provider_references":[{"provider_group_id":%b}],"in_network":[{"billing_code":"97026","negotiated_rates":'
+        b'[{"provider_references":[0],"negotiated_prices":[{"negotiated_rate":1}]}]}]}' % (b"9" * 1_001)
+    )
+    verdict = compare(document, [()], plain=False)
+    assert (verdict.difference, verdict.explained) == (None, 1)
+
+
 def test_a_row_lost_would_not_be_explained() -> None:
     document = SKIPPED % b"[1,,2]"
     less = read_by_ijson(b'{"in_network":[{"billing_code":"99213"},{"billing_code":"99213"}]}')
