@@ -6,8 +6,8 @@ only when a matched price may cite it. Provider references in front of ``in_netw
 in memory below a limit and on disk above it, with a hash of the id and the place of each.
 
 Memory: three blocks of a MiB, ``byte_spool.LIMIT_BYTES`` of references, eight bytes a reference up to a limit, one
-item of up to ``MAX_HELD_BYTES`` (a longer one is streamed through the decoder, or waits on disk until its code is
-known), and the limits of ``Collected``.
+item of up to ``scan_section.MAX_HELD_BYTES`` (a longer one is streamed through the decoder, or waits on disk until its
+code is known), and the limits of ``Collected``.
 
 What is decoded, the root, and each element's own keys and scalars are checked as a full parse does. Inside what is
 skipped (values of other keys, items of other codes, references that nothing cites) this reader checks less:
@@ -24,11 +24,11 @@ skipped (values of other keys, items of other codes, references that nothing cit
 import gc
 import io
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import InvalidOperation
 from functools import cache
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import ijson
 import numpy as np
@@ -36,19 +36,22 @@ import numpy as np
 from schemas.codes import CODE_TYPES
 from transforms import scan_kernels as k
 from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks, memory_of
-from transforms.byte_spool import ByteSpool
 from transforms.clean import text_of
 from transforms.collect import Collected
-from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, decode_rates, decode_references
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.guard import first_quote, has_long_number, has_long_string, last_quote
-from transforms.limits import Limits, crossed
+from transforms.guard import first_quote, last_quote
+from transforms.limits import crossed
 from transforms.read_ijson import HUGE_EXPONENT, REMOTE_GROUPS_KEY, SECTIONS, parse
-from transforms.reference_index import ROWS, Int64s, ReferenceIndex, code_table, key_table
+from transforms.reference_index import ROWS, Int64s, code_table, key_table
+from transforms.scan_pieces import (
+    IndexedReferences,
+    first_line,
+    nothing,
+)
+from transforms.scan_section import Section
 from transforms.walk import Event, Walker, note_given, stands
 
 ENGINE = "scan"
-MAX_HELD_BYTES = 16 << 20
 _SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_INDEXED}
 _NAMES = {ord("["): "an array", ord("n"): "null"}
 _LITERALS = {b"true": True, b"false": False, b"null": None}
@@ -87,7 +90,7 @@ def read_document(
 def read_blocks(blocks: Blocks, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
     """As ``read_document``, of bytes that are cut into blocks already."""
     with _without_collector():
-        _Reading(blocks, wanted, collected, skip).read()
+        Reading(blocks, wanted, collected, skip).read()
 
 
 @contextmanager
@@ -117,7 +120,7 @@ def warm_up() -> None:
     read_document(io.BytesIO(document), frozenset({"97026"}), Collected(no_file), overlap=False)
 
 
-class _Reading:
+class Reading:
     """One document on its way through."""
 
     def __init__(self, blocks: Blocks, wanted: frozenset[str], collected: Collected, skip: bool) -> None:
@@ -128,7 +131,7 @@ class _Reading:
         self.open_string = -1  # where in the document the string begins that was open at the last block's end
         self.cut_escape = 0  # whether the next block's first byte is escaped there
         self.skip = skip
-        self.walker = Walker(_nothing, wanted, collected, skip=skip)
+        self.walker = Walker(nothing, wanted, collected, skip=skip)
         self.data, self.address = memory_of(k.PADDING)
         self.size = 0
         self.base = 0  # of data[0] in the document
@@ -139,7 +142,7 @@ class _Reading:
         self.utf8_address, _ = self.utf8.buffer_info()
         self.rows = np.empty((ROWS, 3), np.int64)
         self.rows_address = self.rows.ctypes.data
-        self.references: _Indexed | None = None
+        self.references: IndexedReferences | None = None
 
     # ---- bytes ---------------------------------------------------------------------------------------------
 
@@ -326,7 +329,7 @@ class _Reading:
         except InvalidOperation as error:
             raise self.bad(HUGE_EXPONENT) from error
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise self.bad(_first_line(error)) from error
+            raise self.bad(first_line(error)) from error
 
     def skip_root_value(self, first: int) -> None:
         """Pass over a value of any kind."""
@@ -393,8 +396,12 @@ class _Reading:
                 table = key_table(self.walker.cited)
                 kind = k.REFERENCES_FILTERED
             else:
-                self.references = _Indexed(collected)
+                self.references = IndexedReferences(collected)
         self.walk_section_elements(first, kind, table)
+
+    def walk_long_item(self, stream: BinaryIO) -> None:
+        """An item too long to decode at once."""
+        LongItem(self, stream).walk_whole()
 
     def walk_section_elements(self, first: int, kind: int, table: Int64s) -> None:
         """The objects of an array; what is no array is an array of one."""
@@ -413,310 +420,13 @@ class _Reading:
         state[k.START] = k.NOWHERE
         state[k.SINGLE] = int(first == ord("{"))
         state[k.STATE] = k.ELEMENT_NEXT if first == ord("{") else k.ELEMENT_OR_END
-        _Section(self, table).read()
+        Section(self, table).read()
 
 
-def _nothing() -> Event:
-    raise StopIteration
-
-
-def _first_line(error: Exception) -> str:
-    message = error.args[0] if error.args else str(error)
-    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
-    return text.split("\n")[0][:200]
-
-
-class _Section:
-    """One root array on its way through the kernel."""
-
-    def __init__(self, reading: _Reading, table: Int64s) -> None:
-        self.reading = reading
-        self.state = reading.state
-        self.table = table  # keeps its memory alive
-        self.table_address = table.ctypes.data
-        self.state[k.INDEX_ROWS] = ROWS
-        self.kind = self.state[k.SECTION]
-        self.spooled_from = reading.pos
-        self.state[k.SPOOLED] = -reading.pos
-        self.held: list[bytes] = []  # the open element's bytes from earlier blocks
-        self.held_bytes = 0
-        self.held_on_disk: ByteSpool | None = None
-        self.dropped = False
-        self.seen = 0
-
-    def read(self) -> None:
-        """All elements."""
-        reading = self.reading
-        while True:
-            event = self.scan()
-            if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
-                self.take_rows()
-            if event == k.NEED_MORE:
-                self.hold()
-                self.refill()
-                if self.held_bytes > MAX_HELD_BYTES and self.is_wanted():
-                    self.decode_streamed()
-            elif event == k.ELEMENT:
-                self.decode_whole()
-            elif event == k.SECTION_END:
-                reading.measure_strings(inside=False)
-                break
-        if self.kind == k.REFERENCES_INDEXED:
-            self.spool()
-        quirks = reading.collected.quirks
-        if self.state[k.NULLS]:
-            quirks["null where an object belongs"] += self.state[k.NULLS]
-        if self.state[k.OTHERS]:
-            quirks["something else where an object belongs"] += self.state[k.OTHERS]
-
-    def scan(self) -> int:
-        """Run the kernel up to its next event."""
-        reading = self.reading
-        try:
-            return reading.step(
-                k.next_event(reading.address, reading.size, reading.at(), self.table_address, reading.rows_address)
-            )
-        finally:
-            self.count()
-            if not k.NOWHERE < self.state[k.START] < 0:  # what was held has ended, and was passed over
-                self.forget()
-                self.dropped = False
-
-    def take_rows(self) -> None:
-        """The elements that began and ended in this block and may be wanted."""
-        count = self.state[k.INDEXED]
-        if not count:
-            return
-        self.state[k.INDEXED] = 0
-        rows = self.reading.rows[:count]
-        if self.kind == k.REFERENCES_INDEXED:
-            assert self.reading.references is not None
-            self.reading.references.index.add(rows)
-            return
-        data = self.reading.data
-        pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
-        if self.kind == k.ITEMS:
-            for piece in pieces:
-                self.decode_item(piece)
-        else:
-            for batch in in_batches(pieces):
-                self.decode_batch(batch)
-
-    def decode_item(self, data: bytes) -> None:
-        """One item's rows."""
-        reading = self.reading
-        if len(data) <= MAX_DECODED_BYTES:
-            try:
-                expect_plain(data, reading.limits)
-                decode_item(data, reading.wanted, reading.collected)
-            except OddElementError:
-                walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
-        else:
-            LongItem(reading, io.BytesIO(data)).walk_whole()
-
-    def decode_batch(self, data: bytes) -> None:
-        """The rows of an array of rates or references."""
-        if self.kind == k.RATES:
-            decode_or_walk_rates(self.reading, data)
-        else:
-            decode_or_walk_references(self.reading, data)
-
-    def count(self) -> None:
-        """Elements passed over since the last time."""
-        new = self.state[k.SEEN] - self.seen
-        self.seen += new
-        if self.kind == k.ITEMS:
-            self.reading.collected.items_seen += new
-        elif self.kind != k.RATES:
-            self.reading.collected.references_seen += new
-
-    def refill(self) -> None:
-        """The next block; places are shifted."""
-        reading = self.reading
-        shift = reading.pos
-        reading.measure_strings(inside=reading.in_string(), escaped=int(self.state[k.ESCAPED]))
-        reading.need_more()
-        state = self.state
-        state[k.SPOOLED] += shift
-        if state[k.START] != k.NOWHERE:
-            state[k.START] -= shift
-        self.spooled_from = 0
-
-    # ---- the open element at a block's end -----------------------------------------------------------------
-
-    def is_wanted(self) -> bool:
-        """Whether what is known of the open element says that it is to be decoded, or that Python must decide."""
-        state = self.state
-        return state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED)
-
-    def hold(self) -> None:
-        """Keep the open element's bytes of this block, unless it is known to be unwanted."""
-        if self.kind == k.REFERENCES_INDEXED:
-            self.spool()
-            return
-        state = self.state
-        if state[k.START] == k.NOWHERE:
-            return
-        unwanted = state[k.CODE] == k.UNWANTED or state[k.TYPE] == k.UNWANTED
-        if self.reading.skip and unwanted and state[k.ODD] == 0:
-            self.forget()
-            self.dropped = True
-        elif not self.dropped:
-            self.keep(self.bytes_here())
-
-    def keep(self, data: memoryview) -> None:
-        """Hold bytes, on disk when there are many."""
-        self.held_bytes += len(data)
-        if self.held_on_disk is None and self.held_bytes > MAX_HELD_BYTES and not self.is_wanted():
-            self.held_on_disk = ByteSpool(self.reading.collected.open_temporary, limit=0)
-            for piece in self.held:
-                self.held_on_disk.append(memoryview(piece))
-            self.held = []
-        if self.held_on_disk is not None:
-            self.held_on_disk.append(data)
-        else:
-            self.held.append(bytes(data))
-
-    def bytes_here(self) -> memoryview:
-        """The open element's bytes in this block."""
-        start = max(self.state[k.START], 0)
-        return self.reading.data[start : self.reading.pos]
-
-    def forget(self) -> None:
-        """Give back what was held."""
-        if self.held_on_disk is not None:
-            self.held_on_disk.close()
-        self.held, self.held_bytes, self.held_on_disk = [], 0, None
-
-    def held_pieces(self) -> Iterator[bytes]:
-        """What was held, in order."""
-        if self.held_on_disk is not None:
-            yield from self.held_on_disk.read(0, len(self.held_on_disk))
-        yield from self.held
-
-    # ---- decoding ------------------------------------------------------------------------------------------
-
-    def decode_whole(self) -> None:
-        """The element that has just ended."""
-        if self.dropped:
-            raise FullReadingNeededError("billing_code or provider_group_id stands twice in one element")
-        if self.held_bytes <= MAX_DECODED_BYTES:
-            data = b"".join(self.pieces_to_end())
-            self.decode_item(data) if self.kind == k.ITEMS else self.decode_batch(b"[%b]" % data)
-        else:
-            self.decode(_Pieces(self.pieces_to_end()))
-        self.close_element()
-
-    def pieces_to_end(self) -> Iterator[bytes]:
-        """The bytes of an element that has ended."""
-        yield from self.held_pieces()
-        yield bytes(self.bytes_here())
-
-    def decode_streamed(self) -> None:
-        """An element too long to hold, while the scan goes on through it."""
-        self.state[k.STOP_AT_END] = 1
-        self.decode(_Pieces(self.pieces_streamed()))
-        self.state[k.STOP_AT_END] = 0
-        self.close_element()
-
-    def pieces_streamed(self) -> Iterator[bytes]:
-        """The bytes of an element that has not ended yet: what was held, then block by block."""
-        yield from self.held_pieces()
-        self.forget()
-        while self.scan() == k.NEED_MORE:
-            piece = bytes(self.bytes_here())
-            self.refill()
-            yield piece
-        yield bytes(self.bytes_here())
-
-    def close_element(self) -> None:
-        """Nothing is open now."""
-        self.forget()
-        self.dropped = False
-        self.state[k.START] = k.NOWHERE
-
-    def decode(self, stream: object) -> None:
-        """One element's rows into ``Collected``."""
-        reading = self.reading
-        if self.kind == k.ITEMS:
-            LongItem(reading, cast("BinaryIO", stream)).walk_whole()
-        elif self.kind == k.RATES:
-            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_rate)
-        else:
-            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_reference)
-
-    # ---- references in front of in_network -----------------------------------------------------------------
-
-    def spool(self) -> None:
-        """Keep this block's bytes of the section."""
-        reading = self.reading
-        assert reading.references is not None
-        reading.references.bytes.append(reading.data[self.spooled_from : reading.pos])
-
-
-def expect_plain(data: bytes, limits: Limits) -> None:
-    """``OddElementError`` where a limit may be crossed: the walk then says which."""
-    if has_long_number(data, limits.number_digits) or has_long_string(data, limits.value_chars):
-        raise OddElementError
-
-
-def walk_elements(reading: _Reading, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
-    """Parse one object, or an array of them, and walk each."""
-    events = parse(stream, reading.limits, lambda _: reading.place(reading.pos))
-    walker = reading.walker
-    walker.next = events.__next__
-    try:
-        if array:
-            next(events)
-        for event, _ in events:
-            if event == "start_map":
-                walk()
-    except InvalidOperation as error:
-        raise reading.bad(HUGE_EXPONENT) from error
-    except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
-        raise reading.bad(_first_line(error)) from error
-    finally:
-        walker.next = _nothing
-
-
-def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """JSON arrays of these elements, each as large as is decoded at once."""
-    batch: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        batch.append(piece)
-        size += len(piece)
-        if size >= MAX_DECODED_BYTES:
-            yield b"[%b]" % b",".join(batch)
-            batch, size = [], 0
-    if batch:
-        yield b"[%b]" % b",".join(batch)
-
-
-def decode_or_walk_rates(reading: _Reading, data: bytes) -> None:
-    """Rows of an array of rates."""
-    try:
-        expect_plain(data, reading.limits)
-        decode_rates(data, reading.collected)
-    except OddElementError:
-        walk_elements(reading, io.BytesIO(data), reading.walker.walk_rate, array=True)
-
-
-def decode_or_walk_references(reading: _Reading, data: bytes) -> None:
-    """Rows of an array of references."""
-    cited = reading.walker.cited
-    assert cited is not None
-    try:
-        expect_plain(data, reading.limits)
-        decode_references(data, cited, reading.collected)
-    except OddElementError:
-        walk_elements(reading, io.BytesIO(data), reading.walker.walk_reference, array=True)
-
-
-class LongItem(_Reading):
+class LongItem(Reading):
     """An item too long to decode at once: read like a document of its own, its rates in batches."""
 
-    def __init__(self, outer: _Reading, stream: BinaryIO) -> None:
+    def __init__(self, outer: Reading, stream: BinaryIO) -> None:
         super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip)
         self.before = self.collected.marks()
         self.first_rate = self.collected.next_rate_id
@@ -771,50 +481,3 @@ class LongItem(_Reading):
             self.skip_root_value(first)
         else:
             self.walk_section_elements(first, k.RATES, _table_of_codes(frozenset()))
-
-
-class _Pieces:
-    """Pieces of bytes as a stream for ijson."""
-
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
-        self._left = memoryview(b"")
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes."""
-        while not self._left:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return b""
-            self._left = memoryview(piece)
-        taken = bytes(self._left[:size]) if size >= 0 else bytes(self._left)
-        self._left = self._left[len(taken) :]
-        return taken
-
-
-class _Indexed:
-    """Provider references that stood in front of ``in_network``: their bytes, and where each one's begin."""
-
-    def __init__(self, collected: Collected) -> None:
-        self.bytes = ByteSpool(collected.open_temporary)
-        self.index = ReferenceIndex(collected.open_temporary)
-
-    def replay(self, reading: _Reading) -> None:
-        """Decode what the matched prices cite."""
-        collected = reading.collected
-        cited = collected.cited_keys()
-        if cited:
-            seen = collected.references_seen
-            reading.walker.cited = cited
-            for batch in in_batches(self._cited(key_table(cited))):
-                decode_or_walk_references(reading, batch)
-            collected.references_seen = seen
-
-    def _cited(self, table: Int64s) -> Iterator[bytes]:
-        for start, end in self.index.places(table):
-            yield b"".join(self.bytes.read(start, end))
-
-    def close(self) -> None:
-        """Give memory and disk back."""
-        self.bytes.close()
-        self.index.close()

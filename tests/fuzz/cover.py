@@ -16,7 +16,18 @@ from tests.fuzz.statistics import FINDS, FOLDER, add, in_words, say
 
 INSTRUMENTED = (
     *("read_ijson", "walk", "clean", "collect", "spool", "surrogates", "contents", "containers"),
-    *("nppes", "fee_schedule", "scan_contents", "names", "read_scan", "decode", "reference_index", "byte_spool"),
+    *(
+        "nppes",
+        "fee_schedule",
+        "scan_contents",
+        "names",
+        "reference_index",
+        "byte_spool",
+        "read_scan",
+        "scan_section",
+        "scan_pieces",
+        "decode",
+    ),
 )
 RUNS = re.compile(r"stat::number_of_executed_units:\s*([0-9]+)")
 OPTIONS = ("-timeout=5", "-rss_limit_mb=4096", "-print_final_stats=1", "-max_len=16384", "-verbosity=0")

@@ -22,7 +22,7 @@ from transforms import scan_kernels as k
 from transforms.blocks import HEAD_BYTES, memory_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.read_scan import _Reading
+from transforms.read_scan import Reading
 from transforms.reference_index import Int64s, _hash_keys
 
 MOST_BYTES = 32_000  # longer documents would take most of the time
@@ -63,13 +63,13 @@ class Cut(NamedTuple):
         return f"section of kind {kind} at {first}, {self.places}: {self.uncut[:40]}; {self.cut[:40]}"
 
 
-class _Recording(_Reading):
+class _Recording(Reading):
     """Notes the sections that it meets."""
 
     sections: list[Section]
 
     def walk_section_elements(self, first: int, kind: int, table: Int64s) -> None:
-        """See ``_Reading``."""
+        """See ``Reading``."""
         if first in b"{[":
             self.sections.append(Section(self.pos + int(first == ord("[")), kind, first == ord("{"), table))
         super().walk_section_elements(first, kind, table)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from transforms import byte_spool, read_scan, reference_index
+from transforms import byte_spool, reference_index, scan_section
 
 HANG_SECONDS = 5.0
 
@@ -21,8 +21,8 @@ def small_limits(small: bool) -> Iterator[None]:
         yield
         return
     places = (
-        (read_scan, "MAX_DECODED_BYTES", 100),
-        (read_scan, "MAX_HELD_BYTES", 60),
+        (scan_section, "MAX_DECODED_BYTES", 100),
+        (scan_section, "MAX_HELD_BYTES", 60),
         (byte_spool, "LIMIT_BYTES", 0),
         (reference_index, "INDEX_BYTES", 0),
     )

@@ -21,7 +21,7 @@ from tests.field_notes import CASES, generated_documents, malformed_documents, t
 from tests.fuzz.reading import Reading, reading_of
 from tests.json_text import json_bytes
 from tests.shared_files import REPOSITORY, shared_folder
-from transforms import byte_spool, read_ijson, read_scan, reference_index
+from transforms import byte_spool, read_ijson, read_scan, reference_index, scan_section
 from transforms.blocks import BLOCK_BYTES
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
@@ -75,8 +75,8 @@ def scanned(data: bytes, block_bytes: int = BLOCK_BYTES, codes: frozenset[str] =
 @pytest.fixture
 def small_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything is too long to hold: items are streamed or wait on disk, references are spooled."""
-    monkeypatch.setattr(read_scan, "MAX_DECODED_BYTES", 100)
-    monkeypatch.setattr(read_scan, "MAX_HELD_BYTES", 60)
+    monkeypatch.setattr(scan_section, "MAX_DECODED_BYTES", 100)
+    monkeypatch.setattr(scan_section, "MAX_HELD_BYTES", 60)
     monkeypatch.setattr(byte_spool, "LIMIT_BYTES", 0)
     monkeypatch.setattr(reference_index, "INDEX_BYTES", 0)
 

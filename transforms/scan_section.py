@@ -1,0 +1,252 @@
+"""One root array on its way through the kernel: which of its elements are held, decoded, spooled or forgotten."""
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, BinaryIO, cast
+
+from transforms import scan_kernels as k
+from transforms.byte_spool import ByteSpool
+from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item
+from transforms.errors import FullReadingNeededError
+from transforms.reference_index import ROWS, Int64s
+from transforms.scan_pieces import (
+    Pieces,
+    decode_or_walk_rates,
+    decode_or_walk_references,
+    expect_plain,
+    in_batches,
+    walk_elements,
+)
+
+if TYPE_CHECKING:
+    from transforms.read_scan import Reading
+
+MAX_HELD_BYTES = 16 << 20
+
+
+class Section:
+    """One root array on its way through the kernel."""
+
+    def __init__(self, reading: "Reading", table: Int64s) -> None:
+        self.reading = reading
+        self.state = reading.state
+        self.table = table  # keeps its memory alive
+        self.table_address = table.ctypes.data
+        self.state[k.INDEX_ROWS] = ROWS
+        self.kind = self.state[k.SECTION]
+        self.spooled_from = reading.pos
+        self.state[k.SPOOLED] = -reading.pos
+        self.held: list[bytes] = []  # the open element's bytes from earlier blocks
+        self.held_bytes = 0
+        self.held_on_disk: ByteSpool | None = None
+        self.dropped = False
+        self.seen = 0
+
+    def read(self) -> None:
+        """All elements."""
+        reading = self.reading
+        while True:
+            event = self.scan()
+            if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
+                self.take_rows()
+            if event == k.NEED_MORE:
+                self.hold()
+                self.refill()
+                if self.held_bytes > MAX_HELD_BYTES and self.is_wanted():
+                    self.decode_streamed()
+            elif event == k.ELEMENT:
+                self.decode_whole()
+            elif event == k.SECTION_END:
+                reading.measure_strings(inside=False)
+                break
+        if self.kind == k.REFERENCES_INDEXED:
+            self.spool()
+        quirks = reading.collected.quirks
+        if self.state[k.NULLS]:
+            quirks["null where an object belongs"] += self.state[k.NULLS]
+        if self.state[k.OTHERS]:
+            quirks["something else where an object belongs"] += self.state[k.OTHERS]
+
+    def scan(self) -> int:
+        """Run the kernel up to its next event."""
+        reading = self.reading
+        try:
+            return reading.step(
+                k.next_event(reading.address, reading.size, reading.at(), self.table_address, reading.rows_address)
+            )
+        finally:
+            self.count()
+            if not k.NOWHERE < self.state[k.START] < 0:  # what was held has ended, and was passed over
+                self.forget()
+                self.dropped = False
+
+    def take_rows(self) -> None:
+        """The elements that began and ended in this block and may be wanted."""
+        count = self.state[k.INDEXED]
+        if not count:
+            return
+        self.state[k.INDEXED] = 0
+        rows = self.reading.rows[:count]
+        if self.kind == k.REFERENCES_INDEXED:
+            assert self.reading.references is not None
+            self.reading.references.index.add(rows)
+            return
+        data = self.reading.data
+        pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
+        if self.kind == k.ITEMS:
+            for piece in pieces:
+                self.decode_item(piece)
+        else:
+            for batch in in_batches(pieces):
+                self.decode_batch(batch)
+
+    def decode_item(self, data: bytes) -> None:
+        """One item's rows."""
+        reading = self.reading
+        if len(data) <= MAX_DECODED_BYTES:
+            try:
+                expect_plain(data, reading.limits)
+                decode_item(data, reading.wanted, reading.collected)
+            except OddElementError:
+                walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
+        else:
+            reading.walk_long_item(io.BytesIO(data))
+
+    def decode_batch(self, data: bytes) -> None:
+        """The rows of an array of rates or references."""
+        if self.kind == k.RATES:
+            decode_or_walk_rates(self.reading, data)
+        else:
+            decode_or_walk_references(self.reading, data)
+
+    def count(self) -> None:
+        """Elements passed over since the last time."""
+        new = self.state[k.SEEN] - self.seen
+        self.seen += new
+        if self.kind == k.ITEMS:
+            self.reading.collected.items_seen += new
+        elif self.kind != k.RATES:
+            self.reading.collected.references_seen += new
+
+    def refill(self) -> None:
+        """The next block; places are shifted."""
+        reading = self.reading
+        shift = reading.pos
+        reading.measure_strings(inside=reading.in_string(), escaped=int(self.state[k.ESCAPED]))
+        reading.need_more()
+        state = self.state
+        state[k.SPOOLED] += shift
+        if state[k.START] != k.NOWHERE:
+            state[k.START] -= shift
+        self.spooled_from = 0
+
+    # ---- the open element at a block's end -----------------------------------------------------------------
+
+    def is_wanted(self) -> bool:
+        """Whether what is known of the open element says that it is to be decoded, or that Python must decide."""
+        state = self.state
+        return state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED)
+
+    def hold(self) -> None:
+        """Keep the open element's bytes of this block, unless it is known to be unwanted."""
+        if self.kind == k.REFERENCES_INDEXED:
+            self.spool()
+            return
+        state = self.state
+        if state[k.START] == k.NOWHERE:
+            return
+        unwanted = state[k.CODE] == k.UNWANTED or state[k.TYPE] == k.UNWANTED
+        if self.reading.skip and unwanted and state[k.ODD] == 0:
+            self.forget()
+            self.dropped = True
+        elif not self.dropped:
+            self.keep(self.bytes_here())
+
+    def keep(self, data: memoryview) -> None:
+        """Hold bytes, on disk when there are many."""
+        self.held_bytes += len(data)
+        if self.held_on_disk is None and self.held_bytes > MAX_HELD_BYTES and not self.is_wanted():
+            self.held_on_disk = ByteSpool(self.reading.collected.open_temporary, limit=0)
+            for piece in self.held:
+                self.held_on_disk.append(memoryview(piece))
+            self.held = []
+        if self.held_on_disk is not None:
+            self.held_on_disk.append(data)
+        else:
+            self.held.append(bytes(data))
+
+    def bytes_here(self) -> memoryview:
+        """The open element's bytes in this block."""
+        start = max(self.state[k.START], 0)
+        return self.reading.data[start : self.reading.pos]
+
+    def forget(self) -> None:
+        """Give back what was held."""
+        if self.held_on_disk is not None:
+            self.held_on_disk.close()
+        self.held, self.held_bytes, self.held_on_disk = [], 0, None
+
+    def held_pieces(self) -> Iterator[bytes]:
+        """What was held, in order."""
+        if self.held_on_disk is not None:
+            yield from self.held_on_disk.read(0, len(self.held_on_disk))
+        yield from self.held
+
+    # ---- decoding ------------------------------------------------------------------------------------------
+
+    def decode_whole(self) -> None:
+        """The element that has just ended."""
+        if self.dropped:
+            raise FullReadingNeededError("billing_code or provider_group_id stands twice in one element")
+        if self.held_bytes <= MAX_DECODED_BYTES:
+            data = b"".join(self.pieces_to_end())
+            self.decode_item(data) if self.kind == k.ITEMS else self.decode_batch(b"[%b]" % data)
+        else:
+            self.decode(Pieces(self.pieces_to_end()))
+        self.close_element()
+
+    def pieces_to_end(self) -> Iterator[bytes]:
+        """The bytes of an element that has ended."""
+        yield from self.held_pieces()
+        yield bytes(self.bytes_here())
+
+    def decode_streamed(self) -> None:
+        """An element too long to hold, while the scan goes on through it."""
+        self.state[k.STOP_AT_END] = 1
+        self.decode(Pieces(self.pieces_streamed()))
+        self.state[k.STOP_AT_END] = 0
+        self.close_element()
+
+    def pieces_streamed(self) -> Iterator[bytes]:
+        """The bytes of an element that has not ended yet: what was held, then block by block."""
+        yield from self.held_pieces()
+        self.forget()
+        while self.scan() == k.NEED_MORE:
+            piece = bytes(self.bytes_here())
+            self.refill()
+            yield piece
+        yield bytes(self.bytes_here())
+
+    def close_element(self) -> None:
+        """Nothing is open now."""
+        self.forget()
+        self.dropped = False
+        self.state[k.START] = k.NOWHERE
+
+    def decode(self, stream: object) -> None:
+        """One element's rows into ``Collected``."""
+        reading = self.reading
+        if self.kind == k.ITEMS:
+            reading.walk_long_item(cast("BinaryIO", stream))
+        elif self.kind == k.RATES:
+            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_rate)
+        else:
+            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_reference)
+
+    # ---- references in front of in_network -----------------------------------------------------------------
+
+    def spool(self) -> None:
+        """Keep this block's bytes of the section."""
+        reading = self.reading
+        assert reading.references is not None
+        reading.references.bytes.append(reading.data[self.spooled_from : reading.pos])
