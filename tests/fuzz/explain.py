@@ -31,16 +31,16 @@ _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"')
 _SCALAR = re.compile(rb'[^,}\] \n\r\t:"{\[]+')
 _LONG_NUMBER = re.compile(rb"[-+.eE0-9]{%d}|[0-9][eE][+-]?[0-9]{19}" % (DIGITS + 1))
 _NUMBER_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9][0-9.eE+-]*)', re.S)
-_TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\|[{}\[\]"]')
-MOST_BACKSLASHES = 6  # between strings, each with two meanings
+_TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\+|[{}\[\]"]')
+MOST_BACKSLASHES = 6  # runs of them between strings, each with two meanings
 
 
 @dataclass
 class _Backslashes:
-    """What each stray backslash between strings means, by the bits of ``meanings``.
+    """What each run of stray backslashes between strings means, by the bits of ``meanings``.
 
-    To the exact scan it makes the quote behind it none, to the skimming one it means nothing; which of the two reads a
-    place depends on where blocks end.
+    To the exact scan an odd one makes the quote behind it none, to the skimming one it means nothing; which of the two
+    reads a place depends on where blocks end, and they may end within the run.
     """
 
     meanings: int
@@ -55,7 +55,7 @@ def _tokens(data: bytes, start: int, backslashes: _Backslashes) -> Iterator["re.
     """Strings and brackets from a place on."""
     while match := _TOKEN.search(data, start):
         start = match.end()
-        if match.group() != b"\\":
+        if not match.group().startswith(b"\\"):
             yield match
         elif backslashes.escapes(match.start()):
             start += 1
