@@ -34,7 +34,7 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
     from schemas.table import Table
     from transforms.extract import ReadDocument
 
-READER_VERSION = "2"  # raise it when reading changes: older extracts are then read anew
+READER_VERSION = "3"  # raise it when reading changes: older extracts are then read anew
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
 STARTS = 3  # of one reading, when the content changes on the server meanwhile
