@@ -35,6 +35,7 @@ Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
 KEPT_SECONDS = 24 * 3600
+SHARED_KEPT_SECONDS = 100 * KEPT_SECONDS  # in a cache that is elsewhere, and may serve other outputs
 
 
 class PublishedMeanwhileError(TicRatesError):
@@ -209,11 +210,12 @@ def published_before(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
 
 
 def drop_unused_builds(layout: Layout) -> None:
-    """Forget payers' builds that no published month stands on, a day after they were made."""
+    """Forget payers' builds that no published month stands on, a day after their last use (shared: later)."""
+    kept = SHARED_KEPT_SECONDS if os.environ.get(CACHE_ENVIRONMENT) else KEPT_SECONDS
     months = _read(layout)["months"].values()
     used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
     for folder in layout.payer_builds.iterdir():
-        if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > KEPT_SECONDS:
+        if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > kept:
             shutil.rmtree(put_aside(folder), ignore_errors=True)
     if layout.store is not None and not os.environ.get(CACHE_ENVIRONMENT):
         _drop_stored_builds(layout, used)

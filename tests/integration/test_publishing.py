@@ -1,7 +1,9 @@
 """Readers beside publishing: no error, no missing table, no mix of versions; and two runs of one month at once."""
 
 import json
+import os
 import shutil
+import time
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -12,6 +14,7 @@ import pytest
 
 from flows.folders import exchange_folders, put_in_place
 from flows.layout import Layout
+from flows.publish import drop_unused_builds
 from flows.run import RunRequest, run
 from flows.sources import Source
 from tests.command_line import digests, end, start
@@ -164,3 +167,19 @@ def test_what_another_made_of_the_same_meanwhile_stands(tmp_path: Path) -> None:
     assert (tmp_path / "theirs" / "of").read_text() == "theirs"
     with pytest.raises(FileNotFoundError):
         put_in_place(tmp_path / "nothing", tmp_path / "nowhere", replaces=False)
+
+
+@pytest.mark.parametrize(("shared", "days", "stands"), [(False, 2, False), (True, 2, True), (True, 200, False)])
+def test_builds_that_nobody_uses_are_dropped_later_where_other_outputs_may_use_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool, days: int, stands: bool
+) -> None:
+    if shared:
+        monkeypatch.setenv("TIC_RATES_CACHE", str(tmp_path / "cache"))
+    layout = Layout(tmp_path / "out")
+    layout.prepare()
+    old = layout.payer_builds / "0123"
+    old.mkdir()
+    used = time.time() - days * 24 * 3600
+    os.utime(old, (used, used))
+    drop_unused_builds(layout)
+    assert old.exists() is stands
