@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
-from flows.folders import put_in_place
+from flows.folders import put_in_place, seal, unsealed
 from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
-from flows.mirror import have, keep
+from flows.mirror import keep
 from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
@@ -138,7 +138,7 @@ class _Reading:
 
     def stands(self, sha256: str) -> bool:
         """Whether this content was read before; of one in object storage only the account is brought."""
-        return have(self.layout, self.folder(sha256) / ACCOUNT)
+        return unsealed(self.layout, self.folder(sha256), ACCOUNT) is not None
 
 
 def find_unchanged(
@@ -276,9 +276,9 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
             entry = Entry(stream.finish(), stream.bytes, before, validators(), writers.signed)
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
-        (temporary / ACCOUNT).write_text(json.dumps(conceal_headers(account).as_json()))
+        seal(temporary, ACCOUNT, conceal_headers(account).as_json())
         folder = reading.folder(entry.sha256)
-        put_in_place(temporary, folder, replaces=reading.force)
+        put_in_place(temporary, folder)
         tables = writers.paths(folder) if account.items_matched else []
         keep(layout, *tables, folder / ACCOUNT)
         return entry

@@ -1,28 +1,59 @@
-"""Whole folders put under a name at once, whoever else reads or writes there."""
+"""Whole folders put under a name at once, whoever else reads or writes there, and known to be whole later."""
 
 import ctypes
 import errno
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from flows.layout import scratch
+from flows.layout import Layout, scratch
+from flows.mirror import have
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def put_in_place(new: Path, target: Path, *, replaces: bool) -> None:
-    """The target is the new folder; what another process made there of the same stands, unless this one replaces it.
+def seal(folder: Path, name: str, stated: Mapping[str, object]) -> None:
+    """Write what a folder of tables says of itself, with how long each of them is."""
+    tables = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
+    (folder / name).write_text(json.dumps({**stated, "tables": tables}))
 
-    There is no moment without a target for those who read it. What is left under the new name is to be removed.
+
+def unsealed(layout: Layout, folder: Path, name: str) -> dict[str, Any] | None:
+    """What a folder in the cache says of itself, brought from the store if need be.
+
+    None where it is not there, or has lost bytes, as folders do whose machine lost its power: what was renamed may
+    stand, and what was written not. In object storage tables are brought later.
     """
     try:
-        if replaces:
-            exchange_folders(new, target)
-        else:
-            new.rename(target)
+        if not have(layout, folder / name):
+            return None
+        stated: dict[str, Any] = json.loads((folder / name).read_bytes())
+        sizes = [(_size(folder / table), size) for table, size in stated["tables"].items()]
+    except (FileNotFoundError, ValueError, KeyError):  # another run dropped it; empty; cut
+        return None
+    elsewhere = layout.stored(folder) is not None
+    return stated if all(here == size or (here is None and elsewhere) for here, size in sizes) else None
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def put_in_place(new: Path, target: Path) -> None:
+    """The target is the new folder; who reads what another process made there of the same never misses it.
+
+    What is left under the new name is to be removed.
+    """
+    try:
+        exchange_folders(new, target)
     except OSError:
-        if not target.exists():
+        if not target.exists():  # else another process put the same there in this moment
             raise
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import polars as pl
 
-from flows.folders import put_in_place
+from flows.folders import put_in_place, seal, unsealed
 from flows.layout import Layout, scratch
-from flows.mirror import have, keep
+from flows.mirror import keep
 from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
 from schemas.codes import BUILD_VERSION
@@ -143,11 +143,8 @@ class PayerBuild:
 def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     """A build that stands in the cache."""
     folder = layout.payer_builds / key
-    try:
-        if not have(layout, folder / FIGURES):
-            return None
-        stated = json.loads((folder / FIGURES).read_bytes())
-    except FileNotFoundError:  # another run dropped it
+    stated = unsealed(layout, folder, FIGURES)
+    if stated is None:
         return None
     with suppress(OSError):
         os.utime(folder)  # in use: whoever drops old builds meanwhile leaves it
@@ -161,10 +158,9 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
     temporary.mkdir(parents=True)
     try:
         figures = _write(inputs, extracts, temporary)
-        stated = {"figures": asdict(figures), "source_ids": inputs.own_source_ids}
-        (temporary / FIGURES).write_text(json.dumps(stated))
+        seal(temporary, FIGURES, {"figures": asdict(figures), "source_ids": inputs.own_source_ids})
         target = layout.payer_builds / key
-        put_in_place(temporary, target, replaces=True)
+        put_in_place(temporary, target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     keep(layout, *sorted(target.glob("*.parquet")), target / FIGURES)

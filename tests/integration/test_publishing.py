@@ -144,7 +144,7 @@ def test_a_folder_made_anew_in_the_cache_is_never_absent(tmp_path: Path) -> None
         new = tmp_path / f"new-{version}"
         new.mkdir()
         (new / "rates.parquet").write_bytes(b"rates")
-        put_in_place(new, target, replaces=True)
+        put_in_place(new, target)
         shutil.rmtree(new, ignore_errors=True)
 
     put(0)
@@ -159,14 +159,9 @@ def require(path: Path) -> None:
     assert path.exists(), path
 
 
-def test_what_another_made_of_the_same_meanwhile_stands(tmp_path: Path) -> None:
-    for name in ("mine", "theirs"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "of").write_text(name)
-    put_in_place(tmp_path / "mine", tmp_path / "theirs", replaces=False)
-    assert (tmp_path / "theirs" / "of").read_text() == "theirs"
+def test_what_never_was_made_is_put_nowhere(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        put_in_place(tmp_path / "nothing", tmp_path / "nowhere", replaces=False)
+        put_in_place(tmp_path / "nothing", tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(("shared", "days", "stands"), [(False, 2, False), (True, 2, True), (True, 200, False)])
