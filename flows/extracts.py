@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
@@ -214,6 +214,7 @@ def _outcome(source: Source, entry: Entry, reading: _Reading, seconds: float, *,
     )
 
 
+@cache
 def default_engine() -> Engine:
     """The scanning reader where numba and msgspec can be imported, else the one that parses every byte."""
     return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
