@@ -27,6 +27,15 @@ First steps:
   tic-rates run FOLDER --month 2025-06 --nppes ZIP   a month's benchmarks from real files
   tic-rates COMMAND --help                           its options, and an example
 
+From laptop to cluster, the same tables byte for byte (README, "From laptop to cluster", says more):
+  tic-rates run FOLDER                               one machine, all its cores
+  tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out
+  dask scheduler; dask worker tcp://HOST:8786 --nthreads 1 --nworkers CORES     once; on each machine
+  tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out --dask tcp://HOST:8786
+  prefect worker start --pool tic-rates-read --limit 1                          or: on each machine
+  tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out --work-pool tic-rates-read
+  nightly, backfill, serve: dask = "..." or work_pool = "..." under [cluster] in tic-rates.toml
+
 Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable,
 or the machine ran out of disk, memory, files or processes;
 1 a bug; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP: the same command resumes.
