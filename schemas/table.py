@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 import polars as pl
 import pyarrow as pa
@@ -85,8 +86,7 @@ class Table:
 
     def arrow(self, **metadata: str) -> pa.Schema:
         """The Arrow schema with the table's description, and any further ``metadata``, in the schema metadata."""
-        described = {"table": self.name, "description": self.description, "grain": ", ".join(self.grain)} | metadata
-        return pa.schema([column.arrow for column in self.columns], metadata=described)
+        return _schema(self, tuple(metadata.items()))
 
     def conform(self, rows: pl.LazyFrame) -> pl.LazyFrame:
         """Select and cast to the declared columns in order; a missing column is a ``SchemaError``."""
@@ -98,3 +98,9 @@ class Table:
     def empty(self) -> pl.DataFrame:
         """No rows, all columns."""
         return pl.DataFrame(schema=self.polars)
+
+
+@cache
+def _schema(table: Table, metadata: tuple[tuple[str, str], ...]) -> pa.Schema:
+    described = {"table": table.name, "description": table.description, "grain": ", ".join(table.grain)}
+    return pa.schema([column.arrow for column in table.columns], metadata=described | dict(metadata))

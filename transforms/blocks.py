@@ -30,11 +30,12 @@ class Block(NamedTuple):
 
 
 def memory_of(size: int) -> tuple[memoryview, int]:
-    """So many zeroed bytes, and their address: asking numpy for it at every block takes longer than a short scan.
+    """So many bytes of anything, and their address: asking numpy for it at every block takes longer than a short scan.
 
+    What follows a block's data never counts, so nobody waits for zeros, which cost a small file a tenth of its time.
     They begin where a line of the cache begins: the scan reads whole lines, some of them from before its place on.
     """
-    array = np.zeros(size + LINE_BYTES, np.uint8)
+    array = np.empty(size + LINE_BYTES, np.uint8)
     before = -array.ctypes.data % LINE_BYTES
     return array.data[before : before + size], array.ctypes.data + before
 
