@@ -3,8 +3,9 @@
     python -m tests.bench.load [PART ...] [--files N,N,N] [--rows N,N,N] [--place DIR] [--output FILE]
 
 Parts: ``files`` (small in-network files in one run, then nights over them), ``repeated`` (one payer, fifty prices for
-each provider), ``spread`` (one payer, ten prices for each provider). Every figure is of a command of its own, as
-a user runs it. Writes ``tests/bench/LOAD.md``.
+each provider), ``spread`` (one payer, ten prices for each provider), ``contents`` (tables of contents, every file
+another one, and the same thousand files again and again). Every figure is of a command of its own, as a user runs it.
+Writes ``tests/bench/LOAD.md``.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from tests.bench.__main__ import machine
 
 RESULTS = Path(__file__).with_name("LOAD.md")
 MONTH = "2026-06"
+REFERENCES = (100_000, 300_000, 1_000_000)
 FILES = (2_000, 6_000, 20_000)
 ROWS = (5_000_000, 15_000_000, 50_000_000)
 PAYERS = ("Aetna Life Insurance Company", "Cigna Health and Life Insurance Company", *(f"Plan {n}" for n in range(8)))
@@ -35,6 +37,7 @@ STATES = "AK AL AZ CA CO FL GA IL MA MI MN NC NJ NY OH OR PA TX VA WA".split()
 THERAPISTS = ["225100000X", "111N00000X", "207Q00000X"]
 NPIS_PER_REFERENCE = 100
 PRICES_PER_RATE = 25
+FILES_PER_STRUCTURE = 50
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,49 @@ def _large(references: int, prices: int) -> Iterator[str]:
             comma = "," if number else ""
             yield f'{comma}{{"provider_references":[{number}],"negotiated_prices":[{stated}]}}'
         yield ended
+    yield "]}"
+
+
+def load_contents(place: Path, steps: Sequence[int]) -> Iterator[str]:
+    """A night over a table of contents that lists so many files, one of them ours."""
+    yield "| references to files | distinct | MB | s | CPU s | CPU s a million | peak MiB of a process |"
+    yield "| ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+    write_small_files(place / "listed", 1)
+    path = place / "listed" / "index.json"
+    config = place / "tic-rates.toml"
+    payer = f'[[payer]]\nname = "All"\ncontents = ["{path}"]\ninclude = ["000000.json"]\n'
+    config.write_text(f'output = "{place / "out"}"\n{payer}')
+    for distinct in (None, 1_000):
+        for count in steps:
+            with path.open("w") as file:
+                file.writelines(_contents(count, distinct or count))
+            cost = measure("nightly", "--config", config, "--month", MONTH)
+            megabytes = path.stat().st_size / 1e6
+            yield (
+                f"| {count:,} | {distinct or count:,} | {megabytes:,.0f} | {cost.seconds:.1f} | {cost.cpu:.1f} | "
+                f"{cost.cpu * 1e6 / count:.2f} | {cost.mib:,.0f} |"
+            )
+            shutil.rmtree(place / "out")
+    shutil.rmtree(place / "listed")
+
+
+def _contents(count: int, distinct: int) -> Iterator[str]:
+    """Structures of ten plans and fifty files each; a file of our own in front."""
+    yield f'{{"reporting_entity_name":"{PAYERS[0]}","reporting_entity_type":"health insurance issuer",'
+    ours = '{"description":"ours","location":"000000.json"}'
+    yield f'"reporting_structure":[{{"reporting_plans":[],"in_network_files":[{ours}]}}'
+    for first in range(0, count, FILES_PER_STRUCTURE):
+        plans = ",".join(
+            f'{{"plan_name":"PLAN {first + number}","plan_id_type":"EIN","plan_id":"{100_000_000 + first + number}",'
+            '"plan_market_type":"group"}'
+            for number in range(10)
+        )
+        files = ",".join(
+            f'{{"description":"In-network file {number % distinct}","location":'
+            f'"https://mrf.example.com/2026-06/{number % distinct:08}_in-network-rates.json.gz"}}'
+            for number in range(first, min(count, first + FILES_PER_STRUCTURE))
+        )
+        yield f',{{"reporting_plans":[{plans}],"in_network_files":[{files}]}}'
     yield "]}"
 
 
@@ -209,6 +255,7 @@ def main(options: argparse.Namespace) -> None:
         write_lookup(place / "nppes.parquet")
         parts: dict[str, Callable[[], Iterator[str]]] = {
             "files": lambda: load_files(place, options.files),
+            "contents": lambda: load_contents(place, options.references),
             "repeated": lambda: load_rows(place, options.rows, "50 prices for each provider", repeated_prices),
             "spread": lambda: load_rows(place, options.rows, "10 prices for each provider", spread_prices),
         }
@@ -226,8 +273,9 @@ def _steps(text: str) -> tuple[int, ...]:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure many files and many rows, in steps; write the table.")
-    parser.add_argument("parts", nargs="*", metavar="PART", help="files, repeated, spread (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="files, contents, repeated, spread (default: all)")
     parser.add_argument("--files", type=_steps, default=FILES, metavar="N,N", help="small files in a run")
+    parser.add_argument("--references", type=_steps, default=REFERENCES, metavar="N,N", help="in a table of contents")
     parser.add_argument("--rows", type=_steps, default=ROWS, metavar="N,N", help="rate rows of one payer")
     parser.add_argument("--place", type=Path, metavar="DIR", help="where the files lie meanwhile: 20 GB at most")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="FILE")
