@@ -6,7 +6,7 @@ Memory: one line beside the listing itself.
 """
 
 import hashlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -68,10 +68,11 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
     keep(layout, path)
 
 
-def _kept(file: FoundFile) -> dict[str, object]:
+def _kept(file: FoundFile) -> FoundFile:
     """A file as it is kept: an address in its description may be signed, though its own is not."""
-    description = file.description and without_secrets(file.description)
-    return asdict(file) | {"description": description}
+    if not file.description or "://" not in file.description:
+        return file
+    return replace(file, description=without_secrets(file.description))
 
 
 def _addresses(listing: Listing) -> list[str]:
