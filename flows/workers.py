@@ -13,6 +13,7 @@ from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 from typing import TypeVar
 
+from flows.cores import cores
 from flows.extracts import Engine, Outcome, extract, find_unchanged
 from flows.fetching import Fetching
 from flows.layout import Layout
@@ -111,14 +112,15 @@ def read_here(
     """Extract sources in this order, with ``spread`` deciding who waits for whom."""
     total = sum(source.size for source in sources)
     counters = make_counters()
-    workers = max(1, min(reading.workers or os.cpu_count() or 1, len(sources)))
+    ours = cores()
+    workers = max(1, min(reading.workers or ours, len(sources)))
     if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
         workers = 1
     extract_one = partial(
         _extract_counted,
         layout=layout,
         reading=reading,
-        overlap=workers < (os.cpu_count() or 1),  # else every core has a file of its own
+        overlap=workers < ours,  # else every core has a file of its own
     )
     with shown(counters, len(sources), total), _processes(workers, counters) as pool:
         return spread(sources, partial(_extract_in, pool, extract_one), workers)
