@@ -34,12 +34,15 @@ def plain_fates(*files: bytes) -> dict[tuple[object, ...], Fate]:
 
 
 def respelled(value: Any) -> Any:
-    """The one difference allowed: where text belongs, a number with an exponent may be spelled otherwise (1E-3)."""
+    """The one difference allowed: where text belongs, a number may be spelled with an exponent or without (1E-3)."""
     if isinstance(value, dict):
         return {respelled(key): respelled(inner) for key, inner in value.items()}
     if isinstance(value, tuple):
         return tuple(map(respelled, value))
-    return Decimal(value) if isinstance(value, str) and EXPONENT.fullmatch(value) else value
+    if isinstance(value, str) and EXPONENT.fullmatch(value):
+        number = Decimal(value)
+        return f"{number:f}" if abs(number.adjusted()) < 1_000 else number
+    return value
 
 
 @SOME
