@@ -4,7 +4,6 @@ A worker process runs ``extract``; it writes beside the target and renames, so t
 """
 
 import hashlib
-import json
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -136,9 +135,10 @@ class _Reading:
         codes = hashlib.sha256(",".join(sorted(self.wanted)).encode()).hexdigest()[:8]
         return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-v{READER_VERSION}"
 
-    def stands(self, sha256: str) -> bool:
-        """Whether this content was read before; of one in object storage only the account is brought."""
-        return unsealed(self.layout, self.folder(sha256), ACCOUNT) is not None
+    def account(self, sha256: str) -> SourceAccount | None:
+        """Of this content, where it was read before; of one in object storage only that is brought."""
+        stated = unsealed(self.layout, self.folder(sha256), ACCOUNT)
+        return None if stated is None else SourceAccount.from_json(stated)
 
 
 def find_unchanged(
@@ -157,14 +157,14 @@ def find_unchanged(
     try:
         if source.is_url:
             once = replace(reading.fetching, attempts=1)
-            with open_source(source, once, layout, known=known.validators):
+            with open_source(source, once, layout, known=known[0].validators):
                 return None
     except UnchangedError:
         pass
     except BadFileError as error:
         raise_if_exhausted(error, f"asking for {source.name}", layout.cache)
         return None
-    return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
+    return _outcome(source, *known, reading, time.perf_counter() - started, unchanged=True)
 
 
 def stored_outcome(
@@ -172,41 +172,43 @@ def stored_outcome(
 ) -> Outcome | None:
     """What a source came to when it was last read, without asking whether it changed; None: its extract is gone."""
     reading = _Reading(wanted, layout, engine or default_engine(), Fetching())
-    if not reading.stands(sha256):
-        return None
-    return _outcome(source, Entry(sha256, size), reading, 0.0, unchanged=True)
+    account = reading.account(sha256)
+    return None if account is None else _outcome(source, Entry(sha256, size), account, reading, 0.0, unchanged=True)
 
 
-def _known(source: Source, reading: _Reading) -> Entry | None:
+def _known(source: Source, reading: _Reading) -> tuple[Entry, SourceAccount] | None:
     """The last reading of a source whose extract still stands."""
-    known = None if reading.force else recall(source, reading.layout)
-    return known if known is not None and reading.stands(known.sha256) else None
+    entry = None if reading.force else recall(source, reading.layout)
+    account = None if entry is None else reading.account(entry.sha256)
+    return None if entry is None or account is None else (entry, account)
 
 
 def _find_or_read(source: Source, reading: _Reading, started: float) -> Outcome:
     """A local file not touched since, and a remote one that its server calls the same, are not read again."""
     known = _known(source, reading)
     if known is not None and not source.is_url:
-        return _outcome(source, known, reading, 0.0, unchanged=True)
+        return _outcome(source, *known, reading, 0.0, unchanged=True)
     try:
-        entry = _read_steadily(source, reading, known.validators if known else None)
+        entry = _read_steadily(source, reading, known[0].validators if known else None)
     except UnchangedError:
         assert known is not None
-        return _outcome(source, known, reading, time.perf_counter() - started, unchanged=True)
+        return _outcome(source, *known, reading, time.perf_counter() - started, unchanged=True)
     remember(source, reading.layout, entry.sha256, entry.bytes, entry.validators)
-    return _outcome(source, entry, reading, time.perf_counter() - started, unchanged=False)
+    account = reading.account(entry.sha256)
+    assert account is not None, f"no extract of {source.name} under {reading.layout.extracts}"
+    return _outcome(source, entry, account, reading, time.perf_counter() - started, unchanged=False)
 
 
-def _outcome(source: Source, entry: Entry, reading: _Reading, seconds: float, *, unchanged: bool) -> Outcome:
-    folder = reading.folder(entry.sha256)
-    account = SourceAccount.from_json(json.loads((folder / ACCOUNT).read_bytes()))
+def _outcome(
+    source: Source, entry: Entry, account: SourceAccount, reading: _Reading, seconds: float, *, unchanged: bool
+) -> Outcome:
     return Outcome(
         source,
         "matched" if account.items_matched else "no_match",
         source_id=entry.sha256,
         bytes=entry.bytes,
         seconds=seconds,
-        extract=folder,
+        extract=reading.folder(entry.sha256),
         account=account,
         etag=entry.validators.etag,
         unchanged=unchanged,

@@ -52,8 +52,8 @@ def put_in_place(new: Path, target: Path) -> None:
     """
     try:
         exchange_folders(new, target)
-    except OSError:
-        if not target.exists():  # else another process put the same there in this moment
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another process put the same there in this moment
             raise
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 
+from flows.environment import READERS
 from tests.command_line import wait_until
 from tests.shared_files import REPOSITORY
 
-POOL = "tic-rates-read"
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1"}
 SOON = {  # what takes Prefect ten seconds and a hundred and twenty otherwise
     "PREFECT_WORKER_QUERY_SECONDS": "1",
@@ -48,7 +48,7 @@ class Machines:
             words = ["distributed.cli.dask_worker", self.address, *options.split()]
             words += ["--local-directory", str(self.folder / "dask")]
         else:
-            words = f"prefect worker start --pool {POOL} --type process --limit 1 --name w{number}".split()
+            words = f"prefect worker start --pool {READERS} --type process --limit 1 --name w{number}".split()
         process = start(self.folder / f"worker{number}.log", words, self.environment)
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(process.pid, {cores[number % len(cores)]})  # of one core, as what it starts
@@ -125,11 +125,11 @@ def pool_machines(folder: Path, workers: int) -> Iterator[Machines]:
     environment = os.environ | QUIET | SOON | own
     log = folder / "server.log"
     server = start(log, f"prefect server start --host 127.0.0.1 --port {port}".split(), environment)
-    machines = Machines(folder, "work_pool", POOL, environment)
+    machines = Machines(folder, "work_pool", READERS, environment)
     try:
         wait_until(lambda: server.poll() is not None or _answers(f"{address}/health"), "the Prefect server")
         assert server.poll() is None, log.read_text()
-        httpx.post(f"{address}/work_pools/", json={"name": POOL, "type": "process"}, timeout=60).raise_for_status()
+        httpx.post(f"{address}/work_pools/", json={"name": READERS, "type": "process"}, timeout=60).raise_for_status()
         for _ in range(workers):
             machines.add_worker()
         wait_until(lambda: _online(address) >= workers, "the workers")
@@ -164,7 +164,7 @@ def _answers(address: str) -> bool:
 
 
 def _online(address: str) -> int:
-    found = httpx.post(f"{address}/work_pools/{POOL}/workers/filter", json={}, timeout=60)
+    found = httpx.post(f"{address}/work_pools/{READERS}/workers/filter", json={}, timeout=60)
     return len(found.json()) if found.status_code == httpx.codes.OK else 0
 
 
