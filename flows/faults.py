@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,7 +89,7 @@ def _number(error: BaseException, wanted: "tuple[int, ...] | dict[int, tuple[str
 
 
 def _number_of(error: BaseException) -> int | None:
-    if isinstance(error, MemoryError):
+    if isinstance(error, (MemoryError, BrokenProcessPool)):  # the latter: its process was killed
         return errno.ENOMEM
     if isinstance(error, OSError) and error.errno is not None:
         return error.errno
@@ -101,6 +102,8 @@ def _number_of(error: BaseException) -> int | None:
 
 def _exhausted(number: int, error: BaseException, doing: str, place: Path, stands: str) -> OutOfResourcesError:
     what, advice = (_SHORT | _FAILED)[number]
+    if any(isinstance(cause, BrokenProcessPool) for cause in causes(error)):
+        what = f"{what}, it seems: the process that did it was killed"
     place = Path(_filename(error) or place)
     where = f" at {place}{_room(place)}" if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_FAILED) else ""
     return OutOfResourcesError(

@@ -4,13 +4,15 @@ Memory: one payer at a time (``payer_builds``), then the month's observations as
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 
+from flows.apart import Apart
 from flows.concealing import digest_kept, is_refused, shown
 from flows.extracts import Outcome
 from flows.faults import during
@@ -22,8 +24,9 @@ from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
 from flows.sources import resolve_location
 from flows.tables import read_pieces, write_table
-from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
+from schemas.extracted import EXTRACTED, INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
+from schemas.table import Table
 from transforms.clean import date_of
 from transforms.errors import UsageError
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
@@ -32,7 +35,12 @@ from transforms.resolve import REFERENCE_GRAIN, Extracts
 from transforms.summarize import Comparison, Observed, summarize
 
 LOG = logging.getLogger(__name__)
+# What is larger is done apart; less is done before another process has begun, and asks for little memory
+LARGE_PAIRS = 1_000_000  # of price and provider, at most
+LARGE_BYTES = 8 << 20  # of observations
+NPI_BYTES = 4  # about, in an extract
 
+_GROUPS = (INLINE_GROUPS, REFERENCE_GROUPS)
 _DOCUMENTS = pl.Schema(
     {
         "source_no": pl.UInt32(),
@@ -63,12 +71,15 @@ class MonthBuilder:
     ``quality/files``, which says what each name was.
     """
 
-    def __init__(self, request: MonthRequest, outcomes: Sequence[Outcome], layout: Layout, folder: Path) -> None:
+    def __init__(
+        self, request: MonthRequest, outcomes: Sequence[Outcome], layout: Layout, folder: Path, apart: Apart
+    ) -> None:
         self._request = request
         self._outcomes = outcomes
         self._sources = _distinct(outcomes)
         self._layout = layout
         self._folder = folder
+        self._apart = apart
         self._remote = RemoteReferences(layout, request.fetching)
         documents = _documents(self._sources)
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
@@ -153,7 +164,8 @@ class MonthBuilder:
         """One payer's tables, found or built."""
         request = self._request
         own = self._documents.filter(pl.col("payer") == payer)
-        extracts = _load(self._sources, own.select(list(_DOCUMENTS)), self._layout)
+        folders = _extract_folders(self._sources, own["source_no"], self._layout)
+        extracts = _load(folders, own.select(list(_DOCUMENTS)))
         fetched = _fetch_remote(extracts.references.collect(), self._sources, self._remote)
         inputs = PayerInputs(
             payer=payer,
@@ -172,7 +184,15 @@ class MonthBuilder:
             LOG.info("%s: nothing changed", payer)
             return known
         groups = pl.concat([extracts.reference_groups, *_as_reference_groups(fetched)])
-        return build_payer(inputs, replace(extracts, reference_groups=groups), self._layout)
+        resolvable = replace(extracts, reference_groups=groups)
+        large = self._may_pair_up(folders, fetched.values()) >= LARGE_PAIRS
+        return self._apart.run(build_payer, inputs, resolvable, self._layout, large=large)
+
+    def _may_pair_up(self, folders: dict[int, Path], fetched: Iterable[Path]) -> int:
+        """How many pairs of price and provider there may be, from the files' sizes: a few bytes hold an NPI."""
+        remote = _bytes(fetched)
+        groups = {no: _bytes(_table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
+        return sum(self._sources[no].account.prices * (remote + size) // NPI_BYTES for no, size in groups.items())
 
     def _tables(self, name: str) -> list[Path]:
         tables = [build.table(name) for build in self.builds.values()]
@@ -191,10 +211,13 @@ class MonthBuilder:
             localities.select("billing_code", "state", "amount_usd"),
             self.medicare_year,
         )
-        providers = pl.concat([PROVIDERS.empty().lazy(), *map(pl.scan_parquet, self._tables("observations"))])
-        files = pl.concat([NO_FILES.lazy(), *map(pl.scan_parquet, self._tables("files"))])
-        observed = Observed(providers, files)
-        summaries = summarize(observed, request.month, medicare, with_nppes=request.nppes is not None)
+        observations, files = self._tables("observations"), self._tables("files")
+        observed = Observed(
+            pl.concat([PROVIDERS.empty().lazy(), *map(pl.scan_parquet, observations)]),
+            pl.concat([NO_FILES.lazy(), *map(pl.scan_parquet, files)]),
+        )
+        work = partial(summarize, observed, request.month, medicare, with_nppes=request.nppes is not None)
+        summaries = self._apart.run(work, large=_bytes([*observations, *files]) >= LARGE_BYTES)
         path = self._folder / "summaries" / "summaries.parquet"
         self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
 
@@ -255,12 +278,28 @@ def _require(layout: Layout, paths: Sequence[Path]) -> None:
         raise UsageError(f"{absent[0]}: gone from the cache, with {len(absent) - 1} more; run again with --force")
 
 
-def _load(sources: Sequence[Outcome], documents: pl.DataFrame, layout: Layout) -> Extracts:
-    """The extract tables of one payer's documents."""
-    numbers = documents["source_no"].unique().sort().to_list()
+def _bytes(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths)
+
+
+def _table_in(folder: Path, table: Table) -> Path:
+    return folder / f"{table.name.lower()}.parquet"
+
+
+def _extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layout) -> dict[int, Path]:
+    """Where these sources' extract tables are, all of them here."""
     # by name: another machine's folder may stand elsewhere
-    folders = {no: layout.extracts / folder.name for no in numbers if (folder := sources[no].extract) is not None}
-    _require(layout, [folder / f"{table.name.lower()}.parquet" for folder in folders.values() for table in EXTRACTED])
+    folders = {
+        no: layout.extracts / folder.name
+        for no in numbers.unique().sort().to_list()
+        if (folder := sources[no].extract) is not None
+    }
+    _require(layout, [_table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
+    return folders
+
+
+def _load(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
+    """The extract tables of one payer's documents."""
     ours = documents.lazy()
     key = ["source_no", "document"]
     tables = {table.name: _scan(folders, table.name).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}

@@ -235,17 +235,19 @@ def build_and_publish(
     Raises:
         PublishedMeanwhileError: it was published once more since.
     """
+    from flows.apart import apart
     from flows.month import MonthBuilder
 
     folder = scratch(layout.staging)
     folder.mkdir()
     try:
-        builder = MonthBuilder(month, outcomes, layout, folder)
-        step("normalise", builder.normalise)
-        if judge is not None:
-            judge(builder)
-        with during("summarising the month", layout.staging):
-            step("summarise", builder.summarise)
+        with apart() as process:
+            builder = MonthBuilder(month, outcomes, layout, folder, process)
+            step("normalise", builder.normalise)
+            if judge is not None:
+                judge(builder)
+            with during("summarising the month", layout.staging):
+                step("summarise", builder.summarise)
         result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
         entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
         note = partial(_note_month, result=result, entry=entry, since=since)

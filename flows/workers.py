@@ -6,11 +6,12 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import TypeVar
 
 from flows.cores import cores
@@ -25,6 +26,7 @@ from transforms.limits import Limits
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
 LOOK_UP_SECONDS = 0.1
 ASKED_AT_ONCE = 16
+OOM_SCORE = Path("/proc/self/oom_score_adj")  # -1000 to 1000: of what is ended first where memory runs out
 Answer = TypeVar("Answer")
 
 ExtractOne = Callable[[Source], Outcome]
@@ -40,22 +42,22 @@ def in_threads(sources: Sequence[Source], extract_one: ExtractOne, workers: int)
     """
     if workers == 1:
         return [extract_one(source) for source in sources]
-    threads = ThreadPoolExecutor(workers, initializer=_hide_interrupts)
+    threads = ThreadPoolExecutor(workers, initializer=hide_interrupts)
     try:
         futures = [threads.submit(extract_one, source) for source in sources]
-        return [_result(future) for future in futures]
+        return [result_of(future) for future in futures]
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(future: Future[Answer]) -> Answer:
-    """Waits in short pieces: a signal that the system hands to another thread does not end a wait."""
+def result_of(future: Future[Answer]) -> Answer:
+    """Its result; waits in short pieces: a signal that the system hands to another thread does not end a wait."""
     while not wait([future], LOOK_UP_SECONDS).done:
         pass
     return future.result()
 
 
-def _hide_interrupts() -> None:
+def hide_interrupts() -> None:
     """Processes started from this thread are born deaf to Ctrl-C: it must not meet them before ``_work_with`` runs."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
@@ -100,7 +102,7 @@ def find_unchanged_many(sources: Sequence[Source], layout: Layout, reading: Read
     threads = ThreadPoolExecutor(ASKED_AT_ONCE)
     try:
         futures = [threads.submit(ask, source) for source in sources]
-        answers = [_result(future) for future in futures]
+        answers = [result_of(future) for future in futures]
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
     return {answer.source: answer for answer in answers if answer is not None}
@@ -162,8 +164,15 @@ def _work_with(counters: Counters) -> None:
     """Set up this process as a worker."""
     global _counters  # noqa: PLW0603 a process has one set of counters
     _counters = counters
+    join_parent()
+
+
+def join_parent() -> None:
+    """Set up a worker process: it ends when the one that started it says so or is gone, and before it for memory."""
     parent = parent_process()
     if parent is not None:
+        with suppress(OSError):  # no Linux
+            OOM_SCORE.write_text("500")  # the other one is left to say what happened
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

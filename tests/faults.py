@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command_line import PATIENCE_SECONDS, Ended
+from tests.command_line import PATIENCE_SECONDS, Ended, wait_until
 from tests.shared_files import REPOSITORY
 
 PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
@@ -19,6 +19,7 @@ PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
 def execute(
     *arguments: object,
     limits: Mapping[int, int] | None = None,
+    group: "MemoryGroup | None" = None,
     program: str = "",
     stdout: int = subprocess.PIPE,
     stderr: int = subprocess.PIPE,
@@ -27,6 +28,8 @@ def execute(
     """The command to its end, in a process with these limits (``resource.RLIMIT_...``), after this program."""
 
     def limit() -> None:
+        if group is not None:
+            group.join()
         for which, most in (limits or {}).items():
             resource.setrlimit(which, (most, most))
 
@@ -42,6 +45,43 @@ def execute(
         check=False,
     )
     return Ended(ended.returncode, ended.stdout or "", ended.stderr or "")
+
+
+class MemoryGroup:
+    """A control group whose processes have so much memory together: as in a container, the system kills one of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def join(self) -> None:
+        """For the calling process, and those that it starts."""
+        (self.folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    def limit(self, megabytes: int) -> None:
+        """Another limit; version 1 of the interface names it otherwise than 2."""
+        name = "memory.max" if (self.folder / "memory.max").exists() else "memory.limit_in_bytes"
+        (self.folder / name).write_text(str(megabytes << 20))
+
+
+@contextmanager
+def memory_group(name: str, megabytes: int) -> Iterator[MemoryGroup]:
+    """A group of its own; the test is skipped where none can be made."""
+    root = Path("/sys/fs/cgroup")
+    folder = (root / "memory" if (root / "memory").is_dir() else root) / name
+    try:
+        folder.mkdir()
+    except OSError as error:
+        pytest.skip(f"no control group can be made here ({error.strerror}: that takes root)")
+    try:
+        group = MemoryGroup(folder)
+        try:
+            group.limit(megabytes)
+        except OSError as error:
+            pytest.skip(f"memory can't be limited in a control group here: {error.strerror}")
+        yield group
+    finally:
+        wait_until(lambda: not (folder / "cgroup.procs").read_text(), "the last process of the group")
+        folder.rmdir()
 
 
 class Disk:

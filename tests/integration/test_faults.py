@@ -19,8 +19,8 @@ from typing import Any, NoReturn
 import pytest
 
 from tests.command_line import Ended, call, digests
-from tests.documents import ANN, BOB, EVE, document, group, item, price, rate, reference
-from tests.faults import execute, small_disk
+from tests.documents import ANN, BOB, EVE, document, group, item, npi_of, price, rate, reference
+from tests.faults import execute, memory_group, small_disk
 from tests.json_text import json_bytes
 from tests.large_files import in_network_chunks, write_gzip
 from tests.nppes_files import npidata, record
@@ -249,6 +249,40 @@ def test_an_output_that_became_read_only_is_named(large: tuple[Market, Published
         assert cached.code == 2 and "Read-only file system" in cached.err
         disk.set_writable(writable=True)
         check_recovers(large, output, ended)
+
+
+@pytest.fixture(scope="module")
+def heavy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Market, Published]:
+    """A small file that comes to three million rows: a thousand prices for three thousand providers."""
+    from flows.cli import main
+
+    market = Market(tmp_path_factory.mktemp("heavy"))
+    market.write(1)
+    prices = [price(negotiated_rate=10 + number / 64, service_code=["11"]) for number in range(1_000)]
+    npis = [npi_of(100_000_000 + number) for number in range(3_000)]
+    text = json_bytes(document(item(rate(group(*npis), prices=prices)), reporting_entity_name=ENTITIES[0]))
+    (market.folder / "mrf" / "heavy.json").write_bytes(text)
+    output = tmp_path_factory.mktemp("undisturbed-heavy")
+    assert main([*map(str, market.command), "--output", str(output), "--no-report"]) == 0
+    return market, Published(output, digests(output))
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("megabytes", [250, 300, 400, 500, 700])
+def test_memory_that_a_container_has_not_is_said(
+    megabytes: int, heavy: tuple[Market, Published], tmp_path: Path
+) -> None:
+    market, undisturbed = heavy
+    output = tmp_path / "output"
+    with memory_group(f"tic-rates-{os.getpid()}", megabytes) as memory:
+        ended = execute(*market.command, "--output", output, "--no-report", group=memory)
+        assert ended.code == 4, (ended.code, ended.err)
+        assert "out of memory, it seems: the process that did it was killed, while building" in ended.err, ended.err
+        assert "Traceback" not in ended.err
+        assert not (output / "summaries").exists()
+    again = execute(*market.command, "--output", output, "--no-report")
+    assert again.code == 0, again.err
+    assert digests(output) == undisturbed.tables
 
 
 CLOCK = """

@@ -1,0 +1,48 @@
+"""Large work in a process of its own: where memory runs out, that process is ended, and this one is left to say so.
+
+A library that can't have the memory it asks for ends its process at once, and so does the system where a container is
+full. No error can be caught there.
+"""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+
+from flows.pools import Pools
+from flows.workers import hide_interrupts, join_parent, result_of
+
+Answer = TypeVar("Answer")
+
+
+class Apart:
+    """Does work here, or in a process that is started when the first large one comes."""
+
+    def __init__(self, threads: ThreadPoolExecutor, pools: Pools) -> None:
+        self._threads = threads
+        self._pools = pools
+
+    def run(self, work: Callable[..., Answer], *args: object, large: bool) -> Answer:
+        """What the work returns.
+
+        Raises:
+            BrokenProcessPool: the other process was killed, twice.
+        """
+        if not large:
+            return work(*args)
+        return result_of(self._threads.submit(self._pools.run, work, *args))
+
+
+@contextmanager
+def apart() -> Iterator[Apart]:
+    """The process ends with the body, at once where the body ends with an error."""
+    pools = Pools(1, join_parent)
+    threads = ThreadPoolExecutor(1, initializer=hide_interrupts)
+    try:
+        yield Apart(threads, pools)
+        pools.shutdown()
+    except BaseException:
+        pools.terminate()
+        raise
+    finally:
+        threads.shutdown(wait=False, cancel_futures=True)
