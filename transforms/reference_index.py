@@ -1,7 +1,7 @@
 """Which provider references may be cited: a 32-bit hash of each one's id, and where its bytes stand.
 
 Equal ids have equal hashes, so nothing cited is missed; a reference whose hash is met by chance is decoded in vain.
-Memory: twelve bytes a reference up to ``INDEX_BYTES``, the rest in one temporary file; 32 to 64 bytes a cited key.
+Memory: 24 bytes a reference up to ``INDEX_BYTES``, the rest in one temporary file; 32 to 64 bytes a cited key.
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,45 +17,32 @@ from transforms.spool import OpenTemporary
 Int64s = NDArray[np.int64]
 
 ROWS = 1 << 15
-INDEX_BYTES = 8 << 20
+ROW_BYTES = 24
+INDEX_BYTES = 1 << 20
 KEYS_AT_ONCE = 10_000  # encoded copies of a million keys would be the largest thing in memory
 
 
 class ReferenceIndex:
-    """(start, end) by hash, in order; filled from the kernel's rows."""
+    """The kernel's rows of (hash, start, end), in order."""
 
     def __init__(self, open_temporary: OpenTemporary) -> None:
-        self._packed = ByteSpool(open_temporary, INDEX_BYTES)
-        self._batches: list[tuple[int, int, str]] = []  # rows, first start, type of gaps and lengths
+        self._rows = ByteSpool(open_temporary, INDEX_BYTES)
 
     def add(self, rows: Int64s) -> None:
-        """Put away rows of (hash, start, end)."""
-        hashes, starts, ends = rows.T
-        gaps = np.diff(starts, prepend=starts[:1])
-        lengths = ends - starts
-        width = "<u4" if max(int(gaps.max()), int(lengths.max())) < 1 << 32 else "<u8"
-        self._batches.append((len(rows), int(starts[0]), width))
-        for column, kind in ((hashes, "<u4"), (gaps, width), (lengths, width)):
-            self._packed.append(memoryview(column.astype(kind)).cast("B"))
+        """Put rows away, as they are: packing them would take longer than writing them."""
+        self._rows.append(rows.data.cast("B"))
 
     def places(self, table: Int64s) -> Iterator[tuple[int, int]]:
         """(start, end) of every reference whose id's hash is in the table, or that only Python can tell."""
-        at = 0
-        for count, first, width in self._batches:
-            kind = np.dtype(width)
-            size = count * (4 + 2 * kind.itemsize)
-            packed = b"".join(self._packed.read(at, at + size))
-            at += size
-            hashes = np.frombuffer(packed, "<u4", count).astype(np.int64)
-            gaps, lengths = np.frombuffer(packed, kind, 2 * count, 4 * count).reshape(2, count).astype(np.int64)
-            if k.in_table(table.ctypes.data, hashes.ctypes.data, count):
-                starts = first + np.cumsum(gaps)
-                chosen = np.flatnonzero(hashes)
-                yield from zip(starts[chosen].tolist(), (starts + lengths)[chosen].tolist(), strict=True)
+        for start in range(0, len(self._rows), ROWS * ROW_BYTES):
+            end = min(start + ROWS * ROW_BYTES, len(self._rows))
+            rows = np.frombuffer(bytearray().join(self._rows.read(start, end)), np.int64).reshape(-1, 3)
+            chosen = k.choose_rows(table.ctypes.data, rows.ctypes.data, len(rows))
+            yield from map(tuple, rows[:chosen, 1:].tolist())
 
     def close(self) -> None:
         """Give memory and disk back."""
-        self._packed.close()
+        self._rows.close()
 
 
 def key_table(keys: Iterable[str]) -> Int64s:

@@ -750,15 +750,21 @@ def put_in_table(table: int, values: int, count: int) -> None:
 
 
 @compiled
-def in_table(table: int, hashes: int, count: int) -> int:
-    """Replace each hash by whether the table holds it, or it is ODD_ID; how many are."""
-    total = 0
-    for i in range(count):
-        value = load_slot(hashes, i)
-        found = 1 if value == ODD_ID or (value != NO_ID and is_in_table(table, value)) else 0
-        store_slot(hashes, i, found)
-        total += found
-    return total
+def is_cited(table: int, value: int) -> bool:
+    """Whether an id's hash says that the table may hold it."""
+    return value == ODD_ID or (value != NO_ID and is_in_table(table, value))
+
+
+@compiled
+def choose_rows(table: int, rows: int, count: int) -> int:
+    """Move the rows of (hash, start, end) whose hash is cited to the front, in order; how many they are."""
+    chosen = 0
+    for row in range(0, 3 * count, 3):
+        if is_cited(table, load_slot(rows, row)):
+            for column in range(3):
+                store_slot(rows, chosen + column, load_slot(rows, row + column))
+            chosen += 3
+    return chosen // 3
 
 
 @compiled
@@ -766,8 +772,7 @@ def note_id(state: int, table: int, value: int) -> None:
     """A reference's id has been read; whether it is cited, where that is known already."""
     store_slot(state, HASH, value)
     if load_slot(state, SECTION) == REFERENCES_FILTERED:
-        cited = value == ODD_ID or (value != NO_ID and is_in_table(table, value))
-        store_slot(state, CODE, WANTED if cited else UNWANTED)
+        store_slot(state, CODE, WANTED if is_cited(table, value) else UNWANTED)
 
 
 @compiled
