@@ -9,21 +9,15 @@ MOST_BYTES = 2_000_000_000  # a larger file is a task of its own
 BATCHES_PER_WORKER = 8  # where there are few files: the last one to finish keeps the others waiting so long at most
 
 
-def batch_sources(
-    sources: Iterable[Source], workers: int, *, per_worker: int = BATCHES_PER_WORKER, cores: int = 1
-) -> list[list[Source]]:
+def batch_sources(sources: Iterable[Source], workers: int) -> list[list[Source]]:
     """Consecutive sources, up to ``MOST_FILES`` and ``MOST_BYTES`` together; fewer, where workers would have none.
 
     A source whose size nobody knows (a URL) counts as a file without bytes.
-
-    Args:
-        per_worker: batches for each, where there are few files.
-        cores: of one worker: as many times as much is a batch at most.
     """
     sized = [(source, source.size) for source in sources]
-    parts = 1 if workers == 1 else workers * per_worker
-    files = min(MOST_FILES * cores, _share(len(sized), parts))
-    size = min(MOST_BYTES * cores, _share(sum(size for _, size in sized), parts))
+    parts = 1 if workers == 1 else workers * BATCHES_PER_WORKER
+    files = min(MOST_FILES, _share(len(sized), parts))
+    size = min(MOST_BYTES, _share(sum(size for _, size in sized), parts))
     return list(_cut(sized, files, size))
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from flows.cores import cores
 from flows.extracts import ACCOUNT, Outcome, extract
 from flows.fetching import Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
@@ -23,7 +24,7 @@ from flows.mirror import have
 from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
 from flows.sources import Source
-from flows.workers import ReadElsewhere, Reading, find_unchanged_many, read_here
+from flows.workers import ReadElsewhere, Reading, find_unchanged_many, in_threads, readers
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -277,22 +278,41 @@ def read_one_by_one(batch: Batch) -> Answer:
             force=reading.force,
         )
 
-    return _read(batch, lambda layout: [read(source, layout) for source in batch.sources])
+    return _read(batch, read)
 
 
-def read_with_processes(batch: Batch) -> Answer:
-    """In a worker that has the machine for itself: in processes, as many as the configuration says."""
-    return _read(batch, lambda layout: read_here(batch.sources, layout, batch.reading))
+def read_in_turn(
+    first: tuple[int, Batch], take: Callable[[], tuple[int, Batch] | None], give: Callable[[int, Answer], object]
+) -> None:
+    """In a worker that has the machine for itself: batch after batch, as many at a time as the configuration says.
+
+    Args: first, take: numbered batches, until there is none. give: is told what each came to.
+    """
+    _, one = first
+    workers = one.reading.workers or cores()
+    with readers(workers, layout_of(one.output, one.cache), one.reading, make_counters()) as extract_one:
+
+        def read(source: Source, _layout: Layout) -> Outcome:
+            return extract_one(source)
+
+        def work(place: int) -> None:
+            taken = first if place == 0 else take()
+            while taken is not None:
+                number, batch = taken
+                give(number, _read(batch, read))
+                taken = take()
+
+        in_threads(range(workers), work, workers)
 
 
-def _read(batch: Batch, read: Callable[[Layout], list[Outcome]]) -> Answer:
+def _read(batch: Batch, read: Callable[[Source, Layout], Outcome]) -> Answer:
     machine = socket.gethostname()
     unseen = _unseen(batch)
     if unseen is not None:
         return Answer((), machine, unseen.name)
     layout = layout_of(batch.output, batch.cache)
     layout.prepare()
-    return Answer(tuple(read(layout)), machine)
+    return Answer(tuple(read(source, layout) for source in batch.sources), machine)
 
 
 def _unseen(batch: Batch) -> Source | None:

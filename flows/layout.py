@@ -239,8 +239,8 @@ def sweep_bodies(layout: Layout) -> None:
 
 
 def stale_batches(layout: Layout) -> list[Path]:
-    """What was handed to other machines by runs that were killed since."""
-    return [path for path in layout.batches.glob("*.json") if _is_still(path)]
+    """Folders of what was handed to other machines by runs that were killed since."""
+    return [path for path in layout.batches.glob("*") if _is_still(path)]
 
 
 @cache

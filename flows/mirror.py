@@ -5,6 +5,7 @@ is asked for anew (``renew``). Several processes may do either at once: a file a
 """
 
 import os
+import shutil
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -83,12 +84,37 @@ def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:
             _date(path, found)
 
 
-def forget(layout: Layout, path: Path) -> None:
-    """Delete a file, here and in the store."""
-    path.unlink(missing_ok=True)
+def forget(layout: Layout, folder: Path) -> None:
+    """Delete a folder, here and in the store."""
+    stored = layout.stored(folder)
+    if stored is not None:
+        objects, key = stored
+        objects.delete([found.key for found in objects.list(key)])
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def create(layout: Layout, path: Path, content: bytes) -> bool:
+    """Write a small file unless there is one, in a folder that is there, here or in the store; whether it is ours."""
     stored = layout.stored(path)
     if stored is not None:
-        stored[0].delete([stored[1]])
+        return stored[0].create(stored[1], content)
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+    except (FileExistsError, FileNotFoundError):
+        return False
+    return True
+
+
+def names_in(layout: Layout, folder: Path) -> list[str]:
+    """The files of a folder, here or in the store; none where there is no such folder."""
+    stored = layout.stored(folder)
+    if stored is not None:
+        return [found.key.rpartition("/")[2] for found in stored[0].list(stored[1])]
+    try:
+        return [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
 
 
 def bring(objects: Objects, key: str, path: Path, found: Found | None = None) -> Found | None:

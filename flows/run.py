@@ -330,8 +330,8 @@ def sweep_all(layout: Layout) -> None:
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
     sweep_bodies(layout)
-    for path in stale_batches(layout):
-        forget(layout, path)
+    for folder in stale_batches(layout):
+        forget(layout, folder)
 
 
 @contextmanager

@@ -1,21 +1,19 @@
-"""Batches as flow runs of a Prefect work pool: any machine with a worker of that pool takes part.
+"""Batches for the workers of a Prefect work pool: any machine with a worker of that pool takes part.
 
-A batch is a file in the shared cache, its run knows the file's name, and the answer is a file beside it. Runs that
-crash, are cancelled, or are not heard of any more come back as lost.
+Batches are offered in the shared cache (``flows.rounds``). Each worker gets a flow run, which takes one batch after
+another: starting a run takes seconds. What a run had taken that crashed, was cancelled or fell silent, is lost.
 """
 
 import asyncio
 import logging
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any, TypeVar
-
-import msgspec
 
 from flows.environment import CLIENT, WORKER
 
@@ -28,6 +26,7 @@ from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Cancelling, Completed
 from prefect.types.entrypoint import EntrypointType
@@ -44,44 +43,48 @@ from flows.cluster import (
     Lost,
     layout_of,
     places,
-    read_with_processes,
-    wait_until_seen,
+    read_in_turn,
 )
-from flows.layout import Layout, write_atomically
-from flows.mirror import forget, keep, renew
+from flows.layout import Layout
+from flows.rounds import Round
 from flows.sources import Source, without_secrets
 
 LOG = logging.getLogger(__name__)
 DEPLOYMENT = "tic-rates-read/read"
 TAG = "tic-rates"
-CORES = 8  # of a worker's machine, as a guess: a run takes seconds to start, so its batch is larger
-BATCHES_PER_WORKER = 2
-RUNS_PER_WORKER = 2  # one at work, one waiting: a worker looks for new runs every ten seconds
-ASK_SECONDS = 2.0
+CORES = 8  # of a worker's machine, as a guess: each of them takes batches
+LOOK_SECONDS = 1.0
+IN_VAIN = 3  # runs, one after the other
 PENDING_SECONDS = 600.0  # between being taken by a worker and running
 ASKED_AT_ONCE = 200  # the server's most
 Kind = TypeVar("Kind")
 Other = TypeVar("Other")
 
 
-@flow(name="tic-rates-read", flow_run_name="read {batch}", validate_parameters=False)
-def read_files(output: str, cache: str, batch: str) -> State[Any]:
-    """Read one batch, for the run that handed it over.
+@flow(name="tic-rates-read", validate_parameters=False)
+def read_files(output: str, cache: str, batches: str) -> State[Any]:
+    """Read one batch after another, for the run that offers them, until there is none.
 
     Args:
         output: the output folder, shared by all machines.
         cache: the cache folder, likewise; blank: it is in the output folder.
-        batch: the batch's name in the cache.
+        batches: the name of the round that they belong to, in the cache.
     """
-    layout = layout_of(output, cache)
-    folder = layout.batches
-    given = _read(layout, folder / f"{batch}.json", Batch)
-    if given is None:
-        return Completed(message="nobody waits for it any more")
-    get_run_logger().info("%d file(s), %s bytes", len(given.sources), f"{sum(given.sizes):,}")
-    answer = read_with_processes(given)
-    _write(layout, folder / f"{batch}.answer.json", answer)
-    return Completed(message=f"{len(answer.outcomes)} of {len(given.sources)} file(s) on {answer.machine}")
+    offered = Round(layout_of(output, cache), batches)
+    take = partial(offered.take, str(flow_run.id))
+    first = take()
+    if first is None:
+        return Completed(message=f"nothing is left to read in {offered.folder}")
+    log = get_run_logger()
+    done: list[int] = []
+
+    def give(number: int, answer: Answer) -> None:
+        offered.answer(number, answer)
+        done.append(len(answer.outcomes))
+        log.info("batch %d: %d file(s)", number + 1, done[-1])
+
+    read_in_turn(first, take, give)
+    return Completed(message=f"{sum(done)} file(s) in {len(done)} batch(es) on {socket.gethostname()}")
 
 
 def pool_engine(pool: str, layout: Layout) -> Engine:
@@ -94,96 +97,122 @@ def pool_engine(pool: str, layout: Layout) -> Engine:
         raise ClusterError(
             f"work pool {pool!r} is on no server; set PREFECT_API_URL, such as http://host.example.com:4200/api"
         )
-    return Engine(partial(_cut, pool), partial(_run, _Pool(pool), layout))
+    return Engine(partial(_cut, pool), partial(run_round, Pool(pool), layout))
 
 
 def _cut(pool: str, sources: Sequence[Source]) -> list[list[Source]]:
-    workers = _Pool(pool).workers()
+    workers = Pool(pool).workers()
     LOG.info("%d file(s) go to work pool %s, %d worker(s)", len(sources), pool, workers)
-    return batch_sources(sources, max(workers, 2), per_worker=BATCHES_PER_WORKER, cores=CORES)
+    return batch_sources(sources, max(workers, 2) * CORES)
+
+
+def run_round(pool: "Pool", layout: Layout, batches: Sequence[Batch]) -> Answers:
+    """Offer the batches, and keep a run at every worker of the pool as long as there are any."""
+    pool.prepare()
+    offered = Round(layout, uuid.uuid4().hex[:12])
+    going_on = _GoingOn(pool, offered, set(range(len(batches))))
+    try:
+        offered.offer(batches)
+        while going_on.waiting:
+            going_on.start_runs()
+            time.sleep(LOOK_SECONDS)
+            yield from going_on.answers()
+            yield from going_on.ends()
+        going_on.runs -= going_on.begun  # they find nothing more, and end
+    finally:
+        pool.cancel(list(going_on.runs))
+        offered.close()
 
 
 @dataclass
-class _Sent:
-    """Where the batches of one round are."""
+class _GoingOn:
+    """A round as it goes on.
 
-    layout: Layout
-    waiting: list[int]
-    names: dict[int, str] = field(default_factory=dict)
-    running: dict[Any, int] = field(default_factory=dict)  # flow run's id, batch's number
-    pending: dict[Any, float] = field(default_factory=dict)  # flow run's id, since when
+    waiting: the batches without an answer. runs: not ended. begun: those that have been at work. pending: since when
+    they have been with a worker that did not begin.
+    """
 
+    pool: "Pool"
+    offered: Round
+    waiting: set[int]
+    runs: set[Any] = field(default_factory=set)
+    begun: set[Any] = field(default_factory=set)
+    pending: dict[Any, float] = field(default_factory=dict)
+    started: int = 0
+    in_vain: int = 0  # runs since the last answer that ended without having taken a batch, though there was one
 
-def _run(pool: "_Pool", layout: Layout, batches: Sequence[Batch]) -> Answers:
-    """As many runs at a time as keep the pool's workers busy, the first batches first."""
-    pool.prepare()
-    sent = _Sent(layout, list(range(len(batches)))[::-1])
-    prefix = uuid.uuid4().hex[:12]
-    try:
-        while sent.waiting or sent.running:
-            at_once = max(pool.workers(), 1) * RUNS_PER_WORKER
-            while sent.waiting and len(sent.running) < at_once:
-                number = sent.waiting[-1]
-                sent.names[number] = name = f"{prefix}-{number + 1:05d}"
-                _write(layout, layout.batches / f"{name}.json", batches[number])
-                run = pool.submit(name, layout)
-                if run is None:
-                    break  # the same again in a moment: its name makes it the same run
-                sent.running[run] = sent.waiting.pop()
-            time.sleep(ASK_SECONDS)
-            yield from _ended(pool, sent)
-    finally:
-        pool.cancel(list(sent.running))
-        for name in sent.names.values():
-            for path in (layout.batches / f"{name}.json", layout.batches / f"{name}.answer.json"):
-                forget(layout, path)
+    @property
+    def free(self) -> set[int]:
+        """The batches that nobody took."""
+        return self.waiting - self.offered.look().taken
+
+    def start_runs(self) -> None:
+        """One for each worker, but no more than there is to take."""
+        to_come = len(self.runs - self.begun)
+        for _ in range(min(max(self.pool.workers(), 1) - len(self.runs), len(self.free) - to_come)):
+            run = self.pool.submit(self.offered.name, self.started, self.offered.layout)
+            if run is None:
+                break  # the same again in a moment: its number makes it the same run
+            self.runs.add(run)
+            self.started += 1
+
+    def answers(self) -> Answers:
+        """What has come since."""
+        for number in sorted(self.waiting & self.offered.look().answered):
+            answer = self.offered.answer_to(number)
+            if answer is not None:
+                self.waiting.remove(number)
+                self.in_vain = 0
+                yield number, answer
+
+    def ends(self) -> Answers:
+        """What the runs that have ended leave behind."""
+        for run in self.pool.states(list(self.runs)):
+            state = run.state
+            if state is None:
+                continue
+            if state.is_final():
+                self.runs.remove(run.id)
+                yield from self.answers()
+                yield from self.left_by(str(run.id), state)
+            elif state.is_running():
+                self.begun.add(run.id)
+            elif not state.is_pending():
+                self.pending.pop(run.id, None)
+            elif time.monotonic() - self.pending.setdefault(run.id, time.monotonic()) > PENDING_SECONDS:
+                self.runs.remove(run.id)
+                self.pool.cancel([run.id])
+                yield from self.ended_in_vain(Lost(f"no run began within {PENDING_SECONDS / 60:.0f} minutes"))
+
+    def left_by(self, run: str, state: State[Any]) -> Answers:
+        """The batches that a run took, and gave no answer to."""
+        why = "its run ended without an answer" if state.is_completed() else f"{state.name}: {state.message}"
+        lost = Lost(without_secrets(why), failed=state.is_failed())
+        left = self.offered.taken_by(run, self.waiting)
+        for number in sorted(left):
+            self.waiting.remove(number)
+            yield number, (self.offered.answer_to(number) if state.is_completed() else None) or lost
+        if left or not self.free:
+            return
+        if state.is_completed() or not self.offered.taken_by(run, self.offered.look().taken):
+            yield from self.ended_in_vain(lost, seen_nothing=state.is_completed())
+
+    def ended_in_vain(self, lost: Lost, *, seen_nothing: bool = False) -> Answers:
+        """A run took nothing; when that goes on, nobody will."""
+        self.in_vain += 1
+        if self.in_vain < IN_VAIN:
+            return
+        if seen_nothing:
+            raise ClusterError(f"the workers don't see what is offered in {self.offered.folder}; {SHARED}")
+        for number in sorted(self.free):
+            self.waiting.remove(number)
+            yield number, lost
 
 
 _HOW = "start one on each machine: `prefect worker start --pool NAME --limit 1`"
 
 
-def _ended(pool: "_Pool", sent: _Sent) -> Answers:
-    for run in pool.states(list(sent.running)):
-        state = run.state
-        if state is None:
-            continue
-        since = sent.pending.setdefault(run.id, time.monotonic()) if state.is_pending() else None
-        if since is None:
-            sent.pending.pop(run.id, None)
-        elif time.monotonic() - since > PENDING_SECONDS:
-            pool.cancel([run.id])
-            yield sent.running.pop(run.id), Lost(f"its run did not begin within {PENDING_SECONDS / 60:.0f} minutes")
-            continue
-        if state.is_final():
-            number = sent.running.pop(run.id)
-            yield number, _answer(state, sent.layout, f"{sent.names[number]}.answer.json")
-
-
-def _answer(state: State[Any], layout: Layout, name: str) -> Answer | Lost:
-    path = layout.batches / name
-    if not state.is_completed():
-        return Lost(without_secrets(f"{state.name}: {state.message or 'no reason given'}"), failed=state.is_failed())
-    if not wait_until_seen(layout, path):
-        raise ClusterError(f"{state.message}, and its answer is not here, in {path.parent}; {SHARED}")
-    answer = _read(layout, path, Answer)
-    assert answer is not None
-    return answer
-
-
-def _write(layout: Layout, path: Path, value: object) -> None:
-    """For us alone: addresses may be signed."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    write_atomically(path, msgspec.json.encode(value, enc_hook=str))
-    keep(layout, path)
-
-
-def _read(layout: Layout, path: Path, kind: type[Kind]) -> Kind | None:
-    if not renew(layout, path):
-        return None
-    return msgspec.json.decode(path.read_bytes(), type=kind, dec_hook=lambda wanted, text: wanted(text))
-
-
-class _Pool:
+class Pool:
     """What we ask Prefect's server for."""
 
     def __init__(self, name: str) -> None:
@@ -218,18 +247,18 @@ class _Pool:
             raise ClusterError(f"no worker in work pool {self.name!r} for {ALONE_SECONDS / 60:.0f} minutes; {_HOW}")
         return self._workers
 
-    def submit(self, batch: str, layout: Layout) -> Any:
-        """The id of a new flow run; None while the server does not answer."""
+    def submit(self, batches: str, number: int, layout: Layout) -> Any:
+        """The id of a new flow run, the same for the same number; None while the server does not answer."""
 
         output, cache = places(layout)
 
         def start() -> Any:
             run: Any = run_deployment(
                 DEPLOYMENT,
-                parameters={"output": output, "cache": cache, "batch": batch},
+                parameters={"output": output, "cache": cache, "batches": batches},
                 timeout=0,
-                flow_run_name=f"read {batch}",
-                idempotency_key=batch,
+                flow_run_name=f"read {batches}-{number + 1}",
+                idempotency_key=f"{batches}-{number}",
                 tags=[TAG],
             )
             return run.id
@@ -254,10 +283,10 @@ class _Pool:
 
         def end() -> None:
             with get_client(sync_client=True) as client:
-                for run in runs:
-                    state = client.read_flow_run(run).state
-                    running = state is not None and (state.is_running() or state.is_pending())
-                    client.set_flow_run_state(run, Cancelling() if running else Cancelled())
+                for run in self.states(runs):
+                    if run.state is not None and not run.state.is_final():
+                        at_work = run.state.is_running() or run.state.is_pending()
+                        client.set_flow_run_state(run.id, Cancelling() if at_work else Cancelled())
 
         if runs:
             _asked(end, None)
@@ -277,16 +306,22 @@ async def _prepare(pool: str) -> None:
 
     await make_pool(pool)
     await watch_heartbeats()
+    job_variables: dict[str, Any] = {"env": WORKER}
     async with get_client() as client:
         try:
-            if (await client.read_deployment_by_name(DEPLOYMENT)).work_pool_name == pool:
-                return
+            there = await client.read_deployment_by_name(DEPLOYMENT)
         except ObjectNotFound:
             pass
+        else:
+            if there.work_pool_name == pool and "batches" in (there.parameter_openapi_schema or {}).get(
+                "properties", {}
+            ):
+                return
+            job_variables = dict(there.job_variables) or job_variables
     deployment = await read_files.ato_deployment(
         name="read",
         work_pool_name=pool,
-        job_variables={"env": WORKER},
+        job_variables=job_variables,
         tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,
     )

@@ -27,6 +27,7 @@ PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs m
 LOOK_UP_SECONDS = 0.1
 ASKED_AT_ONCE = 16
 OOM_SCORE = Path("/proc/self/oom_score_adj")  # -1000 to 1000: of what is ended first where memory runs out
+Given = TypeVar("Given")
 Answer = TypeVar("Answer")
 
 ExtractOne = Callable[[Source], Outcome]
@@ -34,17 +35,17 @@ ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
 ReadElsewhere = Callable[[Sequence[Source], Layout, "Reading"], list[Outcome]]  # largest first; outcomes likewise
 
 
-def in_threads(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
-    """Outcomes in the order of sources; each thread waits for a worker process.
+def in_threads(given: Sequence[Given], work: Callable[[Given], Answer], workers: int) -> list[Answer]:
+    """Answers in the order of what was given; each thread waits for a worker process.
 
     A single worker is this very thread, so that a signal stops its reading. Of several, nobody waits for the threads
     when one stops us: they end as soon as the processes that they wait for are terminated.
     """
     if workers == 1:
-        return [extract_one(source) for source in sources]
+        return [work(each) for each in given]
     threads = ThreadPoolExecutor(workers, initializer=hide_interrupts)
     try:
-        futures = [threads.submit(extract_one, source) for source in sources]
+        futures = [threads.submit(work, each) for each in given]
         return [result_of(future) for future in futures]
     finally:
         threads.shutdown(wait=False, cancel_futures=True)
@@ -114,18 +115,20 @@ def read_here(
     """Extract sources in this order, with ``spread`` deciding who waits for whom."""
     total = sum(source.size for source in sources)
     counters = make_counters()
-    ours = cores()
-    workers = max(1, min(reading.workers or ours, len(sources)))
+    workers = max(1, min(reading.workers or cores(), len(sources)))
     if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
         workers = 1
-    extract_one = partial(
-        _extract_counted,
-        layout=layout,
-        reading=reading,
-        overlap=workers < ours,  # else every core has a file of its own
-    )
-    with shown(counters, len(sources), total), _processes(workers, counters) as pool:
-        return spread(sources, partial(_extract_in, pool, extract_one), workers)
+    with shown(counters, len(sources), total), readers(workers, layout, reading, counters) as extract_one:
+        return spread(sources, extract_one, workers)
+
+
+@contextmanager
+def readers(workers: int, layout: Layout, reading: Reading, counters: Counters) -> Iterator[ExtractOne]:
+    """So many worker processes, for as many threads to read with; a single one is this process itself."""
+    overlap = workers < cores()  # else every core has a file of its own
+    extract_one = partial(_extract_counted, layout=layout, reading=reading, overlap=overlap)
+    with _processes(workers, counters) as pool:
+        yield partial(_extract_in, pool, extract_one)
 
 
 @contextmanager

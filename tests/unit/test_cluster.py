@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from flows import cluster, dask_workers, work_pool
-from flows.batches import batch_sources
 from flows.cluster import (
     Answer,
     Answers,
@@ -21,12 +20,12 @@ from flows.cluster import (
     Lost,
     read_elsewhere,
     read_one_by_one,
-    read_with_processes,
     share,
 )
 from flows.extracts import Outcome
 from flows.fetching import Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.rounds import Round
 from flows.run import RunRequest, Steps, run
 from flows.sources import Source, expand
 from flows.workers import Reading
@@ -132,7 +131,7 @@ def test_workers_that_fail_time_and_again_stop_the_run_and_no_file_is_blamed(lay
 
 def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path) -> None:
     def elsewhere(sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
-        return read_elsewhere(sources, layout, reading, cluster=Cluster(), engine=Pretended(read_with_processes, 1))
+        return read_elsewhere(sources, layout, reading, cluster=Cluster(), engine=Pretended(read_one_by_one, 1))
 
     request = RunRequest(
         tuple(sources_of(layout)), date(2026, 6, 1), tuple(sorted(CODES)), tmp_path / "here", report=False
@@ -170,7 +169,7 @@ def test_machines_that_share_no_locks_share_a_hosts_limits() -> None:
     assert shared.limits_of("mrf.example.com") == HostLimits(1, None)
 
 
-def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout, tmp_path: Path) -> None:
+def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout) -> None:
     sent: list[Batch] = []
 
     def keep(batch: Batch) -> Answer:
@@ -180,12 +179,14 @@ def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout, t
     outcomes = read(layout, Pretended(keep, 3), machines=2)
     secret = Source("https://mrf.example.com/a.json?sig=5ecre7", headers=(("Authorization", "5ecre7"),))
     batch = replace(sent[0], sources=(*sent[0].sources, secret))
-    for value in (batch, Answer(tuple(outcomes), "there")):
-        work_pool._write(layout, tmp_path / "batches" / "one.json", value)
-        again = work_pool._read(layout, tmp_path / "batches" / "one.json", type(value))
-        assert again == value
+    offered = Round(layout, "round")
+    offered.offer([batch])
+    assert offered.take("somebody") == (0, batch)
+    answer = Answer(tuple(outcomes), "there")
+    offered.answer(0, answer)
+    assert offered.answer_to(0) == answer
     assert "5ecre7" not in repr(batch)
-    assert (tmp_path / "batches").stat().st_mode & 0o077 == 0
+    assert offered.folder.stat().st_mode & 0o077 == 0
 
 
 def test_a_pool_without_a_server_is_an_error_that_says_what_to_set(
@@ -203,11 +204,6 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch,
     engine = dask_workers.engine("tcp://127.0.0.1:1", refuse, lambda *_: None)
     with pytest.raises(ClusterError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 .*start one"):
         engine.cut(sources_of(layout))
-
-
-def test_larger_machines_get_larger_batches() -> None:
-    sources = [Source(f"https://mrf.example.com/{number}.json") for number in range(20_000)]
-    assert len(batch_sources(sources, 2, per_worker=4, cores=8)) == 13
 
 
 def test_one_machine_imports_neither_dask_nor_prefect() -> None:
