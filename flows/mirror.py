@@ -6,7 +6,7 @@ is asked for anew (``renew``). Several processes may do either at once: a file a
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -84,7 +84,16 @@ def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:
             _date(path, found)
 
 
-def forget(layout: Layout, folder: Path) -> None:
+def forget(layout: Layout, *paths: Path) -> None:
+    """Delete files, here and in the store."""
+    for path in paths:
+        path.unlink(missing_ok=True)
+    stored = [place for path in paths if (place := layout.stored(path)) is not None]
+    if stored:
+        stored[0][0].delete([key for _, key in stored])
+
+
+def forget_folder(layout: Layout, folder: Path) -> None:
     """Delete a folder, here and in the store."""
     stored = layout.stored(folder)
     if stored is not None:
@@ -106,15 +115,13 @@ def create(layout: Layout, path: Path, content: bytes) -> bool:
     return True
 
 
-def names_in(layout: Layout, folder: Path) -> list[str]:
-    """The files of a folder, here or in the store; none where there is no such folder."""
+def names_in(layout: Layout, folder: Path) -> Iterator[str]:
+    """The files of a folder in order, here or in the store, a page at a time; none where there is no such folder."""
     stored = layout.stored(folder)
     if stored is not None:
-        return [found.key.rpartition("/")[2] for found in stored[0].list(stored[1])]
-    try:
-        return [path.name for path in folder.iterdir()]
-    except FileNotFoundError:
-        return []
+        yield from (found.key.rpartition("/")[2] for found in stored[0].list(stored[1]))
+    elif folder.is_dir():
+        yield from sorted(path.name for path in folder.iterdir())
 
 
 def bring(objects: Objects, key: str, path: Path, found: Found | None = None) -> Found | None:

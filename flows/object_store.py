@@ -133,8 +133,11 @@ class Objects:
         store, full = self._place(prefix)
         skip = len(self._place("")[1])
         with self._named(prefix):
-            for batch in store.list(full or None, chunk_size=1_000):
-                for meta in batch:
+            pages = store.list(full or None, chunk_size=1_000)
+            if self.url.startswith("file:"):  # in no order there
+                pages = [sorted((meta for page in pages for meta in page), key=lambda meta: meta["path"])]
+            for page in pages:
+                for meta in page:
                     yield _found(meta["path"][skip:].lstrip("/"), meta)
 
     def copy(self, source: str, target: str) -> None:

@@ -17,7 +17,7 @@ from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, Location, locked, month_name, scratch, stale_batches, sweep, sweep_bodies
-from flows.mirror import forget, renew_folder
+from flows.mirror import forget_folder, renew_folder
 from flows.object_store import is_object_url
 from flows.publish import (
     TABLES,
@@ -331,7 +331,7 @@ def sweep_all(layout: Layout) -> None:
         sweep(folder)
     sweep_bodies(layout)
     for folder in stale_batches(layout):
-        forget(layout, folder)
+        forget_folder(layout, folder)
 
 
 @contextmanager

@@ -144,7 +144,7 @@ class _GoingOn:
     @property
     def free(self) -> set[int]:
         """The batches that nobody took."""
-        return self.waiting - self.offered.look().taken
+        return self.waiting - self.offered.taken()
 
     def start_runs(self) -> None:
         """One for each worker, but no more than there is to take."""
@@ -158,12 +158,11 @@ class _GoingOn:
 
     def answers(self) -> Answers:
         """What has come since."""
-        for number in sorted(self.waiting & self.offered.look().answered):
+        for number in sorted(self.waiting & self.offered.answered()):
             answer = self.offered.answer_to(number)
             if answer is not None:
-                self.waiting.remove(number)
                 self.in_vain = 0
-                yield number, answer
+                yield self.settled(number, answer)
 
     def ends(self) -> Answers:
         """What the runs that have ended leave behind."""
@@ -188,13 +187,10 @@ class _GoingOn:
         """The batches that a run took, and gave no answer to."""
         why = "its run ended without an answer" if state.is_completed() else f"{state.name}: {state.message}"
         lost = Lost(without_secrets(why), failed=state.is_failed())
-        left = self.offered.taken_by(run, self.waiting)
+        left = self.offered.taken_by(run) & self.waiting
         for number in sorted(left):
-            self.waiting.remove(number)
-            yield number, (self.offered.answer_to(number) if state.is_completed() else None) or lost
-        if left or not self.free:
-            return
-        if state.is_completed() or not self.offered.taken_by(run, self.offered.look().taken):
+            yield self.settled(number, (self.offered.answer_to(number) if state.is_completed() else None) or lost)
+        if not left and self.free:
             yield from self.ended_in_vain(lost, seen_nothing=state.is_completed())
 
     def ended_in_vain(self, lost: Lost, *, seen_nothing: bool = False) -> Answers:
@@ -205,8 +201,13 @@ class _GoingOn:
         if seen_nothing:
             raise ClusterError(f"the workers don't see what is offered in {self.offered.folder}; {SHARED}")
         for number in sorted(self.free):
-            self.waiting.remove(number)
-            yield number, lost
+            yield self.settled(number, lost)
+
+    def settled(self, number: int, came_to: Answer | Lost) -> tuple[int, Answer | Lost]:
+        """Nobody reads this batch any more in this round."""
+        self.waiting.remove(number)
+        self.offered.done_with(number)
+        return number, came_to
 
 
 _HOW = "start one on each machine: `prefect worker start --pool NAME --limit 1`"

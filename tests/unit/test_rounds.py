@@ -34,14 +34,25 @@ def offer(layout: Layout, count: int) -> Round:
 
 def test_batches_are_taken_in_order_and_what_came_of_them_is_seen(layout: Layout) -> None:
     offered = offer(layout, 3)
-    assert offered.look() == (set(), set())
+    assert (offered.taken(), offered.answered()) == (set(), set())
     assert offered.take("ann") == (0, batch_of(0))
     assert offered.take("bob") == (1, batch_of(1))
     offered.answer(1, Answer((), "there"))
-    assert offered.look() == ({0, 1}, {1})
+    assert (offered.taken(), offered.answered()) == ({0, 1}, {1})
     assert offered.answer_to(1) == Answer((), "there")
-    assert offered.taken_by("ann", [0, 1, 2]) == {0}
+    assert offered.taken_by("ann") == {0}
     assert offered.take("ann") == (2, batch_of(2))
+    assert offered.take("bob") is None
+
+
+def test_what_is_done_with_is_gone_and_not_taken_again(layout: Layout) -> None:
+    offered = offer(layout, 2)
+    for number in range(2):
+        assert offered.take("ann") == (number, batch_of(number))
+        offered.answer(number, Answer((), "there"))
+        offered.done_with(number)
+        offered.answer(number, Answer((), "late"))
+    assert (offered.taken(), offered.answered()) == (set(), set())
     assert offered.take("bob") is None
 
 
@@ -49,12 +60,15 @@ def test_each_batch_is_taken_once_however_many_reach_for_it(layout: Layout) -> N
     offered = offer(layout, 40)
 
     def take_all(who: str) -> list[int]:
-        return [number for number, _ in iter(lambda: offered.take(who), None)]
+        taken = []
+        while got := offered.take(who):
+            taken.append(got[0])
+            offered.done_with(got[0])
+        return taken
 
     with ThreadPoolExecutor(8) as threads:
         taken = list(threads.map(take_all, map(str, range(8))))
     assert sorted(number for each in taken for number in each) == list(range(40))
-    assert [offered.taken_by(str(who), range(40)) for who in range(8)] == [set(each) for each in taken]
 
 
 def test_nothing_is_left_of_a_round_and_nobody_adds_to_it(layout: Layout) -> None:
@@ -63,7 +77,7 @@ def test_nothing_is_left_of_a_round_and_nobody_adds_to_it(layout: Layout) -> Non
     offered.close()
     offered.answer(0, Answer((), "there"))
     assert offered.take("bob") is None
-    assert offered.look() == (set(), set())
+    assert (offered.taken(), offered.answered()) == (set(), set())
     stored = layout.stored(layout.batches)
     assert stored is None or list(stored[0].list(stored[1])) == []
     assert list(layout.batches.iterdir()) == []
