@@ -6,33 +6,38 @@ from flows.sources import Source
 
 MOST_FILES = 200
 MOST_BYTES = 2_000_000_000  # a larger file is a task of its own
-BATCHES_PER_WORKER = 8  # where there are few files: the last one to finish keeps the others waiting so long at most
+PARTS = 8  # for each worker, of what is left: batches become shorter, so that nobody waits long for the last one
 
 
 def batch_sources(sources: Iterable[Source], workers: int) -> list[list[Source]]:
-    """Consecutive sources, up to ``MOST_FILES`` and ``MOST_BYTES`` together; fewer, where workers would have none.
+    """Consecutive sources, up to ``MOST_FILES`` and ``MOST_BYTES`` together, and fewer towards the end.
 
     A source whose size nobody knows (a URL) counts as a file without bytes.
     """
     sized = [(source, source.size) for source in sources]
-    parts = 1 if workers == 1 else workers * BATCHES_PER_WORKER
-    files = min(MOST_FILES, _share(len(sized), parts))
-    size = min(MOST_BYTES, _share(sum(size for _, size in sized), parts))
-    return list(_cut(sized, files, size))
+    return list(_cut(sized, 1 if workers == 1 else workers * PARTS))
+
+
+def _cut(sized: Sequence[tuple[Source, int]], parts: int) -> Iterator[list[Source]]:
+    files_left, bytes_left = len(sized), sum(size for _, size in sized)
+    most_files = most_bytes = held = 0
+    batch: list[Source] = []
+    for source, size in sized:
+        if batch and (len(batch) == most_files or held + size > most_bytes):
+            yield batch
+            batch, held = [], 0
+        if not batch:
+            most_files, most_bytes = (
+                min(MOST_FILES, _share(files_left, parts)),
+                min(MOST_BYTES, _share(bytes_left, parts)),
+            )
+        batch.append(source)
+        held += size
+        files_left -= 1
+        bytes_left -= size
+    if batch:
+        yield batch
 
 
 def _share(total: int, parts: int) -> int:
     return max(1, -(-total // parts))
-
-
-def _cut(sized: Sequence[tuple[Source, int]], files: int, most_bytes: int) -> Iterator[list[Source]]:
-    batch: list[Source] = []
-    held = 0
-    for source, size in sized:
-        if batch and (len(batch) == files or held + size > most_bytes):
-            yield batch
-            batch, held = [], 0
-        batch.append(source)
-        held += size
-    if batch:
-        yield batch

@@ -1,12 +1,12 @@
 """One worker and two, on a real Dask cluster and in a real Prefect work pool: seconds, MB/s, and the same tables.
 
-    python -m tests.bench.machines [--files 40] [--megabytes 200] [--repeats 3] [--kinds dask work_pool]
+    python -m tests.bench.machines [--files 40] [--megabytes 200] [--packed] [--repeats 3] [--kinds dask work_pool]
 
-Each worker has one core. Runs with one worker and with two take turns, so that what else the machine does meets both;
-the tables of every run are compared with those of a run without a cluster. ``--kill`` adds, for each kind, a run of two
-workers one of which is killed (SIGKILL, with all its processes) when the first file has been read.
-Beside each pair of runs the same files are only inflated, by one process and by two, each on a core of its own: two
-cores of a shared machine are rarely twice one, and no cluster can do better than these.
+``--packed``: so many megabytes of gzip in each file, not of JSON. Each worker has one core. Runs with one worker and
+with two take turns, so that what else the machine does meets both; the tables of every run are compared with those of a
+run without a cluster. ``--kill`` adds, for each kind, a run of two workers one of which is killed (SIGKILL, with its
+children) when the first file has been read. Beside each pair of runs the same files are only inflated, by one process
+and by two, each on a core of its own: two cores of a shared machine are rarely twice one, and no cluster can do better.
 """
 
 import argparse
@@ -24,6 +24,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from tests.bench.hundred_gigabytes import write as write_members
 from tests.bench.synthetic import SHAPES, write
 from tests.command_line import digests
 from tests.machines import Machines, dask_machines, pool_machines
@@ -45,21 +46,42 @@ for path in sys.argv[2:]:
 READ = re.compile(r"(\d+) file\(s\) read elsewhere in ([\d.]+) s: (\d+) MB/s")
 
 
-def make_files(folder: Path, files: int, megabytes: int) -> Path:
-    """So many files of three shapes; those of one shape differ in the white space at their end, so in their sha256."""
-    base, market = folder / "base", folder / f"mrf-{files}-{megabytes}"
-    base.mkdir(parents=True, exist_ok=True)
-    for shape in SHAPES:
-        path = base / f"{shape}_{megabytes}.json.gz"
-        if not path.exists():
-            write(path, shape, megabytes)
+def make_files(folder: Path, files: int, megabytes: int, *, packed: bool = False) -> Path:
+    """So many files of three shapes, or of one that is long; they differ in the white space at their end, so in sha256.
+
+    Args:
+        packed: so many megabytes of gzip each; else of JSON.
+    """
+    market = folder / f"mrf-{files}-{megabytes}{'-packed' if packed else ''}"
+    bases = [_packed_file(folder / "base", megabytes)] if packed else _shapes(folder / "base", megabytes)
     market.mkdir(exist_ok=True)
     for number in range(files):
         path = market / f"file-{number:03d}.json.gz"
-        shutil.copy(base / f"{SHAPES[number % len(SHAPES)]}_{megabytes}.json.gz", path)
+        shutil.copy(bases[number % len(bases)], path)
         with path.open("ab") as file:
             file.write(gzip.compress(b"\n" * (number + 1)))
     return market
+
+
+def _shapes(folder: Path, megabytes: int) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {shape: folder / f"{shape}_{megabytes}.json.gz" for shape in SHAPES}
+    for shape, path in paths.items():
+        if not path.exists():
+            write(path, shape, megabytes)
+    return list(paths.values())
+
+
+def _packed_file(folder: Path, megabytes: int) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"packed_{megabytes}.json.gz"
+    if not path.exists():
+        gigabytes = 1.0
+        for _ in range(2):  # the first one says how far it can be compressed
+            write_members(path, gigabytes)
+            gigabytes *= megabytes * 1e6 / path.stat().st_size
+        write_members(path, gigabytes)
+    return path
 
 
 def run(market: Path, output: Path, *options: str, environment: dict[str, str] | None = None) -> tuple[float, str]:
@@ -161,9 +183,10 @@ def measure(
 def main(options: argparse.Namespace) -> None:
     """Print the table."""
     folder = options.folder or Path(tempfile.mkdtemp(prefix="tic-rates-machines-"))
-    market = make_files(folder, options.files, options.megabytes)
+    market = make_files(folder, options.files, options.megabytes, packed=options.packed)
     size = sum(path.stat().st_size for path in market.iterdir()) / 1e6
-    print(f"{options.files} files of {options.megabytes} MB of JSON, {size:,.0f} MB of gzip; {os.cpu_count()} cores,")
+    of = "gzip" if options.packed else "JSON"
+    print(f"{options.files} files of {options.megabytes} MB of {of}, {size:,.0f} MB of gzip; {os.cpu_count()} cores,")
     print(f"load {os.getloadavg()[0]:.1f} at the start; medians of {options.repeats} interleaved run(s).\n")
     # As installed software runs: compiled files are kept, wherever this environment would have none written.
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
@@ -183,6 +206,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure reading on other machines.")
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--megabytes", type=int, default=200, help="of JSON in each file (default 200)")
+    parser.add_argument("--packed", action="store_true", help="megabytes are of gzip")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--kill", action="store_true", help="and once with a worker killed in the middle")
