@@ -53,7 +53,8 @@ LOG = logging.getLogger(__name__)
 DEPLOYMENT = "tic-rates-read/read"
 TAG = "tic-rates"
 CORES = 8  # of a worker's machine, as a guess: each of them takes batches
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 1.0  # between two looks for answers
+ASK_SECONDS = 5.0  # between two questions to the server, which cost it and us a tenth of a second
 IN_VAIN = 3  # runs, one after the other
 PENDING_SECONDS = 600.0  # between being taken by a worker and running
 ASKED_AT_ONCE = 200  # the server's most
@@ -113,11 +114,14 @@ def run_round(pool: "Pool", layout: Layout, batches: Sequence[Batch]) -> Answers
     going_on = _GoingOn(pool, offered, set(range(len(batches))))
     try:
         offered.offer(batches)
+        asked = float("-inf")
         while going_on.waiting:
-            going_on.start_runs()
+            if time.monotonic() - asked >= ASK_SECONDS:
+                yield from going_on.ends()
+                going_on.start_runs()
+                asked = time.monotonic()
             time.sleep(LOOK_SECONDS)
             yield from going_on.answers()
-            yield from going_on.ends()
         going_on.runs -= going_on.begun  # they find nothing more, and end
     finally:
         pool.cancel(list(going_on.runs))

@@ -83,6 +83,7 @@ def wait_for_ever(_offered: Round, _who: str) -> Doing:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody is waited for."""
     monkeypatch.setattr(work_pool, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(work_pool, "ASK_SECONDS", 0.0)
     monkeypatch.setattr("flows.cluster.SEEN_SECONDS", 0.0)
 
 
