@@ -19,6 +19,7 @@ from flows.cluster import (
     Engine,
     Lost,
     read_elsewhere,
+    read_in_turn,
     read_one_by_one,
     share,
 )
@@ -187,6 +188,38 @@ def test_a_batch_and_its_answer_survive_the_way_through_a_file(layout: Layout) -
     assert offered.answer_to(0) == answer
     assert "5ecre7" not in repr(batch)
     assert offered.folder.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_machine_reads_batch_after_batch_until_there_is_none(layout: Layout, workers: int) -> None:
+    def answer(batch: Batch) -> Answer:
+        batches.append(replace(batch, reading=replace(batch.reading, workers=workers, force=True)))
+        return read_one_by_one(batch)
+
+    batches: list[Batch] = []
+    outcomes = read(layout, Pretended(answer, 1))
+    numbered = list(enumerate(batches))
+    answers: dict[int, Answer] = {}
+    left = numbered[1:]
+    read_in_turn(numbered[0], lambda: left.pop() if left else None, answers.__setitem__)
+    found = {one.source: one.source_id for each in answers.values() for one in each.outcomes}
+    assert found == {one.source: one.source_id for one in outcomes}
+    assert not any(one.unchanged for each in answers.values() for one in each.outcomes)
+
+
+def test_a_machine_that_fails_at_a_batch_says_so(layout: Layout) -> None:
+    batches: list[Batch] = []
+
+    def answer(batch: Batch) -> Answer:
+        batches.append(batch)
+        return read_one_by_one(batch)
+
+    def fail(_number: int, _answer: Answer) -> None:
+        raise OSError("No space left on device")
+
+    read(layout, Pretended(answer))
+    with pytest.raises(OSError, match="No space left"):
+        read_in_turn((0, batches[0]), lambda: None, fail)
 
 
 def test_a_pool_without_a_server_is_an_error_that_says_what_to_set(
