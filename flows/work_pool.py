@@ -22,7 +22,7 @@ os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads i
 import httpx
 from prefect import flow, get_client
 from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
-from prefect.client.schemas.objects import FlowRun, State, WorkerStatus
+from prefect.client.schemas.objects import State, WorkerStatus
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.logging import get_run_logger
@@ -152,6 +152,8 @@ class _GoingOn:
 
     def start_runs(self) -> None:
         """One for each worker, but no more than there is to take."""
+        if self.runs and self.in_vain >= IN_VAIN:
+            return  # somewhere runs only fail; who is at work goes on
         to_come = len(self.runs - self.begun)
         for _ in range(min(max(self.pool.workers(), 1) - len(self.runs), len(self.free) - to_come)):
             run = self.pool.submit(self.offered.name, self.started, self.offered.layout)
@@ -170,37 +172,34 @@ class _GoingOn:
 
     def ends(self) -> Answers:
         """What the runs that have ended leave behind."""
-        for run in self.pool.states(list(self.runs)):
-            state = run.state
-            if state is None:
-                continue
-            if state.is_final():
-                self.runs.remove(run.id)
+        for run, state in self.pool.states(list(self.runs)).items():
+            if state is None or state.is_final():
+                self.runs.remove(run)
                 yield from self.answers()
-                yield from self.left_by(str(run.id), state)
+                yield from self.left_by(run, state or Cancelled(message="somebody deleted the run"))
             elif state.is_running():
-                self.begun.add(run.id)
+                self.begun.add(run)
             elif not state.is_pending():
-                self.pending.pop(run.id, None)
-            elif time.monotonic() - self.pending.setdefault(run.id, time.monotonic()) > PENDING_SECONDS:
-                self.runs.remove(run.id)
-                self.pool.cancel([run.id])
+                self.pending.pop(run, None)
+            elif time.monotonic() - self.pending.setdefault(run, time.monotonic()) > PENDING_SECONDS:
+                self.runs.remove(run)
+                self.pool.cancel([run])
                 yield from self.ended_in_vain(Lost(f"no run began within {PENDING_SECONDS / 60:.0f} minutes"))
 
-    def left_by(self, run: str, state: State[Any]) -> Answers:
+    def left_by(self, run: Any, state: State[Any]) -> Answers:
         """The batches that a run took, and gave no answer to."""
         why = "its run ended without an answer" if state.is_completed() else f"{state.name}: {state.message}"
         lost = Lost(without_secrets(why), failed=state.is_failed())
-        left = self.offered.taken_by(run) & self.waiting
+        left = self.offered.taken_by(str(run)) & self.waiting
         for number in sorted(left):
             yield self.settled(number, (self.offered.answer_to(number) if state.is_completed() else None) or lost)
         if not left and self.free:
             yield from self.ended_in_vain(lost, seen_nothing=state.is_completed())
 
     def ended_in_vain(self, lost: Lost, *, seen_nothing: bool = False) -> Answers:
-        """A run took nothing; when that goes on, nobody will."""
+        """A run took nothing; when that goes on, and nobody is at work, nobody will."""
         self.in_vain += 1
-        if self.in_vain < IN_VAIN:
+        if self.in_vain < IN_VAIN or self.runs & self.begun:
             return
         if seen_nothing:
             raise ClusterError(f"the workers don't see what is offered in {self.offered.folder}; {SHARED}")
@@ -270,28 +269,28 @@ class Pool:
 
         return _asked(start, None)
 
-    def states(self, runs: Sequence[Any]) -> list[FlowRun]:
-        """The runs as they are; none while the server does not answer."""
+    def states(self, runs: Sequence[Any]) -> dict[Any, State[Any] | None]:
+        """The runs' states, None of those that are gone; of no run while the server does not answer."""
 
-        def ask() -> list[FlowRun]:
-            found: list[FlowRun] = []
+        def ask() -> dict[Any, State[Any] | None]:
+            found = dict.fromkeys(runs)
             with get_client(sync_client=True) as client:
                 for start in range(0, len(runs), ASKED_AT_ONCE):
                     chosen = FlowRunFilter(id=FlowRunFilterId(any_=list(runs[start : start + ASKED_AT_ONCE])))
-                    found += client.read_flow_runs(flow_run_filter=chosen)
+                    found |= {run.id: run.state for run in client.read_flow_runs(flow_run_filter=chosen)}
             return found
 
-        return _asked(ask, [])
+        return _asked(ask, {}) if runs else {}
 
     def cancel(self, runs: Sequence[Any]) -> None:
         """Nobody waits for them any more."""
 
         def end() -> None:
             with get_client(sync_client=True) as client:
-                for run in self.states(runs):
-                    if run.state is not None and not run.state.is_final():
-                        at_work = run.state.is_running() or run.state.is_pending()
-                        client.set_flow_run_state(run.id, Cancelling() if at_work else Cancelled())
+                for run, state in self.states(runs).items():
+                    if state is not None and not state.is_final():
+                        at_work = state.is_running() or state.is_pending()
+                        client.set_flow_run_state(run, Cancelling() if at_work else Cancelled())
 
         if runs:
             _asked(end, None)

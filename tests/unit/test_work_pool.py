@@ -3,7 +3,6 @@
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -44,9 +43,9 @@ class PretendedPool:
         self.running[run] = self.do[min(number, len(self.do) - 1)](Round(layout, batches), str(run))
         return run
 
-    def states(self, runs: Sequence[Any]) -> list[Any]:
+    def states(self, runs: Sequence[Any]) -> dict[Any, Any]:
         """The next state of each."""
-        return [SimpleNamespace(id=run, state=next(self.running[run])) for run in runs]
+        return {run: next(self.running[run]) for run in runs}
 
     def cancel(self, runs: Sequence[Any]) -> None:
         """Remembered."""
@@ -122,6 +121,22 @@ def test_a_run_that_ends_badly_loses_what_it_had_taken_and_another_reads_the_res
     lost = [found.pop(number) for number in (0, 1)]
     assert all(isinstance(each, Lost) and each.failed == failed and state.name in each.reason for each in lost)
     assert found == dict.fromkeys((2, 3, 4), ANSWER)
+
+
+def test_a_run_that_somebody_deletes_loses_what_it_had_taken(tmp_path: Path) -> None:
+    found = come_to(tmp_path, PretendedPool(1, die_with(None), read_all), 2)
+    assert found == {0: Lost("Cancelled: somebody deleted the run"), 1: ANSWER}
+
+
+def test_a_machine_where_runs_only_fail_does_not_stop_the_others(tmp_path: Path) -> None:
+    def read_slowly(offered: Round, who: str) -> Doing:
+        for _ in range(50):
+            yield Running()
+        yield from read_all(offered, who)
+
+    pool = PretendedPool(2, read_slowly, die_with(Failed(message="no such module"), takes=0))
+    assert come_to(tmp_path, pool, 4) == dict.fromkeys(range(4), ANSWER)
+    assert work_pool.IN_VAIN < len(pool.submitted) < 12, "fifty without a bound"
 
 
 def test_a_run_that_ends_well_without_an_answer_loses_its_batch(tmp_path: Path) -> None:
