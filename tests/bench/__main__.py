@@ -19,11 +19,24 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
+from flows.cores import cores
 from tests.bench import reading, summary
 from tests.bench.synthetic import SHAPES
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 PEER = "cms-mrf-extractor"
+PARALLEL = "rapidgzip"  # inflates one gzip stream on several cores
+INFLATE_WITH_IT = """
+import json, sys, time
+from resource import RUSAGE_SELF, getrusage
+import rapidgzip
+started, used = time.perf_counter(), time.process_time()
+with rapidgzip.open(sys.argv[1], parallelization=int(sys.argv[2])) as stream:
+    while stream.read(4 << 20):
+        pass
+found = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - used}
+print(json.dumps(found | {"mib": getrusage(RUSAGE_SELF).ru_maxrss / 1024}))
+"""
 MEASURE = """
 import subprocess, sys, time
 from resource import RUSAGE_CHILDREN, getrusage
@@ -47,7 +60,7 @@ WHAT = {
 }
 
 
-def read_all(place: Path, megabytes: int, repeats: int, peer: Path | None) -> Iterator[str]:
+def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> Iterator[str]:
     """The three shapes, each read every way; then two files on two cores."""
     yield f"| shape, {megabytes} MB of JSON | what | s | MB/s | x inflating | CPU s | peak MiB |"
     yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
@@ -55,11 +68,14 @@ def read_all(place: Path, megabytes: int, repeats: int, peer: Path | None) -> It
     for shape in SHAPES:
         path = reading.file_of(place, shape, megabytes)
         found = reading.compare(path, repeats)
-        if peer is not None:
-            found[PEER] = read_with_peer(path, peer)
+        if peers is not None:
+            for threads in sorted({1, cores()}):
+                name = f"{PARALLEL} inflating alone, {threads} thread(s)"
+                found[name] = inflate_in_parallel(path, peers, threads, repeats)
+            found[PEER] = read_with_peer(path, peers / "mrf-extract")
         floor = found["inflate"].seconds
         for way, figures in found.items():
-            if way in WHAT or way == PEER:
+            if way in WHAT or way.startswith((PEER, PARALLEL)):
                 yield (
                     f"| {shape} | {WHAT.get(way, way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
                     f"{figures.seconds / floor:.2f} | {figures.cpu:.2f} | {figures.mib:,.0f} |"
@@ -85,17 +101,25 @@ def read_with_peer(path: Path, program: Path) -> reading.Figures:
     return reading.Figures(seconds, cpu, kib / 1024)
 
 
-def install_peer(folder: Path) -> Path | None:
-    """The peer in an environment of its own; None where it can't be had."""
+def inflate_in_parallel(path: Path, peers: Path, threads: int, repeats: int) -> reading.Figures:
+    """One stream inflated on so many cores."""
+    command = [str(peers / "python"), "-c", INFLATE_WITH_IT, str(path), str(threads)]
+    pipe = subprocess.PIPE
+    times = [reading.result(subprocess.Popen(command, stdout=pipe, text=True)) for _ in range(repeats)]
+    return reading.figures_of(times)
+
+
+def install_peers(folder: Path) -> Path | None:
+    """The peers' programs, in an environment of their own; None where they can't be had."""
     environment = folder / "peer"
-    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", PEER]
+    pip = [str(environment / "bin" / "python"), "-m", "pip", "install", "--quiet", PEER, PARALLEL]
     try:
         for command in ([sys.executable, "-m", "venv", str(environment)], pip):
             subprocess.run(command, check=True, capture_output=True)
     except subprocess.CalledProcessError as error:
-        print(f"{PEER} can't be installed: {error.stderr[-200:]!r}", file=sys.stderr)
+        print(f"{PEER} and {PARALLEL} can't be installed: {error.stderr[-200:]!r}", file=sys.stderr)
         return None
-    return environment / "bin" / "mrf-extract"
+    return environment / "bin"
 
 
 def summarise(rows: int) -> Iterator[str]:
@@ -151,7 +175,7 @@ def main(options: argparse.Namespace) -> None:
     lines += [f"Reading synthetic gzip files: medians of {options.repeats} interleaved runs, start-up left out.", ""]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        lines += [*read_all(folder, options.megabytes, options.repeats, install_peer(folder)), ""]
+        lines += [*read_all(folder, options.megabytes, options.repeats, install_peers(folder)), ""]
         lines += [build_lookup(folder, options.records), ""]
     lines += [*summarise(options.rows), "", f"Took {(time.monotonic() - started) / 60:.0f} minutes.", ""]
     text = "\n".join(lines)

@@ -149,10 +149,11 @@ def compare(path: Path, repeats: int) -> dict[str, Figures]:
         for way in TOGETHER:
             both = [result(child) for child in [start(way, path), start(way, path)]]
             found[f"two files at once: {way}"].append(max(both, key=lambda one: one["seconds"]))
-    return {way: _figures(times) for way, times in found.items()}
+    return {way: figures_of(times) for way, times in found.items()}
 
 
-def _figures(times: list[dict[str, float]]) -> Figures:
+def figures_of(times: list[dict[str, float]]) -> Figures:
+    """Of several measurements."""
     seconds, cpu = (statistics.median(one[name] for one in times) for name in ("seconds", "cpu"))
     return Figures(seconds, cpu, max(one["mib"] for one in times))
 
