@@ -145,7 +145,7 @@ class Extract:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_twenty_thousand_small_files_are_a_hundred_tasks_with_outcomes_in_order(
+def test_twenty_thousand_small_files_are_some_hundred_tasks_with_outcomes_in_order(
     workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract, heard = Extract(), []
@@ -155,6 +155,6 @@ def test_twenty_thousand_small_files_are_a_hundred_tasks_with_outcomes_in_order(
         spread = orchestrate.make_steps().spread
     outcomes = spread(sources, lambda source: Outcome(source, "no_match"), workers)
     assert [outcome.source for outcome in outcomes] == sources
-    assert extract.tasks == 100
+    assert 100 <= extract.tasks < 200
     assert heard[0] == (200, 20_000)
     assert heard[-1] == (20_000, 20_000)
