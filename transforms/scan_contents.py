@@ -40,7 +40,7 @@ from transforms.contents import (
     too_deep,
 )
 from transforms.errors import BadFileError
-from transforms.guard import has_long_number
+from transforms.guard import has_long_number, has_long_string
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of
 from transforms.read_ijson import HUGE_EXPONENT, parse
@@ -447,7 +447,7 @@ class _Reading:
     def decode(self, opened: _Open, data: bytes, end: int) -> Sequence[Found]:
         """Complete children, in the brackets of their kind, up to ``end``."""
         try:
-            if self.state[c.LONG_NUMBER]:
+            if self.state[c.LONG_NUMBER] or has_long_string(data, self.limits.string_bytes):
                 raise _OddError
             if opened.kind == STRUCTURES:
                 return self.structures(data)

@@ -4,6 +4,7 @@ import io
 import json
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -15,6 +16,8 @@ from tests.generated_contents import broken_contents, generated_contents
 from tests.unit.test_contents import SHAPES, table
 from transforms import contents, scan_contents
 from transforms.contents import Found, ListedFiles, StructureEnd
+from transforms.errors import BadFileError
+from transforms.limits import Limits
 from transforms.listing import FoundFile, Listing
 from transforms.names import MAX_NAMES, Names
 
@@ -96,3 +99,18 @@ def test_lists_that_structures_repeat_count_as_if_each_were_read() -> None:
 def test_each_shape_reads_the_same(shape: str, block_bytes: int) -> None:
     data = json.dumps(SHAPES[shape]).encode()
     assert scanned(data, block_bytes) == plainly(data)
+
+
+@pytest.mark.parametrize("read", [contents.read_contents, scan_contents.read_contents])
+@pytest.mark.parametrize("place", ['{"x":%b,"in_network_files":[]}', '{"in_network_files":[{"location":"a","x":%b}]}'])
+@pytest.mark.parametrize("filler", ["", " " * 100_000])
+def test_a_string_is_as_long_as_the_limit_and_no_longer(read: Any, place: str, filler: str) -> None:
+    limits = Limits(string_bytes=1 << 20)
+
+    def found(length: int) -> object:
+        document = filler.encode() + place.encode() % b'"%b"' % (b"x" * length)
+        return list(read(io.BytesIO(document), io.BytesIO, limits=limits))
+
+    assert found(limits.string_bytes)
+    with pytest.raises(BadFileError, match=r"limit string_bytes is 1,048,576; to change it, set \[limits\] string_by"):
+        found(limits.string_bytes + 1)
