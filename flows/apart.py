@@ -36,13 +36,9 @@ class Apart:
 @contextmanager
 def apart() -> Iterator[Apart]:
     """The process ends with the body, at once where the body ends with an error."""
-    pools = Pools(1, join_parent)
     threads = ThreadPoolExecutor(1, initializer=hide_interrupts)
     try:
-        yield Apart(threads, pools)
-        pools.shutdown()
-    except BaseException:
-        pools.terminate()
-        raise
+        with Pools(1, join_parent) as pools:
+            yield Apart(threads, pools)
     finally:
         threads.shutdown(wait=False, cancel_futures=True)

@@ -27,10 +27,8 @@ def _cut(sized: Sequence[tuple[Source, int]], parts: int) -> Iterator[list[Sourc
             yield batch
             batch, held = [], 0
         if not batch:
-            most_files, most_bytes = (
-                min(MOST_FILES, _share(files_left, parts)),
-                min(MOST_BYTES, _share(bytes_left, parts)),
-            )
+            most_files = min(MOST_FILES, _share(files_left, parts))
+            most_bytes = min(MOST_BYTES, _share(bytes_left, parts))
         batch.append(source)
         held += size
         files_left -= 1

@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import get_context
 from threading import Condition
+from types import TracebackType
 from typing import ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
@@ -17,7 +18,10 @@ Result = TypeVar("Result")
 
 
 class Pools:
-    """A pool of worker processes, renewed when it breaks. ``run`` is called from threads, one call each."""
+    """A pool of worker processes, renewed when it breaks. ``run`` is called from threads, one call each.
+
+    As a context they end with the body: when they have nothing left to do, at once where the body ends with an error.
+    """
 
     def __init__(self, workers: int, set_up: Callable[[], None]) -> None:
         self._workers = workers
@@ -27,6 +31,21 @@ class Pools:
         self._shared = self._start(workers)
         self._alone: ProcessPoolExecutor | None = None
         self._terminated = False
+
+    def __enter__(self) -> "Pools":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            try:
+                self.shutdown()
+            except BaseException:
+                self.terminate()
+                raise
+        else:
+            self.terminate()
 
     def run(self, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
         """The result of work in a worker process.

@@ -154,8 +154,11 @@ class _GoingOn:
         """One for each worker, but no more than there is to take."""
         if self.runs and self.in_vain >= IN_VAIN:
             return  # somewhere runs only fail; who is at work goes on
+        without_run = max(self.pool.workers(), 1) - len(self.runs)
+        if without_run <= 0:
+            return
         to_come = len(self.runs - self.begun)
-        for _ in range(min(max(self.pool.workers(), 1) - len(self.runs), len(self.free) - to_come)):
+        for _ in range(min(without_run, len(self.free) - to_come)):
             run = self.pool.submit(self.offered.name, self.started, self.offered.layout)
             if run is None:
                 break  # the same again in a moment: its number makes it the same run

@@ -141,13 +141,8 @@ def _processes(workers: int, counters: Counters) -> Iterator[Pools | None]:
         _work_with(counters)
         yield None
         return
-    pools = Pools(workers, partial(_work_with, counters))
-    try:
+    with Pools(workers, partial(_work_with, counters)) as pools:
         yield pools
-        pools.shutdown()
-    except BaseException:
-        pools.terminate()
-        raise
 
 
 def _extract_in(pools: Pools | None, extract_one: ExtractOne, source: Source) -> Outcome:
