@@ -4,7 +4,7 @@ Memory: one payer at a time (``payer_builds``), then the month's observations as
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -13,25 +13,28 @@ from pathlib import Path
 import polars as pl
 
 from flows.apart import Apart
-from flows.concealing import digest_kept, is_refused, shown
 from flows.extracts import Outcome
 from flows.faults import during
 from flows.fetching import Fetching
 from flows.layout import Layout
-from flows.mirror import have_all
+from flows.month_inputs import (
+    as_reference_groups,
+    bytes_of,
+    extract_folders,
+    fetch_remote,
+    load,
+    require,
+    table_in,
+)
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
 from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
-from flows.sources import resolve_location
 from flows.tables import read_pieces, write_table
-from schemas.extracted import EXTRACTED, INLINE_GROUPS, REFERENCE_GROUPS
+from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
-from schemas.table import Table
 from transforms.clean import date_of
-from transforms.errors import UsageError
 from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 from transforms.payers import map_payers, unused_mappings
-from transforms.resolve import REFERENCE_GRAIN, Extracts
 from transforms.summarize import Comparison, Observed, summarize
 
 LOG = logging.getLogger(__name__)
@@ -164,9 +167,9 @@ class MonthBuilder:
         """One payer's tables, found or built."""
         request = self._request
         own = self._documents.filter(pl.col("payer") == payer)
-        folders = _extract_folders(self._sources, own["source_no"], self._layout)
-        extracts = _load(folders, own.select(list(_DOCUMENTS)))
-        fetched = _fetch_remote(extracts.references.collect(), self._sources, self._remote)
+        folders = extract_folders(self._sources, own["source_no"], self._layout)
+        extracts = load(folders, own.select(list(_DOCUMENTS)))
+        fetched = fetch_remote(extracts.references.collect(), self._sources, self._remote)
         inputs = PayerInputs(
             payer=payer,
             documents=own,
@@ -183,20 +186,20 @@ class MonthBuilder:
         if known is not None:
             LOG.info("%s: nothing changed", payer)
             return known
-        groups = pl.concat([extracts.reference_groups, *_as_reference_groups(fetched)])
+        groups = pl.concat([extracts.reference_groups, *as_reference_groups(fetched)])
         resolvable = replace(extracts, reference_groups=groups)
         large = self._may_pair_up(folders, fetched.values()) >= LARGE_PAIRS
         return self._apart.run(build_payer, inputs, resolvable, self._layout, large=large)
 
     def _may_pair_up(self, folders: dict[int, Path], fetched: Iterable[Path]) -> int:
         """How many pairs of price and provider there may be, from the files' sizes: a few bytes hold an NPI."""
-        remote = _bytes(fetched)
-        groups = {no: _bytes(_table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
+        remote = bytes_of(fetched)
+        groups = {no: bytes_of(table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
         return sum(self._sources[no].account.prices * (remote + size) // NPI_BYTES for no, size in groups.items())
 
     def _tables(self, name: str) -> list[Path]:
         tables = [build.table(name) for build in self.builds.values()]
-        _require(self._layout, tables)
+        require(self._layout, tables)
         return tables
 
     def _write_providers(self) -> None:
@@ -217,7 +220,7 @@ class MonthBuilder:
             pl.concat([NO_FILES.lazy(), *map(pl.scan_parquet, files)]),
         )
         work = partial(summarize, observed, request.month, medicare, with_nppes=request.nppes is not None)
-        summaries = self._apart.run(work, large=_bytes([*observations, *files]) >= LARGE_BYTES)
+        summaries = self._apart.run(work, large=bytes_of([*observations, *files]) >= LARGE_BYTES)
         path = self._folder / "summaries" / "summaries.parquet"
         self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
 
@@ -269,95 +272,6 @@ def _documents(sources: Sequence[Outcome]) -> pl.DataFrame:
         if document.items_matched
     ]
     return pl.DataFrame(rows, schema=_DOCUMENTS, orient="row")
-
-
-def _require(layout: Layout, paths: Sequence[Path]) -> None:
-    """The files are here, brought from the store if need be."""
-    absent = have_all(layout, paths)
-    if absent:
-        raise UsageError(f"{absent[0]}: gone from the cache, with {len(absent) - 1} more; run again with --force")
-
-
-def _bytes(paths: Iterable[Path]) -> int:
-    return sum(path.stat().st_size for path in paths)
-
-
-def _table_in(folder: Path, table: Table) -> Path:
-    return folder / f"{table.name.lower()}.parquet"
-
-
-def _extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layout) -> dict[int, Path]:
-    """Where these sources' extract tables are, all of them here."""
-    # by name: another machine's folder may stand elsewhere
-    folders = {
-        no: layout.extracts / folder.name
-        for no in numbers.unique().sort().to_list()
-        if (folder := sources[no].extract) is not None
-    }
-    _require(layout, [_table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
-    return folders
-
-
-def _load(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
-    """The extract tables of one payer's documents."""
-    ours = documents.lazy()
-    key = ["source_no", "document"]
-    tables = {table.name: _scan(folders, table.name).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}
-    return Extracts(
-        documents=ours,
-        prices=tables["PRICES"],
-        citations=tables["CITATIONS"],
-        inline_groups=tables["INLINE_GROUPS"],
-        references=tables["REFERENCES"],
-        reference_groups=tables["REFERENCE_GROUPS"],
-    )
-
-
-def _scan(folders: dict[int, Path], table: str) -> pl.LazyFrame:
-    paths = {str(folder / f"{table.lower()}.parquet"): no for no, folder in folders.items()}
-    no_of_path = pl.col("path").replace_strict(paths, return_dtype=pl.UInt32).alias("source_no")
-    return pl.scan_parquet(list(paths), include_file_paths="path").with_columns(no_of_path).drop("path")
-
-
-def _fetch_remote(
-    references: pl.DataFrame, sources: Sequence[Outcome], remote: RemoteReferences
-) -> dict[tuple[object, ...], Path]:
-    """The cited references that hold no groups themselves, by grain, with the Parquet fetched from their location."""
-    wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
-    locations: dict[tuple[object, ...], str] = {}
-    known: dict[tuple[object, ...], Path] = {}
-    for row in wanted.iter_rows(named=True):
-        grain, stated, outcome = (
-            tuple(row[name] for name in REFERENCE_GRAIN),
-            row["location"],
-            sources[row["source_no"]],
-        )
-        digest = digest_kept(stated)
-        location = outcome.signed.get(stated) if digest else resolve_location(stated, outcome.source)
-        if is_refused(stated) or (location is None and digest is None):
-            remote.refuse(shown(stated))
-        elif location is not None:
-            locations[grain] = location
-        elif (path := remote.had(str(digest), shown(stated))) is not None:
-            known[grain] = path
-    paths = remote.fetch(locations.values())
-    return known | {grain: paths[location] for grain, location in locations.items() if location in paths}
-
-
-def _as_reference_groups(fetched: dict[tuple[object, ...], Path]) -> Iterator[pl.LazyFrame]:
-    """Fetched provider groups as rows of REFERENCE_GROUPS."""
-    columns = [*REFERENCE_GROUPS.names, "source_no"]
-    for (source_no, document, reference_key, ordinal), path in fetched.items():
-        yield (
-            pl.scan_parquet(path)
-            .with_columns(
-                document=pl.lit(document, pl.Int32),
-                ordinal=pl.lit(ordinal, pl.Int64),
-                reference_key=pl.lit(reference_key),
-                source_no=pl.lit(source_no, pl.UInt32),
-            )
-            .select(columns)
-        )
 
 
 def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:
