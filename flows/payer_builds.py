@@ -181,7 +181,7 @@ def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigure
             rates = describe_rates(pairs, facts)
             providers = observe_providers(rates, inputs.national)
             observations.add(providers)
-            kept["files"].append(list_files(rates.lazy(), providers.lazy()).collect())
+            kept["files"].append(list_files(rates, providers))
             for name, counted in _count(rates).items():
                 kept[name].append(counted)
             yield rates

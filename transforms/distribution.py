@@ -3,22 +3,27 @@
 import polars as pl
 
 from schemas.codes import PERCENTILES
+from transforms.packing import sort_packed
 
 _EXACT = 2.0**60  # a float64 of at least 2**-8 dollars times this is a whole number: its Int128 sum is exact
 _EXACT_BELOW_USD = 1e9  # beyond this (only ever in a code that Medicare does not price) Int128 could overflow
 
 
 def group_medians(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
-    """The median ``rate_usd`` of every group, sorted by key.
+    """The median ``rate_usd`` of every group, sorted by key: whole numbers.
 
     By one sort and two look-ups: groups are many and small, four times as fast as an aggregation per group.
     """
-    ordered = rows.select(*key, "rate_usd").sort(*key, "rate_usd")
-    starts = starts_of(ordered, key)
-    sizes = sizes_of(starts, ordered.height)
-    rate = ordered["rate_usd"]
-    below, above = rate.gather(starts + (sizes - 1) // 2), rate.gather(starts + sizes // 2)
-    return ordered.select(pl.col(key).gather(starts)).with_columns(rate_usd=(below + above) / 2)
+    ordered, packed = sort_packed(rows, key, "rate_usd")
+    starts = starts_of(ordered, packed)
+    medians = medians_between(ordered["rate_usd"], starts)
+    return rows.select(pl.col(key).gather(ordered["row"].gather(starts))).with_columns(rate_usd=medians)
+
+
+def medians_between(rate: pl.Series, starts: pl.Series) -> pl.Series:
+    """The median of every group of values, sorted within groups, that begin at ``starts``."""
+    sizes = sizes_of(starts, len(rate))
+    return (rate.gather(starts + (sizes - 1) // 2) + rate.gather(starts + sizes // 2)) / 2
 
 
 def starts_of(ordered: pl.DataFrame, key: list[str]) -> pl.Series:
@@ -34,8 +39,9 @@ def sizes_of(starts: pl.Series, height: int) -> pl.Series:
 
 
 def count_values(observations: pl.LazyFrame, key: list[str]) -> pl.DataFrame:
-    """How often each distinct ``rate_usd`` stands in each group: key, rate_usd, count. Unsorted."""
-    return observations.group_by(*key, "rate_usd").agg(count=pl.len().cast(pl.Int64)).collect(engine="streaming")
+    """How often each distinct ``rate_usd`` stands in each group: key, rate_usd, count; sorted by ``rate_usd`` alone."""
+    counted = observations.group_by(*key, "rate_usd").agg(count=pl.len().cast(pl.Int64))
+    return counted.collect(engine="streaming").sort("rate_usd")
 
 
 def distribution(counted: pl.DataFrame, cell: list[str]) -> pl.DataFrame:
@@ -46,7 +52,7 @@ def distribution(counted: pl.DataFrame, cell: list[str]) -> pl.DataFrame:
 
     Returns: cell, mean_usd, min_usd, p10_usd ... p90_usd, max_usd; sorted by cell.
     """
-    ordered = counted.group_by(*cell, "rate_usd").agg(pl.col("count").sum()).sort(*cell, "rate_usd")
+    ordered = counted.sort("rate_usd").sort(*cell, maintain_order=True)  # two single keys: twice as fast as one of two
     starts = starts_of(ordered, cell)
     ends = starts + sizes_of(starts, ordered.height) - 1
     rate, up_to = ordered["rate_usd"], ordered["count"].cum_sum()

@@ -4,7 +4,8 @@ import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
 from schemas.published import PROVIDERS
-from transforms.distribution import group_medians, sizes_of, starts_of
+from transforms.distribution import medians_between, sizes_of, starts_of
+from transforms.packing import sort_packed
 
 _PROVIDER = ["payer_no", "billing_code_no", "billing_class_no", "tin_no", "npi"]
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
@@ -28,13 +29,17 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
 
     Returns: ``schemas.PROVIDERS``.
     """
-    eligible = rates.filter(pl.col("exclusion").is_null()).with_columns(published_class(pl.col("billing_class")))
-    ordered = _by_provider(eligible)
-    starts = starts_of(ordered, _PROVIDER)
-    best = ordered["rank"].gather(starts)
-    grouped = ordered.with_columns(provider_no=pl.struct(_PROVIDER).rle_id())
-    of_best_type = grouped.filter(grouped["rank"] == best.gather(grouped["provider_no"]))
-    representative = group_medians(of_best_type.unique(["provider_no", "rate_usd"]), ["provider_no"])["rate_usd"]
+    eligible = rates.filter(pl.col("exclusion").is_null()).select(
+        *("payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "negotiated_type", "negotiated_rate"),
+        published_class(pl.col("billing_class")),
+    )
+    ordered, provider = sort_packed(_in_numbers(eligible), _PROVIDER, "rank", "rate_usd")
+    starts = starts_of(ordered, provider)
+    best = ordered["rank"].gather(starts).gather(ordered.select(pl.struct(provider).rle_id()).to_series())
+    of_best_type = ordered.filter(ordered["rank"] == best)
+    repeated = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in [*provider, "rate_usd"])
+    distinct = of_best_type.filter(~repeated)
+    representative = medians_between(distinct["rate_usd"], starts_of(distinct, provider))
     rate, amount = pl.col("representative_rate_usd"), pl.col("amount_usd")
     low = rate < amount * OUTLIER_LOW - _BINARY_ERROR_USD
     high = rate > amount * OUTLIER_HIGH + _BINARY_ERROR_USD
@@ -51,32 +56,32 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
     )
 
 
-def _by_provider(eligible: pl.DataFrame) -> pl.DataFrame:
-    """Rows as numbers, sorted by provider and best type first: _PROVIDER, rank, rate_usd, row."""
-    names = ["payer", "billing_code", "billing_class", "tin"]
-    numbers = eligible.select(
-        *(pl.col(name).cast(pl.Categorical).to_physical().alias(f"{name}_no") for name in names),
+def _in_numbers(eligible: pl.DataFrame) -> pl.DataFrame:
+    """_PROVIDER, rank (0: the best type), rate_usd."""
+    return eligible.select(
+        *(
+            pl.col(name).cast(pl.Categorical).to_physical().alias(f"{name}_no")
+            for name in ("payer", "billing_code", "billing_class", "tin")
+        ),
         "npi",
         pl.col("negotiated_type").replace_strict(_BEST_FIRST, return_dtype=pl.Int8).alias("rank"),
         pl.col("negotiated_rate").alias("rate_usd"),
-    ).with_row_index("row")
-    return numbers.sort(*_PROVIDER, "rank")
+    )
 
 
-def list_files(rates: pl.LazyFrame, providers: pl.LazyFrame) -> pl.LazyFrame:
-    """Which files stand behind the counted providers: distinct, ``FILES_BEHIND`` columns, outliers left out.
+def list_files(rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
+    """Which files stand behind the counted providers: distinct, ``FILES_BEHIND`` columns, outliers left out. Unsorted.
 
     Args:
         rates: the rows that ``providers`` was observed from.
     """
     outliers = providers.filter(pl.col("exclusion").is_not_null()).select(PROVIDERS.grain)
-    return (
-        rates.filter(pl.col("exclusion").is_null())
-        .with_columns(published_class(pl.col("billing_class")), has_tin=pl.col("tin").is_not_null())
-        .join(outliers, on=PROVIDERS.grain, how="anti", nulls_equal=True)
-        .select(*FILES_BEHIND[:-1], "source_ids")
-        .unique()
-        .explode("source_ids")
-        .rename({"source_ids": "source_id"})
-        .unique()
+    rows = rates.filter(pl.col("exclusion").is_null()).select(
+        *("payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "source_ids"),
+        published_class(pl.col("billing_class")),
+        has_tin=pl.col("tin").is_not_null(),
     )
+    suspect = pl.col("npi").is_in(outliers["npi"].unique().implode(), nulls_equal=True)  # a join of all takes longer
+    cleared = rows.filter(suspect).join(outliers, on=PROVIDERS.grain, how="anti", nulls_equal=True)
+    behind = pl.concat([rows.filter(~suspect), cleared]).lazy().select(*FILES_BEHIND[:-1], "source_ids").unique()
+    return behind.explode("source_ids").rename({"source_ids": "source_id"}).unique().collect(engine="streaming")

@@ -22,14 +22,16 @@ from schemas.codes import (
     METHODOLOGY,
 )
 from schemas.published import SUMMARIES
-from transforms.distribution import count_values, distribution, group_medians
+from transforms.distribution import count_values, distribution, group_medians, medians_between, starts_of
+from transforms.packing import sort_packed
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced"), "all": ("strict", "balanced", "other", None)}
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 
 _PLACE = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier"]
-_POOLS: dict[str | None, tuple[str, ...] | None] = {None: None, COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}
+_COMPOSITES: dict[str | None, tuple[str, ...] | None] = {COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}
+_POOLS: dict[str | None, tuple[str, ...] | None] = {None: None, **_COMPOSITES}
 
 
 @dataclass(frozen=True)
@@ -86,16 +88,19 @@ def summarize(observed: Observed, month: date, medicare: Comparison, *, with_npp
 def _commercial(observed: Observed, *, with_nppes: bool) -> Iterator[pl.DataFrame]:
     """Every payer and composite, in every tier, geography and weighting, with the counts behind the figures."""
     counted = _Counted.of(observed)
-    for tier in TIERS if with_nppes else ("all",):
-        for geography in ("US", "state") if with_nppes else ("US",):
-            tins = counted.observe_tins(tier, geography)
+    for geography in ("US", "state") if with_nppes else ("US",):
+        held = counted.by_holder(geography)
+        for tier in TIERS if with_nppes else ("all",):
+            tins = held.observe(tier)
             for name, payers in _POOLS.items():
                 pool = _Pool(name, payers, tier, geography)
-                for weighting in ("npi", "tin"):
-                    figures = counted.by_npi(pool) if weighting == "npi" else tins.by_tin(pool)
-                    counts = counted.counts(pool, tins, weighting)
+                n_tin = tins.count(pool)
+                for weighting, figures in (("npi", counted.by_npi(pool)), ("tin", tins.figures(pool))):
+                    counts = counted.counts(pool, weighting).join(n_tin, on=CELL, how="left")
                     yield figures.join(counts, on=CELL).with_columns(
-                        payer_kind=pl.lit("payer" if name is None else "composite"), weighting=pl.lit(weighting)
+                        pl.col("n_tin").fill_null(0),
+                        payer_kind=pl.lit("payer" if name is None else "composite"),
+                        weighting=pl.lit(weighting),
                     )
 
 
@@ -125,19 +130,21 @@ class _Pool:
         """The pool's cells, numbered, and which of them each place belongs to."""
         placed = self.take(places).collect()
         cells = placed.select(CELL).unique().with_row_index("cell_no")
-        return _Cells(cells, placed.join(cells, on=CELL).select("place_no", "cell_no"))
+        members = placed.join(cells, on=CELL).select("place_no", "cell_no")
+        return _Cells(cells, places.join(members, on="place_no", how="left", maintain_order="left")["cell_no"])
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """cells: cell_no, CELL. members: place_no, cell_no."""
+    """cells: cell_no, CELL. of_place: by place_no, the place's cell_no or null."""
 
     cells: pl.DataFrame
-    members: pl.DataFrame
+    of_place: pl.Series
 
-    def number(self, rows: pl.LazyFrame) -> pl.LazyFrame:
-        """Rows by place_no as rows by cell_no; those of other places leave."""
-        return rows.join(self.members.lazy(), on="place_no").drop("place_no")
+    def number(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows by place_no as rows by cell_no, in their order; those of other places leave."""
+        numbered = rows.with_columns(self.of_place.gather(rows["place_no"]).alias("cell_no")).drop("place_no")
+        return numbered.filter(pl.col("cell_no").is_not_null())
 
     def name(self, rows: pl.DataFrame) -> pl.DataFrame:
         """Rows by cell_no as rows by CELL."""
@@ -145,39 +152,74 @@ class _Cells:
 
 
 @dataclass(frozen=True)
+class _Held:
+    """What is priced under a TIN, whatever the tier, in one kind of geography.
+
+    rows: place_no, tin_no, holder_no (the same for a payer's prices of a TIN there), rate_usd; by holder and rate.
+    """
+
+    geography: str
+    places: pl.DataFrame
+    rows: pl.DataFrame
+
+    def observe(self, tier: str) -> "_Tins":
+        """Per TIN (and state) the median over its NPIs of the tier."""
+        own = _Pool(None, None, tier, self.geography).cells(self.places)
+        rows = own.number(self.rows)
+        starts = starts_of(rows, ["holder_no"])
+        medians = medians_between(rows["rate_usd"], starts)
+        observations = rows.select(pl.col("cell_no", "tin_no").gather(starts)).with_columns(rate_usd=medians)
+        return _Tins.of(own, observations, tier)
+
+
+@dataclass(frozen=True)
 class _Tins:
-    """The tin observations of one tier and kind of geography: place_no (one per cell of a payer), tin_no, rate_usd."""
+    """The tin observations of one tier and kind of geography, one place per cell of a payer.
+
+    places: place_no, _PLACE without state, geography. values: place_no, rate_usd, count. tins: place_no, tin_no.
+    """
 
     places: pl.DataFrame
-    observations: pl.DataFrame
+    values: pl.DataFrame
+    tins: pl.DataFrame
 
-    def by_tin(self, pool: _Pool) -> pl.DataFrame:
+    @classmethod
+    def of(cls, own: _Cells, observations: pl.DataFrame, tier: str) -> "_Tins":
+        """From the payers' cells, and cell_no, tin_no, rate_usd."""
+        placed = observations.rename({"cell_no": "place_no"})
+        places = own.cells.sort("cell_no").rename({"cell_no": "place_no", "geography": "state"})
+        return cls(
+            places.with_columns(taxonomy_tier=pl.lit(TIERS[tier][0])),
+            count_values(placed.lazy(), ["place_no"]),
+            placed.select("place_no", "tin_no"),
+        )
+
+    def figures(self, pool: _Pool) -> pl.DataFrame:
         """CELL and figures."""
         cells = pool.cells(self.places)
-        counted = count_values(cells.number(self.observations.lazy()), ["cell_no"])
-        return cells.name(distribution(counted, ["cell_no"]))
+        return cells.name(distribution(cells.number(self.values), ["cell_no"]))
 
-    def count(self, pool: _Pool) -> pl.LazyFrame:
+    def count(self, pool: _Pool) -> pl.DataFrame:
         """CELL, n_tin."""
         cells = pool.cells(self.places)
-        tins = cells.number(self.observations.lazy().select("place_no", "tin_no"))
-        tins = tins if pool.name is None else tins.unique()
-        return cells.name(tins.group_by("cell_no").agg(n_tin=pl.len().cast(pl.Int64)).collect()).lazy()
+        distinct = pl.len() if pool.name is None else pl.col("tin_no").n_unique()
+        return cells.name(cells.number(self.tins).group_by("cell_no").agg(n_tin=distinct.cast(pl.Int64)))
 
 
 @dataclass(frozen=True)
 class _Counted:
     """What is counted: no outliers, the two classes; and what can be told from it once for all pools.
 
-    providers: place_no, tin_no (null: none), npi, rate_usd. places: place_no and _PLACE.
-    npi_values: place_no, rate_usd, count: the npi observations. npis: place_no, npi, has_tin.
-    rates: _PLACE, has_tin, n_rates. files: as ``Observed.files``.
+    places: place_no and _PLACE. priced: place_no, tin_no, rate_usd: all that is priced under a TIN.
+    npi_values: place_no, rate_usd, count: the npi observations. rates: _PLACE, has_tin, n_rates.
+    npis: by pool, _PLACE, has_tin, n_npi: an NPI is of one state and, per code, of one tier, so that these add up; it
+    has a TIN where any of the pool's prices names one. files: as ``Observed.files``.
     """
 
-    providers: pl.DataFrame
     places: pl.DataFrame
+    priced: pl.DataFrame
     npi_values: pl.DataFrame
-    npis: pl.DataFrame
+    npis: dict[str | None, pl.DataFrame]
     rates: pl.DataFrame
     files: pl.DataFrame
 
@@ -195,51 +237,63 @@ class _Counted:
             "n_rates",
         ).collect()
         has_tin = pl.col("tin_no").is_not_null()
-        observations = group_medians(providers, ["place_no", "npi"])
-        with_tin = providers.lazy().filter(has_tin).select("place_no", "npi", has_tin=pl.lit(value=True)).unique()
-        npis = observations.lazy().select("place_no", "npi").join(with_tin, on=["place_no", "npi"], how="left")
         rates = providers.lazy().group_by("place_no", has_tin=has_tin).agg(pl.col("n_rates").sum())
+        by_payer = _distinct_npis(providers.select("place_no", "npi", no_tin=~has_tin), places, _PLACE)
+        npis: dict[str | None, pl.DataFrame] = {None: by_payer}
+        for name, payers in _COMPOSITES.items():
+            among = places if payers is None else places.filter(pl.col("payer").is_in(payers))
+            npis[name] = _distinct_npis(by_payer, among, [column for column in _PLACE if column != "payer"])
         return cls(
-            providers=providers.drop("n_rates"),
             places=places,
-            npi_values=count_values(observations.lazy(), ["place_no"]),
-            npis=npis.with_columns(pl.col("has_tin").fill_null(value=False)).collect(),
+            priced=providers.filter(has_tin).select("place_no", "tin_no", "rate_usd"),
+            npi_values=count_values(group_medians(providers, ["place_no", "npi"]).lazy(), ["place_no"]),
+            npis={name: _count_npis(rows, places) for name, rows in npis.items()},
             rates=rates.collect().join(places, on="place_no"),
             files=observed.files.filter(pl.col("billing_class").is_in(CLASSES)).collect(),
         )
 
-    def observe_tins(self, tier: str, geography: str) -> _Tins:
-        """Per TIN (and state) the median over its NPIs of the tier; a price without TIN has no contract holder."""
-        own = _Pool(None, None, tier, geography).cells(self.places)
-        held = own.number(self.providers.lazy().filter(pl.col("tin_no").is_not_null())).collect()
-        medians = group_medians(held, ["cell_no", "tin_no"]).rename({"cell_no": "place_no"})
-        states = own.cells.with_columns(state=pl.col("geography")).rename({"cell_no": "place_no"})
-        return _Tins(states.drop("geography").with_columns(taxonomy_tier=pl.lit(TIERS[tier][0])), medians)
+    def by_holder(self, geography: str) -> _Held:
+        """Sorted once for all tiers; a price without TIN has no contract holder."""
+        cells = _Pool(None, None, "all", geography).cells(self.places)
+        held = self.priced.with_columns(cells.of_place.gather(self.priced["place_no"]).alias("cell_no"))
+        held = held.filter(pl.col("cell_no").is_not_null())
+        ordered, holder = sort_packed(held, ["cell_no", "tin_no"], "rate_usd")
+        rows = held.select(pl.col("place_no", "tin_no").gather(ordered["row"]))
+        holder_no = ordered.select(pl.struct(holder).rle_id()).to_series().alias("holder_no")
+        return _Held(geography, self.places, rows.with_columns(holder_no, ordered["rate_usd"]))
 
     def by_npi(self, pool: _Pool) -> pl.DataFrame:
         """CELL and figures."""
         cells = pool.cells(self.places)
-        return cells.name(distribution(cells.number(self.npi_values.lazy()).collect(), ["cell_no"]))
+        return cells.name(distribution(cells.number(self.npi_values), ["cell_no"]))
 
-    def counts(self, pool: _Pool, tins: _Tins, weighting: str) -> pl.DataFrame:
-        """CELL, n_npi, n_tin, n_rates, n_files; a price without TIN stands behind the figures by NPI only."""
+    def counts(self, pool: _Pool, weighting: str) -> pl.DataFrame:
+        """CELL, n_npi, n_rates, n_files; a price without TIN stands behind the figures by NPI only."""
         behind = pl.lit(value=True) if weighting == "npi" else pl.col("has_tin")
+        npis = pool.take(self.npis[pool.name]).filter(behind).group_by(CELL).agg(pl.col("n_npi").sum())
         rates = pool.take(self.rates).filter(behind).group_by(CELL).agg(pl.col("n_rates").sum())
         files = pool.take(self.files).filter(behind).group_by(CELL)
-        return (
-            rates.join(self._count_npis(pool, behind), on=CELL, how="left")
-            .join(tins.count(pool), on=CELL, how="left")
-            .join(files.agg(n_files=pl.col("source_id").n_unique().cast(pl.Int64)), on=CELL, how="left")
-            .with_columns(pl.col("n_tin").fill_null(0))
-            .collect()
-        )
+        distinct = pl.col("source_id").n_unique().cast(pl.Int64)
+        return rates.join(npis, on=CELL, how="left").join(files.agg(n_files=distinct), on=CELL, how="left").collect()
 
-    def _count_npis(self, pool: _Pool, behind: pl.Expr) -> pl.LazyFrame:
-        """CELL, n_npi. An NPI is of one state and, per code, of one tier: a payer's need no second look."""
-        cells = pool.cells(self.places)
-        npis = cells.number(self.npis.lazy().filter(behind).select("place_no", "npi"))
-        npis = npis if pool.name is None else npis.unique()
-        return cells.name(npis.group_by("cell_no").agg(n_npi=pl.len().cast(pl.Int64)).collect()).lazy()
+
+def _distinct_npis(rows: pl.DataFrame, places: pl.DataFrame, place: list[str]) -> pl.DataFrame:
+    """place_no, npi, no_tin: each NPI once among places alike in ``place``, with a TIN if it has one in any of them.
+
+    Args:
+        places: those to look at.
+    """
+    alike = places.select(place).unique().with_row_index("cell_no")
+    numbered = places.join(alike, on=place, nulls_equal=True).select("place_no", "cell_no")
+    kept = rows.join(numbered, on="place_no")
+    ordered, packed = sort_packed(kept, ["cell_no", "npi"], "no_tin")
+    return kept[ordered["row"].gather(starts_of(ordered, packed))].drop("cell_no")
+
+
+def _count_npis(npis: pl.DataFrame, places: pl.DataFrame) -> pl.DataFrame:
+    """_PLACE, has_tin, n_npi."""
+    counted = npis.group_by("place_no", has_tin=~pl.col("no_tin")).agg(n_npi=pl.len().cast(pl.Int64))
+    return counted.join(places, on="place_no")
 
 
 def summarize_medicare(medicare: Comparison) -> pl.DataFrame:

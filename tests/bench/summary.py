@@ -89,7 +89,7 @@ def ours(folder: Path) -> pl.DataFrame:
             in_range += [] if high is None else [pl.col("npi") < high]
             rates = pl.scan_parquet(path).filter(*in_range).collect()
             providers = observe_providers(rates, national)
-            files.append(list_files(rates.lazy(), providers.lazy()).collect())
+            files.append(list_files(rates, providers))
             frames.append(providers)
         pl.concat(frames).write_parquet(kept / path.name)
     observed = Observed(pl.scan_parquet(kept / "*.parquet"), pl.concat(files).unique().lazy())

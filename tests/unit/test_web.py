@@ -317,7 +317,7 @@ def test_nothing_secret_in_reasons_logs_and_representations(
 
 
 def test_httpx_logs_no_query(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="httpx")
     with serve({PATH: Page(BODY, signature=CANARY)}) as server:
         assert fetch(server, f"{PATH}?sig={CANARY}") == SHA256
     assert "HTTP Request: GET http://127.0.0.1" in caplog.text
