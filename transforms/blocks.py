@@ -38,8 +38,9 @@ def memory_of(size: int) -> tuple[memoryview, int]:
     They begin where a line of the cache begins: the scan reads whole lines, some of them from before its place on.
     """
     array = np.empty(size + LINE_BYTES, np.uint8)
-    before = -array.ctypes.data % LINE_BYTES
-    return array.data[before : before + size], array.ctypes.data + before
+    address = int(array.ctypes.data)
+    before = -address % LINE_BYTES
+    return array.data[before : before + size], address + before
 
 
 class Blocks(Protocol):

@@ -56,6 +56,8 @@ _SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_IND
 _NAMES = {ord("["): "an array", ord("n"): "null"}
 _LITERALS = {b"true": True, b"false": False, b"null": None}
 _table_of_codes = cache(code_table)
+_NOTHING_READ = memory_of(k.PADDING)
+_CLEARED = array("q", bytes(8 * k.SLOTS))
 
 
 def read_document(
@@ -132,7 +134,7 @@ class Reading:
         self.cut_escape = 0  # whether the next block's first byte is escaped there
         self.skip = skip
         self.walker = Walker(nothing, wanted, collected, skip=skip)
-        self.data, self.address = memory_of(k.PADDING)
+        self.data, self.address = _NOTHING_READ
         self.size = 0
         self.base = 0  # of data[0] in the document
         self.pos = 0
@@ -354,8 +356,7 @@ class Reading:
 
     def cleared_state(self) -> "array[int]":
         """The kernel's state before anything has begun."""
-        for slot in range(k.SLOTS):
-            self.state[slot] = 0
+        self.state[:] = _CLEARED
         self.state[k.DEEPEST] = self.limits.json_depth
         return self.state
 

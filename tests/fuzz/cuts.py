@@ -6,16 +6,16 @@ Cuts = tuple[int, ...]
 
 EVERY = (63, 64, 65, 84, 100, 128, 200)
 MOST_BLOCKS = 30
-PER_DOCUMENT = 16
+PER_DOCUMENT = 48
 OFTEN = 0.3  # how often a document is also cut into many blocks: each costs as much as ten others
 
 
 def choose_cuts(random: Random, size: int, count: int = PER_DOCUMENT) -> list[Cuts]:
     """One block, then mostly one edge anywhere; also a few, regular blocks, and a stretch of one-byte blocks."""
     chosen: list[Cuts] = [()]
-    if size < 2:
+    if size < 3:
         return chosen
-    while len(chosen) < count:
+    while len(chosen) < min(count, size):  # a short document has no more places to cut it
         edges = 1 if random.random() < 0.8 else random.randint(2, 3)
         chosen.append(tuple(sorted({random.randrange(1, size) for _ in range(edges)})))
     if random.random() < OFTEN:

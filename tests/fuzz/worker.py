@@ -32,8 +32,9 @@ from transforms import read_scan
 GENERATED = 300
 POOL = 2_000
 PLAIN_EVERY = 8
-KERNEL_EVERY = 3
+KERNEL_EVERY = 12
 PER_ROUND = 200  # documents between changes of limits, and reports
+COLLECT_EVERY = 5  # rounds
 RENEW_EVERY = 40
 LONG_OFTEN = 0.15
 RECURSION = 4_000  # so that the plain reading's is not the limit that shows
@@ -83,6 +84,7 @@ class Fuzzer:
         self.mutator = Mutator(self.random, self.choose)
         self.known: set[object] = set()
         self.found: Counter[str] = Counter()
+        self.rounds = 0
 
     def choose(self) -> Text:
         """A text; mostly the shortest of a few: small documents are read ten times as often, and show as much."""
@@ -101,7 +103,9 @@ class Fuzzer:
         self.counts["milliseconds"] += round((monotonic() - started) * 1000)
         if self.place is not None:
             self.place.count(self.counts)
-        gc.collect()
+        self.rounds += 1
+        if self.rounds % COLLECT_EVERY == 0:
+            gc.collect()
         self.check_memory()
 
     def check_memory(self) -> None:
