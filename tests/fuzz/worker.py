@@ -36,7 +36,8 @@ KERNEL_EVERY = 12
 PER_ROUND = 200  # documents between changes of limits, and reports
 COLLECT_EVERY = 5  # rounds
 RENEW_EVERY = 40
-LONG_OFTEN = 0.15
+LONG_OFTEN = 0.08
+SHORTEST_OF = 8
 RECURSION = 4_000  # so that the plain reading's is not the limit that shows
 MEMORY_BYTES = 2 << 30
 MAX_SHARED = 1 << 20
@@ -88,7 +89,7 @@ class Fuzzer:
 
     def choose(self) -> Text:
         """A text; mostly the shortest of a few: small documents are read ten times as often, and show as much."""
-        few = 1 if self.random.random() < LONG_OFTEN else 4
+        few = 1 if self.random.random() < LONG_OFTEN else SHORTEST_OF
         return min((self.random.choice(self.texts) for _ in range(few)), key=lambda text: len(text.data))
 
     def round(self, until: float) -> None:
