@@ -1,5 +1,6 @@
 """Medians of many small groups, and exact percentiles and means from counts of distinct values."""
 
+import numpy as np
 import polars as pl
 
 from schemas.codes import PERCENTILES
@@ -55,23 +56,21 @@ def distribution(counted: pl.DataFrame, cell: list[str]) -> pl.DataFrame:
     ordered = counted.sort("rate_usd").sort(*cell, maintain_order=True)  # two single keys: twice as fast as one of two
     starts = starts_of(ordered, cell)
     ends = starts + sizes_of(starts, ordered.height) - 1
-    rate, up_to = ordered["rate_usd"], ordered["count"].cum_sum()
-    before = up_to.gather(starts) - ordered["count"].gather(starts)  # observations of all cells before this one
-    number = up_to.gather(ends) - before
-
-    def order_statistic(position: pl.Series) -> pl.Series:
-        """The value at a zero-based position among each cell's sorted observations."""
-        return rate.gather(up_to.search_sorted(before + position, side="right"))
-
-    figures = [_means(ordered, cell), rate.gather(starts).alias("min_usd")]
-    for p in PERCENTILES:
-        place = (number - 1) * p  # in hundredths of a position: no rounding decides between two observations
-        low = place // 100
-        below = order_statistic(low)
-        above = order_statistic(pl.select(pl.min_horizontal(low + 1, number - 1)).to_series())
-        figures.append((below + (above - below) * ((place % 100) / 100)).alias(f"p{p}_usd"))
-    figures.append(rate.gather(ends).alias("max_usd"))
-    return ordered.select(pl.col(cell).gather(starts)).with_columns(figures)
+    rate, up_to = ordered["rate_usd"].to_numpy(), ordered["count"].cum_sum().to_numpy()
+    last = up_to[ends.to_numpy()]
+    before = np.concatenate([[0], last[:-1]])[: len(last)]  # observations of all cells before this one
+    number = last - before
+    place = (number - 1) * np.array(PERCENTILES)[:, np.newaxis]  # in hundredths: no rounding decides between two
+    low = place // 100
+    high = np.minimum(low + 1, number - 1)
+    below, above = (rate[np.searchsorted(up_to, before + position, side="right")] for position in (low, high))
+    percentiles = below + (above - below) * ((place % 100) / 100)
+    return ordered.select(pl.col(cell).gather(starts)).with_columns(
+        _means(ordered, cell),
+        pl.Series("min_usd", rate[starts.to_numpy()]),
+        *(pl.Series(f"p{p}_usd", figures) for p, figures in zip(PERCENTILES, percentiles, strict=True)),
+        pl.Series("max_usd", rate[ends.to_numpy()]),
+    )
 
 
 def _means(ordered: pl.DataFrame, cell: list[str]) -> pl.Series:

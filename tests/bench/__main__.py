@@ -48,8 +48,8 @@ print(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxr
 PACKAGES = ("polars", "pyarrow", "isal", "ijson", "numba", "msgspec", "duckdb")
 ENGINES = {
     "ours": "tic-rates",
-    "duckdb": "the same steps as SQL in DuckDB, in 8 GiB",
-    "duckdb_unbounded": "the same steps as SQL in DuckDB, in all the memory there is",
+    "duckdb_at_once": "the same steps as one SQL statement in DuckDB, in 8 GiB",
+    "duckdb_in_stages": "the same in DuckDB, payer by payer, then each kind of cell by itself, in 8 GiB",
 }
 WHAT = {
     "inflate": "isal inflating alone",
