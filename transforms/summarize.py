@@ -176,7 +176,7 @@ class _Held:
 class _Tins:
     """The tin observations of one tier and kind of geography, one place per cell of a payer.
 
-    places: place_no, _PLACE without state, geography. values: place_no, rate_usd, count. tins: place_no, tin_no.
+    places: place_no, _PLACE (its geography for state). values: place_no, rate_usd, count. tins: place_no, tin_no.
     """
 
     places: pl.DataFrame

@@ -82,21 +82,41 @@ def test_every_figure_is_numpys_on_the_same_observations(rows: list[Row]) -> Non
         assert (cell["min_usd"], cell["max_usd"]) == (values.min(), values.max())
 
 
-def observations(rows: list[Row], cell: dict[str, object]) -> list[float]:
+@STABLE
+@given(provider_rows())
+def test_every_count_is_of_what_stands_behind_the_figures(rows: list[Row]) -> None:
+    summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    for cell in summaries.filter(pl.col("payer_kind") != "benchmark").iter_rows(named=True):
+        behind = rows_behind(rows, cell)
+        counts = (
+            len({npi for *_, npi, _, _, _, _, _, _ in behind}),
+            len({row[3] for row in behind} - {None}),
+            sum(n for *_, n, _, _ in behind),
+            len({file for *_, files in behind for file in files}),
+        )
+        assert (cell["n_npi"], cell["n_tin"], cell["n_rates"], cell["n_files"]) == counts
+
+
+def rows_behind(rows: list[Row], cell: dict[str, object]) -> list[Row]:
+    """Those that a cell counts; a price without TIN has no holder to weight by."""
     tiers = {"strict": {"strict"}, "balanced": {"strict", "balanced"}}.get(str(cell["taxonomy_tier"]))
     composites = {"BUCA": {"Aetna", "Cigna"}, "All commercial": set(PAYERS)}
+    return [
+        row
+        for row in rows
+        if row[1:3] == (cell["billing_code"], cell["billing_class"])
+        and row[0] in composites.get(str(cell["payer"]), {cell["payer"]})
+        and cell["geography"] in ("US", row[5])
+        and (tiers is None or row[6] in tiers)
+        and row[9] is None
+        and (cell["weighting"] == "npi" or row[3] is not None)
+    ]
+
+
+def observations(rows: list[Row], cell: dict[str, object]) -> list[float]:
     groups: dict[tuple[object, ...], list[float]] = {}
-    for payer, code, billing_class, tin, npi, state, tier, rate, _, outlier, _ in rows:
-        holder = npi if cell["weighting"] == "npi" else tin
-        if (
-            (code, billing_class) == (cell["billing_code"], cell["billing_class"])
-            and payer in composites.get(str(cell["payer"]), {cell["payer"]})
-            and cell["geography"] in ("US", state)
-            and (tiers is None or tier in tiers)
-            and outlier is None
-            and holder is not None
-        ):
-            groups.setdefault((payer, holder), []).append(rate)
+    for payer, _, _, tin, npi, _, _, rate, *_ in rows_behind(rows, cell):
+        groups.setdefault((payer, npi if cell["weighting"] == "npi" else tin), []).append(rate)
     return [median(group) for group in groups.values()]
 
 
