@@ -6,7 +6,7 @@ Order-free: percentiles are order statistics, counts are integers, and the mean 
 Memory: the month's counted providers as six numbers each; counts of values are small, because rates repeat.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -91,64 +91,75 @@ def _commercial(observed: Observed, *, with_nppes: bool) -> Iterator[pl.DataFram
     for geography in ("US", "state") if with_nppes else ("US",):
         held = counted.by_holder(geography)
         for tier in TIERS if with_nppes else ("all",):
-            tins = held.observe(tier)
-            for name, payers in _POOLS.items():
-                pool = _Pool(name, payers, tier, geography)
-                n_tin = tins.count(pool)
-                for weighting, figures in (("npi", counted.by_npi(pool)), ("tin", tins.figures(pool))):
-                    counts = counted.counts(pool, weighting).join(n_tin, on=CELL, how="left")
-                    yield figures.join(counts, on=CELL).with_columns(
-                        pl.col("n_tin").fill_null(0),
-                        payer_kind=pl.lit("payer" if name is None else "composite"),
-                        weighting=pl.lit(weighting),
-                    )
+            kind, tins = _Kind(tier, geography), held.observe(tier)
+            n_tin = tins.count(kind)
+            for weighting, figures in (("npi", counted.by_npi(kind)), ("tin", tins.figures(kind))):
+                counts = counted.counts(kind, weighting).join(n_tin, on=CELL, how="left")
+                yield figures.join(counts, on=CELL).with_columns(
+                    pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting)
+                )
 
 
 @dataclass(frozen=True)
-class _Pool:
-    """Whose rows are counted together, where: each payer by itself (no name), or several under a composite's name."""
+class _Kind:
+    """The cells of one tier in one kind of geography: of each payer by itself, and of several under one name."""
 
-    name: str | None
-    payers: tuple[str, ...] | None
     tier: str
     geography: str
 
-    def take(self, rows: pl.DataFrame) -> pl.LazyFrame:
-        """Rows of the pool's payers, tier and geography, under its own payer, tier and geography."""
+    def take(self, rows: pl.DataFrame, pool: str | None) -> pl.LazyFrame:
+        """Rows that the pool's cells count, under their CELL; None: each payer's own."""
         kept = rows.lazy().filter(pl.col("taxonomy_tier").is_in(TIERS[self.tier], nulls_equal=True))
-        if self.payers is not None:
-            kept = kept.filter(pl.col("payer").is_in(self.payers))
+        payers = _POOLS[pool]
+        if payers is not None:
+            kept = kept.filter(pl.col("payer").is_in(payers))
         if self.geography == "state":
             kept = kept.filter(pl.col("state").is_not_null())
         return kept.with_columns(
-            pl.col("payer") if self.name is None else pl.lit(self.name).alias("payer"),
+            pl.col("payer") if pool is None else pl.lit(pool).alias("payer"),
             geography=pl.lit("US") if self.geography == "US" else pl.col("state"),
             taxonomy_tier=pl.lit(self.tier),
         )
 
-    def cells(self, places: pl.DataFrame) -> "_Cells":
-        """The pool's cells, numbered, and which of them each place belongs to."""
-        placed = self.take(places).collect()
-        cells = placed.select(CELL).unique().with_row_index("cell_no")
-        members = placed.join(cells, on=CELL).select("place_no", "cell_no")
-        return _Cells(cells, places.join(members, on="place_no", how="left", maintain_order="left")["cell_no"])
+    def take_all(self, rows: pl.DataFrame) -> pl.LazyFrame:
+        """Rows once for each cell that counts them."""
+        return pl.concat(self.take(rows, pool) for pool in _POOLS)
+
+    def cells(self, places: pl.DataFrame, pools: Iterable[str | None] = tuple(_POOLS)) -> "_Cells":
+        """The cells, numbered, and which of them each place belongs to."""
+        placed = [
+            self.take(places, pool).select("place_no", *CELL, payer_kind=pl.lit("composite" if pool else "payer"))
+            for pool in pools
+        ]
+        cells = pl.concat(placed).select(*CELL, "payer_kind").unique().collect().with_row_index("cell_no")
+        numbered = (rows.join(cells.lazy(), on=CELL).select("place_no", "cell_no") for rows in placed)
+        of_place = (
+            places.lazy().join(rows, on="place_no", how="left", maintain_order="left").collect()["cell_no"]
+            for rows in numbered
+        )
+        return _Cells(cells, tuple(of_place))
 
 
 @dataclass(frozen=True)
 class _Cells:
-    """cells: cell_no, CELL. of_place: by place_no, the place's cell_no or null."""
+    """cells: cell_no, CELL, payer_kind. of_place: for each pool, by place_no, the place's cell_no or null."""
 
     cells: pl.DataFrame
-    of_place: pl.Series
+    of_place: tuple[pl.Series, ...]
 
-    def number(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows by place_no as rows by cell_no, in their order; those of other places leave."""
-        numbered = rows.with_columns(self.of_place.gather(rows["place_no"]).alias("cell_no")).drop("place_no")
-        return numbered.filter(pl.col("cell_no").is_not_null())
+    def number(self, rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+        """For each pool, rows by place_no as rows by cell_no, in their order; those of other places leave."""
+        for cell_no in self.of_place:
+            numbered = rows.with_columns(cell_no.gather(rows["place_no"]).alias("cell_no"))
+            yield numbered.filter(pl.col("cell_no").is_not_null())
 
     def name(self, rows: pl.DataFrame) -> pl.DataFrame:
-        """Rows by cell_no as rows by CELL."""
+        """Rows by cell_no as rows by CELL, with payer_kind."""
         return rows.join(self.cells, on="cell_no").drop("cell_no")
+
+    def figures(self, values: pl.DataFrame) -> pl.DataFrame:
+        """CELL, payer_kind and figures, from counts of values by place_no."""
+        return self.name(distribution(pl.concat(self.number(values)).drop("place_no"), ["cell_no"]))
 
 
 @dataclass(frozen=True)
@@ -164,8 +175,8 @@ class _Held:
 
     def observe(self, tier: str) -> "_Tins":
         """Per TIN (and state) the median over its NPIs of the tier."""
-        own = _Pool(None, None, tier, self.geography).cells(self.places)
-        rows = own.number(self.rows)
+        own = _Kind(tier, self.geography).cells(self.places, [None])
+        (rows,) = own.number(self.rows)
         starts = starts_of(rows, ["holder_no"])
         medians = medians_between(rows["rate_usd"], starts)
         observations = rows.select(pl.col("cell_no", "tin_no").gather(starts)).with_columns(rate_usd=medians)
@@ -194,16 +205,16 @@ class _Tins:
             placed.select("place_no", "tin_no"),
         )
 
-    def figures(self, pool: _Pool) -> pl.DataFrame:
-        """CELL and figures."""
-        cells = pool.cells(self.places)
-        return cells.name(distribution(cells.number(self.values), ["cell_no"]))
+    def figures(self, kind: _Kind) -> pl.DataFrame:
+        """CELL, payer_kind and figures."""
+        return kind.cells(self.places).figures(self.values)
 
-    def count(self, pool: _Pool) -> pl.DataFrame:
+    def count(self, kind: _Kind) -> pl.DataFrame:
         """CELL, n_tin."""
-        cells = pool.cells(self.places)
-        distinct = pl.len() if pool.name is None else pl.col("tin_no").n_unique()
-        return cells.name(cells.number(self.tins).group_by("cell_no").agg(n_tin=distinct.cast(pl.Int64)))
+        cells = kind.cells(self.places)
+        distinct = pl.col("tin_no").n_unique().cast(pl.Int64).alias("n_tin")
+        counted = pl.concat(rows.group_by("cell_no").agg(distinct) for rows in cells.number(self.tins))
+        return cells.name(counted).drop("payer_kind")
 
 
 @dataclass(frozen=True)
@@ -254,27 +265,25 @@ class _Counted:
 
     def by_holder(self, geography: str) -> _Held:
         """Sorted once for all tiers; a price without TIN has no contract holder."""
-        cells = _Pool(None, None, "all", geography).cells(self.places)
-        held = self.priced.with_columns(cells.of_place.gather(self.priced["place_no"]).alias("cell_no"))
-        held = held.filter(pl.col("cell_no").is_not_null())
+        (held,) = _Kind("all", geography).cells(self.places, [None]).number(self.priced)
         ordered, holder = sort_packed(held, ["cell_no", "tin_no"], "rate_usd")
         rows = held.select(pl.col("place_no", "tin_no").gather(ordered["row"]))
         holder_no = ordered.select(pl.struct(holder).rle_id()).to_series().alias("holder_no")
         return _Held(geography, self.places, rows.with_columns(holder_no, ordered["rate_usd"]))
 
-    def by_npi(self, pool: _Pool) -> pl.DataFrame:
-        """CELL and figures."""
-        cells = pool.cells(self.places)
-        return cells.name(distribution(cells.number(self.npi_values), ["cell_no"]))
+    def by_npi(self, kind: _Kind) -> pl.DataFrame:
+        """CELL, payer_kind and figures."""
+        return kind.cells(self.places).figures(self.npi_values)
 
-    def counts(self, pool: _Pool, weighting: str) -> pl.DataFrame:
+    def counts(self, kind: _Kind, weighting: str) -> pl.DataFrame:
         """CELL, n_npi, n_rates, n_files; a price without TIN stands behind the figures by NPI only."""
         behind = pl.lit(value=True) if weighting == "npi" else pl.col("has_tin")
-        npis = pool.take(self.npis[pool.name]).filter(behind).group_by(CELL).agg(pl.col("n_npi").sum())
-        rates = pool.take(self.rates).filter(behind).group_by(CELL).agg(pl.col("n_rates").sum())
-        files = pool.take(self.files).filter(behind).group_by(CELL)
-        distinct = pl.col("source_id").n_unique().cast(pl.Int64)
-        return rates.join(npis, on=CELL, how="left").join(files.agg(n_files=distinct), on=CELL, how="left").collect()
+        npis = pl.concat(kind.take(rows, pool) for pool, rows in self.npis.items()).filter(behind)
+        rates = kind.take_all(self.rates).filter(behind).group_by(CELL).agg(pl.col("n_rates").sum())
+        files = kind.take_all(self.files).filter(behind).group_by(CELL)
+        n_files = files.agg(n_files=pl.col("source_id").n_unique().cast(pl.Int64))
+        n_npi = npis.group_by(CELL).agg(pl.col("n_npi").sum())
+        return rates.join(n_npi, on=CELL, how="left").join(n_files, on=CELL, how="left").collect()
 
 
 def _distinct_npis(rows: pl.DataFrame, places: pl.DataFrame, place: list[str]) -> pl.DataFrame:
