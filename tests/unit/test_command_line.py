@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import build_parser, main
+from flows.arguments import build_parser
+from flows.cli import main
 from flows.run import RunResult
 from flows.show import print_result
 

@@ -1,0 +1,234 @@
+"""What each command does. Each imports what it uses when it runs, and returns its result line and exit code."""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from flows.streams import tell
+from transforms.errors import TicRatesError, UsageError
+
+Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
+Command = Callable[[argparse.Namespace], Result]
+
+
+def run(options: argparse.Namespace) -> Result:
+    """One month from the sources given."""
+    from flows.cluster import Cluster
+    from flows.protection import fetching_of
+    from flows.run import RunRequest
+    from flows.show import print_result
+    from flows.sources import expand
+
+    if isinstance(options.nppes, Path) and not options.nppes.is_file():
+        what = "is a folder" if options.nppes.is_dir() else "no such file"
+        raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
+    month = options.month or datetime.now(UTC).date().replace(day=1)
+    fetching = fetching_of()
+    request = RunRequest(
+        expand(options.sources),
+        month,
+        options.codes,
+        options.output,
+        options.nppes,
+        workers=options.workers,
+        engine=options.reader,
+        fetching=fetching,
+        limits=fetching.bounds,
+        report=not options.no_report,
+    )
+    cluster = Cluster(options.dask, options.work_pool)
+    result = _runner(orchestrated=options.prefect, cluster=cluster)(request)
+    if not options.json:
+        tell(print_result, result)
+    return result.as_json(), result.exit_code
+
+
+def nightly(options: argparse.Namespace) -> Result:
+    """One month from the configuration."""
+    from flows.config import example_text
+    from flows.nightly import run_month
+    from flows.show_months import print_months
+
+    if options.example:
+        tell(print, example_text(), end="")
+        return {}, 0
+    month = options.month or datetime.now(UTC).date().replace(day=1)
+    config = _load_config(options)
+    try:
+        report = run_month(config, month, payers=options.payer, force=options.force, pages=not options.no_report)
+    except TicRatesError as error:
+        _tell(config, month, str(error))
+        raise
+    if not options.json:
+        tell(print_months, [report])
+    return report.as_json(), report.exit_code
+
+
+def backfill(options: argparse.Namespace) -> Result:
+    """Several months from the configuration."""
+    from flows.nightly import run_backfill
+    from flows.show_months import print_months
+
+    config = _load_config(options)
+    report = run_backfill(
+        config,
+        options.first,
+        options.last,
+        payers=options.payer,
+        force=options.force,
+        newest_first=options.newest_first,
+        pages=not options.no_report,
+    )
+    for month in report.months:
+        if month.reason is not None:
+            _tell(config, month.month, month.reason)
+    if not options.json:
+        tell(print_months, report.months)
+    return report.as_json(), report.exit_code
+
+
+def _tell(config: Any, month: date, reason: str) -> None:
+    """A month that failed, to the webhook of the configuration."""
+    from flows.layout import month_name
+    from flows.webhook import tell_failure
+
+    tell_failure(config.webhook, month=month_name(month), status="failed", reason=reason)
+
+
+def _load_config(options: argparse.Namespace) -> Any:
+    from dataclasses import replace
+
+    from flows.config import Gates, load_config
+
+    config = load_config(options.config)
+    return replace(config, gates=Gates(None, None, None, None)) if options.no_gates else config
+
+
+def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:
+    """The run as plain calls, or the same steps as a Prefect flow when asked for; here, or on a cluster."""
+    from functools import partial
+
+    from flows.cluster import Cluster, elsewhere
+
+    cluster = cluster or Cluster()
+    if orchestrated:
+        from flows.orchestrate import run_flow
+
+        return partial(run_flow, cluster=cluster)
+    from flows.run import Steps, run
+
+    return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
+
+
+def demo(options: argparse.Namespace) -> Result:
+    """The synthetic market."""
+    from flows.demo import run_demo
+
+    return run_demo(options.output, options.month, _runner(orchestrated=options.prefect), quiet=options.json)
+
+
+def inspect(options: argparse.Namespace) -> Result:
+    """One file, told."""
+    from flows.inspection import inspect
+    from flows.protection import fetching_of
+    from flows.show import print_inspection
+    from flows.sources import expand
+
+    sources = expand([options.source])
+    if len(sources) > 1:
+        raise UsageError(f"{options.source} is {len(sources)} files; inspect reads one")
+    found = inspect(sources[0], options.codes, "ijson" if options.strict else options.reader, fetching_of())
+    if not options.json:
+        tell(print_inspection, found)
+    return found, 0
+
+
+def reference_nppes(options: argparse.Namespace) -> Result:
+    """The provider lookup."""
+    from flows.layout import Layout
+    from flows.mirror import keep
+    from flows.reference import build_nppes
+    from flows.show import print_figures
+
+    layout = Layout.at(options.output)
+    target = layout.nppes
+    figures = {"lookup": layout.name_of(target)} | build_nppes(
+        options.file, target, weekly=tuple(options.weekly), deactivated=tuple(options.deactivated)
+    )
+    keep(layout, target, dated=True)
+    if not options.json:
+        tell(print_figures, figures)
+    return figures, 0
+
+
+def reference_medicare(options: argparse.Namespace) -> Result:
+    """A year of the fee schedule."""
+    from flows.layout import Layout
+    from flows.mirror import keep
+    from flows.reference import build_medicare
+    from flows.show import print_figures
+
+    layout = Layout.at(options.output)
+    figures = build_medicare(options.rvu, options.gpci, options.year, layout.reference)
+    keep(layout, *sorted((layout.reference / str(options.year)).glob("*.csv")), dated=True)
+    if not options.json:
+        tell(print_figures, figures)
+    return figures, 0
+
+
+def report(options: argparse.Namespace) -> Result:
+    """The report's pages."""
+    from flows.layout import Layout
+    from flows.report import build_report
+    from flows.show import print_figures
+
+    figures = build_report(Layout.at(options.output))
+    if not options.json:
+        tell(print_figures, figures)
+    return figures, 0
+
+
+def rvu(options: argparse.Namespace) -> Result:
+    """A code's amounts."""
+    from flows.layout import Layout
+    from flows.mirror import renew_folder
+    from flows.reference import load_medicare
+    from flows.show import print_service, service_as_json
+    from transforms.medicare import price_service
+
+    layout = Layout.at(options.output)
+    renew_folder(layout, layout.reference, layout.nppes)
+    reference = load_medicare(layout.reference)
+    price = price_service(reference, options.code, options.units, options.state, options.year)
+    if not options.json:
+        tell(print_service, price)
+    return service_as_json(price), 0
+
+
+def serve(options: argparse.Namespace) -> Result:
+    """Until it is stopped."""
+    from flows.config import load_config
+    from flows.serving import serve
+
+    def say(text: str) -> None:
+        tell(print, text, file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    serve(load_config(options.config), options.host, options.port, say)
+    return {}, 0
+
+
+COMMANDS: Mapping[str, Command] = {
+    "run": run,
+    "nightly": nightly,
+    "backfill": backfill,
+    "demo": demo,
+    "inspect": inspect,
+    "reference nppes": reference_nppes,
+    "reference medicare": reference_medicare,
+    "report": report,
+    "rvu": rvu,
+    "serve": serve,
+}
