@@ -10,16 +10,14 @@ Memory: four blocks of a MiB and what one of them decodes to; one string of up t
 """
 
 import io
-import re
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from decimal import InvalidOperation
-from typing import BinaryIO, NoReturn, cast
+from typing import BinaryIO, NoReturn
 
 import ijson
 import msgspec
 import numpy as np
-from msgspec import UNSET, Raw, UnsetType
 
 from transforms import contents_kernels as c
 from transforms import scan_kernels as k
@@ -33,31 +31,37 @@ from transforms.contents import (
     ContentsEvents,
     Found,
     Level,
-    ListedFile,
-    ListedFiles,
     OpenFile,
-    StructureEnd,
     too_deep,
 )
+from transforms.contents_decoding import (
+    RepeatedLists,
+    Structure,
+    check,
+    decode_members,
+    decode_names,
+    decode_plans,
+    decode_structures,
+    expect_json,
+    files_of,
+    give,
+    give_inside,
+    may_name_networks,
+    note,
+)
+from transforms.decode import OddElementError
 from transforms.errors import BadFileError
 from transforms.guard import has_long_number, has_long_string
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of
 from transforms.read_ijson import HUGE_EXPONENT, parse
+from transforms.scan_pieces import first_line
 from transforms.spool import OpenTemporary
 from transforms.surrogates import mend
 from transforms.walk import Event
 
 ENGINE = "scan"
-MAX_KEPT_BYTES = 4 << 20
-MAX_SEEN = 100_000
-LONG_LIST = 1_000  # of names: the plain reading counts them
-LOOKING, NOT_LOOKING = 8, 56  # batches: the first ones repeat little even where much is repeated later
 
-_LISTED = f'"{LISTED_KEY}"'.encode()
-_NETWORK = b'"network_name'
-_CONTENTS = (b'"reporting_structure"', b'"TOC_Files"')
-_ESCAPED_LETTER = re.compile(rb"\\u00[567]")  # which could be one of a key's
 _CLOSING = {True: ord("}"), False: ord("]")}
 _BLANKS = b" \n\r\t"
 _LOOKED_AT = 64  # bytes at a time, for the first that is no blank
@@ -75,50 +79,6 @@ _LOOKED_AT = 64  # bytes at a time, for the first that is no blank
 ) = range(8)
 
 
-class Plan(msgspec.Struct, gc=False):
-    """An element of ``reporting_plans``."""
-
-    plan_name: str | None = None
-
-
-class File(ListedFile, gc=False):
-    """An element of ``in_network_files``, which may name networks."""
-
-    network_name: list[str] | str | UnsetType | None = UNSET
-    network_names: list[str] | str | UnsetType | None = UNSET
-
-
-class Structure(msgspec.Struct, gc=False):
-    """An element of ``reporting_structure``, a whole table of contents, or some members of one of them."""
-
-    in_network_files: list[File] | File | UnsetType | None = UNSET
-    reporting_plans: list[Plan] | Plan | UnsetType | None = UNSET
-    network_name: list[str] | str | UnsetType | None = UNSET
-    network_names: list[str] | str | UnsetType | None = UNSET
-    reporting_structure: "list[Structure] | Structure | UnsetType | None" = UNSET
-    TOC_Files: "list[Structure] | Structure | UnsetType | None" = UNSET
-    in_network: Raw | UnsetType = UNSET
-    in_networks: Raw | UnsetType = UNSET
-
-
-class UnreadStructure(Structure, gc=False):
-    """The same, whose files are looked at before they are decoded: they may be another structure's."""
-
-    in_network_files: Raw | UnsetType = UNSET  # type: ignore[assignment]
-
-
-class _OddError(Exception):
-    """Not laid out as foreseen: for the plain reading."""
-
-
-_STRUCTURES = msgspec.json.Decoder(list[Structure])
-_UNREAD_STRUCTURES = msgspec.json.Decoder(list[UnreadStructure])
-_STRUCTURE = msgspec.json.Decoder(Structure)
-_FILES = msgspec.json.Decoder(list[File])
-_LISTED_VALUE = msgspec.json.Decoder(list[File] | File | None)
-_PLANS = msgspec.json.Decoder(list[Plan])
-_NAMES = msgspec.json.Decoder(list[str])
-_ANY = msgspec.json.Decoder(Raw)
 _KEY = msgspec.json.Decoder(str)
 
 
@@ -259,7 +219,7 @@ class _Reading:
         try:
             parser.send(mend(data))
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            self.bad(_first_line(error), at=self.size)
+            self.bad(first_line(error), at=self.size)
         except InvalidOperation:
             return
 
@@ -448,7 +408,7 @@ class _Reading:
         """Complete children, in the brackets of their kind, up to ``end``."""
         try:
             if self.state[c.LONG_NUMBER] or has_long_string(data, self.limits.string_bytes):
-                raise _OddError
+                raise OddElementError
             if opened.kind == STRUCTURES:
                 return self.structures(data)
             if opened.kind == STRUCTURE:
@@ -456,24 +416,24 @@ class _Reading:
             if opened.kind == FILES:
                 return (files_of(data),)
             self.decode_rest(opened, data)
-        except (_OddError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (OddElementError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return self.plainly(opened, data, end)
         return ()
 
     def decode_rest(self, opened: _Open, data: bytes) -> None:
         """Children that list nothing themselves."""
         if opened.kind == PLANS:
-            plans = _PLANS.decode(data)
+            plans = decode_plans(data)
             opened.level.plans += len(plans)
             opened.level.plan_names = opened.level.plan_names.plus(names_of(plan.plan_name for plan in plans))
         elif opened.kind == NETWORKS:
-            names = _NAMES.decode(data)
+            names = decode_names(data)
             self.count_names(opened, len(names))
             self.add_networks(opened, names_of(names))
         elif opened.kind == NOTHING:
-            _ANY.decode(data)
+            expect_json(data)
         else:
-            raise _OddError
+            raise OddElementError
 
     def count_names(self, opened: _Open, more: int) -> None:
         """As ``Walker.scalars``."""
@@ -488,9 +448,8 @@ class _Reading:
 
     def structures(self, data: bytes) -> Sequence[Found]:
         """What elements of an array list that may be structures."""
-        networks = _NETWORK in data
-        decoder = _UNREAD_STRUCTURES if self.repeated.begin(unless=networks) else _STRUCTURES
-        decoded = cast("list[Structure]", decoder.decode(data))
+        networks = may_name_networks(data)
+        decoded = decode_structures(data, unread=self.repeated.begin(unless=networks))
         self.check(decoded, data, sum(each.kind == STRUCTURE for each in self.stack) + 1)
         found: list[Found] = []
         give(decoded, found, self.repeated, networks=networks)
@@ -498,24 +457,19 @@ class _Reading:
 
     def members(self, level: Level, data: bytes) -> Sequence[Found]:
         """What members of a structure list."""
-        part = _STRUCTURE.decode(data)
+        part = decode_members(data)
         self.check((part,), data, sum(each.kind == STRUCTURE for each in self.stack))
         found: list[Found] = []
-        give_inside(part, found, self.repeated, networks=_NETWORK in data)
+        give_inside(part, found, self.repeated, networks=may_name_networks(data))
         note(part, level)
         return found
 
-    def check(self, decoded: "Sequence[Structure]", data: bytes, depth: int) -> None:
-        """That all that is listed was decoded: no key of ours stands anywhere else, nor twice, nor in disguise."""
-        refuse_disguise(data)
-        listing, is_contents = count_listing(decoded)
-        if listing != data.count(_LISTED):
-            raise _OddError
-        if self.events.strict and depth == 1 and any(has_prices(each) for each in decoded):
-            raise _OddError
-        if not (is_contents or self.events.is_contents) and any(key in data for key in _CONTENTS):
-            raise _OddError
-        self.events.is_contents = self.events.is_contents or is_contents
+    def check(self, decoded: Sequence[Structure], data: bytes, depth: int) -> None:
+        """That all that is listed was decoded; at the root's depth prices are no table of contents'."""
+        events = self.events
+        events.is_contents = check(
+            decoded, data, is_contents=events.is_contents, prices_refused=events.strict and depth == 1
+        )
 
     # ---- the plain reading ---------------------------------------------------------------------------------
 
@@ -527,7 +481,7 @@ class _Reading:
         except InvalidOperation:
             self.bad(HUGE_EXPONENT, at=end)
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            self.bad(_first_line(error), at=end)
+            self.bad(first_line(error), at=end)
 
     def walk(self, opened: _Open, events: Iterator[Event]) -> Iterator[Found]:
         """Children by events."""
@@ -556,155 +510,6 @@ class _Reading:
             self.add_networks(opened, names_of(text_of(scalar) for scalar in scalars))
         for _ in events:  # to the end: it must be JSON
             pass
-
-
-def refuse_disguise(data: bytes) -> None:
-    """Leave to the plain reading what may hold a key of ours with escaped letters."""
-    if b"\\" in data and _ESCAPED_LETTER.search(data):
-        raise _OddError
-
-
-def count_listing(structures: "Sequence[Structure]") -> tuple[int, bool]:
-    """How many of these and of those inside them list files, and whether any key says: a table of contents."""
-    count = 0
-    nesting = False
-    for each in structures:
-        own = each.in_network_files is not UNSET
-        count += own
-        for inside in (each.reporting_structure, each.TOC_Files):
-            if inside is UNSET:
-                continue
-            if own:
-                raise _OddError  # which of them comes first is not known here
-            own = nesting = True
-            if inside is not None:
-                count += count_listing(inside if isinstance(inside, list) else (inside,))[0]
-    return count, nesting or count > 0
-
-
-def has_prices(structure: "Structure") -> bool:
-    """Whether it is an in-network file's root."""
-    return structure.in_network is not UNSET or structure.in_networks is not UNSET
-
-
-def give(structures: "Sequence[Structure]", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
-    """Add what structures list; ``networks``: some of it may name networks."""
-    for each in structures:
-        give_inside(each, found, repeated, networks=networks)
-        if each.in_network_files is not UNSET:
-            plans = each.reporting_plans
-            ended = StructureEnd(count_plans(plans), plan_names(plans), networks_of(each) if networks else NO_NAMES)
-            found.append(ended)
-
-
-def give_inside(structure: "Structure", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
-    """Add what a structure lists, and those inside it."""
-    listed = structure.in_network_files
-    if isinstance(listed, Raw):
-        found.append(repeated.find(bytes(listed)))
-    elif listed is not UNSET:
-        found.append(as_listed(listed, networks=networks))
-    else:
-        for inside in (structure.reporting_structure, structure.TOC_Files):
-            if inside is not UNSET and inside is not None:
-                give(inside if isinstance(inside, list) else (inside,), found, repeated, networks=networks)
-
-
-class RepeatedLists:
-    """Lists of files that structures repeat, told by their bytes: decoded once, and given as one and the same object.
-
-    Looking costs a third of the speed where no list repeats, so that is given up, and tried again now and then.
-    Memory: ``MAX_KEPT_BYTES`` of lists and what they decode to; a hash of up to ``MAX_SEEN`` lists.
-    """
-
-    def __init__(self) -> None:
-        self.kept: dict[bytes, ListedFiles] = {}
-        self.kept_bytes = 0
-        self.seen: set[int] = set()
-        self.turn = 0
-        self.lists = self.repeats = 0  # in this batch
-
-    def begin(self, *, unless: bool) -> bool:
-        """Whether to look in the next batch."""
-        turn = self.turn % (LOOKING + NOT_LOOKING)
-        if turn != LOOKING or 2 * self.repeats < self.lists:
-            self.turn += 1
-        self.lists = self.repeats = 0
-        return turn <= LOOKING and not unless
-
-    def find(self, data: bytes) -> ListedFiles:
-        """The files of a list."""
-        self.lists += 1
-        known = self.kept.get(data)
-        if known is not None:
-            self.repeats += 1
-            return known
-        files = as_listed(_LISTED_VALUE.decode(data), networks=False)
-        mark = hash(data)
-        if mark in self.seen and self.kept_bytes + len(data) <= MAX_KEPT_BYTES:
-            self.repeats += 1
-            self.kept[data] = files
-            self.kept_bytes += len(data)
-            files.kept = True
-        elif len(self.seen) < MAX_SEEN:
-            self.seen.add(mark)
-        return files
-
-
-def note(part: "Structure", level: Level) -> None:
-    """What some of a structure's members say of it."""
-    level.lists_files = level.lists_files or part.in_network_files is not UNSET
-    if part.reporting_plans is not UNSET:
-        level.plans, level.plan_names = count_plans(part.reporting_plans), plan_names(part.reporting_plans)
-    if part.network_name is not UNSET or part.network_names is not UNSET:
-        level.networks = networks_of(part)
-
-
-def count_plans(plans: list[Plan] | Plan | UnsetType | None) -> int:
-    """How many."""
-    if isinstance(plans, list):
-        return len(plans)
-    return int(isinstance(plans, Plan))
-
-
-def plan_names(plans: list[Plan] | Plan | UnsetType | None) -> Names:
-    """Their names."""
-    if isinstance(plans, Plan):
-        return name_of(plans.plan_name)
-    if not isinstance(plans, list):
-        return NO_NAMES
-    return name_of(plans[0].plan_name) if len(plans) == 1 else names_of([plan.plan_name for plan in plans])
-
-
-def files_of(data: bytes) -> ListedFiles:
-    """The elements of ``in_network_files``."""
-    refuse_disguise(data)
-    return as_listed(_FILES.decode(data), networks=_NETWORK in data)
-
-
-def as_listed(stated: list[File] | File | None, *, networks: bool) -> ListedFiles:
-    """Decoded files."""
-    files = stated if isinstance(stated, list) else [] if stated is None else [stated]
-    return ListedFiles(files, [networks_of(file) for file in files] if networks else ())
-
-
-def networks_of(stated: "File | Structure") -> Names:
-    """The networks that a file or structure names."""
-    one, several = stated.network_name, stated.network_names
-    if one is not UNSET and several is not UNSET:
-        raise _OddError  # the last one stands, and which one that is is not known here
-    names = several if one is UNSET else one
-    if names is UNSET or names is None:
-        return NO_NAMES
-    if isinstance(names, list) and len(names) > LONG_LIST:
-        raise _OddError
-    return name_of(names) if isinstance(names, str) else names_of(names)
-
-
-def _first_line(error: Exception) -> str:
-    message = error.args[0] if error.args else str(error)
-    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
-    return text.split("\n")[0][:200]
 
 
 class _Forgetful:

@@ -19,6 +19,7 @@ INSTRUMENTED = (
     *(
         "nppes",
         "fee_schedule",
+        "contents_decoding",
         "scan_contents",
         "names",
         "reference_index",
