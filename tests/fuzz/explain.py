@@ -32,12 +32,12 @@ _SCALAR = re.compile(rb'[^,}\] \n\r\t:"{\[]+')
 _LONG_NUMBER = re.compile(rb"[-+.eE0-9]{%d}|[0-9][eE][+-]?[0-9]{19}" % (DIGITS + 1))
 _NUMBER_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9][0-9.eE+-]*)', re.S)
 _TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\+|[{}\[\]"]')
-MOST_BACKSLASHES = 6  # runs of them between strings, each with two meanings
+MOST_BACKSLASHES = 8  # runs of them between strings and in front of a quote, each with two meanings
 
 
 @dataclass
 class _Backslashes:
-    """What each run of stray backslashes between strings means, by the bits of ``meanings``.
+    """What each run of stray backslashes between strings, in front of a quote, means: by the bits of ``meanings``.
 
     To the exact scan an odd one makes the quote behind it none, to the skimming one it means nothing; which of the two
     reads a place depends on where blocks end, and they may end within the run.
@@ -57,7 +57,7 @@ def _tokens(data: bytes, start: int, backslashes: _Backslashes) -> Iterator["re.
         start = match.end()
         if not match.group().startswith(b"\\"):
             yield match
-        elif backslashes.escapes(match.start()):
+        elif data[start : start + 1] == b'"' and backslashes.escapes(match.start()):
             start += 1
 
 
