@@ -54,7 +54,7 @@ def load(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
     """The extract tables of one payer's documents."""
     ours = documents.lazy()
     key = ["source_no", "document"]
-    tables = {table.name: _scan(folders, table.name).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}
+    tables = {table.name: _scan(folders, table).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}
     return Extracts(
         documents=ours,
         prices=tables["PRICES"],
@@ -65,8 +65,8 @@ def load(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
     )
 
 
-def _scan(folders: dict[int, Path], table: str) -> pl.LazyFrame:
-    paths = {str(folder / f"{table.lower()}.parquet"): no for no, folder in folders.items()}
+def _scan(folders: dict[int, Path], table: Table) -> pl.LazyFrame:
+    paths = {str(table_in(folder, table)): no for no, folder in folders.items()}
     no_of_path = pl.col("path").replace_strict(paths, return_dtype=pl.UInt32).alias("source_no")
     return pl.scan_parquet(list(paths), include_file_paths="path").with_columns(no_of_path).drop("path")
 

@@ -91,9 +91,10 @@ def _commercial(observed: Observed, *, with_nppes: bool) -> Iterator[pl.DataFram
     for geography in ("US", "state") if with_nppes else ("US",):
         held = counted.by_holder(geography)
         for tier in TIERS if with_nppes else ("all",):
-            kind, tins = _Kind(tier, geography), held.observe(tier)
-            n_tin = tins.count(kind)
-            for weighting, figures in (("npi", counted.by_npi(kind)), ("tin", tins.figures(kind))):
+            kind = _Kind(tier, geography)
+            tins = held.observe(kind)
+            n_tin = tins.count()
+            for weighting, figures in (("npi", counted.by_npi(kind)), ("tin", tins.figures())):
                 counts = counted.counts(kind, weighting).join(n_tin, on=CELL, how="left")
                 yield figures.join(counts, on=CELL).with_columns(
                     pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting)
@@ -169,52 +170,50 @@ class _Held:
     rows: place_no, tin_no, holder_no (the same for a payer's prices of a TIN there), rate_usd; by holder and rate.
     """
 
-    geography: str
     places: pl.DataFrame
     rows: pl.DataFrame
 
-    def observe(self, tier: str) -> "_Tins":
+    def observe(self, kind: _Kind) -> "_Tins":
         """Per TIN (and state) the median over its NPIs of the tier."""
-        own = _Kind(tier, self.geography).cells(self.places, [None])
+        own = kind.cells(self.places, [None])
         (rows,) = own.number(self.rows)
         starts = starts_of(rows, ["holder_no"])
         medians = medians_between(rows["rate_usd"], starts)
         observations = rows.select(pl.col("cell_no", "tin_no").gather(starts)).with_columns(rate_usd=medians)
-        return _Tins.of(own, observations, tier)
+        return _Tins.of(own, observations, kind)
 
 
 @dataclass(frozen=True)
 class _Tins:
     """The tin observations of one tier and kind of geography, one place per cell of a payer.
 
-    places: place_no, _PLACE (its geography for state). values: place_no, rate_usd, count. tins: place_no, tin_no.
+    cells: which count the places. values: place_no, rate_usd, count. tins: place_no, tin_no.
     """
 
-    places: pl.DataFrame
+    cells: _Cells
     values: pl.DataFrame
     tins: pl.DataFrame
 
     @classmethod
-    def of(cls, own: _Cells, observations: pl.DataFrame, tier: str) -> "_Tins":
+    def of(cls, own: _Cells, observations: pl.DataFrame, kind: _Kind) -> "_Tins":
         """From the payers' cells, and cell_no, tin_no, rate_usd."""
         placed = observations.rename({"cell_no": "place_no"})
         places = own.cells.sort("cell_no").rename({"cell_no": "place_no", "geography": "state"})
         return cls(
-            places.with_columns(taxonomy_tier=pl.lit(TIERS[tier][0])),
+            kind.cells(places.with_columns(taxonomy_tier=pl.lit(TIERS[kind.tier][0]))),
             count_values(placed.lazy(), ["place_no"]),
             placed.select("place_no", "tin_no"),
         )
 
-    def figures(self, kind: _Kind) -> pl.DataFrame:
+    def figures(self) -> pl.DataFrame:
         """CELL, payer_kind and figures."""
-        return kind.cells(self.places).figures(self.values)
+        return self.cells.figures(self.values)
 
-    def count(self, kind: _Kind) -> pl.DataFrame:
+    def count(self) -> pl.DataFrame:
         """CELL, n_tin."""
-        cells = kind.cells(self.places)
         distinct = pl.col("tin_no").n_unique().cast(pl.Int64).alias("n_tin")
-        counted = pl.concat(rows.group_by("cell_no").agg(distinct) for rows in cells.number(self.tins))
-        return cells.name(counted).drop("payer_kind")
+        counted = pl.concat(rows.group_by("cell_no").agg(distinct) for rows in self.cells.number(self.tins))
+        return self.cells.name(counted).drop("payer_kind")
 
 
 @dataclass(frozen=True)
@@ -269,7 +268,7 @@ class _Counted:
         ordered, holder = sort_packed(held, ["cell_no", "tin_no"], "rate_usd")
         rows = held.select(pl.col("place_no", "tin_no").gather(ordered["row"]))
         holder_no = ordered.select(pl.struct(holder).rle_id()).to_series().alias("holder_no")
-        return _Held(geography, self.places, rows.with_columns(holder_no, ordered["rate_usd"]))
+        return _Held(self.places, rows.with_columns(holder_no, ordered["rate_usd"]))
 
     def by_npi(self, kind: _Kind) -> pl.DataFrame:
         """CELL, payer_kind and figures."""

@@ -128,9 +128,9 @@ def summarise(rows: int) -> Iterator[str]:
     yield f"| {rows:,} rate rows to summaries | s | peak MiB |"
     yield "| --- | ---: | ---: |"
     for engine, what in ENGINES.items():
-        if "error" in found.get(engine, {}):
+        if "error" in found[engine]:
             yield f"| {what} | {found[engine]['error']} | |"
-        elif engine in found:
+        else:
             yield f"| {what} | {found[engine]['seconds']:.1f} | {found[engine]['rss_mib']:,.0f} |"
     yield ""
     if "largest_difference" in found:
