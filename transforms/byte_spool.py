@@ -3,6 +3,7 @@
 Memory: at most ``limit`` bytes, whatever the file; the rest lies in one temporary file.
 """
 
+import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
@@ -52,8 +53,9 @@ class ByteSpool:
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes between two places, in pieces."""
         if self._file is not None:
-            self._file.seek(start)
-            while start < end and (piece := self._file.read(min(COPY_BYTES, end - start))):
+            self._file.flush()
+            number = self._file.fileno()  # a seek and a buffered read take five times as long where little is read
+            while start < end and (piece := os.pread(number, min(COPY_BYTES, end - start), start)):
                 start += len(piece)
                 yield piece
             return

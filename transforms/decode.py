@@ -6,7 +6,7 @@ rules for odd values stand in one place, and what this module yields is what ``w
 Memory: the decoded element; callers pass at most ``MAX_DECODED_BYTES`` at once.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -199,24 +199,27 @@ def _add_reference(reference: Reference, cited: set[str], collected: Collected) 
     )
 
 
-def _group_rows(group: Group) -> Iterator[GroupRow]:
+def _group_rows(group: Group) -> list[GroupRow]:
     if group.NPI is not None:
         raise OddElementError
     tin = group.tin
     tin_type, digits = (None, None) if tin is None else (tin.type, _tin(tin.value))
-    distinct = _npis(group.npi or [])
-    for start in range(0, len(distinct), NPIS_PER_ROW):
-        yield tin_type, digits, tuple(distinct[start : start + NPIS_PER_ROW])
+    distinct = tuple(_npis(group.npi or []))
+    if len(distinct) <= NPIS_PER_ROW:
+        return [(tin_type, digits, distinct)]
+    starts = range(0, len(distinct), NPIS_PER_ROW)
+    return [(tin_type, digits, distinct[start : start + NPIS_PER_ROW]) for start in starts]
 
 
 def _npis(values: list[int | str | None]) -> list[int | None]:
     found = set(values)
     found.discard(None)
     try:
-        lowest, highest = min(found), max(found)  # type: ignore[type-var]
+        ordered = sorted(found)  # type: ignore[type-var]
+        lowest, highest = ordered[0], ordered[-1]
         if isinstance(lowest, int) and lowest >= 0 and isinstance(highest, int) and highest <= INT64_MAX:
-            return sorted(found)  # type: ignore[type-var, return-value]
-    except (TypeError, ValueError):  # of mixed types, or none
+            return ordered  # type: ignore[return-value]
+    except (TypeError, IndexError):  # of mixed types, or none
         pass
     cleaned = {npi_of(value) for value in found}
     distinct: list[int | None] = [*sorted(npi for npi in cleaned if npi is not None)]

@@ -1,7 +1,9 @@
 """Which provider references may be cited: a 32-bit hash of each one's id, and where its bytes stand.
 
 Equal ids have equal hashes, so nothing cited is missed; a reference whose hash is met by chance is decoded in vain.
-Memory: 24 bytes a reference up to ``INDEX_BYTES``, the rest in one temporary file; 32 to 64 bytes a cited key.
+Hashes stand apart from places: all of the former are gone through at the end, and of the latter few are looked up.
+Memory: of both up to ``INDEX_BYTES``, the rest (4 and 24 bytes a reference) in temporary files; 32 to 64 bytes a cited
+key.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,6 +20,9 @@ Int64s = NDArray[np.int64]
 
 ROWS = 1 << 15
 ROW_BYTES = 24
+HASH_BYTES = 4
+SPARSE = 4_096  # up to so many keys a table has empty slots in plenty
+FEW = 100  # one row in so many is looked up by itself
 INDEX_BYTES = 1 << 20
 KEYS_AT_ONCE = 10_000  # encoded copies of a million keys would be the largest thing in memory
 
@@ -26,23 +31,36 @@ class ReferenceIndex:
     """The kernel's rows of (hash, start, end), in order."""
 
     def __init__(self, open_temporary: OpenTemporary) -> None:
+        self._hashes = ByteSpool(open_temporary, INDEX_BYTES)
         self._rows = ByteSpool(open_temporary, INDEX_BYTES)
 
     def add(self, rows: Int64s) -> None:
         """Put rows away, as they are: packing them would take longer than writing them."""
+        self._hashes.append(rows[:, 0].astype(np.uint32).data.cast("B"))
         self._rows.append(rows.data.cast("B"))
 
     def places(self, table: Int64s) -> Iterator[tuple[int, int]]:
         """(start, end) of every reference whose id's hash is in the table, or that only Python can tell."""
-        for start in range(0, len(self._rows), ROWS * ROW_BYTES):
-            end = min(start + ROWS * ROW_BYTES, len(self._rows))
-            rows = np.frombuffer(bytearray().join(self._rows.read(start, end)), np.int64).reshape(-1, 3)
-            chosen = k.choose_rows(table.ctypes.data, rows.ctypes.data, len(rows))
-            yield from map(tuple, rows[:chosen, 1:].tolist())
+        numbers = np.empty(ROWS, np.int64)
+        for first in range(0, len(self._hashes) // HASH_BYTES, ROWS):
+            hashes = np.frombuffer(_all_of(self._hashes, first, first + ROWS, HASH_BYTES), np.uint32)
+            chosen = numbers[: k.choose(table.ctypes.data, hashes.ctypes.data, len(hashes), numbers.ctypes.data)]
+            if len(chosen) * FEW < len(hashes):
+                found = b"".join(_all_of(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist())
+                rows = np.frombuffer(found, np.int64).reshape(-1, 3)
+            else:
+                rows = np.frombuffer(_all_of(self._rows, first, first + ROWS, ROW_BYTES), np.int64).reshape(-1, 3)[chosen]
+            yield from map(tuple, rows[:, 1:].tolist())
 
     def close(self) -> None:
         """Give memory and disk back."""
+        self._hashes.close()
         self._rows.close()
+
+
+def _all_of(spool: ByteSpool, first: int, end: int, size: int) -> bytes:
+    """Entries of so many bytes, as far as there are any."""
+    return b"".join(spool.read(first * size, min(end * size, len(spool))))
 
 
 def key_table(keys: Iterable[str]) -> Int64s:
@@ -74,7 +92,8 @@ def code_table(codes: Iterable[str]) -> Int64s:
 
 
 def _table(hashes: Int64s) -> Int64s:
-    slots = 1 << max(6, (2 * len(hashes)).bit_length())
+    room = 16 if len(hashes) <= SPARSE else 2  # what is hardly ever met is told at the first look
+    slots = 1 << max(6, (room * len(hashes)).bit_length())
     table = np.zeros(1 + slots, np.int64)
     table[0] = slots - 1
     k.put_in_table(table.ctypes.data, hashes.ctypes.data, len(hashes))

@@ -104,6 +104,12 @@ def byte_at(_context, address, offset):  # type: ignore[no-untyped-def]
 
 
 @instruction
+def half_at(_context, address, offset):  # type: ignore[no-untyped-def]
+    """Four bytes, the first one lowest."""
+    return types.uint64(types.int64, types.int64), _loader(32)
+
+
+@instruction
 def word_at(_context, address, offset):  # type: ignore[no-untyped-def]
     """Eight bytes, the first one lowest."""
     return types.uint64(types.int64, types.int64), _loader(64)
@@ -756,15 +762,14 @@ def is_cited(table: int, value: int) -> bool:
 
 
 @compiled
-def choose_rows(table: int, rows: int, count: int) -> int:
-    """Move the rows of (hash, start, end) whose hash is cited to the front, in order; how many they are."""
+def choose(table: int, hashes: int, count: int, numbers: int) -> int:
+    """Put into ``numbers`` which of these hashes of 32 bits are cited, in order; how many they are."""
     chosen = 0
-    for row in range(0, 3 * count, 3):
-        if is_cited(table, load_slot(rows, row)):
-            for column in range(3):
-                store_slot(rows, chosen + column, load_slot(rows, row + column))
-            chosen += 3
-    return chosen // 3
+    for i in range(count):
+        if is_cited(table, signed(half_at(hashes, 4 * i))):
+            store_slot(numbers, chosen, i)
+            chosen += 1
+    return chosen
 
 
 @compiled
