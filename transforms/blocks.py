@@ -9,7 +9,7 @@ Memory: ``BUFFERS`` blocks.
 from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Protocol
 
@@ -23,12 +23,19 @@ LINE_BYTES = 64
 LOOK_UP_SECONDS = 0.2
 
 
+Keep = Callable[[int, memoryview], object]  # puts bytes away, with where in the stream they begin
+
+
 class Block(NamedTuple):
-    """Bytes in memory (``PADDING`` or more stand behind them), where in memory, and how many."""
+    """Bytes in memory (``PADDING`` or more stand behind them), where in memory, and how many.
+
+    ``kept``: what has put those away that stand behind what was left over, see ``Blocks.keep``.
+    """
 
     bytes: memoryview
     address: int
     size: int
+    kept: Keep | None = None
 
 
 def memory_of(size: int) -> tuple[memoryview, int]:
@@ -48,6 +55,9 @@ class Blocks(Protocol):
 
     def next(self, left_over: memoryview, padding: int) -> "Block":
         """The bytes left over and the next block behind them; no more than before at the end."""
+
+    def keep(self, keep: Keep | None) -> None:
+        """Blocks may be put away before they are handed over from now on; with None no more, not even just now."""
 
 
 def fill(stream: BinaryIO, buffer: memoryview) -> int:
@@ -72,6 +82,7 @@ class _Buffer:
         self.bytes, self.address = memory_of(HEAD_BYTES + block_bytes + padding)
         self.block = self.bytes[HEAD_BYTES : HEAD_BYTES + block_bytes]
         self.size = 0
+        self.kept: Keep | None = None
 
     def behind(self, left_over: memoryview, padding: int) -> Block:
         """This block with ``left_over`` in front of it."""
@@ -81,10 +92,10 @@ class _Buffer:
             joined, address = memory_of(size + padding)
             joined[:before] = left_over
             joined[before:size] = self.block[: self.size]
-            return Block(joined, address, size)
+            return Block(joined, address, size, self.kept)
         first = HEAD_BYTES - before
         self.bytes[first:HEAD_BYTES] = left_over
-        return Block(self.bytes[first:], self.address + first, size)
+        return Block(self.bytes[first:], self.address + first, size, self.kept)
 
 
 class PlainBlocks:
@@ -105,6 +116,9 @@ class PlainBlocks:
         buffer.size = fill(self._stream, buffer.block)
         return buffer.behind(left_over, padding)
 
+    def keep(self, keep: Keep | None) -> None:
+        """See ``Blocks``: nobody else is there to do it."""
+
     def __enter__(self) -> "PlainBlocks":
         return self
 
@@ -117,6 +131,7 @@ class PlainBlocks:
 class OverlappedBlocks:
     """Read ahead in a thread. Leave the context before the stream is closed: the thread ends there.
 
+    Where blocks are to be kept, that thread does it if it is ahead: while the bytes are near by in its core's cache.
     Only an interrupt doesn't wait for it: a read may hang for as long as a network does, and the process ends anyway.
     """
 
@@ -127,12 +142,19 @@ class OverlappedBlocks:
         for _ in range(BUFFERS):
             self._free.put(_Buffer(block_bytes, padding))
         self._held: _Buffer | None = None
+        self._keep: Keep | None = None
+        self._keeping = Lock()
         self._thread = Thread(target=self._read, name="inflate", daemon=True)
 
     def _read(self) -> None:
+        begin = 0
         try:
             while (buffer := self._free.get()) is not None:
                 buffer.size = fill(self._stream, buffer.block)
+                buffer.kept = None
+                if self._keep is not None and not self._full.empty():
+                    self._put_away(buffer, begin)
+                begin += buffer.size
                 self._full.put(buffer)
                 if not buffer.size:
                     return
@@ -152,6 +174,19 @@ class OverlappedBlocks:
             self._free.put(self._held)
         self._held = got
         return joined
+
+    def _put_away(self, buffer: _Buffer, begin: int) -> None:
+        with self._keeping:
+            keep = self._keep
+            if keep is not None:
+                keep(begin, buffer.block[: buffer.size])
+                buffer.kept = keep
+
+    def keep(self, keep: Keep | None) -> None:
+        """See ``Blocks``."""
+        self._keep = keep
+        with self._keeping:  # until the block that is being kept is
+            pass
 
     def _wait(self) -> _Buffer | BaseException:
         """In short pieces: a signal that the system hands to the reading thread does not end a wait in this one."""

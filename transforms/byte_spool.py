@@ -3,10 +3,10 @@
 Memory: at most ``limit`` bytes, whatever the file; the rest lies in one temporary file.
 """
 
-import os
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
+from os import pread, pwrite
 from threading import Thread
 from typing import BinaryIO
 
@@ -40,22 +40,38 @@ class ByteSpool:
         """Add a copy of these bytes."""
         if self._file is None and self._size + len(data) > self._limit:
             self._file = self._open_temporary()
-            for chunk in self._chunks:
-                self._file.write(chunk)
+            for start, chunk in zip(self._starts, self._chunks, strict=True):
+                self.put(start, memoryview(chunk))
             self._chunks, self._starts = [], []
         if self._file is not None:
-            self._file.write(data)
+            self.put(self._size, data)
         else:
             self._starts.append(self._size)
             self._chunks.append(bytes(data))
         self._size += len(data)
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether there are so many that they go into a file."""
+        return self._file is not None
+
+    def put(self, place: int, data: memoryview) -> None:
+        """Write bytes to the file, wherever ``append`` is; from any thread."""
+        assert self._file is not None
+        number = self._file.fileno()
+        while data:
+            written = pwrite(number, data, place)
+            data, place = data[written:], place + written
+
+    def skip(self, count: int) -> None:
+        """What would be appended next has been ``put`` there."""
+        self._size += count
+
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes between two places, in pieces."""
         if self._file is not None:
-            self._file.flush()
             number = self._file.fileno()  # a seek and a buffered read take five times as long where little is read
-            while start < end and (piece := os.pread(number, min(COPY_BYTES, end - start), start)):
+            while start < end and (piece := pread(number, min(COPY_BYTES, end - start), start)):
                 start += len(piece)
                 yield piece
             return

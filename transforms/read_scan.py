@@ -35,7 +35,7 @@ import numpy as np
 
 from schemas.codes import CODE_TYPES
 from transforms import scan_kernels as k
-from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks, memory_of
+from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, Keep, OverlappedBlocks, PlainBlocks, memory_of
 from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
@@ -136,6 +136,7 @@ class Reading:
         self.walker = Walker(nothing, wanted, collected, skip=skip)
         self.data, self.address = _NOTHING_READ
         self.size = 0
+        self.kept: Keep | None = None  # by which another thread has spooled this block
         self.base = 0  # of data[0] in the document
         self.pos = 0
         self.state = array("q", bytes(8 * k.SLOTS))
@@ -154,7 +155,7 @@ class Reading:
         if left - 1 > self.limits.string_bytes:
             raise self.too_long_string()
         self.base += self.pos
-        self.data, self.address, self.size = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
+        self.data, self.address, self.size, self.kept = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
         self.pos = 0
         wrong = k.check_utf8(self.address, left, self.size, self.utf8_address)
         if wrong >= 0:

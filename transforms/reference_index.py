@@ -49,7 +49,9 @@ class ReferenceIndex:
                 found = b"".join(_all_of(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist())
                 rows = np.frombuffer(found, np.int64).reshape(-1, 3)
             else:
-                rows = np.frombuffer(_all_of(self._rows, first, first + ROWS, ROW_BYTES), np.int64).reshape(-1, 3)[chosen]
+                rows = np.frombuffer(_all_of(self._rows, first, first + ROWS, ROW_BYTES), np.int64).reshape(-1, 3)[
+                    chosen
+                ]
             yield from map(tuple, rows[:, 1:].tolist())
 
     def close(self) -> None:

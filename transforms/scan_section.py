@@ -2,9 +2,11 @@
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from transforms import scan_kernels as k
+from transforms.blocks import Keep
 from transforms.byte_spool import ByteSpool
 from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item
 from transforms.errors import FullReadingNeededError
@@ -34,6 +36,8 @@ class Section:
         self.table_address = table.ctypes.data
         self.state[k.INDEX_ROWS] = ROWS
         self.kind = self.state[k.SECTION]
+        self.begin = reading.base + reading.pos  # in the document
+        self.keeper: Keep | None = None  # spools blocks, once the spool is a file
         self.spooled_from = reading.pos
         self.state[k.SPOOLED] = -reading.pos
         self.held: list[bytes] = []  # the open element's bytes from earlier blocks
@@ -44,6 +48,19 @@ class Section:
 
     def read(self) -> None:
         """All elements."""
+        try:
+            self.all_elements()
+        finally:
+            if self.keeper is not None:
+                self.reading.blocks.keep(None)
+        quirks = self.reading.collected.quirks
+        if self.state[k.NULLS]:
+            quirks["null where an object belongs"] += self.state[k.NULLS]
+        if self.state[k.OTHERS]:
+            quirks["something else where an object belongs"] += self.state[k.OTHERS]
+
+    def all_elements(self) -> None:
+        """Up to the section's end."""
         reading = self.reading
         while True:
             event = self.scan()
@@ -61,11 +78,6 @@ class Section:
                 break
         if self.kind == k.REFERENCES_INDEXED:
             self.spool()
-        quirks = reading.collected.quirks
-        if self.state[k.NULLS]:
-            quirks["null where an object belongs"] += self.state[k.NULLS]
-        if self.state[k.OTHERS]:
-            quirks["something else where an object belongs"] += self.state[k.OTHERS]
 
     def scan(self) -> int:
         """Run the kernel up to its next event."""
@@ -132,13 +144,14 @@ class Section:
         """The next block; places are shifted."""
         reading = self.reading
         shift = reading.pos
+        left = reading.size - shift
         reading.measure_strings(inside=reading.in_string(), escaped=int(self.state[k.ESCAPED]))
         reading.need_more()
         state = self.state
         state[k.SPOOLED] += shift
         if state[k.START] != k.NOWHERE:
             state[k.START] -= shift
-        self.spooled_from = 0
+        self.spooled_from = left
 
     # ---- the open element at a block's end -----------------------------------------------------------------
 
@@ -246,7 +259,19 @@ class Section:
     # ---- references in front of in_network -----------------------------------------------------------------
 
     def spool(self) -> None:
-        """Keep this block's bytes of the section."""
+        """Keep this block's bytes of the section, and what follows in the block, unless another thread has done it."""
         reading = self.reading
         assert reading.references is not None
-        reading.references.bytes.append(reading.data[self.spooled_from : reading.pos])
+        spool = reading.references.bytes
+        if self.keeper is not None and reading.kept is self.keeper:
+            spool.skip(reading.size - self.spooled_from)
+            return
+        spool.append(reading.data[self.spooled_from : reading.size])
+        if self.keeper is None and spool.on_disk:
+            self.keeper = partial(_put, spool, self.begin)
+            reading.blocks.keep(self.keeper)
+
+
+def _put(spool: ByteSpool, origin: int, begin: int, data: memoryview) -> None:
+    """A block that begins there in the document, into the spool of what begins at ``origin``."""
+    spool.put(begin - origin, data)

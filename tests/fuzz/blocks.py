@@ -1,6 +1,6 @@
 """A document cut into blocks at any places, with bytes behind each block that must never count."""
 
-from transforms.blocks import HEAD_BYTES, Block, _Buffer
+from transforms.blocks import HEAD_BYTES, Block, Keep, _Buffer
 from transforms.scan_kernels import PADDING
 
 POISONS = tuple(
@@ -13,13 +13,17 @@ _buffers = [_Buffer(_BLOCK_BYTES, PADDING) for _ in range(2)]
 
 
 class CutBlocks:
-    """Blocks that end where ``cuts`` (ascending) say. Two buffers in turn, as ``PlainBlocks`` has, used for all."""
+    """Blocks that end where ``cuts`` (ascending) say. Two buffers in turn, as ``PlainBlocks`` has, used for all.
+
+    Where blocks are to be kept, one in two is, as if a second thread were ahead now and then.
+    """
 
     def __init__(self, document: bytes, cuts: tuple[int, ...], poison: int) -> None:
         self._document = document
         self._cuts = cuts
         self._turn = 0
         self._at = 0
+        self._keep: Keep | None = None
         self._poison = POISONS[poison % len(POISONS)]
         if len(document) > len(_buffers[0].block):
             _buffers[:] = [_Buffer(2 * len(document), PADDING) for _ in range(2)]
@@ -33,5 +37,12 @@ class CutBlocks:
         buffer.block[:size] = self._document[self._at : end]
         buffer.bytes[HEAD_BYTES + size : HEAD_BYTES + size + padding] = self._poison[:padding]
         buffer.size = size
+        buffer.kept = self._keep if self._turn & 2 else None
+        if buffer.kept is not None:
+            buffer.kept(self._at, buffer.block[:size])
         self._at = end
         return buffer.behind(left_over, padding)
+
+    def keep(self, keep: Keep | None) -> None:
+        """See ``transforms.blocks.Blocks``."""
+        self._keep = keep

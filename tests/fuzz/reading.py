@@ -37,9 +37,19 @@ class Read(NamedTuple):
     reason: str
 
 
+class _InMemory(io.BufferedRandom):
+    """A file without a disk, given back with the last that holds it: readings that fail close nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(io.FileIO(os.memfd_create("spool"), "r+b"))
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def open_temporary() -> BinaryIO:
     """In memory: opening files on disk would take most of the time."""
-    return cast("BinaryIO", os.fdopen(os.memfd_create("spool"), "w+b"))
+    return cast("BinaryIO", _InMemory())
 
 
 def without_bom(document: bytes) -> bytes:

@@ -18,6 +18,7 @@ from tests.documents import ANN, document, group, item, rate, reference
 from tests.effort import SOAK, usually
 from tests.field_note_case import Case
 from tests.field_notes import CASES, generated_documents, malformed_documents, truncated_documents
+from tests.fuzz.blocks import CutBlocks
 from tests.fuzz.reading import Reading, reading_of
 from tests.json_text import json_bytes
 from tests.shared_files import REPOSITORY, shared_folder
@@ -101,6 +102,30 @@ def test_generated_documents_are_read_alike_wherever_blocks_end(data: bytes, blo
 @given(generated_documents(), BLOCKS)
 def test_what_is_too_long_to_hold_is_read_alike(data: bytes, block_bytes: int) -> None:
     assert scanned(data, block_bytes) == full(data) is not None
+
+
+def read_with_help(stream: BinaryIO, wanted: frozenset[str], collected: Collected, *, skip: bool, every: int) -> None:
+    data = stream.read()
+    blocks = CutBlocks(data, tuple(range(every, len(data), every)), 0)
+    read_scan.read_blocks(blocks, wanted, collected, skip=skip)
+
+
+@pytest.mark.usefixtures("small_limits")
+@MANY
+@given(generated_documents(), BLOCKS)
+def test_references_that_another_thread_puts_away_are_read_alike(data: bytes, every: int) -> None:
+    assert reading(cast("ReadDocument", read_with_help), data, every=every) == full(data)
+
+
+@pytest.mark.usefixtures("small_limits")
+def test_references_that_another_thread_put_away_are_not_those_of_a_later_array() -> None:
+    arrays = ([{**reference(n, ANN), "location": "x" * 9 * n} for n in numbers] for numbers in ((3, 1), (2, 1)))
+    first, second = map(json.dumps, arrays)
+    items = json.dumps([item({**rate(), "provider_references": [1, 2, 3]})])
+    data = f'{{"provider_references":{first},"provider_references":{second},"in_network":{items}}}'.encode()
+    expected = full(data)
+    for every in range(1, len(data)):
+        assert reading(cast("ReadDocument", read_with_help), data, every=every) == expected
 
 
 @MANY
