@@ -129,7 +129,8 @@ def summarise(rows: int) -> Iterator[str]:
     yield "| --- | ---: | ---: |"
     for engine, what in ENGINES.items():
         if "error" in found[engine]:
-            yield f"| {what} | {found[engine]['error']} | |"
+            error = found[engine]["error"]
+            yield f"| {what} | {'gave up: out of memory' if 'Out of Memory' in error else error} | |"
         else:
             yield f"| {what} | {found[engine]['seconds']:.1f} | {found[engine]['rss_mib']:,.0f} |"
     yield ""

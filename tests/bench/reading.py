@@ -142,6 +142,7 @@ class Figures:
 def compare(path: Path, repeats: int) -> dict[str, Figures]:
     """Every way of reading one file, and two at once, interleaved."""
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
+    result(start("scan", path))  # what is compiled once is no part of any
     for repeat in range(repeats):
         for way in WAYS:
             if way != "ijson_items" or repeat % IJSON_EVERY == 0:
