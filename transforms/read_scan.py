@@ -5,7 +5,7 @@ in-network item is decoded (by ijson and ``walk``) only when its own code and ty
 only when a matched price may cite it. Provider references in front of ``in_network`` are kept as the bytes they are,
 in memory below a limit and on disk above it, with a hash of the id and the place of each.
 
-Memory: three blocks of a MiB, ``byte_spool.LIMIT_BYTES`` of references, a MiB of their index, one
+Memory: three blocks of a MiB, ``byte_spool.LIMIT_BYTES`` of references, two MiB of their index, one
 item of up to ``scan_section.MAX_HELD_BYTES`` (a longer one is streamed through the decoder, or waits on disk until its
 code is known), and the limits of ``Collected``.
 
