@@ -18,7 +18,7 @@ LONG_BYTES = 64 << 20  # of more the system needs hundredths of a second to give
 
 
 def _give_back(file: BinaryIO) -> None:
-    with suppress(OSError):  # what is left in its buffer may find no room, and is not wanted
+    with suppress(OSError):  # what a disk says late of bytes that nobody wants any more
         file.close()
 
 
@@ -58,9 +58,9 @@ class ByteSpool:
     def put(self, place: int, data: memoryview) -> None:
         """Write bytes to the file, wherever ``append`` is; from any thread."""
         assert self._file is not None
-        number = self._file.fileno()
+        descriptor = self._file.fileno()
         while data:
-            written = pwrite(number, data, place)
+            written = pwrite(descriptor, data, place)
             data, place = data[written:], place + written
 
     def skip(self, count: int) -> None:
@@ -70,8 +70,8 @@ class ByteSpool:
     def read(self, start: int, end: int) -> Iterator[bytes]:
         """The bytes between two places, in pieces."""
         if self._file is not None:
-            number = self._file.fileno()  # a seek and a buffered read take five times as long where little is read
-            while start < end and (piece := pread(number, min(COPY_BYTES, end - start), start)):
+            descriptor = self._file.fileno()  # a seek and a buffered read take five times as long where little is read
+            while start < end and (piece := pread(descriptor, min(COPY_BYTES, end - start), start)):
                 start += len(piece)
                 yield piece
             return

@@ -3,7 +3,7 @@
 Equal ids have equal hashes, so nothing cited is missed; a reference whose hash is met by chance is decoded in vain.
 Hashes stand apart from places: all of the former are gone through at the end, and of the latter few are looked up.
 Memory: of both up to ``INDEX_BYTES``, the rest (4 and 24 bytes a reference) in temporary files; 32 to 64 bytes a cited
-key.
+key, of few of them up to a MiB.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,18 +46,19 @@ class ReferenceIndex:
             hashes = np.frombuffer(_all_of(self._hashes, first, first + ROWS, HASH_BYTES), np.uint32)
             chosen = numbers[: k.choose(table.ctypes.data, hashes.ctypes.data, len(hashes), numbers.ctypes.data)]
             if len(chosen) * FEW < len(hashes):
-                found = b"".join(_all_of(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist())
-                rows = np.frombuffer(found, np.int64).reshape(-1, 3)
+                rows = _rows([_all_of(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist()])
             else:
-                rows = np.frombuffer(_all_of(self._rows, first, first + ROWS, ROW_BYTES), np.int64).reshape(-1, 3)[
-                    chosen
-                ]
+                rows = _rows([_all_of(self._rows, first, first + ROWS, ROW_BYTES)])[chosen]
             yield from map(tuple, rows[:, 1:].tolist())
 
     def close(self) -> None:
         """Give memory and disk back."""
         self._hashes.close()
         self._rows.close()
+
+
+def _rows(pieces: list[bytes]) -> Int64s:
+    return np.frombuffer(b"".join(pieces), np.int64).reshape(-1, 3)
 
 
 def _all_of(spool: ByteSpool, first: int, end: int, size: int) -> bytes:
