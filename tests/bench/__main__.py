@@ -80,8 +80,8 @@ def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> I
                     f"| {shape} | {WHAT.get(way, way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
                     f"{figures.seconds / floor:.2f} | {figures.cpu:.2f} | {figures.mib:,.0f} |"
                 )
-        gains = [2 * found[way].seconds / found[f"two files at once: {way}"].seconds for way in reading.TOGETHER]
-        overlapped = 2 * found["scan"].seconds / found[f"two files at once: {reading.TOGETHER[1]}"].seconds
+        gains = [2 * found[way].seconds / found[reading.name_of(way, 2)].seconds for way in reading.TOGETHER]
+        overlapped = 2 * found["scan"].seconds / found[reading.name_of(reading.TOGETHER[1], 2)].seconds
         together.append(f"| {shape} | {gains[0]:.2f} | {gains[1]:.2f} | {overlapped:.2f} |")
     yield ""
     yield "| two files on two cores against | inflating one | reading one on one core | reading one on both cores |"

@@ -7,6 +7,7 @@ Each measurement is a process of its own: wall time without start-up, CPU time, 
 
 import json
 import os
+import random
 import statistics
 import subprocess
 import sys
@@ -30,6 +31,7 @@ BUFFER_BYTES = 4 << 20
 SMALL = b'{"in_network":[{"billing_code":"97026","negotiated_rates":[{"negotiated_prices":[{"negotiated_rate":1}]}]}]}'
 TOGETHER = ("inflate", "scan_in_one_thread")  # as `run` reads where every core has a file of its own
 IJSON_EVERY = 3  # it takes thirty times as long
+SEED = 2
 
 
 def inflate(path: str) -> Callable[[], object]:
@@ -103,6 +105,8 @@ WAYS: dict[str, Callable[[str], Callable[[], object]]] = {
     way.__name__: way for way in (inflate, scan, scan_in_one_thread, extract, ijson_items)
 }
 
+RUNS = [(way, 1) for way in WAYS] + [(way, 2) for way in TOGETHER]  # and of how many files at once
+
 
 def measure_here(way: str, path: str) -> None:
     """In a child process: one measurement as a JSON line."""
@@ -143,14 +147,19 @@ def compare(path: Path, repeats: int) -> dict[str, Figures]:
     """Every way of reading one file, and two at once, interleaved."""
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
     result(start("scan", path))  # what is compiled once is no part of any
+    order = random.Random(SEED)
     for repeat in range(repeats):
-        for way in WAYS:
+        # what a run leaves behind (busy cores, pages to give back) meets another one each time
+        for way, files in order.sample(RUNS, len(RUNS)):
             if way != "ijson_items" or repeat % IJSON_EVERY == 0:
-                found[way].append(result(start(way, path)))
-        for way in TOGETHER:
-            both = [result(child) for child in [start(way, path), start(way, path)]]
-            found[f"two files at once: {way}"].append(max(both, key=lambda one: one["seconds"]))
-    return {way: figures_of(times) for way, times in found.items()}
+                at_once = [result(child) for child in [start(way, path) for _ in range(files)]]
+                found[name_of(way, files)].append(max(at_once, key=lambda one: one["seconds"]))
+    return {name_of(*run): figures_of(found[name_of(*run)]) for run in RUNS}
+
+
+def name_of(way: str, files: int) -> str:
+    """What is measured, in words."""
+    return way if files == 1 else f"two files at once: {way}"
 
 
 def figures_of(times: list[dict[str, float]]) -> Figures:
