@@ -12,6 +12,7 @@ not looked up although a copy was given, or TIC_RATES_AUDIT=required.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -27,6 +28,7 @@ from tests.supply.lock import LOCK, REPOSITORY, Release, locked
 PIP_AUDIT = REPOSITORY / ".venv-tools" / "bin" / "pip-audit"
 CONTROL = Release("jinja2", "3.1.2", None, (), ())
 CONTROL_IDS = {"CVE-2024-22195", "GHSA-h5c8-rqwp-cp95"}
+ADDRESS = re.compile(r"\w*\(host=|host='|[a-z]+://")
 SECONDS = 900  # some 150 questions, one after the other
 
 # Advisories that were looked at and don't concern us: id, and why.
@@ -34,8 +36,8 @@ ACCEPTED: dict[str, str] = {}
 
 NOTHING_CHECKED = """\
 AUDIT: no advisory source could be reached; NOTHING WAS CHECKED.
-Run `make audit` where pypi.org or api.osv.dev answers, or set TIC_RATES_ADVISORIES to a copy of OSV's records for PyPI
-(a folder of .json files, or the zip of them that OSV publishes)."""
+Run `make audit` where an index with advisories or OSV answers, or set TIC_RATES_ADVISORIES to a copy of
+OSV's records for PyPI (a folder of .json files, or the zip of them that OSV publishes)."""
 
 
 def answer_of(told: Mapping[str, Any]) -> Answer:
@@ -59,9 +61,14 @@ def of_pip_audit(program: Path, *service: str) -> Source:
         ended = subprocess.run(command, input=asked, capture_output=True, text=True, check=False, timeout=SECONDS)
         if ended.stdout.startswith("{"):
             return answer_of(json.loads(ended.stdout))
-        return (ended.stderr.strip().splitlines() or [f"pip-audit ended with {ended.returncode}"])[-1]
+        return without_address((ended.stderr.strip().splitlines() or [f"pip-audit ended with {ended.returncode}"])[-1])
 
     return look_up
+
+
+def without_address(error: str) -> str:
+    """What went wrong, up to where it names the index it asked: a private one's address may hold a password."""
+    return ADDRESS.split(error)[0].rstrip(" :(") or "it can't be reached"
 
 
 def ask(source: Source, releases: Sequence[Release]) -> Answer | str:
@@ -119,7 +126,7 @@ def main() -> int:
     copy = os.environ.get("TIC_RATES_ADVISORIES")
     if copy:
         return audit_by_copy(Path(copy))
-    services = {"the package index (pypi.org)": "pypi", "OSV (api.osv.dev)": "osv"}
+    services = {"the package index": "pypi", "OSV": "osv"}
     sources = {
         name: of_pip_audit(PIP_AUDIT, f"--vulnerability-service={service}") for name, service in services.items()
     }

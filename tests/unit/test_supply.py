@@ -11,7 +11,7 @@ import pytest
 
 from tests.supply import licences, sbom
 from tests.supply.advisories import Answer, Finding, is_affected, of_copy
-from tests.supply.audit import ACCEPTED, CONTROL, answer_of, audit, main, of_pip_audit
+from tests.supply.audit import ACCEPTED, CONTROL, answer_of, audit, main, of_pip_audit, without_address
 from tests.supply.lock import LOCK, REPOSITORY, Release, locked, names, pyproject, read_lock, to_develop, to_run
 
 REMEDY = "run `make licences sbom`"
@@ -260,6 +260,23 @@ def test_releases_that_the_source_does_not_know_are_named(capsys: pytest.Capture
     said = capsys.readouterr().out
     assert "1 of 2 locked releases looked up" in said
     assert "NOT LOOKED UP, this source doesn't know them: ruamel-yaml" in said
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        ("ConnectionError: HTTPSConnectionPool(host='index.example', port=443): Max retries", "ConnectionError"),
+        ("ReadTimeout: HTTPSConnection(host='index.example'): timed out", "ReadTimeout"),
+        (
+            "404 Client Error: Not Found for url: https://me:secret@index.example/six",
+            "404 Client Error: Not Found for url",
+        ),
+        ("https://me:secret@index.example/simple", "it can't be reached"),
+        ("pip-audit ended with 2", "pip-audit ended with 2"),
+    ],
+)
+def test_what_went_wrong_is_said_without_the_address_that_was_asked(error: str, said: str) -> None:
+    assert without_address(error) == said
 
 
 def test_the_next_source_is_asked_when_one_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
