@@ -1,6 +1,7 @@
 """Where a reading stands in its document: the block at hand, and the tokens that are looked at by themselves.
 
-What is passed over is left to the kernel; only the root's keys and scalars, and those of an item too long to decode at once, become Python's.
+What is passed over is left to the kernel; what becomes Python's are keys and scalars of the root, and of an item too
+long to decode at once.
 Memory: that of ``blocks``, and one token of up to its limit.
 """
 
