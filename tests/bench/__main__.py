@@ -51,6 +51,7 @@ ENGINES = {
     "duckdb_at_once": "the same steps as one SQL statement in DuckDB, in 8 GiB",
     "duckdb_in_stages": "the same in DuckDB, payer by payer, then each kind of cell by itself, in 8 GiB",
 }
+WORTH = "Where inflating two is worth less than two, the cores share what they compute with, and reading on both gains less."
 WHAT = {
     "inflate": "isal inflating alone",
     "scan": "tic-rates: the reader",
@@ -87,6 +88,8 @@ def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> I
     yield "| two files on two cores against | inflating one | reading one on one core | reading one on both cores |"
     yield "| --- | ---: | ---: | ---: |"
     yield from together
+    yield ""
+    yield WORTH
 
 
 def read_with_peer(path: Path, program: Path) -> reading.Figures:
