@@ -51,7 +51,9 @@ ENGINES = {
     "duckdb_at_once": "the same steps as one SQL statement in DuckDB, in 8 GiB",
     "duckdb_in_stages": "the same in DuckDB, payer by payer, then each kind of cell by itself, in 8 GiB",
 }
-WORTH = "Where inflating two is worth less than two, the cores share what they compute with, and reading on both gains less."
+WORTH = (
+    "Where inflating two gives less than two, the cores share what they compute with: reading on both gains less there."
+)
 WHAT = {
     "inflate": "isal inflating alone",
     "scan": "tic-rates: the reader",
