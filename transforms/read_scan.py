@@ -160,18 +160,6 @@ class Reading(Cursor):
                 self.pos -= 1
                 raise self.bad("a comma or the closing brace expected")
 
-    def expect_end(self) -> None:
-        """Nothing but white space up to the end."""
-        while True:
-            while self.pos < self.size:
-                if self.data[self.pos] not in b" \n\r\t":
-                    raise self.bad("something follows the closed JSON root", plain=True)
-                self.pos += 1
-            if not self.more():
-                break
-        if self.utf8[0]:
-            raise self.bad("bytes that are not UTF-8")
-
     def root_value(self, key: str, given: dict[str, str]) -> None:
         """One key's value: a section, a header field, or nothing of interest."""
         collected = self.collected

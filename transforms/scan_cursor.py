@@ -76,6 +76,18 @@ class Cursor:
                 self.pos += 1
             self.need_more()
 
+    def expect_end(self) -> None:
+        """Nothing but white space up to the end."""
+        while True:
+            while self.pos < self.size:
+                if self.data[self.pos] not in b" \n\r\t":
+                    raise self.bad("something follows the closed JSON root", plain=True)
+                self.pos += 1
+            if not self.more():
+                break
+        if self.utf8[0]:
+            raise self.bad("bytes that are not UTF-8")
+
     def bad(self, what: str, *, plain: bool = False) -> BadFileError:
         """The error, with its place."""
         reason = what if plain else f"not well-formed JSON: {what}"

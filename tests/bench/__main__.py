@@ -177,7 +177,9 @@ def machine() -> str:
 def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
     started = time.monotonic()
-    lines = ["# What was measured", "", f"`make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
+    sizes = " ".join(f"--{name} {getattr(options, name)}" for name in ("megabytes", "repeats", "rows", "records"))
+    command = f"python -m tests.bench {sizes}"
+    lines = ["# What was measured", "", f"`{command}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
     lines += [f"Reading synthetic gzip files: medians of {options.repeats} interleaved runs, start-up left out.", ""]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

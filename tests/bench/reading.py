@@ -7,7 +7,6 @@ Each measurement is a process of its own: wall time without start-up, CPU time, 
 
 import json
 import os
-import random
 import statistics
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import BinaryIO, cast
 
 import ijson
@@ -147,7 +147,7 @@ def compare(path: Path, repeats: int) -> dict[str, Figures]:
     """Every way of reading one file, and two at once, interleaved."""
     found: dict[str, list[dict[str, float]]] = defaultdict(list)
     result(start("scan", path))  # what is compiled once is no part of any
-    order = random.Random(SEED)
+    order = Random(SEED)
     for repeat in range(repeats):
         # what a run leaves behind (busy cores, pages to give back) meets another one each time
         for way, files in order.sample(RUNS, len(RUNS)):

@@ -67,7 +67,7 @@ def of_pip_audit(program: Path, *service: str) -> Source:
 
 
 def without_address(error: str) -> str:
-    """What went wrong, up to where it names the index it asked: a private one's address may hold a password."""
+    """What went wrong, up to where it says whom it asked: not even an index's host is named, let alone its password."""
     return ADDRESS.split(error)[0].rstrip(" :(") or "it can't be reached"
 
 
