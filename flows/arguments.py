@@ -20,9 +20,7 @@ From laptop to cluster, the same tables byte for byte (README, "From laptop to c
   tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out
   dask scheduler; dask worker tcp://HOST:8786 --nthreads 1 --nworkers CORES     once; on each machine
   tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out --dask tcp://HOST:8786
-  prefect worker start --pool tic-rates-read --limit 1                          or: on each machine
-  tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out --work-pool tic-rates-read
-  nightly, backfill, serve: dask = "..." or work_pool = "..." under [cluster] in tic-rates.toml
+  nightly, backfill, serve: dask = "tcp://HOST:8786" under [cluster] in tic-rates.toml
 
 Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable,
 or the machine ran out of disk, memory, files or processes;
@@ -38,8 +36,8 @@ Tables, columns and methodology: README.md in the repository's output folder.
 
 
 ELSEWHERE = """
-More than one machine: name a Dask scheduler or a Prefect work pool in [cluster] of the configuration, and start
-workers: `dask worker tcp://HOST:8786 --nthreads 1`, or `prefect worker start --pool tic-rates-read --limit 1`.
+More than one machine: name a Dask scheduler in [cluster] of the configuration, and start workers:
+`dask worker tcp://HOST:8786 --nthreads 1`.
 All must see the same output folder and files. README, "From laptop to cluster", has it in ten lines."""
 
 
@@ -117,9 +115,7 @@ def _add_run(commands: Any) -> None:
     parser.add_argument("--workers", type=_positive, default=0, metavar="N", help="files at a time (default: cores)")
     _add_reader(parser)
     _add_no_report(parser)
-    elsewhere = parser.add_mutually_exclusive_group()
-    elsewhere.add_argument("--dask", metavar="ADDRESS", help="read on a Dask cluster, such as tcp://HOST:8786")
-    elsewhere.add_argument("--work-pool", metavar="NAME", help="read by the workers of a Prefect work pool")
+    parser.add_argument("--dask", metavar="ADDRESS", help="read on a Dask cluster, such as tcp://HOST:8786")
     parser.add_argument(
         "--prefect",
         action="store_true",

@@ -1,9 +1,9 @@
 """Files read on other machines: what travels to a worker and back, and who redoes what a lost worker had in hand.
 
-Free of Dask and Prefect: ``flows.dask_workers`` and ``flows.work_pool`` send batches, each by its own engine, and are
-imported only where a configuration names one. Output and cache are shared by all machines; nothing but file names,
-sizes and settings travels. An extract is renamed into place under its content's name, so reading a file twice does no
-harm: workers may be lost at any time, and a batch may run twice.
+Free of Dask and Prefect: ``flows.dask_workers`` sends the batches, and is imported only where a configuration names a
+scheduler. Output and cache are shared by all machines; nothing but file names, sizes and settings travels. An extract
+is renamed into place under its content's name, so reading a file twice does no harm: workers may be lost at any time,
+and a batch may run twice.
 """
 
 import logging
@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from flows.cores import cores
 from flows.extracts import ACCOUNT, Outcome, extract
 from flows.fetching import Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
@@ -24,7 +23,7 @@ from flows.mirror import have
 from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
 from flows.sources import Source
-from flows.workers import ReadElsewhere, Reading, find_unchanged_many, in_threads, readers
+from flows.workers import ReadElsewhere, Reading, find_unchanged_many
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -37,10 +36,9 @@ SHARED = "output (or TIC_RATES_CACHE) must lie on a file system that all machine
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where files are read, when not here: on a Dask cluster, or by the workers of a Prefect work pool."""
+    """Where files are read, when not here: on a Dask cluster."""
 
     dask: str | None = None  # the scheduler's address
-    work_pool: str | None = None
     machines: int = 1  # that share a host's connections, where the cache can't hold its locks for all of them
 
 
@@ -91,15 +89,11 @@ class Engine:
 
 def elsewhere(cluster: Cluster) -> ReadElsewhere | None:
     """How a plain command reads on the cluster; None: here. Prefect's flows have tasks instead (``make_steps``)."""
-    if cluster.dask:
-        from flows.dask_workers import plain_engine
+    if not cluster.dask:
+        return None
+    from flows.dask_workers import plain_engine
 
-        return partial(read_elsewhere, cluster=cluster, engine=partial(plain_engine, cluster.dask))
-    if cluster.work_pool:
-        from flows.work_pool import pool_engine
-
-        return partial(read_elsewhere, cluster=cluster, engine=partial(pool_engine, cluster.work_pool))
-    return None
+    return partial(read_elsewhere, cluster=cluster, engine=plain_engine(cluster.dask))
 
 
 def read_elsewhere(
@@ -108,7 +102,7 @@ def read_elsewhere(
     reading: Reading,
     *,
     cluster: Cluster,
-    engine: Callable[[Layout], Engine],
+    engine: Engine,
     tell: Tell | None = None,
 ) -> list[Outcome]:
     """Outcomes in the order of sources, which are sent largest first as they come.
@@ -117,17 +111,16 @@ def read_elsewhere(
     ``ROUNDS`` workers is quarantined.
 
     Args:
-        engine: how batches are sent, for a layout.
+        engine: how batches are sent.
         tell: is given the outcomes of each batch as they come.
 
     Raises:
         ClusterError: no workers, or workers that fail, or don't see the files that are here.
     """
-    sending = engine(layout)
     started = time.monotonic()
     reading = replace(reading, fetching=share(reading.fetching or Fetching(), cluster.machines))
     found: dict[Source, Outcome] = {}
-    todo = sending.cut(sources)
+    todo = engine.cut(sources)
     counters = make_counters()
     with shown(counters, len(sources), sum(source.size for source in sources)):
 
@@ -142,7 +135,7 @@ def read_elsewhere(
         losses: dict[Source, Lost] = {}
         for _ in range(ROUNDS):
             batches = [_batch(chosen, layout, reading) for chosen in todo]
-            with closing(sending.run(batches)) as answers:
+            with closing(engine.run(batches)) as answers:
                 for place, answer in answers:
                     if isinstance(answer, Lost):
                         LOG.warning("%d file(s) lost their worker: %s", len(todo[place]), answer.reason)
@@ -264,55 +257,26 @@ def share(fetching: Fetching, machines: int) -> Fetching:
 
 def read_one_by_one(batch: Batch) -> Answer:
     """In a worker that has one core for us: one file after the other, in this thread."""
-    reading = batch.reading
-
-    def read(source: Source, layout: Layout) -> Outcome:
-        return extract(
-            source,
-            reading.wanted,
-            layout,
-            engine=reading.engine,
-            overlap=False,
-            fetching=reading.fetching,
-            limits=reading.limits,
-            force=reading.force,
-        )
-
-    return _read(batch, read)
-
-
-def read_in_turn(
-    first: tuple[int, Batch], take: Callable[[], tuple[int, Batch] | None], give: Callable[[int, Answer], object]
-) -> None:
-    """In a worker that has the machine for itself: batch after batch, as many at a time as the configuration says.
-
-    Args: first, take: numbered batches, until there is none. give: is told what each came to.
-    """
-    _, one = first
-    workers = one.reading.workers or cores()
-    with readers(workers, layout_of(one.output, one.cache), one.reading, make_counters()) as extract_one:
-
-        def read(source: Source, _layout: Layout) -> Outcome:
-            return extract_one(source)
-
-        def work(place: int) -> None:
-            taken = first if place == 0 else take()
-            while taken is not None:
-                number, batch = taken
-                give(number, _read(batch, read))
-                taken = take()
-
-        in_threads(range(workers), work, workers)
-
-
-def _read(batch: Batch, read: Callable[[Source, Layout], Outcome]) -> Answer:
     machine = socket.gethostname()
     unseen = _unseen(batch)
     if unseen is not None:
         return Answer((), machine, unseen.name)
     layout = layout_of(batch.output, batch.cache)
     layout.prepare()
-    return Answer(tuple(read(source, layout) for source in batch.sources), machine)
+    return Answer(tuple(_read(source, layout, batch.reading) for source in batch.sources), machine)
+
+
+def _read(source: Source, layout: Layout, reading: Reading) -> Outcome:
+    return extract(
+        source,
+        reading.wanted,
+        layout,
+        engine=reading.engine,
+        overlap=False,
+        fetching=reading.fetching,
+        limits=reading.limits,
+        force=reading.force,
+    )
 
 
 def _unseen(batch: Batch) -> Source | None:

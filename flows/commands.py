@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> Result:
         limits=fetching.bounds,
         report=not options.no_report,
     )
-    cluster = Cluster(options.dask, options.work_pool)
+    cluster = Cluster(options.dask)
     result = _runner(orchestrated=options.prefect, cluster=cluster)(request)
     if not options.json:
         tell(print_result, result)

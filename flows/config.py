@@ -18,7 +18,6 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from flows.cluster import Cluster
 from flows.cron import cron_problem
-from flows.environment import POOL, READERS
 from flows.fetching import USER_AGENT, Fetching, HostLimits
 from flows.layout import Location
 from flows.object_store import is_object_url, split_url
@@ -290,14 +289,9 @@ def _limits(limits: Section) -> Limits:
 
 def _cluster(cluster: Section) -> Cluster:
     dask = cluster.text("dask", None, _SCHEDULER)
-    pool = cluster.text("work_pool", None, READERS)
     if dask is not None and not _is_url(dask, _DASK_SCHEMES):
         cluster.problem("dask", f'no address of a Dask scheduler; write it such as "{_SCHEDULER}"')
-    if dask is not None and pool is not None:
-        cluster.problem("work_pool", "dask stands here too; files are read by one or the other: take one out")
-    if pool == POOL:
-        cluster.problem("work_pool", f'{POOL!r} is where nightlies and backfills wait; write "{READERS}"')
-    return Cluster(dask, pool, cluster.whole("machines", 1, 1, 10_000))
+    return Cluster(dask, cluster.whole("machines", 1, 1, 10_000))
 
 
 def _cron(schedule: Section) -> str:

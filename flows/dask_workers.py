@@ -14,7 +14,6 @@ from typing import Any
 
 from flows.batches import batch_sources
 from flows.cluster import ALONE_SECONDS, Answer, Answers, Batch, ClusterError, Engine, Lost, read_one_by_one
-from flows.layout import Layout
 from flows.sources import Source
 
 LOG = logging.getLogger(__name__)
@@ -27,7 +26,7 @@ Connect = Callable[[str], Any]  # a context that gives a distributed.Client
 Submit = Callable[[Any, int, Batch], Any]  # client, priority, batch: a distributed.Future
 
 
-def plain_engine(address: str, _layout: Layout) -> Engine:
+def plain_engine(address: str) -> Engine:
     """Batches as plain calls: who doesn't ask for Prefect doesn't wait for it."""
     return engine(address, _connect, _submit)
 

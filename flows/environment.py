@@ -3,7 +3,6 @@
 import os
 
 POOL = "tic-rates"  # the work pool that our runs wait in
-READERS = "tic-rates-read"  # the work pool whose workers read files for a run, where a configuration wants that
 HEARTBEAT_SECONDS = 30  # Prefect's least
 HEARTBEATS_MISSED = 4  # fewer than three, and a busy machine's living runs are taken for dead
 

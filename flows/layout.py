@@ -115,11 +115,6 @@ class Layout:
         return self.cache / "bodies"
 
     @property
-    def batches(self) -> Path:
-        """What is handed to the workers of other machines, and what they answer. Addresses and headers are in it."""
-        return self.cache / "batches"
-
-    @property
     def reference(self) -> Path:
         """Reference data that the user built: the NPPES lookup and further Medicare years."""
         return self.root / "reference"
@@ -236,11 +231,6 @@ def sweep_bodies(layout: Layout) -> None:
             if time.time() - part.stat().st_mtime > KEEP_PARTS_SECONDS:
                 part.unlink()
                 part.with_suffix(".json").unlink(missing_ok=True)
-
-
-def stale_batches(layout: Layout) -> list[Path]:
-    """Folders of what was handed to other machines by runs that were killed since."""
-    return [path for path in layout.batches.glob("*") if _is_still(path)]
 
 
 @cache

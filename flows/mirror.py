@@ -5,8 +5,7 @@ is asked for anew (``renew``). Several processes may do either at once: a file a
 """
 
 import os
-import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -91,37 +90,6 @@ def forget(layout: Layout, *paths: Path) -> None:
     stored = [place for path in paths if (place := layout.stored(path)) is not None]
     if stored:
         stored[0][0].delete([key for _, key in stored])
-
-
-def forget_folder(layout: Layout, folder: Path) -> None:
-    """Delete a folder, here and in the store."""
-    stored = layout.stored(folder)
-    if stored is not None:
-        objects, key = stored
-        objects.delete([found.key for found in objects.list(key)])
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def create(layout: Layout, path: Path, content: bytes) -> bool:
-    """Write a small file unless there is one, in a folder that is there, here or in the store; whether it is ours."""
-    stored = layout.stored(path)
-    if stored is not None:
-        return stored[0].create(stored[1], content)
-    try:
-        with path.open("xb") as file:
-            file.write(content)
-    except (FileExistsError, FileNotFoundError):
-        return False
-    return True
-
-
-def names_in(layout: Layout, folder: Path) -> Iterator[str]:
-    """The files of a folder in order, here or in the store, a page at a time; none where there is no such folder."""
-    stored = layout.stored(folder)
-    if stored is not None:
-        yield from (found.key.rpartition("/")[2] for found in stored[0].list(stored[1]))
-    elif folder.is_dir():
-        yield from sorted(path.name for path in folder.iterdir())
 
 
 def bring(objects: Objects, key: str, path: Path, found: Found | None = None) -> Found | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from functools import partial
 from typing import Any
 
 from flows.environment import CLIENT
@@ -138,16 +137,14 @@ def _read_elsewhere(cluster: Cluster, sources: Sequence[Source], layout: Layout,
     return read_elsewhere(sources, layout, reading, cluster=cluster, engine=send, tell=_counting(len(sources)))
 
 
-def _engine(cluster: Cluster) -> Callable[[Layout], Engine]:
+def _engine(cluster: Cluster) -> Engine:
     """Tasks on Dask's workers, where they can tell a server how they fare: the embedded one is ours alone."""
-    from flows import dask_workers, work_pool
+    from flows import dask_workers
 
-    if cluster.work_pool:
-        return partial(work_pool.pool_engine, cluster.work_pool)
     address = str(cluster.dask)
     if PREFECT_API_URL.value():
-        return lambda _layout: dask_workers.engine(address, _task_runner, _submit_there)
-    return partial(dask_workers.plain_engine, address)
+        return dask_workers.engine(address, _task_runner, _submit_there)
+    return dask_workers.plain_engine(address)
 
 
 @contextmanager

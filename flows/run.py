@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, Location, locked, month_name, scratch, stale_batches, sweep, sweep_bodies
-from flows.mirror import forget_folder, renew_folder
+from flows.layout import Layout, Location, locked, month_name, scratch, sweep, sweep_bodies
+from flows.mirror import renew_folder
 from flows.object_store import is_object_url
 from flows.publish import (
     TABLES,
@@ -330,8 +330,6 @@ def sweep_all(layout: Layout) -> None:
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
     sweep_bodies(layout)
-    for folder in stale_batches(layout):
-        forget_folder(layout, folder)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Machines for the tests: a real Dask scheduler, or a real Prefect server, with worker processes on this one."""
+"""Machines for the tests: a real Dask scheduler with worker processes on this one, and a real Prefect server."""
 
 import os
 import re
@@ -13,15 +13,10 @@ from pathlib import Path
 
 import httpx
 
-from flows.environment import READERS
 from tests.command_line import wait_until
 from tests.shared_files import REPOSITORY
 
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1"}
-SOON = {  # what takes Prefect ten seconds and a hundred and twenty otherwise
-    "PREFECT_WORKER_QUERY_SECONDS": "1",
-    "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
-}
 END_SECONDS = 20.0
 
 
@@ -30,25 +25,21 @@ class Machines:
     """What was started, and what `tic-rates` must know of it."""
 
     folder: Path
-    kind: str  # "dask" or "work_pool", as in [cluster]
-    address: str
+    address: str  # of the scheduler
     environment: dict[str, str]
     workers: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     @property
     def cluster(self) -> str:
         """The section of a configuration."""
-        return f'[cluster]\n{self.kind} = "{self.address}"\n'
+        return f'[cluster]\ndask = "{self.address}"\n'
 
     def add_worker(self) -> None:
         """One more, of one core and one process, that reads one file at a time."""
         number = len(self.workers) + 1
-        if self.kind == "dask":
-            options = f"--nthreads 1 --nworkers 1 --no-dashboard --memory-limit 0 --host 127.0.0.1 --name w{number}"
-            words = ["distributed.cli.dask_worker", self.address, *options.split()]
-            words += ["--local-directory", str(self.folder / "dask")]
-        else:
-            words = f"prefect worker start --pool {READERS} --type process --limit 1 --name w{number}".split()
+        options = f"--nthreads 1 --nworkers 1 --no-dashboard --memory-limit 0 --host 127.0.0.1 --name w{number}"
+        words = ["distributed.cli.dask_worker", self.address, *options.split()]
+        words += ["--local-directory", str(self.folder / "dask")]
         process = start(self.folder / f"worker{number}.log", words, self.environment)
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(process.pid, {cores[number % len(cores)]})  # of one core, as what it starts
@@ -104,7 +95,7 @@ def dask_machines(folder: Path, workers: int) -> Iterator[Machines]:
     options = f"--host 127.0.0.1 --port {port} --no-dashboard --no-show --dashboard-address 127.0.0.1:0"
     log = folder / "scheduler.log"
     scheduler = start(log, ["distributed.cli.dask_scheduler", *options.split()], environment)
-    machines = Machines(folder, "dask", address, environment)
+    machines = Machines(folder, address, environment)
     try:
         wait_until(lambda: scheduler.poll() is not None or _listens(address), "the Dask scheduler")
         assert scheduler.poll() is None, log.read_text()
@@ -116,26 +107,20 @@ def dask_machines(folder: Path, workers: int) -> Iterator[Machines]:
 
 
 @contextmanager
-def pool_machines(folder: Path, workers: int) -> Iterator[Machines]:
-    """A Prefect server and so many workers of a work pool."""
+def prefect_server(folder: Path) -> Iterator[dict[str, str]]:
+    """A Prefect server of its own; the environment that names it."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     address = f"http://127.0.0.1:{port}/api"
     own = {"PREFECT_HOME": str(folder / "prefect"), "PREFECT_API_URL": address, "PYTHONPATH": str(REPOSITORY)}
-    environment = os.environ | QUIET | SOON | own
+    environment = os.environ | QUIET | own
     log = folder / "server.log"
     server = start(log, f"prefect server start --host 127.0.0.1 --port {port}".split(), environment)
-    machines = Machines(folder, "work_pool", READERS, environment)
     try:
         wait_until(lambda: server.poll() is not None or _answers(f"{address}/health"), "the Prefect server")
         assert server.poll() is None, log.read_text()
-        httpx.post(f"{address}/work_pools/", json={"name": READERS, "type": "process"}, timeout=60).raise_for_status()
-        for _ in range(workers):
-            machines.add_worker()
-        wait_until(lambda: _online(address) >= workers, "the workers")
-        yield machines
+        yield environment
     finally:
-        stop(machines.workers)
         stop([server])
 
 
@@ -161,11 +146,6 @@ def _answers(address: str) -> bool:
         return httpx.get(address, timeout=5).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
-
-
-def _online(address: str) -> int:
-    found = httpx.post(f"{address}/work_pools/{READERS}/workers/filter", json={}, timeout=60)
-    return len(found.json()) if found.status_code == httpx.codes.OK else 0
 
 
 def _descendants(pid: int) -> list[int]:

@@ -1,10 +1,10 @@
-"""One worker and two, on a real Dask cluster and in a real Prefect work pool: seconds, MB/s, and the same tables.
+"""One worker and two, on a real Dask cluster: seconds, MB/s, and the same tables.
 
-    python -m tests.bench.machines [--files 40] [--megabytes 200] [--packed] [--repeats 3] [--kinds dask work_pool]
+    python -m tests.bench.machines [--files 40] [--megabytes 200] [--packed] [--repeats 3] [--kill]
 
 ``--packed``: so many megabytes of gzip in each file, not of JSON. Each worker has one core. Runs with one worker and
 with two take turns, so that what else the machine does meets both; the tables of every run are compared with those of a
-run without a cluster. ``--kill`` adds, for each kind, a run of two workers one of which is killed (SIGKILL, with its
+run without a cluster. ``--kill`` adds a run of two workers one of which is killed (SIGKILL, with its
 children) when the first file has been read. Beside each pair of runs the same files are only inflated, by one process
 and by two, each on a core of its own: two cores of a shared machine are rarely twice one, and no cluster can do better.
 """
@@ -20,20 +20,15 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.hundred_gigabytes import write as write_members
 from tests.bench.synthetic import SHAPES, write
 from tests.command_line import digests
-from tests.machines import Machines, dask_machines, pool_machines
+from tests.machines import Machines, dask_machines
 from tests.shared_files import REPOSITORY
 
-KINDS: dict[str, Callable[[Path, int], AbstractContextManager[Machines]]] = {
-    "dask": dask_machines,
-    "work_pool": pool_machines,
-}
 INFLATE = """
 import os, sys
 from isal import igzip
@@ -116,9 +111,8 @@ def end(process: "subprocess.Popen[str]", started: float) -> tuple[float, str]:
 
 def run_on(machines: Machines, market: Path, output: Path, *, kill: bool = False) -> tuple[float, float]:
     """Seconds of the whole command, and of its reading."""
-    options = (f"--{machines.kind.replace('_', '-')}", machines.address)
     started = time.monotonic()
-    process = begin(market, output, *options, environment=machines.environment)
+    process = begin(market, output, "--dask", machines.address, environment=machines.environment)
     if kill:
         extracts = output / ".cache" / "extracts"
         while process.poll() is None and not (extracts.is_dir() and _finished(extracts)):
@@ -150,34 +144,31 @@ def inflate(market: Path, processes: int) -> float:
     return time.monotonic() - started
 
 
-def measure(
-    folder: Path, market: Path, kinds: list[str], repeats: int, expected: dict[str, str], *, kill: bool
-) -> Iterator[str]:
+def measure(folder: Path, market: Path, repeats: int, expected: dict[str, str], *, kill: bool) -> Iterator[str]:
     """The rows of the table; exits where tables differ."""
-    for kind in kinds:
-        found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-        cases = [(str(workers), workers, False) for workers in (1, 2)] * repeats
-        for number, (name, workers, dies) in enumerate([*cases, *([("2, one killed", 2, True)] if kill else [])]):
-            output = folder / "out"
-            shutil.rmtree(output, ignore_errors=True)
-            if not dies:
-                bare = inflate(market, workers)
-                found[f"{workers}, only inflating"].append((bare, bare))
-            with KINDS[kind](folder / f"{kind}-{number}", workers) as machines:
-                found[name].append(run_on(machines, market, output, kill=dies))
-            if digests(output) != expected:
-                raise SystemExit(f"{kind}, {name} worker(s): the tables differ from those of a run without a cluster")
-            print(f"  {kind}, {name} worker(s): {found[name][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-        medians = {
-            name: tuple(statistics.median(each) for each in zip(*times, strict=True)) for name, times in found.items()
-        }
-        for name, (whole, reading) in sorted(medians.items()):
-            alone = "1, only inflating" if "inflating" in name else "1"
-            pairs = [one / two for (_, one), (_, two) in zip(found[alone], found[name], strict=False)]
-            yield (
-                f"| {kind} | {name} | {whole:.1f} | {reading:.1f} | {medians[alone][1] / reading:.2f} | "
-                f"{statistics.median(pairs):.2f} |"
-            )
+    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
+    cases = [(str(workers), workers, False) for workers in (1, 2)] * repeats
+    for number, (name, workers, dies) in enumerate([*cases, *([("2, one killed", 2, True)] if kill else [])]):
+        output = folder / "out"
+        shutil.rmtree(output, ignore_errors=True)
+        if not dies:
+            bare = inflate(market, workers)
+            found[f"{workers}, only inflating"].append((bare, bare))
+        with dask_machines(folder / f"machines-{number}", workers) as machines:
+            found[name].append(run_on(machines, market, output, kill=dies))
+        if digests(output) != expected:
+            raise SystemExit(f"{name} worker(s): the tables differ from those of a run without a cluster")
+        print(f"  {name} worker(s): {found[name][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    medians = {
+        name: tuple(statistics.median(each) for each in zip(*times, strict=True)) for name, times in found.items()
+    }
+    for name, (whole, reading) in sorted(medians.items()):
+        alone = "1, only inflating" if "inflating" in name else "1"
+        pairs = [one / two for (_, one), (_, two) in zip(found[alone], found[name], strict=False)]
+        yield (
+            f"| {name} | {whole:.1f} | {reading:.1f} | {medians[alone][1] / reading:.2f} | "
+            f"{statistics.median(pairs):.2f} |"
+        )
 
 
 def main(options: argparse.Namespace) -> None:
@@ -193,9 +184,9 @@ def main(options: argparse.Namespace) -> None:
     shutil.rmtree(folder / "plain", ignore_errors=True)
     run(market, folder / "plain")
     expected = digests(folder / "plain")
-    print("| kind | workers | s | s reading | x one worker | median of pairs |")
-    print("| --- | --- | ---: | ---: | ---: | ---: |")
-    for row in measure(folder, market, options.kinds, options.repeats, expected, kill=options.kill):
+    print("| workers | s | s reading | x one worker | median of pairs |")
+    print("| --- | ---: | ---: | ---: | ---: |")
+    for row in measure(folder, market, options.repeats, expected, kill=options.kill):
         print(row, flush=True)
     print("\nThe tables of every run are those of a run without a cluster, byte for byte.")
     if options.folder is None:
@@ -208,7 +199,6 @@ if __name__ == "__main__":
     parser.add_argument("--megabytes", type=int, default=200, help="of JSON in each file (default 200)")
     parser.add_argument("--packed", action="store_true", help="megabytes are of gzip")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--kill", action="store_true", help="and once with a worker killed in the middle")
     parser.add_argument("--folder", type=Path, help="kept afterwards (default: a temporary one)")
     main(parser.parse_args())

@@ -37,7 +37,7 @@ CONNECTION = 50e6  # bytes a second over one connection to a payer's host
 CONNECTIONS = 4  # to one host: `connections_per_host`
 ASKING = 0.1  # seconds for one conditional request
 CONTENTS = 10.5 * GB  # the largest table of contents seen, gzip
-TASK_SECONDS = {"Dask": 0.1, "work pool": 0.2}  # for one batch, before its first byte
+TASK_SECONDS = 0.1  # of Dask, for one batch, before its first byte
 
 
 @dataclass(frozen=True)
@@ -161,10 +161,9 @@ def bends_table() -> Iterator[str]:
     yield f"| the largest table of contents ({CONTENTS / GB:.1f} GB gzip), read | {reading:.0f} min |"
     yield f"| the same over one connection | {CONTENTS / CONNECTION / 60:.1f} min |"
     yield f"| asking one host whether {most:,} files changed, {CONNECTIONS} requests at a time | {asked:.0f} min |"
-    for name, seconds in TASK_SECONDS.items():
-        batches = int(max(most / MOST_FILES, MONTHS[-1].gzip / MOST_BYTES))
-        share = 100 * batches * seconds / (sum(sizes(MONTHS[-1])) / speed)
-        yield f"| {name}: handing out {batches:,} batches at {seconds:g} s, of all cores' time | {share:.2f}% |"
+    batches = int(max(most / MOST_FILES, MONTHS[-1].gzip / MOST_BYTES))
+    share = 100 * batches * TASK_SECONDS / (sum(sizes(MONTHS[-1])) / speed)
+    yield f"| Dask: handing out {batches:,} batches at {TASK_SECONDS:g} s, of all cores' time | {share:.2f}% |"
 
 
 def costs_table() -> Iterator[str]:

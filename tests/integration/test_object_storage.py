@@ -13,7 +13,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from tests.documents import ANN, BOB, EVE, document, group, item, price, rate
 from tests.effort import SOAK, usually
 from tests.json_text import json_bytes
 from tests.looping import looping
-from tests.machines import Machines, dask_machines, pool_machines
+from tests.machines import dask_machines
 from tests.nppes_files import npidata, record
 from tests.object_places import BOTH, REAL, ceph_server, digests_at, make_place
 from tests.shared_files import REPOSITORY
@@ -496,21 +495,17 @@ def test_the_demo_runs_from_and_to_the_store(url: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("machines", [dask_machines, pool_machines], ids=["dask", "work_pool"])
 @real
-def test_workers_that_share_nothing_but_the_store_give_the_bytes_of_one_machine(
-    url: str, tmp_path: Path, machines: Callable[[Path, int], AbstractContextManager[Machines]]
-) -> None:
+def test_workers_that_share_nothing_but_the_store_give_the_bytes_of_one_machine(url: str, tmp_path: Path) -> None:
     put_sources(url)
     words = ("run", f"{url}/mrf/", "--month", "2026-06", "--json")
-    with machines(tmp_path / "machines", 0) as cluster:
+    with dask_machines(tmp_path / "machines", 0) as cluster:
         for number in range(2):
             cluster.environment["XDG_CACHE_HOME"] = str(tmp_path / f"worker-{number}")
             cluster.add_worker()
-        option = (f"--{cluster.kind.replace('_', '-')}", cluster.address)
         own = {name: cluster.environment[name] for name in cluster.environment.keys() - os.environ.keys()}
         here = {"XDG_CACHE_HOME": str(tmp_path / "here")}
-        spread = execute(*words, *option, "--output", f"{url}/spread", **own | here)
+        spread = execute(*words, "--dask", cluster.address, "--output", f"{url}/spread", **own | here)
     assert (spread.code, spread.json_line["sources"]) == (0, {"matched": 8}), spread.err
     assert "8 file(s) read elsewhere" in spread.err
     alone = execute(*words, "--output", f"{url}/alone", XDG_CACHE_HOME=str(tmp_path / "alone"))

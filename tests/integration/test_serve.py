@@ -308,15 +308,6 @@ def test_prefect_yaml_deploys_both_to_a_server_that_is_there(serving: Serving) -
 
 
 @pytest.mark.soak
-def test_the_reading_of_batches_deploys_to_a_pool_that_is_there(serving: Serving) -> None:
-    made = prefect(serving, *"work-pool create --type process tic-rates-read".split())
-    assert made.returncode == 0, made.stdout + made.stderr
-    ended = prefect(serving, *"--no-prompt deploy --all --prefect-file docs/prefect-read.yaml".split())
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert serving.deployment("tic-rates-read/read")["entrypoint"] == "flows.work_pool:read_files"
-
-
-@pytest.mark.soak
 def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_run(
     serving: Serving, world: World, folder: Path
 ) -> None:

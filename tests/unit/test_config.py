@@ -490,16 +490,14 @@ def test_what_is_no_number_is_in_no_field(field: str) -> None:
     assert all(cron_problem(" ".join([*["*"] * before, field, *["*"] * (4 - before)])) for before in range(5))
 
 
-def test_a_cluster_is_a_scheduler_or_a_pool(tmp_path: Path) -> None:
+def test_a_cluster_is_a_dask_scheduler(tmp_path: Path) -> None:
     config = tmp_path / "tic-rates.toml"
     text = '[[payer]]\nname = "A"\nfiles = ["mrf"]\n[cluster]\n'
     config.write_text(text + 'dask = "tls://scheduler:8786"\nmachines = 4\n')
     assert load_config(config).cluster == Cluster(dask="tls://scheduler:8786", machines=4)
-    config.write_text(text + 'dask = "scheduler:8786"\nwork_pool = "tic-rates"\n')
+    config.write_text(text + 'dask = "scheduler:8786"\n')
     with pytest.raises(UsageError) as caught:
         load_config(config)
     assert [line.partition("toml:")[2] for line in str(caught.value).splitlines()] == [
         '5: cluster.dask: no address of a Dask scheduler; write it such as "tcp://scheduler.example.com:8786"',
-        "6: cluster.work_pool: 'tic-rates' is where nightlies and backfills wait; write \"tic-rates-read\"",
-        "6: cluster.work_pool: dask stands here too; files are read by one or the other: take one out",
     ]
