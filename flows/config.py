@@ -84,7 +84,7 @@ _KNOWN = {
     ),
     "http": tuple(
         "user_agent connect_seconds read_seconds attempts first_wait_seconds longest_wait_seconds connections_per_host "
-        "requests_per_second keep_bodies allow_private hosts".split()
+        "requests_per_second allow_private hosts".split()
     ),
     "http.hosts": ("connections", "requests_per_second"),
     "limits": LIMITS,
@@ -241,7 +241,6 @@ def _fetching(http: Section) -> Fetching:
         longest_wait_seconds=longest,
         limits=limits,
         hosts=tuple(sorted(_hosts(http.section("hosts"), limits).items())),
-        keep_bodies=http.flag("keep_bodies", default=False),
         allow_private=http.flag("allow_private", default=False),
     )
 

@@ -263,7 +263,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
     temporary = scratch(layout.extracts)
     try:
         before = fingerprint(source)
-        with _opened(source, reading, known) as (stream, raw, validators):
+        with open_source(source, reading.fetching, layout, known=known) as stream, _raw(source, stream) as raw:
             temporary.mkdir()
             with _Writers(temporary, source) as writers:
                 account = extract_source(
@@ -276,7 +276,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
                     on_progress=_progress(stream, reading.on_progress),
                     limits=reading.limits,
                 )
-            entry = Entry(stream.finish(), stream.bytes, before, validators(), writers.signed)
+            entry = Entry(stream.finish(), stream.bytes, before, stream.validators, writers.signed)
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         seal(temporary, ACCOUNT, conceal_headers(account).as_json())
@@ -287,27 +287,6 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         return entry
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-_Opened = tuple[HashingStream, BinaryIO, Callable[[], Validators]]
-
-
-@contextmanager
-def _opened(source: Source, reading: _Reading, known: Validators | None) -> Iterator[_Opened]:
-    """The hashed stream, the stream to read, and in the end what a server says the content is known by."""
-    if not (reading.fetching.keep_bodies and source.location.startswith(("http://", "https://"))):
-        with (
-            open_source(source, reading.fetching, reading.layout, known=known) as stream,
-            _raw(source, stream) as raw,
-        ):
-            yield stream, raw, lambda: stream.validators
-        return
-    from flows.bodies import kept_body
-
-    with kept_body(source, reading.fetching, reading.layout, known=known) as body:
-        local = Source(str(body.path))
-        with open_source(local) as stream, _raw(local, stream) as raw:
-            yield stream, raw, lambda: body.validators
 
 
 @contextmanager

@@ -27,7 +27,6 @@ class Fetching:
     longest_wait_seconds: float = 120.0
     limits: HostLimits = HostLimits()
     hosts: tuple[tuple[str, HostLimits], ...] = field(default=())  # exceptions, by host name
-    keep_bodies: bool = False  # fetch into the cache first, read from there
     allow_private: bool = False  # what files lead to may be on loopback, link-local and private networks
     bounds: Limits = field(default_factory=Limits)  # what an answer may ask of this machine
 

@@ -26,7 +26,6 @@ Location = Path | str  # a folder, or the URL of a place in object storage
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
 LOST_SECONDS = 2 * 86_400.0  # without a byte: what another machine was writing is left behind, not at work
-KEEP_PARTS_SECONDS = 31 * 86_400.0  # of remote files fetched in part: the next monthly run goes on with them
 
 
 def month_name(month: date) -> str:
@@ -108,11 +107,6 @@ class Layout:
     def hosts(self) -> Path:
         """Whose turn it is to ask a host: locks, shared by all processes."""
         return self.cache / "hosts"
-
-    @property
-    def bodies(self) -> Path:
-        """Remote files fetched whole before they are read, where the configuration wants that."""
-        return self.cache / "bodies"
 
     @property
     def reference(self) -> Path:
@@ -221,16 +215,6 @@ def _is_still(path: Path) -> bool:
 def _machine() -> str:
     """This machine among those that share a folder, or this container: process numbers are its own."""
     return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
-def sweep_bodies(layout: Layout) -> None:
-    """Remove parts of remote files that nobody went on with for a month: their file is gone or has another name."""
-    for part in layout.bodies.glob("*.part"):
-        with suppress(FileNotFoundError, BlockingIOError), part.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if time.time() - part.stat().st_mtime > KEEP_PARTS_SECONDS:
-                part.unlink()
-                part.with_suffix(".json").unlink(missing_ok=True)
 
 
 @cache

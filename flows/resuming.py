@@ -115,7 +115,6 @@ class RemoteFile:
         fetching: Fetching,
         *,
         known: Validators | None = None,
-        held: Held | None = None,
         renew: Renew | None = None,
         wait: Wait = time.sleep,
         clock: Callable[[], float] = time.monotonic,
@@ -124,7 +123,7 @@ class RemoteFile:
         self._ask = ask
         self._fetching = fetching
         self._known = known or Validators()
-        self._held = held or Held()
+        self._held = Held()
         self._renew = renew
         self._renewed = False
         self._wait = wait

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flows.extracts import READER_VERSION, Engine, Outcome
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, Location, locked, month_name, scratch, sweep, sweep_bodies
+from flows.layout import Layout, Location, locked, month_name, scratch, sweep
 from flows.mirror import renew_folder
 from flows.object_store import is_object_url
 from flows.publish import (
@@ -329,7 +329,6 @@ def sweep_all(layout: Layout) -> None:
     hidden = (layout.extracts, layout.ledger, layout.remote, layout.payer_builds, *built, layout.staging, layout.root)
     for folder in (*hidden, *(layout.root / table for table in TABLES)):
         sweep(folder)
-    sweep_bodies(layout)
 
 
 @contextmanager

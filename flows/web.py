@@ -22,7 +22,7 @@ from flows.hosts import turn
 from flows.layout import Layout
 from flows.network import guard, hush_logs, is_private_host, refuse_private, within
 from flows.renewing import Renew, renew_address
-from flows.resuming import AnswerLostError, Held, RemoteFile
+from flows.resuming import AnswerLostError, RemoteFile
 from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
 from flows.waiting import Wait
@@ -79,12 +79,11 @@ def opened(
     source: Source,
     *,
     known: Validators | None = None,
-    held: Held | None = None,
     renew: Renew | None = None,
 ) -> Iterator[RemoteFile]:
     """A remote file with its first answer had; closed with the context."""
     renew = renew or partial(renew_address, fetching=web.fetching, layout=web.layout)
-    remote = RemoteFile(source, web.ask, web.fetching, known=known, held=held, renew=renew, wait=web.wait)
+    remote = RemoteFile(source, web.ask, web.fetching, known=known, renew=renew, wait=web.wait)
     try:
         remote.open()
         yield remote

@@ -181,7 +181,7 @@ def costs_table() -> Iterator[str]:
 
 def extras_table() -> Iterator[str]:
     """Dollars for what is best avoided."""
-    yield "| month | read from another region | all bodies kept for a month (`keep_bodies`) |"
+    yield "| month | read from another region | every file kept in object storage for a month |"
     yield "| --- | ---: | ---: |"
     for month in MONTHS:
         yield f"| {month.name} | ${month.gzip / GB * ELSEWHERE:,.0f} | ${month.gzip / GB * KEPT:,.0f} |"

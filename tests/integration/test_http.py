@@ -71,14 +71,11 @@ def tables(outcome: Outcome) -> list[object]:
 
 
 @pytest.mark.parametrize("container", ["plain", "gzip", "gzip-members", "zip", "zip-many", "zstd"])
-@pytest.mark.parametrize("keep_bodies", [False, True])
-def test_a_file_over_http_gives_the_extract_of_the_local_one(
-    container: str, keep_bodies: bool, layout: Layout, tmp_path: Path
-) -> None:
+def test_a_file_over_http_gives_the_extract_of_the_local_one(container: str, layout: Layout, tmp_path: Path) -> None:
     body = CONTAINERS[container](rates())
     local = read_locally(body, tmp_path)
     with serve({PATH: body}, in_turn(Fault("cut", 700), Fault("reset", 3_000))) as server:
-        outcome = read(server.url + PATH, layout, replace(QUICK, keep_bodies=keep_bodies))
+        outcome = read(server.url + PATH, layout, QUICK)
     assert (outcome.status, outcome.source_id, outcome.bytes) == ("matched", sha256(body), len(body)), outcome.reason
     assert (outcome.account, tables(outcome)) == (local.account, tables(local))
 
@@ -129,11 +126,10 @@ def test_a_twin_under_another_address_shares_the_extract(layout: Layout) -> None
         assert read(server.url + PATH, layout).extract == read(server.url + "/twin", layout).extract
 
 
-@pytest.mark.parametrize("keep_bodies", [False, True])
-def test_content_that_changes_midway_is_read_from_its_beginning(keep_bodies: bool, layout: Layout) -> None:
+def test_content_that_changes_midway_is_read_from_its_beginning(layout: Layout) -> None:
     after = gzipped(rates(2))
     with serve({PATH: FILE}, once(Fault("changed", 9_000, page=Page(after)))) as server:
-        outcome = read(server.url + PATH, layout, replace(QUICK, keep_bodies=keep_bodies))
+        outcome = read(server.url + PATH, layout, QUICK)
     assert (outcome.status, outcome.source_id) == ("matched", sha256(after)), outcome.reason
 
 
@@ -151,11 +147,9 @@ def test_content_that_keeps_changing_is_quarantined_after_three_readings(layout:
 @pytest.mark.parametrize("body", [FILE[:-8], FILE[:2_000], rates()[:-1], b"<html>Sign in</html>", b""])
 def test_a_file_that_is_no_good_at_the_server_is_quarantined(body: bytes, layout: Layout) -> None:
     with serve({PATH: body}) as server:
-        for fetching in (QUICK, replace(QUICK, keep_bodies=True)):
-            outcome = read(server.url + PATH, layout, fetching)
-            assert outcome.status == "quarantined"
-            assert outcome.reason
-    assert list(layout.bodies.iterdir()) == [], "a bad body is not kept"
+        outcome = read(server.url + PATH, layout, QUICK)
+    assert outcome.status == "quarantined"
+    assert outcome.reason
 
 
 def index_of(server: Server, signature: str, paths: Sequence[str]) -> bytes:
@@ -193,39 +187,16 @@ def test_no_secret_reaches_disk_reasons_or_logs(layout: Layout, caplog: pytest.L
     header = ("X-Api-Key", CANARY)
     with serve({PATH: Page(FILE, signature=CANARY, require=header)}, faults) as server:
         source = Source(f"{server.url.replace('//', f'//user:{CANARY}@')}{PATH}?sig={CANARY}", headers=(header,))
-        kept = replace(QUICK, keep_bodies=True)
-        outcomes = [extract(source, WANTED, layout, engine="ijson", fetching=kept) for _ in range(2)]
-        outcomes += [extract(replace(source, location=source.location + "x"), WANTED, layout, fetching=kept)]
+        outcomes = [extract(source, WANTED, layout, engine="ijson", fetching=QUICK) for _ in range(2)]
+        outcomes += [extract(replace(source, location=source.location + "x"), WANTED, layout, fetching=QUICK)]
         (extracted,) = layout.extracts.iterdir()
         extracted.rename(layout.cache / "lost")
-        outcomes += [extract(source, WANTED, layout, engine="ijson", fetching=kept)]
+        outcomes += [extract(source, WANTED, layout, engine="ijson", fetching=QUICK)]
     assert [outcome.status for outcome in outcomes] == ["matched", "matched", "quarantined", "quarantined"]
     assert CANARY not in caplog.text + repr(outcomes)
     files = [path for path in layout.cache.rglob("*") if path.is_file()]
     assert len(files) > 5
     assert [path for path in files if CANARY.encode() in path.read_bytes() or CANARY in str(path)] == []
-
-
-def test_a_killed_process_goes_on_with_the_body_it_had(layout: Layout) -> None:
-    kept = replace(QUICK, keep_bodies=True)
-    killed = replace(kept, attempts=1)
-    with serve({PATH: FILE}, in_turn(Fault("cut", 15_000), Fault("status"))) as server:
-        assert read(server.url + PATH, layout, killed).status == "quarantined"
-        assert sorted(path.suffix for path in layout.bodies.iterdir()) == [".json", ".part"]
-        outcome = read(server.url + PATH, layout, kept)
-        assert server.body_bytes[PATH] == len(FILE), "not a byte is fetched twice"
-    assert (outcome.status, outcome.source_id) == ("matched", sha256(FILE)), outcome.reason
-    assert list(layout.bodies.iterdir()) == []
-
-
-def test_a_body_had_of_older_content_is_fetched_anew(layout: Layout) -> None:
-    after = gzipped(rates(2))
-    kept = replace(QUICK, keep_bodies=True)
-    with serve({PATH: FILE}, in_turn(Fault("cut", 15_000), Fault("status"))) as server:
-        read(server.url + PATH, layout, replace(kept, attempts=1))
-        server.change(PATH, body=after)
-        outcome = read(server.url + PATH, layout, kept)
-    assert (outcome.status, outcome.source_id) == ("matched", sha256(after)), outcome.reason
 
 
 def test_remote_references_on_private_addresses_need_the_setting(layout: Layout) -> None:

@@ -67,7 +67,6 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         longest_wait_seconds = 5
         connections_per_host = 6
         requests_per_second = 7
-        keep_bodies = true
         allow_private = true
         [http.hosts."MRF.example.com"]
         connections = 1
@@ -127,7 +126,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         codes=("97010", "97026", "97028"),
         workers=3,
         engine="ijson",
-        fetching=Fetching("us (mrf@example.com)", 1.0, 2.5, 3, 4.0, 5.0, HostLimits(6, 7.0), hosts, True, True, limits),
+        fetching=Fetching("us (mrf@example.com)", 1.0, 2.5, 3, 4.0, 5.0, HostLimits(6, 7.0), hosts, True, limits),
         gates=Gates(1.0, None, 2.0, 0.0),
         limits=limits,
         schedule="*/5 1-3,22 * jan-mar mon",
@@ -161,7 +160,7 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     assert {key for payer in values["payer"] for key in payer} == {
         field.name for field in dataclasses.fields(PayerSource)
     }
-    assert len(values["http"]) == 11 and len(values["schedule"]) == 2 and len(values["notify"]) == 1
+    assert len(values["http"]) == 10 and len(values["schedule"]) == 2 and len(values["notify"]) == 1
 
 
 def test_the_readmes_configuration_is_a_good_one(tmp_path: Path) -> None:
@@ -205,7 +204,7 @@ SECTIONS = [
     ("[http]", "attempts = 0", "http.attempts: 0 is out of range: a whole number from 1 to 1,000 is wanted"),
     ("[http]", "read_seconds = 0", "http.read_seconds: 0 is out of range: a number from 0.001 to 86400 is wanted"),
     ("[http]", "read_seconds = inf", "http.read_seconds: inf is out of range"),
-    ("[http]", "keep_bodies = 1", "http.keep_bodies: true or false is wanted, not a whole number; write"),
+    ("[http]", "allow_private = 1", "http.allow_private: true or false is wanted, not a whole number; write"),
     ("[http]", "longest_wait_seconds = 0.1", "http.longest_wait_seconds: is below first_wait_seconds (0.5)"),
     ("[http]", 'user_agent = "a\\nb"', "http.user_agent: holds what a header can't"),
     ("[http]", "webhook = 1", "http.webhook: unknown key; it belongs in [notify]"),

@@ -1,13 +1,12 @@
 """What killed processes left behind is told from the work of living ones."""
 
-import fcntl
 import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from flows.layout import Layout, scratch, sweep, sweep_bodies
+from flows.layout import scratch, sweep
 from tests.command_line import wait_until
 
 
@@ -56,24 +55,3 @@ def test_what_another_machine_is_writing_stays_until_it_has_been_still_for_days(
     (written / "prices.parquet").touch()
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == [written]
-
-
-def test_parts_that_nobody_went_on_with_go_and_parts_at_work_stay(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    layout.bodies.mkdir(parents=True)
-    old, held, young = (layout.bodies / f"{name}.part" for name in ("old", "held", "young"))
-    for part in (old, held, young):
-        part.write_bytes(b"half")
-        part.with_suffix(".json").write_text("{}")
-    long_ago = time.time() - 40 * 86_400
-    for part in (old, held):
-        os.utime(part, (long_ago, long_ago))
-    with held.open("rb") as at_work:
-        fcntl.flock(at_work, fcntl.LOCK_EX)
-        sweep_bodies(layout)
-    assert sorted(path.name for path in layout.bodies.iterdir()) == [
-        "held.json",
-        "held.part",
-        "young.json",
-        "young.part",
-    ]
