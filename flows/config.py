@@ -74,14 +74,11 @@ class Config:
     schedule: str = DEFAULT_SCHEDULE
     timezone: str = DEFAULT_TIMEZONE
     webhook: str | None = field(default=None, repr=False)
-    months_at_once: int = 1
     cluster: Cluster = field(default_factory=Cluster)
 
 
 _KNOWN = {
-    "": tuple(
-        "output nppes codes workers reader months_at_once http limits gates notify schedule cluster payer".split()
-    ),
+    "": tuple("output nppes codes workers reader http limits gates notify schedule cluster payer".split()),
     "http": tuple(
         "user_agent connect_seconds read_seconds attempts first_wait_seconds longest_wait_seconds connections_per_host "
         "requests_per_second allow_private hosts".split()
@@ -176,7 +173,6 @@ def _config(top: Section, path: Path) -> Config:
         schedule=_cron(schedule),
         timezone=_timezone(schedule),
         webhook=_webhook(notify),
-        months_at_once=top.whole("months_at_once", 1, 1, 120),
         cluster=_cluster(_known_section(top, "cluster")),
     )
 

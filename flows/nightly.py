@@ -8,7 +8,7 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -183,17 +183,10 @@ def run_backfill(
             LOG.error("%s failed: %s", month_name(month), error)
             return MonthReport(month, "failed", reason=str(error))
 
-    report = BackfillReport(_each(one, months, config.months_at_once))
+    report = BackfillReport([one(month) for month in months])
     if pages and any(month.status == "published" for month in report.months):
         (steps or Steps()).step("report", lambda: renew_report(Layout.at(config.output)))
     return report
-
-
-def _each(one: Callable[[date], MonthReport], months: Sequence[date], at_once: int) -> list[MonthReport]:
-    if at_once == 1:
-        return [one(month) for month in months]
-    with ThreadPoolExecutor(at_once) as threads:
-        return list(threads.map(one, months))
 
 
 def months_between(first: date, last: date) -> Iterable[date]:

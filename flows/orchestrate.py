@@ -7,7 +7,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from flows.environment import CLIENT
@@ -49,22 +50,11 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
 
 
 def make_steps(cluster: Cluster = HERE) -> Steps:
-    """The steps as tasks of the flow run that is going on, in whatever thread they are called.
+    """The steps as tasks of the flow run that is going on.
 
     The flow's task runner must not limit its threads: ``_spread`` does.
     """
-    context = copy_context()
-
-    def spread(sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
-        return context.copy().run(_spread, sources, extract_one, workers)
-
-    def step(name: str, work: Callable[[], object]) -> None:
-        context.copy().run(_step, name, work)
-
-    def elsewhere(sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
-        return context.copy().run(_read_elsewhere, cluster, sources, layout, reading)
-
-    return Steps(spread, step, elsewhere if cluster != HERE else None)
+    return Steps(_spread, _step, partial(_read_elsewhere, cluster) if cluster.dask else None)
 
 
 _listener: ContextVar[OnProgress | None] = ContextVar("_listener", default=None)

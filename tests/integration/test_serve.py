@@ -31,7 +31,6 @@ pytestmark = pytest.mark.slow
 SECRET = "5ecre7"
 GOOD = json_bytes(document(item(rate(group(ANN)))))
 CONFIG = """
-months_at_once = 2
 [[payer]]
 name = "Aetna"
 files = ["mrf/*"]

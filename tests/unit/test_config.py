@@ -57,7 +57,6 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         codes = ["97028", "97026, 97010"]
         workers = 3
         reader = "ijson"
-        months_at_once = 2
         [http]
         user_agent = "us (mrf@example.com)"
         connect_seconds = 1
@@ -132,7 +131,6 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         schedule="*/5 1-3,22 * jan-mar mon",
         timezone="America/New_York",
         webhook="https://hooks.example.com/x",
-        months_at_once=2,
     )
 
 
@@ -154,7 +152,7 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     assert dataclasses.replace(config, fetching=Fetching()) == standard
     assert dataclasses.replace(config.fetching, hosts=()) == Fetching()
     values = tomllib.loads(re.sub(r"(?m)^# (?=(headers|webhook|nppes|reader) = )", "", example_text()))
-    assert {*values} >= {"output", "nppes", "codes", "workers", "reader", "months_at_once"}
+    assert {*values} >= {"output", "nppes", "codes", "workers", "reader"}
     assert {*values["limits"]} == {field.name for field in dataclasses.fields(Limits)}
     assert {*values["gates"]} == {field.name for field in dataclasses.fields(Gates)}
     assert {key for payer in values["payer"] for key in payer} == {
@@ -196,7 +194,6 @@ TOP = [
     ("codes = []", 'codes: is empty; write codes = ["97026", "97028"], or leave it out'),
     ('codes = ["97-026"]', "codes: not a billing code: '97-026'; give codes like 97026,97028"),
     ('reader = "fast"', 'reader: \'fast\' is no reader; write "scan" or "ijson", or leave it out'),
-    ("months_at_once = 0", "months_at_once: 0 is out of range"),
     ("http = 1", "http: a table is wanted, not a whole number; write it as [http]"),
 ]
 SECTIONS = [

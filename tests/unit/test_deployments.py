@@ -152,8 +152,7 @@ def test_twenty_thousand_small_files_are_some_hundred_tasks_with_outcomes_in_ord
     monkeypatch.setattr(orchestrate, "_extract", extract)
     sources = [Source(f"https://mrf.example.com/{number}.json") for number in range(20_000)]
     with orchestrate.telling(lambda done, total: heard.append((done, total))):
-        spread = orchestrate.make_steps().spread
-    outcomes = spread(sources, lambda source: Outcome(source, "no_match"), workers)
+        outcomes = orchestrate.make_steps().spread(sources, lambda source: Outcome(source, "no_match"), workers)
     assert [outcome.source for outcome in outcomes] == sources
     assert 100 <= extract.tasks < 200
     assert heard[0] == (200, 20_000)
