@@ -1,15 +1,15 @@
 """Putting a built month in front of readers: whole folders exchanged by rename, then the manifest.
 
 A month's tables are all new or all old, whatever fails; a kill among the renames leaves each old or new, which the
-manifest tells. The next run sweeps what is left over. In object storage a month is one generation
-(``flows.generations``); the local folder that stands for it follows.
+manifest tells. The next run sweeps what is left over. In object storage files are replaced one by one
+(``flows.object_publication``); the local folder that stands for it follows.
 """
 
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
@@ -27,9 +27,10 @@ from flows.layout import (
     write_atomically,
     write_beside,
 )
-from flows.mirror import AT_ONCE, bring
+from flows.mirror import AT_ONCE, bring, renew
+from flows.object_store import Objects
 from flows.sources import sha256_of
-from transforms.errors import TicRatesError
+from transforms.errors import TicRatesError, UsageError
 
 Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "quality")
@@ -50,11 +51,8 @@ def begin(layout: Layout) -> None:
     """
     layout.prepare()
     if layout.store is not None:
-        from flows.generations import settle
-
         layout.store.put(".state/writable", b"")
-        settle(layout.store)
-        bring_published(layout, layout.manifest.name, layout.months.name)
+        bring_published(layout, layout.months.name)
 
 
 def publish_month(layout: Layout, month: date, built: Path, note: Change, state: Path | None = None) -> None:
@@ -65,7 +63,7 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change, state:
     The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
 
     Args:
-        state: the month's outcomes, published with it where a generation holds both.
+        state: the month's outcomes, published with it in object storage.
     """
     if layout.store is None:
         _publish_here(layout, month, built, note)
@@ -145,7 +143,7 @@ def publish_folder(layout: Layout, folder: Path) -> None:
 
 
 def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path], more: Iterable[Path] = ()) -> None:
-    from flows.generations import publish, settle
+    from flows.object_publication import publish
 
     assert layout.store is not None
     files = {
@@ -156,24 +154,42 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path], mo
     }
     files |= {path.relative_to(layout.root).as_posix(): path for path in more}
     write_atomically(layout.manifest, publish(layout.store, lambda m: change(_filled(m)), files, folders))
-    settle(layout.store)
 
 
 def bring_published(layout: Layout, *folders: str) -> None:
-    """What is published in these folders, into the folder that stands for an output in object storage; no more."""
-    from flows.generations import latest
+    """The manifest and what it names in these folders, into the folder that stands for an output in object storage.
+
+    Raises:
+        UsageError: others published again and again meanwhile.
+    """
+    from flows.object_publication import ATTEMPTS, named_files, settle
 
     if layout.store is None:
         return
-    objects = layout.store
-    files = {layout.root / path: file for path, file in latest(objects).under(*folders).items()}
+    for _ in range(ATTEMPTS):
+        settle(layout.store)
+        renew(layout, layout.manifest)
+        files = {layout.root / path: file["sha256"] for path, file in named_files(_read(layout), *folders).items()}
+        if _bring_files(layout.store, layout, files, folders):
+            return
+    raise UsageError(f"{layout.location}: others published {ATTEMPTS} times while it was read; run again")
+
+
+def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], folders: Iterable[str]) -> bool:
+    """Have exactly these files in the folders; False where the store holds others by now."""
     for folder in folders:
-        for path in (layout.root / folder, *(layout.root / folder).rglob("*")):
+        for path in (layout.root / folder).rglob("*"):
             if path.is_file() and path not in files:
                 path.unlink(missing_ok=True)
-    absent = {path: file for path, file in files.items() if sha256_of(path) != file["sha256"]}
+
+    def have(path: Path) -> bool:
+        key = path.relative_to(layout.root).as_posix()
+        return sha256_of(path) == files[path] or (
+            bring(objects, key, path) is not None and sha256_of(path) == files[path]
+        )
+
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(lambda path: bring(objects, absent[path]["key"], path), absent))
+        return all(threads.map(have, files))
 
 
 def _read(layout: Layout) -> dict[str, Any]:

@@ -65,7 +65,7 @@ def build_report(layout: Layout) -> dict[str, Any]:
 
 def _load(layout: Layout) -> Published:
     """What is published, brought here first where that is in object storage."""
-    bring_published(layout, layout.manifest.name, "summaries")
+    bring_published(layout, "summaries")
     renew_folder(layout, layout.reference, layout.nppes)
     published = load_published(layout)
     month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))
