@@ -4,21 +4,26 @@ import numpy as np
 import polars as pl
 
 from schemas.codes import PERCENTILES
-from transforms.packing import sort_packed
 
 _EXACT = 2.0**60  # a float64 of at least 2**-8 dollars times this is a whole number: its Int128 sum is exact
 _EXACT_BELOW_USD = 1e9  # beyond this (only ever in a code that Medicare does not price) Int128 could overflow
 
 
 def group_medians(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
-    """The median ``rate_usd`` of every group, sorted by key: whole numbers.
+    """The median ``rate_usd`` of every group: key, rate_usd; sorted by key.
 
-    By one sort and two look-ups: groups are many and small, four times as fast as an aggregation per group.
+    By one sort: groups are many and small, and an aggregation of each takes four times as long.
     """
-    ordered, packed = sort_packed(rows, key, "rate_usd")
-    starts = starts_of(ordered, packed)
-    medians = medians_between(ordered["rate_usd"], starts)
-    return rows.select(pl.col(key).gather(ordered["row"].gather(starts))).with_columns(rate_usd=medians)
+    ordered = rows.select(*key, "rate_usd").sort(*key, "rate_usd")
+    starts = starts_of(ordered, key)
+    return ordered.select(pl.col(key).gather(starts)).with_columns(
+        rate_usd=medians_between(ordered["rate_usd"], starts)
+    )
+
+
+def median_usd(rate: pl.Expr) -> pl.Expr:
+    """The median as a person writes it: of two middle values their mean, (a + b) / 2, to the last digit."""
+    return (rate.quantile(0.5, "lower") + rate.quantile(0.5, "higher")) / 2
 
 
 def medians_between(rate: pl.Series, starts: pl.Series) -> pl.Series:

@@ -4,10 +4,8 @@ import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
 from schemas.published import PROVIDERS
-from transforms.distribution import medians_between, sizes_of, starts_of
-from transforms.packing import sort_packed
+from transforms.distribution import median_usd
 
-_PROVIDER = ["payer_no", "billing_code_no", "billing_class_no", "tin_no", "npi"]
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
 FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "has_tin", "source_id"]
 
@@ -23,49 +21,40 @@ def published_class(billing_class: pl.Expr) -> pl.Expr:
 def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl.DataFrame:
     """One row per (payer, billing_code, billing_class, tin, npi), unsorted.
 
+    The representative rate is the median of the distinct rates of the best ``negotiated_type`` that the provider has.
+
     Args:
         rates: rate rows of ``schemas.RATES``, whole (tin, npi) groups, US dollars.
         national_amounts: billing_code, amount_usd (Medicare, all GPCIs 1); a code it lacks is not trimmed.
 
     Returns: ``schemas.PROVIDERS``.
     """
-    eligible = rates.filter(pl.col("exclusion").is_null()).select(
-        *("payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "negotiated_type", "negotiated_rate"),
-        published_class(pl.col("billing_class")),
-    )
-    ordered, provider = sort_packed(_in_numbers(eligible), _PROVIDER, "rank", "rate_usd")
-    starts = starts_of(ordered, provider)
-    best = ordered["rank"].gather(starts).gather(ordered.select(pl.struct(provider).rle_id()).to_series())
-    of_best_type = ordered.filter(ordered["rank"] == best)
-    repeated = pl.all_horizontal(pl.col(name).eq_missing(pl.col(name).shift()) for name in [*provider, "rate_usd"])
-    distinct = of_best_type.filter(~repeated)
-    representative = medians_between(distinct["rate_usd"], starts_of(distinct, provider))
-    rate, amount = pl.col("representative_rate_usd"), pl.col("amount_usd")
-    low = rate < amount * OUTLIER_LOW - _BINARY_ERROR_USD
-    high = rate > amount * OUTLIER_HIGH + _BINARY_ERROR_USD
+    of_best_type = pl.col("rank") == pl.col("rank").min()
     return (
-        eligible[ordered["row"].gather(starts)]
-        .lazy()
+        rates.lazy()
+        .filter(pl.col("exclusion").is_null())
         .with_columns(
-            representative.alias("representative_rate_usd"), sizes_of(starts, ordered.height).alias("n_rates")
+            published_class(pl.col("billing_class")),
+            rank=pl.col("negotiated_type").replace_strict(_BEST_FIRST, return_dtype=pl.Int8),
         )
-        .join(national_amounts.lazy(), on="billing_code", how="left", maintain_order="left")
-        .with_columns(exclusion=pl.when(low | high).then(pl.lit("outlier")))
+        .group_by(PROVIDERS.grain)
+        .agg(
+            pl.col("state", "taxonomy_tier").first(),  # the NPI's: the same in every row
+            representative_rate_usd=median_usd(pl.col("negotiated_rate").filter(of_best_type).unique()),
+            n_rates=pl.len().cast(pl.Int64),
+        )
+        .join(national_amounts.lazy(), on="billing_code", how="left")
+        .with_columns(exclusion=pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")))
         .pipe(PROVIDERS.conform)
         .collect()
     )
 
 
-def _in_numbers(eligible: pl.DataFrame) -> pl.DataFrame:
-    """_PROVIDER, rank (0: the best type), rate_usd."""
-    return eligible.select(
-        *(
-            pl.col(name).cast(pl.Categorical).to_physical().alias(f"{name}_no")
-            for name in ("payer", "billing_code", "billing_class", "tin")
-        ),
-        "npi",
-        pl.col("negotiated_type").replace_strict(_BEST_FIRST, return_dtype=pl.Int8).alias("rank"),
-        pl.col("negotiated_rate").alias("rate_usd"),
+def is_outlier(rate_usd: pl.Expr) -> pl.Expr:
+    """Whether a rate lies below 10% or above 1000% of ``amount_usd``; null where Medicare has no amount."""
+    amount = pl.col("amount_usd")
+    return (rate_usd < amount * OUTLIER_LOW - _BINARY_ERROR_USD) | (
+        rate_usd > amount * OUTLIER_HIGH + _BINARY_ERROR_USD
     )
 
 
