@@ -21,9 +21,10 @@ def group_medians(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     )
 
 
-def median_usd(rate: pl.Expr) -> pl.Expr:
-    """The median as a person writes it: of two middle values their mean, (a + b) / 2, to the last digit."""
-    return (rate.quantile(0.5, "lower") + rate.quantile(0.5, "higher")) / 2
+def middle(ordered: pl.Expr) -> pl.Expr:
+    """The median of sorted lists as a person writes it: of two middle values their mean, to the last digit."""
+    length = ordered.list.len()
+    return (ordered.list.get((length - 1) // 2) + ordered.list.get(length // 2)) / 2
 
 
 def medians_between(rate: pl.Series, starts: pl.Series) -> pl.Series:

@@ -4,7 +4,7 @@ import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
 from schemas.published import PROVIDERS
-from transforms.distribution import median_usd
+from transforms.distribution import middle
 
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
 FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "has_tin", "source_id"]
@@ -40,9 +40,10 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
         .group_by(PROVIDERS.grain)
         .agg(
             pl.col("state", "taxonomy_tier").first(),  # the NPI's: the same in every row
-            representative_rate_usd=median_usd(pl.col("negotiated_rate").filter(of_best_type).unique()),
+            rates_usd=pl.col("negotiated_rate").filter(of_best_type).unique().sort(),
             n_rates=pl.len().cast(pl.Int64),
         )
+        .with_columns(representative_rate_usd=middle(pl.col("rates_usd")))
         .join(national_amounts.lazy(), on="billing_code", how="left")
         .with_columns(exclusion=pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")))
         .pipe(PROVIDERS.conform)
