@@ -69,7 +69,7 @@ class PayerListing:
 
 
 def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
-    """The in-network files of a table of contents, by host and path without query.
+    """The in-network files of a table of contents, each once, whatever its signatures.
 
     Relative locations belong beside the table of contents; one that leads out of its folder, or to another scheme than
     http(s), is refused.

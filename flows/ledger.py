@@ -1,9 +1,8 @@
 """What content a path or URL had when it was last read: sha256, length, and what tells whether it is still the same.
 
-URLs are kept by name, without query and credentials: a new signature is the same file, and no secret reaches the disk.
+Each is kept under the digest of what identifies it (``Source.identity``), so that no secret reaches the disk.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -60,11 +59,5 @@ def remember(source: Source, layout: Layout, sha256: str, size: int, validators:
         keep(layout, path)
 
 
-def name_on_disk(source: Source) -> str:
-    """A file name for a source: of its absolute path, or its URL without what could be secret."""
-    absolute = source.name if source.is_url else str(Path(source.location).absolute())
-    return hashlib.sha256(absolute.encode()).hexdigest()[:32]
-
-
 def _path(source: Source, layout: Layout) -> Path:
-    return layout.ledger / f"{name_on_disk(source)}.json"
+    return layout.ledger / f"{source.digest}.json"

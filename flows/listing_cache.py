@@ -6,6 +6,7 @@ Memory: one line beside the listing itself.
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
@@ -13,9 +14,9 @@ from pathlib import Path
 import msgspec
 
 from flows.layout import Layout, write_atomically
-from flows.ledger import fingerprint, name_on_disk
+from flows.ledger import fingerprint
 from flows.mirror import forget, keep, renew
-from flows.sources import Source, redact, without_secrets
+from flows.sources import Source, without_secrets
 from flows.validators import Validators
 from transforms.listing import Choice, FoundFile, Listing, key_of
 
@@ -42,7 +43,7 @@ def kept_listing(contents: Source, choice: Choice, layout: Layout) -> tuple[List
             if stated.fingerprint != fingerprint(contents):
                 return None
             files = map(_FILE.decode, lines)
-            listing = Listing(choice, {key_of(file.name): file for file in files})
+            listing = Listing(choice, {key_of(file.name, file.location): file for file in files})
     except FileNotFoundError:
         return None
     return listing, Validators.from_json(stated.validators)
@@ -54,7 +55,7 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
     mark = fingerprint(contents)
     known_by = mark is not None or validators.if_changed()
     missing = any(file.refused for file in listing.files.values())  # may be there the next time
-    if not known_by or missing or any(redact(each) != each for each in (contents.location, *_addresses(listing))):
+    if not known_by or missing or not all(map(_is_writable, (contents.location, *_locations(listing)))):
         forget(layout, path)
         return
     head = msgspec.json.encode(_Head(mark, asdict(validators)))
@@ -75,11 +76,16 @@ def _kept(file: FoundFile) -> FoundFile:
     return replace(file, description=without_secrets(file.description))
 
 
-def _addresses(listing: Listing) -> list[str]:
-    return [file.location for file in listing.files.values() if "://" in file.location]
+def _locations(listing: Listing) -> Iterator[str]:
+    return (file.location for file in listing.files.values())
+
+
+def _is_writable(location: str) -> bool:
+    """Whether nothing of it is secret, and all of it is UTF-8."""
+    return Source(location).name == location
 
 
 def _path(contents: Source, choice: Choice, layout: Layout) -> Path:
     patterns = repr([[pattern.pattern for pattern in group] for group in (choice.include, choice.exclude)])
     digest = hashlib.sha256(patterns.encode()).hexdigest()[:8]
-    return layout.listings / f"{name_on_disk(contents)}-{digest}.jsonl"
+    return layout.listings / f"{contents.digest}-{digest}.jsonl"

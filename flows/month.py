@@ -29,6 +29,7 @@ from flows.month_inputs import (
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
 from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
+from flows.sources import names_apart
 from flows.tables import read_pieces, write_table
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
@@ -285,14 +286,16 @@ def describe_files(outcomes: Sequence[Outcome], counts: pl.DataFrame, payers: di
         counts.filter(pl.col("reason").is_null()).group_by("source_id").agg(pl.col("rows").sum()).iter_rows()
     )
     first_name: dict[str, str] = {}
+    names = names_apart(outcome.source for outcome in outcomes)
     described = []
     for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
-        described.append(_describe_file(outcome, rows, eligible, payers, first_name))
+        described.append(_describe_file(outcome, names[outcome.source], rows, eligible, payers, first_name))
     return pl.DataFrame(described, schema=FILES.polars).sort(FILES.grain)
 
 
 def _describe_file(
     outcome: Outcome,
+    name: str,
     rows: dict[str, int],
     eligible: dict[str, int],
     payers: dict[str | None, str],
@@ -302,10 +305,10 @@ def _describe_file(
     header = account.documents[0].header if account.documents else {}
     entity = (header.get("reporting_entity_name") or outcome.source.payer) if account.documents else None
     source_id = outcome.source_id or ""
-    first = first_name.setdefault(source_id, outcome.source.name) if source_id else None
+    first = first_name.setdefault(source_id, name) if source_id else None
     return {
         "source_id": outcome.source_id,
-        "source": outcome.source.name,
+        "source": name,
         "status": outcome.status,
         "reason": outcome.reason,
         "bytes": outcome.bytes,
@@ -322,7 +325,7 @@ def _describe_file(
         "prices": account.prices,
         "rows": rows.get(source_id, 0),
         "rows_eligible": eligible.get(source_id, 0),
-        "twin_of": None if first in (None, outcome.source.name) else first,
+        "twin_of": None if first in (None, name) else first,
         "quirks": account.quirks,
         "seconds": round(outcome.seconds, 3),
     }

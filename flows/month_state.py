@@ -7,7 +7,7 @@ from pathlib import Path
 
 from flows.extracts import Engine, Outcome, stored_outcome
 from flows.layout import Layout, month_name, write_atomically
-from flows.sources import Source
+from flows.sources import Source, names_apart
 
 
 def load_state(layout: Layout, month: date, codes: Sequence[str], engine: Engine | None) -> dict[str, list[Outcome]]:
@@ -27,7 +27,11 @@ def save_state(layout: Layout, month: date, outcomes: Sequence[Outcome], names: 
     """Remember these payers' outcomes; the others' stay as they are. Addresses are kept without signatures."""
     path = state_path(layout, month)
     stated = json.loads(path.read_bytes()) if path.exists() else {}
-    stated |= {name: [_entry(outcome) for outcome in outcomes if outcome.source.payer == name] for name in names}
+    shown = names_apart(outcome.source for outcome in outcomes)
+    stated |= {
+        name: [_entry(outcome, shown[outcome.source]) for outcome in outcomes if outcome.source.payer == name]
+        for name in names
+    }
     write_atomically(path, json.dumps(stated, sort_keys=True).encode())
 
 
@@ -36,9 +40,9 @@ def state_path(layout: Layout, month: date) -> Path:
     return layout.months / f"{month_name(month)}.json"
 
 
-def _entry(outcome: Outcome) -> dict[str, object]:
+def _entry(outcome: Outcome, name: str) -> dict[str, object]:
     return {
-        "source": outcome.source.name,
+        "source": name,
         "source_id": outcome.source_id,
         "status": outcome.status,
         "reason": outcome.reason,

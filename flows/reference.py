@@ -93,7 +93,7 @@ def build_nppes(
 def nppes_lookup(source: Path, cache_dir: Path, progress: Progress | None = None) -> Path:
     """A built lookup for ``source``: itself when it is one, else built once into ``cache_dir``.
 
-    The cached name follows from the source's path, size and modification time: a new download is built anew.
+    The cached name follows from the source's path, size, times and inode: a new download is built anew.
     """
     if _is_parquet(source):
         check_lookup(source)
@@ -133,8 +133,9 @@ def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
 def _identity(source: Path) -> str:
     with _naming(source):
         stat = source.stat()
-    text = f"{LOOKUP_LAYOUT}|{source.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    content = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)  # a copy can be given any time but ctime
+    text = f"{LOOKUP_LAYOUT}|{source.resolve()}|{content}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def downloads_behind(lookup: Path) -> str | None:

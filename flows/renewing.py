@@ -15,7 +15,7 @@ Renew = Callable[[Source], str | None]
 KEPT_SECONDS = 300.0  # many files share one table of contents: it is read once for all that expire together
 
 _lock = Lock()
-_listed: dict[str, tuple[float, dict[str, str]]] = {}  # per table of contents: when it was read, location by name
+_listed: dict[str, tuple[float, dict[str, str]]] = {}  # per table of contents: when it was read, location by identity
 
 
 def renew_address(source: Source, fetching: Fetching | None = None, layout: Layout | None = None) -> str | None:
@@ -31,7 +31,7 @@ def renew_address(source: Source, fetching: Fetching | None = None, layout: Layo
         if not locations or time.monotonic() - read > KEPT_SECONDS:
             locations = _read_contents(source, fetching, layout)
             _listed[source.contents] = (time.monotonic(), locations)
-    location = locations.get(source.name)
+    location = locations.get(source.identity)
     return None if location == source.location else location
 
 
@@ -44,4 +44,4 @@ def _read_contents(source: Source, fetching: Fetching | None, layout: Layout | N
     except BadFileError as error:
         name = redact(source.contents)
         raise BadFileError(f"expired, and its table of contents {name} can't be read again: {error}") from None
-    return {file.name: file.location for file in listed.sources}
+    return {file.identity: file.location for file in listed.sources}

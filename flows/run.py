@@ -175,7 +175,7 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
     )
     extract = partial(extract_many, layout=layout, reading=reading, spread=steps.spread, elsewhere=steps.elsewhere)
     outcomes = extract(request.sources)
-    seen = set(request.sources)
+    seen = {source.identity for source in request.sources}
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
         try:
@@ -184,8 +184,8 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
             raise_if_exhausted(error, f"reading {outcome.source.name}", layout.cache)
             outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error), extract=None)
             continue
-        new = [source for source in contents.sources if source not in seen]
-        listed += new
+        new = {source.identity: source for source in contents.sources if source.identity not in seen}
+        listed += new.values()
         seen.update(new)
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
     return outcomes + (extract(listed) if listed else [])

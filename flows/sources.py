@@ -19,6 +19,7 @@ from flows.layout import Layout
 from flows.object_store import SCHEMES, is_object_url
 from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
+from transforms.signatures import own_query
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 # What this matches is told in a tenth of the time that taking the address apart takes
@@ -26,6 +27,7 @@ _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
 _QUERY = re.compile(r"[?#]")
+_SHOWN_CHARS = 200
 REMOTE_SCHEMES = ("http", "https", *SCHEMES)
 
 
@@ -50,8 +52,25 @@ class Source:
 
     @property
     def name(self) -> str:
-        """Path or URL without query, fragment and credentials."""
-        return redact(self.location)
+        """Path or URL without query, fragment and credentials; of a path, bytes that are not UTF-8 are escaped."""
+        return redact(self.location).encode("utf-8", "backslashreplace").decode()
+
+    @property
+    def identity(self) -> str:
+        """What tells it from other sources: an absolute path or a whole URL; may be secret.
+
+        Of a URL that a table of contents lists, without what signs it: that changes while the file stays.
+        """
+        if not self.is_url:
+            return str(Path(self.location).absolute())
+        if self.contents is None or is_object_url(self.location):
+            return self.location
+        return redact(self.location) + own_query(self.location)
+
+    @property
+    def digest(self) -> str:
+        """The sha256 of ``identity``, under which the cache keeps what is known of the source."""
+        return hashlib.sha256(self.identity.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
     def size(self) -> int:
@@ -60,6 +79,18 @@ class Source:
             return self.listed_bytes if self.is_url else Path(self.location).stat().st_size
         except OSError:
             return 0
+
+
+def names_apart(sources: Iterable[Source]) -> dict[Source, str]:
+    """The sources' names; those that differ in their query alone are told apart by a piece of their digests."""
+    named = {source: source.name for source in sources}
+    digests: dict[str, set[str]] = {}
+    for source, name in named.items():
+        digests.setdefault(name, set()).add(source.digest)
+    return {
+        source: name if len(digests[name]) == 1 else f"{name} (query {source.digest[:8]})"
+        for source, name in named.items()
+    }
 
 
 def is_plain(location: str) -> bool:
@@ -99,11 +130,20 @@ def expand(arguments: Iterable[str]) -> tuple[Source, ...]:
     """Distinct sources in order of name; ``UsageError`` names what is not there."""
     found: set[Source] = set()
     for argument in arguments:
-        found.update(_expand_one(argument))
+        try:
+            found.update(_expand_one(argument))
+        except OSError as error:  # a name longer than a name may be
+            raise UsageError(f"{_shortened(argument)}: {error.strerror or error}; check the path") from error
     return tuple(sorted(found))
 
 
+def _shortened(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
+
+
 def _expand_one(argument: str) -> list[Source]:
+    if not argument:
+        raise UsageError("SOURCE is empty; give a file, a folder, a glob or a URL, or . for the current folder")
     if _URL.match(argument):
         scheme = urlsplit(argument).scheme.lower()
         if scheme not in REMOTE_SCHEMES:
@@ -157,6 +197,11 @@ def _resolved(location: str, base: Source) -> str | None:
         return absolute if _is_web_address(absolute) else None
     if "://" in location:
         return location if _is_web_address(location) else None
+    without_query = _QUERY.split(location)[0]  # which a path has only where it is part of a file's name
+    return _file_beside(location, base) or _file_beside(without_query, base)
+
+
+def _file_beside(location: str, base: Source) -> str | None:
     folder = Path(base.location).absolute().parent
     target = (folder / location).resolve()
     return str(target) if location and target.is_relative_to(folder.resolve()) and target.is_file() else None

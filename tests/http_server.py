@@ -63,7 +63,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Asked:
-    """One request as it came."""
+    """One request as it came. ``path``: as its page is known by."""
 
     path: str
     query: str
@@ -78,7 +78,7 @@ ChooseFault = Callable[[Asked, Page], Fault | None]
 
 
 class Server:
-    """Pages by path, and what happened to each."""
+    """Pages by path, with its query or for any, and what happened to each."""
 
     def __init__(self, pages: Mapping[str, Page | bytes], fault: ChooseFault | None = None) -> None:
         self.pages = {path: page if isinstance(page, Page) else Page(page) for path, page in pages.items()}
@@ -127,7 +127,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        asked = Asked(parts.path, parts.query, dict(self.headers))
+        path = self.path if self.path in self.ours.pages else parts.path
+        asked = Asked(path, parts.query, dict(self.headers))
         with self.ours.counted(asked):
             try:
                 self._answer(asked)

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 
 from transforms.contents import ListedFiles, StructureEnd
 from transforms.names import NO_NAMES, Names
+from transforms.signatures import own_query
 
 Resolve = Callable[[str], tuple[str, str | None]]  # a location as (name, what to fetch, or None: it can't be followed)
 
 MAX_KEPT_TEXTS = 10_000
-_HTTPS = "https://"
+_HTTP, _HTTPS = "http://", "https://"
+_WEB = (_HTTP, _HTTPS)
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class _Group:
 
 @dataclass
 class Listing:
-    """Distinct files by host and path, in order of first mention."""
+    """Distinct files by ``key_of``, in order of first mention."""
 
     choice: Choice = field(default_factory=Choice)
     files: dict[str, FoundFile] = field(default_factory=dict)
@@ -92,8 +94,11 @@ class Listing:
     _texts: dict[str, str] = field(default_factory=dict)  # one copy of each
 
     def add(self, name: str, location: str, contents: str | None = None, *, refused: bool = False) -> FoundFile:
-        """The file of that name, now known by its latest location."""
-        key = name if refused else key_of(name)
+        """The file of that key, now known by its latest location.
+
+        Args: contents: the table that lists it; None: the user does, whose address names a file with all its query.
+        """
+        key = name if refused else key_of(name, location) if contents is not None else _secure(location)
         file = self.files.get(key)
         if file is None:
             file = self.files[key] = FoundFile(name, name, refused=refused)
@@ -119,7 +124,7 @@ class Listing:
         known, structure, mentioned = self.files, self._structure, self._mentioned
         for each in listed.files:
             location = each.location
-            file = known.get(location.partition("?")[0])
+            file = known.get(location.partition("?")[0] + own_query(location) if "?" in location else location)
             if file is not None and not file.refused:  # as a key: absolute, and nothing to be taken away from it
                 if file.location != location:
                     file.location = location
@@ -145,7 +150,7 @@ class Listing:
         for each, networks in zip(listed.files, listed.networks, strict=True):
             if networks.first and (location := each.location.strip()):
                 name, followed = resolve(location)
-                file = self.files[name if followed is None else key_of(name)]
+                file = self.files[name if followed is None else key_of(name, followed)]
                 file.networks = file.networks.plus(networks)
 
     def _describe(self, file: FoundFile, description: str) -> None:
@@ -212,7 +217,14 @@ class Listing:
                 known.note((file.included, file.excluded))
 
 
-def key_of(name: str) -> str:
-    """Host and path, as an https address: another scheme makes no other file of it."""
-    scheme, separator, rest = name.partition("://")
-    return name if scheme == "https" or not separator else f"{_HTTPS}{rest}"
+def key_of(name: str, location: str) -> str:
+    """What tells a listed file from others: host, path and what of the query does not sign, as an https address.
+
+    Args: name: the address without query and credentials. location: the whole address, or a path.
+    """
+    return _secure(name) + (own_query(location) if name.startswith(_WEB) else "")
+
+
+def _secure(address: str) -> str:
+    """As an https address: another scheme makes no other file of it."""
+    return f"{_HTTPS}{address.removeprefix(_HTTP)}" if address.startswith(_HTTP) else address

@@ -82,9 +82,9 @@ def test_a_file_over_http_gives_the_extract_of_the_local_one(container: str, lay
 
 def test_what_the_server_calls_unchanged_is_not_read_again(layout: Layout) -> None:
     with serve({PATH: FILE}) as server:
-        first = read(server.url + PATH, layout)
+        first = read(server.url + PATH, layout, contents=f"{server.url}/index.json")
         server.forget()
-        second = read(server.url + PATH + "?sig=another", layout)
+        second = read(server.url + PATH + "?sig=another", layout, contents=f"{server.url}/index.json")
         assert (server.requests[PATH], server.body_bytes[PATH]) == (1, 0)
     assert (first.unchanged, second.unchanged) == (False, True)
     assert second.etag == first.etag == server.pages[PATH].tag

@@ -149,6 +149,17 @@ def test_a_download_is_built_once_and_again_when_it_changes(tmp_path: Path) -> N
     assert len(pl.read_parquet(again)) == 4
 
 
+def test_a_download_replaced_by_one_of_the_same_size_and_time_is_built_anew(tmp_path: Path) -> None:
+    source, other = tmp_path / "npidata.csv", tmp_path / "other.csv"
+    for path, state in ((source, "TX"), (other, "WY")):
+        path.write_bytes(CONTENT + record(1444444444, state).encode())
+        os.utime(path, ns=(10**18, 10**18))
+    first = pl.read_parquet(nppes_lookup(source, tmp_path / "cache"))
+    other.replace(source)
+    again = pl.read_parquet(nppes_lookup(source, tmp_path / "cache"))
+    assert set(again["state"]) - set(first["state"]) == {"WY"}
+
+
 def test_a_built_lookup_is_its_own_lookup(tmp_path: Path) -> None:
     built(tmp_path, CONTENT)
     assert nppes_lookup(tmp_path / "nppes.parquet", tmp_path / "cache") == tmp_path / "nppes.parquet"

@@ -272,6 +272,19 @@ def test_an_unreadable_file_among_others_is_quarantined(
     assert "can't be opened: No such file" in ended.json_line["quarantined"][0]["reason"]
 
 
+def test_a_name_that_is_not_utf_8_is_read_like_any_other(mrf: Path, tmp_path: Path, capsys: Capture) -> None:
+    odd = mrf / os.fsdecode(b"caf\xe9.json.gz")
+    (mrf / "aetna.json.gz").rename(odd)
+    (mrf / os.fsdecode(b"\xff.json")).write_bytes(b"")
+    ended = call(capsys, "run", mrf, "--output", tmp_path / "out", *MONTH, "--json")
+    assert (ended.code, ended.json_line["sources"]) == (3, {"matched": 2, "quarantined": 1})
+    files = pl.read_parquet(tmp_path / "out" / "quality" / "*" / "files.parquet", hive_partitioning=False)
+    assert {Path(name).name for name in files["source"]} >= {r"caf\udce9.json.gz", r"\udcff.json"}
+    again = call(capsys, "run", odd, "--output", tmp_path / "out", *MONTH)
+    assert again.code == 0
+    assert inspect(capsys, odd).json_line["source"].endswith(r"caf\udce9.json.gz")
+
+
 def inspect(capsys: Capture, path: Path) -> Ended:
     return call(capsys, "inspect", path, "--json")
 
