@@ -106,6 +106,7 @@ CONTAINERS: Mapping[str, Wrap] = {
     "zip-many": zip_many,
     "zip-bom": lambda data: zipped({"rates.json": BOM + data}),
     "zip-nested": lambda data: zipped({"inner.zip": zipped({"rates.json": data})}),
+    "zip-with-readme": lambda data: zipped({"README.txt": b"Rates {97026}", "a.json": data, "b.pdf": b"%PDF-1.7\n"}),
     "gzip-in-zip": lambda data: zipped({"rates.json.gz": gzipped(data)}),
     "zstd": zstd,
     # broken from here on
@@ -122,6 +123,7 @@ CONTAINERS: Mapping[str, Wrap] = {
     "zip-cut": lambda data: zipped({"rates.json": data})[:-30],
     "zip-bad-crc": zip_bad_crc,
     "zip-empty": lambda data: zipped({}),
+    "zip-without-json": lambda data: zipped({"README.txt": b"see " + data[:0], "b.pdf": b"%PDF-1.7\n"}),
     "zip-one-member-truncated": lambda data: zipped({"good.json": data, "cut.json": data[:-20]}),
     "zstd-cut": lambda data: zstd(data)[:-10],
     "7z": lambda data: SEVEN_ZIP_MAGIC + b"\x00\x04" + data,

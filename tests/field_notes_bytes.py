@@ -10,6 +10,8 @@ from tests.json_text import Token, json_bytes, json_text, unescaped
 SEEN = "Seen: trailing commas, missing commas"
 TRUNCATED = "Truncated downloads that others recorded as complete"
 
+BESIDE = "A README or PDF beside the JSON in a zip"
+
 GOOD = json_bytes(document(item(), other_item()))
 FIRST_BROKEN = "gzip-no-trailer"
 SOUND = list(CONTAINERS)[: list(CONTAINERS).index(FIRST_BROKEN)]
@@ -28,6 +30,7 @@ def _sound() -> list[Case]:
         case("plain JSON named .gz", SEEN, GOOD, file_name="in-network-rates.json.gz"),
         case("zip named .gz", SEEN, GOOD, container="zip", file_name="in-network-rates.json.gz"),
         case("gzip named .zip", SEEN, GOOD, container="gzip", file_name="in-network-rates.zip"),
+        case("README and PDF in the zip", BESIDE, GOOD, container="zip-with-readme"),
         case("no extension", SEEN, GOOD, container="gzip", file_name="in-network-rates"),
         case("CRLF pretty print", SEEN, pretty.replace("\n", "\r\n").encode()),
         case("pretty print", SEEN, pretty.encode(), container="gzip"),

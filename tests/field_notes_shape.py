@@ -37,6 +37,20 @@ PUBLISHER = "The publisher isn't the payer"
 
 REMOTE_FILE = json_bytes({"provider_groups": [group(ANN), group(BOB, EVE)], "version": "1.0.0"})
 REMOTE = "https://example.com/providers/41.json"
+REMOTE_SHAPES = "A remote provider-reference file may be"
+REMOTE_FILES = {
+    "a bare list": [group(ANN), group(BOB, EVE)],
+    "an empty list": [],
+    "a list of other objects": [group(ANN), {"npis": [1]}],
+    "a list of numbers": [1, 2],
+    "one group": group(ANN, BOB),
+    "one group, and more": {"version": "1.0.0", **group(ANN), "npi_count": 1},
+    "one TIN": {"tin": {"type": "ein", "value": "12-3456789"}},
+    "one group beside null": {"provider_groups": None, **group(ANN)},
+    "one group beside a list": {**group(EVE), "provider_groups": [group(ANN)]},
+    "another object": {"message": "Forbidden"},
+    "a text": "gone",
+}
 REMOTE_DOCUMENT = cited_document({"provider_group_id": 41, "location": REMOTE}, cites=[41])
 
 DECOY_TEXT = 'A "billing_code":"97026", {"in_network":[{ ]}] and C:\\'
@@ -102,6 +116,10 @@ def _references() -> list[Case]:
         case("remote location, cited and dead", SHAPE_1X, REMOTE_DOCUMENT),
         case("remote location, cited and not JSON", SHAPE_1X, REMOTE_DOCUMENT, remote={REMOTE: b"<html>gone</html>"}),
         case("remote file without groups", SHAPE_1X, REMOTE_DOCUMENT, remote={REMOTE: b'{"provider_groups": []}'}),
+        *(
+            case(f"remote file is {name}", REMOTE_SHAPES, REMOTE_DOCUMENT, remote={REMOTE: json_bytes(content)})
+            for name, content in REMOTE_FILES.items()
+        ),
         case("remote location, not cited", SHAPE_1X, document(references=[{"provider_group_id": 41, "location": far}])),
         case(
             "inline groups win over a location",

@@ -240,7 +240,22 @@ class _References:
             root = plain_json(self.remote[location])
         except (KeyError, UnreadableError):
             return []
-        return as_objects(root.get("provider_groups")) if isinstance(root, dict) else []
+        return remote_groups(root)
+
+
+def remote_groups(root: Json) -> list[dict[str, Json]]:
+    """The groups of a remote file: under provider_groups, a bare list of them, or the file is one itself."""
+    if isinstance(root, list):
+        groups = as_objects(root)
+        return groups if all(GROUP_KEYS & group.keys() for group in groups) else []
+    if not isinstance(root, dict):
+        return []
+    if root.get("provider_groups") is None and GROUP_KEYS & root.keys():
+        return [root]
+    return as_objects(root.get("provider_groups"))
+
+
+GROUP_KEYS = {"npi", "NPI", "tin"}
 
 
 def _network_names(reference: dict[str, Json]) -> set[str]:

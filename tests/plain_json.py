@@ -37,10 +37,16 @@ def _inner(member: bytes) -> list[bytes]:
     return plain_documents(member) if member.startswith((b"PK", b"\x1f\x8b")) else [member]
 
 
+def _is_no_json(member: bytes) -> bool:
+    """A README, a page or a PDF: text that begins as no object does. What is empty, or packed, is not passed over."""
+    text = member.removeprefix(b"\xef\xbb\xbf").lstrip()
+    return bool(text) and not text.startswith((b"{", b"[", b"PK", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"))
+
+
 def _zip_members(published: bytes) -> list[bytes]:
     with zipfile.ZipFile(io.BytesIO(published)) as archive:
         read = [archive.read(member) for member in archive.infolist() if not member.is_dir()]
-        members = [document for member in read for document in _inner(member)]
+        members = [document for member in read if not _is_no_json(member) for document in _inner(member)]
     if not members:
         raise UnreadableError("container: a zip without members")
     return members

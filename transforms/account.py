@@ -3,8 +3,10 @@
 import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Any
 
 MAX_QUIRKS = 50
+NO_JSON = "a zip member that is no JSON"
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,10 @@ class DocumentAccount:
 
 @dataclass(frozen=True)
 class SourceAccount:
-    """What one source held, its documents in order."""
+    """What one source held, its documents in order. ``set_aside``: members of its zip that are no JSON."""
 
     documents: tuple[DocumentAccount, ...] = field(default=())
+    set_aside: int = 0
 
     @property
     def bytes_json(self) -> int:
@@ -60,7 +63,7 @@ class SourceAccount:
     @property
     def quirks(self) -> list[str]:
         """``name x count``, sorted by name."""
-        total: Counter[str] = Counter()
+        total = Counter({NO_JSON: self.set_aside} if self.set_aside else {})
         for document in self.documents:
             total.update(document.quirks)
         return [f"{name} x {count}" for name, count in sorted(total.items())[:MAX_QUIRKS]]
@@ -70,13 +73,13 @@ class SourceAccount:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_json(cls, data: dict[str, list[dict[str, object]]]) -> "SourceAccount":
+    def from_json(cls, data: dict[str, Any]) -> "SourceAccount":
         """The inverse of ``as_json``."""
         documents = []
         for document in data["documents"]:
             values = dict(document)
             for name in ("root_keys", "flags"):
-                values[name] = tuple(values[name])  # type: ignore[arg-type]
-            values["codes"] = {code: tuple(pair) for code, pair in values["codes"].items()}  # type: ignore[attr-defined]
-            documents.append(DocumentAccount(**values))  # type: ignore[arg-type]
-        return cls(tuple(documents))
+                values[name] = tuple(values[name])
+            values["codes"] = {code: tuple(pair) for code, pair in values["codes"].items()}
+            documents.append(DocumentAccount(**values))
+        return cls(tuple(documents), data.get("set_aside", 0))

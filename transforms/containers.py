@@ -2,6 +2,7 @@
 
 gzip (of any number of members), zip (of any number of members, nested too), zstd, plain JSON with or without a BOM.
 Anything else is named for what it is. A container that does not end properly is a ``BadFileError``.
+Members of a zip that are no JSON (a README, a PDF) are set aside, as long as one member is JSON.
 No member of a zip is ever written under its name, which only serves to say which one is meant.
 Memory: constant, and a zip's directory: 1 KiB for each member allowed; one that can't be sought is spooled to a
 temporary file.
@@ -29,6 +30,13 @@ HEAD_BYTES = 512
 COPY_BYTES = 1 << 20
 DIRECTORY_BYTES = 1_024  # of a zip member's entry: names of 100 to 200 characters are usual
 LABEL_CHARS = 200
+
+
+SetAside = Callable[[str], None]  # told of a zip's member that is no JSON: its name, and what it is
+
+
+class NotJsonError(BadFileError):
+    """What can't be JSON, by how it begins. Other archives and encodings are not meant: they may hold some."""
 
 
 @dataclass(frozen=True)
@@ -65,11 +73,10 @@ _REFUSED = (
     (b"BZh", "bzip2: repack it as gzip or zip"),
     (b"\xfd7zXZ", "xz: repack it as gzip or zip"),
     (b"PK\x07\x08", "a spanned zip archive: join its parts first"),
-    (b"PAR1", "a Parquet file"),
-    (b"%PDF", "a PDF document"),
     (b"\xff\xfe", "UTF-16 text: TiC files are UTF-8"),
     (b"\xfe\xff", "UTF-16 text: TiC files are UTF-8"),
 )
+_NOT_JSON = ((b"PAR1", "a Parquet file"), (b"%PDF", "a PDF document"))
 
 
 class PeekedStream(io.RawIOBase):
@@ -179,18 +186,24 @@ class _Limited:
     """The limits of one published file, and what all its layers and members have inflated to so far."""
 
     limits: Limits
+    set_aside: SetAside
     packed: Callable[[], int] = int  # the file's own bytes: those read so far, or all of them where it is sought
     inflated: int = 0
     members: int = 0
 
 
-def open_documents(raw: BinaryIO, open_temporary: OpenTemporary, limits: Limits | None = None) -> Iterator[Document]:
+def open_documents(
+    raw: BinaryIO,
+    open_temporary: OpenTemporary,
+    limits: Limits | None = None,
+    set_aside: SetAside = lambda _: None,
+) -> Iterator[Document]:
     """The JSON documents of one published file, one after the other; each is to be read to its end before the next.
 
     Raises:
         BadFileError: not a container or text that can hold TiC JSON, or damaged; says what it is and the next step.
     """
-    yield from _open_layer(raw, "", open_temporary, _Limited(limits or Limits()), 0)
+    yield from _open_layer(raw, "", open_temporary, _Limited(limits or Limits(), set_aside), 0)
 
 
 def _open_layer(
@@ -227,6 +240,12 @@ def _expect_end(stream: BinaryIO) -> None:
         raise BadFileError("the container goes on after the document in it")
 
 
+def _read_on(stream: BinaryIO) -> None:
+    """Pass over what is left, so that its checksum is compared."""
+    while stream.read(COPY_BYTES):
+        pass
+
+
 def _open_zip(
     raw: BinaryIO,
     stream: PeekedStream,
@@ -242,12 +261,13 @@ def _open_zip(
         if limits.members > limits.limits.zip_members:
             raise crossed(limits.limits, "zip_members", f"zips of {limits.members:,} members together")
         if not members:
-            raise BadFileError("the zip holds no file")
+            raise NotJsonError("the zip holds no file")
         size = whole.seek(0, io.SEEK_END)
         if not depth:
             limits.packed = lambda: size
         if sum(member.compress_size for member in members) > size:
             raise BadFileError("the zip's members overlap: it is damaged, or made to inflate without end")
+        found, refusal = False, ""
         for member in members:
             shown = _shown(member.filename)
             inner = f"{name}!{shown}" if name else shown
@@ -256,8 +276,17 @@ def _open_zip(
             packed.bytes = member.compress_size
             layer = cast("BinaryIO", InflatedStream(cast("BinaryIO", opened), packed, f"zip member {inner}", limits))
             with opened:
-                yield from _open_layer(layer, inner, open_temporary, limits, depth + 1)
-                _expect_end(layer)
+                try:
+                    for document in _open_layer(layer, inner, open_temporary, limits, depth + 1):
+                        found = True
+                        yield document
+                    _expect_end(layer)
+                except NotJsonError as error:
+                    refusal = refusal or f"{inner}: {error}"
+                    limits.set_aside(f"{inner}: {error}")
+                    _read_on(layer)
+        if not found:
+            raise NotJsonError(f"the zip holds no JSON ({refusal})")
 
 
 def _open_archive(whole: BinaryIO, limits: _Limited) -> zipfile.ZipFile:
@@ -342,13 +371,16 @@ def _as_json(head: bytes, stream: PeekedStream) -> BinaryIO:
     for magic, what in _REFUSED:
         if head.startswith(magic):
             raise BadFileError(f"the file is {what}")
+    for magic, what in _NOT_JSON:
+        if head.startswith(magic):
+            raise NotJsonError(f"the file is {what}")
     if head.startswith(_BOM):
         stream.read(len(_BOM))
         head = head[len(_BOM) :]
     text = head.lstrip()
     if text.startswith(b"<"):
         kind = "an HTML page" if b"<html" in text[:400].lower() or b"<!doctype html" in text.lower() else "XML"
-        raise BadFileError(f"the file is {kind}, not JSON: the address may have expired; read it anew")
+        raise NotJsonError(f"the file is {kind}, not JSON: the address may have expired; read it anew")
     if text and not text.startswith((b"{", b"[")):
-        raise BadFileError(f"the file is no JSON object: it begins with {text[:20]!r}")
+        raise NotJsonError(f"the file is no JSON object: it begins with {text[:20]!r}")
     return cast("BinaryIO", stream)

@@ -43,8 +43,9 @@ def extract_source(
         FullReadingNeededError: read again with ``skip=False``.
     """
     accounts: list[DocumentAccount] = []
+    set_aside: list[str] = []
     limits = limits or Limits()
-    for number, document in enumerate(open_documents(raw, open_temporary, limits)):
+    for number, document in enumerate(open_documents(raw, open_temporary, limits, set_aside.append)):
         collected = Collected(open_temporary, limits=limits)
         stream = MeteredStream(document.stream, collected, on_progress)
         try:
@@ -60,7 +61,7 @@ def extract_source(
         finally:
             collected.close()
         accounts.append(account)
-    return SourceAccount(tuple(accounts))
+    return SourceAccount(tuple(accounts), len(set_aside))
 
 
 class MeteredStream:

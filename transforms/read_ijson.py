@@ -16,7 +16,7 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.guard import GuardedStream
 from transforms.limits import Limits, Place
 from transforms.surrogates import MendedStream
-from transforms.walk import Event, Walker, note_given, stands
+from transforms.walk import GROUP_KEYS, Event, Member, Walker, note_given, stands
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
@@ -162,28 +162,25 @@ def explain(error: Exception, *, at_end: bool) -> str:
 
 
 def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
-    """Read a remote provider reference file, ``{"provider_groups": [...]}``, into ``collected.groups``.
+    """Read a remote provider reference file into ``collected.groups``.
+
+    It is ``{"provider_groups": [...]}``, a bare list of groups, or one group.
 
     Raises:
-        BadFileError: no well-formed JSON object, or one without provider_groups.
+        BadFileError: no well-formed JSON, or none of these.
     """
     counting = CountingStream(stream)
     events = parse(counting, collected.limits, partial(_place, collected))
     walker = Walker(events.__next__, frozenset(), collected)
-    found = False
     try:
-        event, _ = walker.next()
-        if event != "start_map":
-            raise BadFileError("the root is no object; not a provider reference file")
-        for key in walker.object_keys():
-            event, value = walker.next()
-            if key == REMOTE_GROUPS_KEY:
-                collected.groups.truncate(0)
-                walker.walk_groups(0, event, value)
-                walker.check()
-                found = True
-            else:
-                walker.skip(event)
+        event, value = walker.next()
+        if event == "start_array":
+            _read_groups(walker, event, value)
+        elif event == "start_map":
+            _read_reference(walker)
+        else:
+            raise BadFileError("the root is a single value; not a provider reference file")
+        walker.check()
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
     except InvalidOperation as error:
@@ -192,5 +189,41 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
     except StopIteration as error:
         raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
-    if not found:
-        raise BadFileError("no provider_groups at the root; not a provider reference file")
+
+
+def _read_groups(walker: Walker, event: str, value: object) -> None:
+    """A bare list: any list could be one, so each of its objects must have a group's keys."""
+    for _ in walker.objects(event, value):
+        seen: set[str] = set()
+        walker.keep_group(0, walker.walk_group(_noting(walker.members(GROUP_KEYS), seen)))
+        if not seen:
+            raise BadFileError("a list of objects without npi and tin; not a provider reference file")
+
+
+def _read_reference(walker: Walker) -> None:
+    """An object: its provider_groups; without any it is a group itself."""
+    before = len(walker.collected.groups)
+    seen: set[str] = set()
+
+    def own() -> Iterator[Member]:
+        for key, event, value in walker.members(GROUP_KEYS | {REMOTE_GROUPS_KEY}):
+            if key != REMOTE_GROUPS_KEY:
+                seen.add(key)
+                yield key, event, value
+                continue
+            listed.append(event != "null")
+            walker.collected.groups.truncate(before)
+            walker.walk_groups(0, event, value)
+
+    listed: list[bool] = []
+    rows = list(walker.walk_group(own()))
+    if seen and listed[-1:] != [True]:
+        walker.keep_group(0, rows)
+    elif not listed:
+        raise BadFileError("neither provider_groups nor npi and tin at the root; not a provider reference file")
+
+
+def _noting(members: Iterator[Member], seen: set[str]) -> Iterator[Member]:
+    for key, event, value in members:
+        seen.add(key)
+        yield key, event, value

@@ -8,7 +8,7 @@ Memory: one price object, one provider group's NPIs, and the spools' limits.
 """
 
 from array import array
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from schemas.codes import CODE_TYPES
 from transforms.clean import codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
@@ -18,6 +18,8 @@ from transforms.limits import crossed
 
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
+Member = tuple[str, str, object]  # key, and its value's first event
+GroupRow = tuple[str | None, str | None, tuple[int | None, ...]]  # tin_type, tin, npis
 
 NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
 
@@ -100,7 +102,7 @@ class Walker:
                 return
             yield str(value)
 
-    def members(self, keys: frozenset[str]) -> Iterator[tuple[str, str, object]]:
+    def members(self, keys: frozenset[str]) -> Iterator[Member]:
         """Of the object that has just begun, the members with one of these keys, each with its value's first event.
 
         The caller consumes those values; the others are passed over.
@@ -293,15 +295,22 @@ class Walker:
     def walk_groups(self, rate_id: int, event: str, value: object) -> None:
         """Inline provider groups of one rates element."""
         for _ in self.objects(event, value):
-            for row in self.walk_group():
-                self.collected.groups.append((rate_id, *row), weight=1 + len(row[2]) // 4)
+            self.keep_group(rate_id, self.walk_group())
 
-    def walk_group(self) -> Iterator[tuple[str | None, str | None, tuple[int | None, ...]]]:
-        """One provider group: (tin_type, tin, distinct npis); no NPI at all is one null NPI."""
+    def keep_group(self, rate_id: int, rows: Iterable[GroupRow]) -> None:
+        """Append the rows of an inline group."""
+        for row in rows:
+            self.collected.groups.append((rate_id, *row), weight=1 + len(row[2]) // 4)
+
+    def walk_group(self, members: Iterator[Member] | None = None) -> Iterator[GroupRow]:
+        """One provider group: (tin_type, tin, distinct npis); no NPI at all is one null NPI.
+
+        Args: members: the group's, where the caller takes part in the walk through them.
+        """
         npis: dict[str, array[int]] = {}
         blanks: dict[str, bool] = {}
         tin: tuple[str | None, str | None] = _NOTHING
-        for key, event, value in self.members(GROUP_KEYS):
+        for key, event, value in members or self.members(GROUP_KEYS):
             if key == "tin":
                 tin = self.walk_tin(event, value)
             else:

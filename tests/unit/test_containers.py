@@ -1,6 +1,7 @@
 """Every limit of the containers, crossed by a small one; each refusal names the limit."""
 
 import io
+import json
 import re
 import struct
 import sys
@@ -15,7 +16,10 @@ from typing import BinaryIO, cast
 import pytest
 
 from tests.containers import gzip_members, gzipped, zipped, zstd
-from tests.pipeline import open_temporary
+from tests.documents import document as in_network
+from tests.json_text import json_bytes
+from tests.pipeline import extract_bytes, open_temporary
+from transforms.account import SourceAccount
 from transforms.containers import open_documents
 from transforms.errors import BadFileError
 from transforms.limits import Limits
@@ -283,3 +287,53 @@ def test_a_gzip_header_without_end_is_not_held() -> None:
     head = b"\x1f\x8b\x08\x08" + b"\0" * 6  # a file name follows, up to a zero byte
     with pytest.raises(BadFileError, match=r"the gzip is damaged .*header exceeds"):
         read_from_server(head + b"n" * 3_000_000, Limits())
+
+
+def read_with_set_aside(published: bytes) -> tuple[list[bytes], list[str]]:
+    set_aside: list[str] = []
+    documents = open_documents(io.BytesIO(published), open_temporary, None, set_aside.append)
+    return [document.stream.read() for document in documents], set_aside
+
+
+README, PDF = b"Rates as of June {97026}", b"%PDF-1.7\n"
+
+
+def test_members_that_are_no_json_are_set_aside_and_told() -> None:
+    inner = zipped({"README": README})
+    members = {"a/README.txt": README, "r.json": TEXT, "b.pdf": PDF, "c.html": b"<html>", "d.zip": inner}
+    found, set_aside = read_with_set_aside(zipped(members | {"e.gz": gzipped(README)}))
+    assert found == [TEXT]
+    assert [told.split(": ")[0] for told in set_aside] == [
+        "a/README.txt",
+        "b.pdf",
+        "c.html",
+        "d.zip!README",
+        "d.zip",
+        "e.gz",
+    ]
+    assert "a PDF document" in set_aside[1]
+
+
+def test_a_zip_without_any_json_is_refused_by_what_it_holds() -> None:
+    with pytest.raises(BadFileError, match=r"the zip holds no JSON \(README: the file is no JSON object"):
+        read_with_set_aside(zipped({"README": README, "b.pdf": PDF}))
+
+
+@pytest.mark.parametrize(
+    "member", [b"", b"7z\xbc\xaf\x27\x1c", TEXT.decode().encode("utf-16"), TEXT[:-1] + b"]", gzipped(README)[:-3]]
+)
+def test_what_may_hold_json_is_not_set_aside(member: bytes) -> None:
+    with pytest.raises(BadFileError):
+        extract_bytes(zipped({"a.json": json_bytes(in_network()), "b": member}))
+
+
+def test_a_member_set_aside_is_read_to_its_checksum() -> None:
+    sound = zipped({"a.json": TEXT, "README": README}, zipfile.ZIP_STORED)
+    with pytest.raises(BadFileError, match="zip member README is damaged"):
+        read_with_set_aside(sound.replace(b"June", b"July"))
+
+
+def test_members_set_aside_are_counted_with_the_source() -> None:
+    account = extract_bytes(zipped({"1.pdf": PDF, "a.json": json_bytes(in_network()), "2.pdf": PDF})).account
+    assert "a zip member that is no JSON x 2" in account.quirks
+    assert SourceAccount.from_json(json.loads(json.dumps(account.as_json()))) == account
