@@ -22,7 +22,8 @@ From laptop to cluster, the same tables byte for byte (README, "From laptop to c
   tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out --dask tcp://HOST:8786
   nightly, backfill, serve: dask = "tcp://HOST:8786" under [cluster] in tic-rates.toml
 
-Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined; 4 nothing usable,
+Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined, or provider
+references given up because their host failed; 4 nothing usable,
 or the machine ran out of disk, memory, files or processes;
 1 a bug; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP: the same command resumes.
 

@@ -5,7 +5,6 @@ the hash of the whole address, by which the fetched reference is found again; th
 the process that read the file to the one that fetches.
 """
 
-import hashlib
 from dataclasses import replace
 
 from flows.sources import Source, resolve_location, unfollowed, without_secrets
@@ -24,7 +23,9 @@ def conceal(location: str, source: Source) -> tuple[str, str | None]:
     resolved = resolve_location(location, source)
     if resolved is None:
         return f"{shown}{_REFUSED}", None
-    return f"{shown}{_SIGNED}{digest_of(resolved)}", resolved
+    if resolve_location(shown, source) == resolved:  # a file beside this one: what was taken away says nothing
+        return shown, None
+    return f"{shown}{_SIGNED}{Source(resolved).digest}", resolved
 
 
 def conceal_headers(account: SourceAccount) -> SourceAccount:
@@ -36,13 +37,8 @@ def _conceal_header(document: DocumentAccount) -> DocumentAccount:
     return replace(document, header={name: without_secrets(text) for name, text in document.header.items()})
 
 
-def digest_of(location: str) -> str:
-    """The name under which what was fetched from an address is kept."""
-    return hashlib.sha256(location.encode()).hexdigest()
-
-
 def digest_kept(concealed: str) -> str | None:
-    """The digest of an address that was signed; None for one kept as it was."""
+    """The digest (``Source.digest``) of an address that was signed; None for one kept as it was."""
     _, marker, digest = concealed.rpartition(_SIGNED)
     return digest if marker else None
 

@@ -272,5 +272,7 @@ def describe(report: MonthReport) -> str:
         said.append(without_secrets(report.reason))
     if report.quarantined:
         said.append(f"{len(report.quarantined):,} of {report.sources.total():,} source(s) quarantined")
+    if report.references.count:
+        said.append(str(report.references))
     said += [f"{payer} withheld: {why}" for payer, why in report.withheld]
     return ", ".join(said)

@@ -69,6 +69,22 @@ class Outcome:
         return self.usable and self.account.shape == "table_of_contents"
 
 
+@dataclass(frozen=True)
+class UnresolvedReferences:
+    """How many remote provider references could not be had; by host, those for which the host is to blame."""
+
+    count: int = 0
+    given_up: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """A plain dictionary."""
+        return {"unresolved": self.count, "given_up": dict(self.given_up)}
+
+    def __str__(self) -> str:
+        hosts = ", ".join(f"{count:,} because {host} failed" for host, count in sorted(self.given_up.items()))
+        return f"{self.count:,} remote provider reference(s) unresolved{f', {hosts}; run again later' if hosts else ''}"
+
+
 def extract(
     source: Source,
     wanted: frozenset[str],

@@ -38,26 +38,33 @@ def fingerprint(source: Source) -> str | None:
 
 def recall(source: Source, layout: Layout) -> Entry | None:
     """The last reading of a source; None for one never read, and for a local file touched since."""
-    path = _path(source, layout)
+    entry = recall_digest(source.digest, layout)
+    return entry if entry is not None and entry.fingerprint == fingerprint(source) else None
+
+
+def recall_digest(digest: str, layout: Layout) -> Entry | None:
+    """The last reading of the source of that digest, whatever became of it since; None for one never read."""
+    path = _path(digest, layout)
     try:
         if not renew(layout, path):
             return None
         data = json.loads(path.read_bytes())
     except (FileNotFoundError, ValueError):  # none, or one that a loss of power left empty
         return None
-    entry = Entry(data["sha256"], data["bytes"], data.get("fingerprint"), Validators.from_json(data))
-    return entry if entry.fingerprint == fingerprint(source) else None
+    return Entry(data["sha256"], data["bytes"], data.get("fingerprint"), Validators.from_json(data))
 
 
-def remember(source: Source, layout: Layout, sha256: str, size: int, validators: Validators) -> None:
-    """Keep what was read, unless nothing could tell whether it is still the same."""
+def remember(
+    source: Source, layout: Layout, sha256: str, size: int, validators: Validators, *, unvalidated: bool = False
+) -> None:
+    """Keep what was read; only where ``unvalidated``, if nothing can tell whether it is still the same."""
     mark = fingerprint(source)
-    if mark is not None or validators.if_changed():
+    if unvalidated or mark is not None or validators.if_changed():
         entry = {"sha256": sha256, "bytes": size, "fingerprint": mark} | validators.as_json()
-        path = _path(source, layout)
+        path = _path(source.digest, layout)
         write_atomically(path, json.dumps(entry).encode(), durable=False)
         keep(layout, path)
 
 
-def _path(source: Source, layout: Layout) -> Path:
-    return layout.ledger / f"{source.digest}.json"
+def _path(digest: str, layout: Layout) -> Path:
+    return layout.ledger / f"{digest}.json"

@@ -13,13 +13,15 @@ from pathlib import Path
 import polars as pl
 
 from flows.apart import Apart
-from flows.extracts import Outcome
+from flows.extracts import Outcome, UnresolvedReferences
 from flows.faults import during
 from flows.fetching import Fetching
 from flows.layout import Layout
 from flows.month_inputs import (
+    Fetched,
     as_reference_groups,
     bytes_of,
+    contents_of,
     extract_folders,
     fetch_remote,
     load,
@@ -66,6 +68,7 @@ class MonthRequest:
     force: bool = False  # build payers that stand in the cache anew
     fetching: Fetching | None = None  # of remote provider references
     tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
+    remote: RemoteReferences | None = None  # what this run knows of remote references already
 
 
 class MonthBuilder:
@@ -84,7 +87,8 @@ class MonthBuilder:
         self._layout = layout
         self._folder = folder
         self._apart = apart
-        self._remote = RemoteReferences(layout, request.fetching)
+        self._remote = request.remote or RemoteReferences(layout, request.fetching, force=request.force)
+        self._fetched: Fetched = {}
         documents = _documents(self._sources)
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
@@ -127,8 +131,15 @@ class MonthBuilder:
         """Remote provider references that could not be had, and why."""
         return self._remote.failed
 
+    @property
+    def unresolved_references(self) -> UnresolvedReferences:
+        """How many remote provider references could not be had."""
+        return UnresolvedReferences(self._remote.unresolved, dict(sorted(self._remote.given_up.items())))
+
     def normalise(self) -> None:
         """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
+        with during("fetching provider references", self._layout.remote):
+            self._fetched = fetch_remote(self._sources, self._layout, self._remote)
         for payer in self._documents["payer"].unique().sort():
             with during(f"building the tables of {payer}", self._layout.payer_builds):
                 self.builds[payer] = self._build_payer(payer)
@@ -170,7 +181,8 @@ class MonthBuilder:
         own = self._documents.filter(pl.col("payer") == payer)
         folders = extract_folders(self._sources, own["source_no"], self._layout)
         extracts = load(folders, own.select(list(_DOCUMENTS)))
-        fetched = fetch_remote(extracts.references.collect(), self._sources, self._remote)
+        documents = set(own.select("source_no", "document").iter_rows())
+        fetched = {grain: path for grain, path in self._fetched.items() if grain[:2] in documents}
         inputs = PayerInputs(
             payer=payer,
             documents=own,
@@ -181,7 +193,7 @@ class MonthBuilder:
             ),
             codes=request.codes,
             nppes=request.nppes,
-            fetched=tuple(path.name for path in fetched.values()),
+            fetched=tuple(contents_of(fetched, self._sources)),
         )
         known = None if request.force else known_build(self._layout, payer, inputs.key())
         if known is not None:
@@ -249,6 +261,12 @@ class MonthBuilder:
             outcomes = [replace(o, status="unchanged") if o.unchanged else o for o in outcomes]
         files = describe_files(outcomes, counts, payers)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
+
+
+def remote_contents(outcomes: Sequence[Outcome], layout: Layout, remote: RemoteReferences) -> list[str]:
+    """Which content the remote references that these files cite have now: what a month depends on besides them."""
+    sources = _distinct(outcomes)
+    return contents_of(fetch_remote(sources, layout, remote), sources)
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, cast
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from flows.layout import Layout
 from flows.mirror import have_all
 from flows.remote import RemoteReferences
 from flows.sources import resolve_location
-from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
+from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
 from transforms.errors import UsageError
 from transforms.resolve import REFERENCE_GRAIN, Extracts
@@ -71,14 +72,17 @@ def _scan(folders: dict[int, Path], table: Table) -> pl.LazyFrame:
     return pl.scan_parquet(list(paths), include_file_paths="path").with_columns(no_of_path).drop("path")
 
 
-def fetch_remote(
-    references: pl.DataFrame, sources: Sequence[Outcome], remote: RemoteReferences
-) -> dict[tuple[object, ...], Path]:
-    """The cited references that hold no groups themselves, by grain, with the Parquet fetched from their location."""
-    wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
+Fetched = dict[tuple[object, ...], Path]  # by REFERENCE_GRAIN: the Parquet of a remote reference's groups
+
+
+def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteReferences) -> Fetched:
+    """The cited references that hold no groups themselves, with what was fetched from their locations.
+
+    Of all sources at once, so that the same hosts are given up whatever payers are built.
+    """
     locations: dict[tuple[object, ...], str] = {}
-    known: dict[tuple[object, ...], Path] = {}
-    for row in wanted.iter_rows(named=True):
+    known: Fetched = {}
+    for row in _remote_references(sources, layout):
         grain, stated, outcome = (
             tuple(row[name] for name in REFERENCE_GRAIN),
             row["location"],
@@ -96,7 +100,25 @@ def fetch_remote(
     return known | {grain: paths[location] for grain, location in locations.items() if location in paths}
 
 
-def as_reference_groups(fetched: dict[tuple[object, ...], Path]) -> Iterator[pl.LazyFrame]:
+def _remote_references(sources: Sequence[Outcome], layout: Layout) -> Iterator[dict[str, Any]]:
+    """Rows of REFERENCES that have a location and no groups, with their source_no."""
+    numbers = [no for no, outcome in enumerate(sources) if outcome.account.cites_remotely]
+    folders = extract_folders(sources, pl.Series(numbers, dtype=pl.UInt32), layout) if numbers else {}
+    for no, folder in folders.items():
+        references = pl.scan_parquet(table_in(folder, REFERENCES))
+        wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
+        yield from wanted.with_columns(source_no=pl.lit(no, pl.UInt32)).collect().iter_rows(named=True)
+
+
+def contents_of(fetched: Fetched, sources: Sequence[Outcome]) -> list[str]:
+    """Which content was had for which reference, whatever the sources' numbers are; sorted."""
+    return sorted(
+        f"{sources[cast('int', source_no)].source_id} {document} {reference_key} {ordinal}: {path.stem}"
+        for (source_no, document, reference_key, ordinal), path in fetched.items()
+    )
+
+
+def as_reference_groups(fetched: Fetched) -> Iterator[pl.LazyFrame]:
     """Fetched provider groups as rows of REFERENCE_GROUPS."""
     columns = [*REFERENCE_GROUPS.names, "source_no"]
     for (source_no, document, reference_key, ordinal), path in fetched.items():

@@ -14,12 +14,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.cluster import elsewhere
 from flows.config import Config, PayerSource
 from flows.contents import Reach, list_payer
-from flows.extracts import READER_VERSION, Outcome
+from flows.extracts import READER_VERSION, Outcome, UnresolvedReferences
 from flows.judging import Judge
 from flows.layout import Layout, month_name
 from flows.mirror import renew_folder
@@ -44,6 +44,9 @@ from flows.sources import Source
 from schemas.codes import BUILD_VERSION, METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
+if TYPE_CHECKING:  # imported where a reference is cited: what did not change shall not wait for it
+    from flows.remote import RemoteReferences
+
 LOG = logging.getLogger(__name__)
 LISTINGS_AT_ONCE = 4
 BEGINNINGS = 3  # of a month that other machines publish meanwhile
@@ -58,6 +61,7 @@ class MonthReport:
     sources: Counter[str] = field(default_factory=Counter)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     withheld: list[tuple[str, str]] = field(default_factory=list)  # payer, the gate's reason
+    references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
     rows: int = 0
     rows_eligible: int = 0
     reason: str | None = None
@@ -65,10 +69,10 @@ class MonthReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 3 some sources quarantined or payers withheld, 4 nothing usable."""
+        """0 all well, 3 some sources quarantined, payers withheld or references given up, 4 nothing usable."""
         if self.status == "failed":
             return NothingUsableError.exit_code
-        return BadFileError.exit_code if self.quarantined or self.withheld else 0
+        return BadFileError.exit_code if self.quarantined or self.withheld or self.references.given_up else 0
 
     def as_json(self) -> dict[str, Any]:
         """The machine-readable account."""
@@ -78,6 +82,7 @@ class MonthReport:
             "sources": dict(self.sources),
             "quarantined": [{"source": name, "reason": reason} for name, reason in self.quarantined],
             "withheld": [{"payer": payer, "reason": reason} for payer, reason in self.withheld],
+            "references": self.references.as_json(),
             "rows": self.rows,
             "rows_eligible": self.rows_eligible,
             "reason": self.reason,
@@ -229,7 +234,8 @@ def _bring_up_to_date(
         raise NothingUsableError(
             f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
         )
-    identity = _identity(config, everything, layout)
+    remote, fetched = _fetch_references(everything, request, layout)
+    identity = _identity(config, everything, layout, fetched)
     before = published(layout, month)
     result = count_outcomes(request, everything)
     result.statuses = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in everything)
@@ -238,7 +244,7 @@ def _bring_up_to_date(
         return _report("unchanged", result, before)
     require_usable(everything, layout, result)
     judge = Judge(config.gates, everything, month, before, published_before(layout, month), state)
-    references = replace(load_references(request, layout), tell_unchanged=True)
+    references = replace(load_references(request, layout), tell_unchanged=True, remote=remote)
 
     def save() -> Path:
         save_state(layout, month, everything, names - judge.refused_groups)
@@ -256,6 +262,7 @@ def _report(status: str, result: RunResult, entry: dict[str, Any]) -> MonthRepor
         result.statuses,
         result.quarantined,
         sorted(entry["withheld"].items()),
+        result.references,
         entry["rows"].get("rates", 0),
         entry["rows_eligible"],
     )
@@ -277,7 +284,20 @@ def _read_payers(chosen: Sequence[PayerSource], request: RunRequest, layout: Lay
     return outcomes + extract_all(replace(request, sources=tuple(sources)), layout, steps)
 
 
-def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> str:
+def _fetch_references(
+    outcomes: Sequence[Outcome], request: RunRequest, layout: Layout
+) -> tuple["RemoteReferences | None", list[str]]:
+    """The remote provider references that the files cite, and which content they have now."""
+    if not any(outcome.account.cites_remotely for outcome in outcomes):
+        return None, []
+    from flows.month import remote_contents
+    from flows.remote import RemoteReferences
+
+    remote = RemoteReferences(layout, request.fetching, force=request.force)
+    return remote, remote_contents(outcomes, layout, remote)
+
+
+def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout, fetched: Sequence[str]) -> str:
     """The same when nothing that the month's tables depend on has changed."""
     renew_folder(layout, layout.reference)
     references = sorted(layout.reference.glob("*"))
@@ -297,6 +317,7 @@ def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout) -> st
         [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in references if path.is_file()],
         sorted(((o.source.name, o.source.payer, o.source_id, o.usable) for o in outcomes), key=str),
         asdict(config.gates),
+        fetched,
         *([] if stored is None else [(stored.key, stored.size, stored.etag)]),
     ]
     return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]

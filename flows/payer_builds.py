@@ -47,7 +47,8 @@ class PayerInputs:
     """Everything that one payer's tables depend on.
 
     documents: source_no, document, reporting_entity_name, last_updated_on. mapping: the names' payers.
-    source_ids: by source_no. national: billing_code, amount_usd. fetched: names of the remote references that were had.
+    source_ids: by source_no. national: billing_code, amount_usd. fetched: which content the remote references
+    had, each by its digest (``month_inputs.contents_of``).
     """
 
     payer: str

@@ -1,27 +1,32 @@
-"""Remote provider references: ``location`` files that matched prices cite, fetched once and cached.
+"""Remote provider references: ``location`` files that matched prices cite, asked for once a run.
 
-What can't be had stays unresolved in this run (its rows say ``provider_unresolved``) and is tried again in the next.
+As with sources, content that the server calls unchanged is not fetched again. Provider groups are kept under the digest
+of the content that they were read from. What can't be had stays unresolved in this run (its rows say
+``provider_unresolved``) and is tried again in the next.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
-from flows.concealing import digest_of
+from flows.extracts import READER_VERSION
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, scratch
+from flows.ledger import fingerprint, recall, recall_digest, remember
 from flows.mirror import have, keep
 from flows.object_store import StoreError, is_object_url
-from flows.sources import HashingStream, Source, open_source, redact, unfollowed
+from flows.resuming import HostFailedError, UnchangedError
+from flows.sources import HashingStream, Source, open_source, unfollowed
 from flows.tables import parquet_writer
+from flows.validators import Validators
+from flows.workers import in_threads
 from schemas.extracted import REMOTE_GROUPS
 from transforms.collect import Collected
 from transforms.containers import open_documents
@@ -32,82 +37,157 @@ from transforms.read_ijson import read_provider_reference
 LOG = logging.getLogger(__name__)
 FETCHES_AT_ONCE = 8
 ATTEMPTS = 3  # of one file in a row: dead ones are common, and there can be thousands
-FAILURES_PER_HOST = 3  # then the host is left alone for the rest of the run
+FAILURES_PER_HOST = 3  # of the host itself, in a row: then it is left alone for the rest of the run
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What became of one location: where its provider groups are, or why they can't be had."""
+
+    path: Path | None = None
+    reason: str = ""
+    host_failed: bool = False
 
 
 class RemoteReferences:
-    """Fetches locations; knows hosts that do not answer."""
+    """What one run knows of remote references: those had, those that can't be had, hosts that fail.
 
-    def __init__(self, layout: Layout, fetching: Fetching | None = None) -> None:
+    given_up: by host, references that were not had because the host failed.
+    """
+
+    def __init__(self, layout: Layout, fetching: Fetching | None = None, *, force: bool = False) -> None:
         self._layout = layout
         fetching = fetching or Fetching()
         self._fetching = replace(fetching, attempts=min(fetching.attempts, ATTEMPTS))
-        self._failures: Counter[str] = Counter()
-        self.failed: dict[str, str] = {}
+        self._force = force
+        self._found: dict[str, Path | None] = {}
+        self._failures: Counter[str] = Counter()  # of hosts, in a row
+        self._unresolved: dict[str, tuple[str, str]] = {}  # what is shown, and why; by whole address
+        self.given_up: Counter[str] = Counter()
+
+    @property
+    def failed(self) -> dict[str, str]:
+        """Locations that can't be had, as they may be shown, and why."""
+        return dict(self._unresolved.values())
+
+    @property
+    def unresolved(self) -> int:
+        """How many locations can't be had."""
+        return len(self._unresolved)
 
     def fetch(self, locations: Iterable[str]) -> dict[str, Path]:
-        """location -> Parquet of ``schemas.extracted.REMOTE_GROUPS``; those that failed are in ``failed``."""
+        """location -> Parquet of ``schemas.extracted.REMOTE_GROUPS``; those that failed are in ``failed``.
+
+        Each host's are asked for in order, some at once. Whether it is given up is decided by that order after each
+        such part, so that chance has no say in what stays unresolved.
+        """
         wanted = sorted(set(locations))
-        with ThreadPoolExecutor(FETCHES_AT_ONCE) as threads:
-            paths = dict(zip(wanted, threads.map(self._fetch_one, wanted), strict=True))
-        return {location: path for location, path in paths.items() if path is not None}
+        waiting: dict[str, list[str]] = {}
+        for location in wanted:
+            if location not in self._found:
+                waiting.setdefault(_host(location), []).append(location)
+        while waiting:
+            part = [location for rest in waiting.values() for location in rest[:FETCHES_AT_ONCE]]
+            for location, answer in zip(part, in_threads(part, self._fetch_one, FETCHES_AT_ONCE), strict=True):
+                self._note(location, answer)
+            waiting = {host: left for host, rest in waiting.items() if (left := self._left(host, rest))}
+        return {location: path for location in wanted if (path := self._found[location]) is not None}
 
     def refuse(self, location: str) -> None:
         """Note one that leads nowhere that a payer's file may lead to."""
-        self.failed[unfollowed(location.strip())] = "neither http(s) nor a file beside the one that cites it"
+        shown = unfollowed(location.strip())
+        self._unresolved[shown] = shown, "neither http(s) nor a file beside the one that cites it"
 
     def had(self, digest: str, shown: str) -> Path | None:
         """What was fetched in an earlier run from a signed address, which was not kept."""
-        target = self._target(digest)
-        if have(self._layout, target):
+        entry = recall_digest(digest, self._layout)
+        if entry is not None and have(self._layout, target := self._target(entry.sha256)):
             return target
-        self.failed[shown] = "its address was signed, and is not kept; --force reads the file that cites it again"
+        reason = "its address was signed, and is not kept; --force reads the file that cites it again"
+        self._unresolved[digest] = shown, reason
         return None
 
-    def _target(self, digest: str) -> Path:
-        return self._layout.remote / f"{digest}.parquet"
+    def _left(self, host: str, rest: list[str]) -> list[str]:
+        """What is still to be asked for of a host: nothing where it is given up."""
+        left = rest[FETCHES_AT_ONCE:]
+        if not host or self._failures[host] < FAILURES_PER_HOST:
+            return left
+        reason = f"not asked for: {host} failed {self._failures[host]} times in a row; run again later"
+        for location in left:
+            self._note(location, _Answer(reason=reason, host_failed=True))
+        LOG.error("%s fails: %d provider references are not had; run again later", host, self.given_up[host])
+        return []
 
-    def _fetch_one(self, location: str) -> Path | None:
-        target = self._target(digest_of(location))
-        if have(self._layout, target):
-            return target
-        host = urlsplit(location).hostname or ""
-        if host and self._failures[host] >= FAILURES_PER_HOST:
-            self.failed[redact(location)] = f"{host} failed {FAILURES_PER_HOST} times in this run"
-            return None
+    def _note(self, location: str, answer: _Answer) -> None:
+        host = _host(location)
+        self._found[location] = answer.path
+        if answer.path is None:
+            self._unresolved[location] = Source(location).name, answer.reason
+        if answer.host_failed:
+            self.given_up[host] += 1
+        self._failures[host] = self._failures[host] + 1 if answer.host_failed else 0
+
+    def _target(self, sha256: str) -> Path:
+        """Where the groups of this content stand, or will."""
+        return self._layout.remote / f"{sha256}-v{READER_VERSION}.parquet"
+
+    def _fetch_one(self, location: str) -> _Answer:
+        source = Source(location)
+        entry = None if self._force else recall(source, self._layout)
+        known = None if entry is None else self._target(entry.sha256)
+        if entry is None or known is None or not have(self._layout, known):
+            entry = known = None
+        elif not source.is_url:
+            return _Answer(known)
         try:
-            self._read(Source(location), target)
-            keep(self._layout, target)
+            return _Answer(self._read(source, entry.validators if entry else None))
+        except UnchangedError:
+            return _Answer(known)
         except StoreError:
             raise
         except (BadFileError, OSError) as error:
-            raise_if_exhausted(error, f"fetching {redact(location)}", self._layout.remote)
-            self._failures[host] += 1
-            self.failed[redact(location)] = str(error)
-            LOG.warning("provider reference %s: %s", redact(location), error)
-            return None
-        return target
+            raise_if_exhausted(error, f"fetching {source.name}", self._layout.remote)
+            LOG.warning("provider reference %s: %s", source.name, error)
+            return _Answer(reason=str(error), host_failed=isinstance(error, HostFailedError))
 
-    def _read(self, source: Source, target: Path) -> None:
+    def _read(self, source: Source, known: Validators | None) -> Path:
+        """Fetch and read one; where its groups are.
+
+        Raises:
+            UnchangedError: the server's content is the one known.
+        """
         temporary = scratch(self._layout.remote)
+        before = fingerprint(source)
         with ExitStack() as stack:
             stack.callback(temporary.unlink, missing_ok=True)
-            stream = stack.enter_context(self._open(source))
+            stream = stack.enter_context(self._open(source, known))
             temporary_beside = partial(open_temporary, self._layout.remote)
             collected = Collected(temporary_beside, limits=self._fetching.bounds)
             stack.callback(collected.close)
             for document in open_documents(cast("BinaryIO", stream), temporary_beside, self._fetching.bounds):
                 read_provider_reference(document.stream, collected)
-            stream.finish()
+            sha256 = stream.finish()
+            target = self._target(sha256)
             rows = (row[1:] for row in collected.groups)
             with parquet_writer(temporary, REMOTE_GROUPS.arrow()) as writer:
                 for batch in to_batches(REMOTE_GROUPS, rows):
                     writer.write_batch(batch)
+            if fingerprint(source) != before:
+                raise BadFileError("the file changed while it was read; run again")
             temporary.rename(target)
+            keep(self._layout, target)
+            remember(source, self._layout, sha256, stream.bytes, stream.validators, unvalidated=True)
+        return target
 
-    def _open(self, source: Source) -> AbstractContextManager[HashingStream]:
+    def _open(self, source: Source, known: Validators | None) -> AbstractContextManager[HashingStream]:
         if not source.is_url or is_object_url(source.location):
-            return open_source(source)
+            return open_source(source, known=known)
         from flows.web import open_url
 
-        return open_url(source, self._fetching, self._layout, public_only=not self._fetching.allow_private)
+        public_only = not self._fetching.allow_private
+        return open_url(source, self._fetching, self._layout, known=known, public_only=public_only)
+
+
+def _host(location: str) -> str:
+    """The host that a location is asked of; none for a file."""
+    return urlsplit(location).hostname or ""

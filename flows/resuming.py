@@ -32,11 +32,21 @@ ASK_CONTENTS = "read its table of contents again for a new address"
 
 
 class AnswerLostError(TicRatesError):
-    """No answer, or one that broke off or was put off; asking again may help."""
+    """No answer, or one that broke off or was put off; asking again may help.
 
-    def __init__(self, reason: str, seconds: float = 0.0) -> None:
+    Args:
+        seconds: the server asks us to wait so long.
+        of_host: the host can't be reached, says nothing in time or fails: its other files would fare no better.
+    """
+
+    def __init__(self, reason: str, seconds: float = 0.0, *, of_host: bool = False) -> None:
         super().__init__(reason)
-        self.seconds = seconds  # the server asks us to wait so long
+        self.seconds = seconds
+        self.of_host = of_host
+
+
+class HostFailedError(BadFileError):
+    """A file can't be had because its host fails, whatever the file."""
 
 
 class ContentChangedError(BadFileError):
@@ -229,7 +239,8 @@ class RemoteFile:
         self._progress = False
         if self._failures >= self._fetching.attempts:
             place = f"beyond byte {self._held.size:,} " if self._held.size else ""
-            raise BadFileError(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
+            kind = HostFailedError if error.of_host and not self._held.size else BadFileError
+            raise kind(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
         LOG.debug("%s: %s at byte %d; asked again", self._source.name, error, self._held.size)
         self._wait(seconds)
 
@@ -313,7 +324,8 @@ class RemoteFile:
         if status in EXPIRED:
             self._renew_address(status)
         elif status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            raise AnswerLostError(f"the server answers {status}", asked)
+            failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            raise AnswerLostError(f"the server answers {status}", asked, of_host=failed)
         else:
             raise BadFileError(f"the server answers {status}; check the address, or {ASK_CONTENTS}")
 

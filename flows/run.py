@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from flows.extracts import READER_VERSION, Engine, Outcome
+from flows.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, Location, locked, month_name, scratch, sweep
@@ -71,6 +71,7 @@ class RunResult:
     output: Location
     statuses: Counter[str] = field(default_factory=Counter)
     quarantined: list[tuple[str, str]] = field(default_factory=list)
+    references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
     rows: dict[str, int] = field(default_factory=dict)
     eligible: int = 0
     bytes_json: int = 0
@@ -86,6 +87,7 @@ class RunResult:
             "rows_eligible": self.eligible,
             "tables": self.rows,
             "quarantined": [{"source": name, "reason": reason} for name, reason in self.quarantined],
+            "references": self.references.as_json(),
             "with_nppes": self.with_nppes,
             "seconds": round(self.seconds, 3),
             "bytes_json": self.bytes_json,
@@ -95,8 +97,8 @@ class RunResult:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 3 some sources quarantined."""
-        return BadFileError.exit_code if self.quarantined else 0
+        """0 all well, 3 some sources quarantined, or provider references given up with their host."""
+        return BadFileError.exit_code if self.quarantined or self.references.given_up else 0
 
 
 def _at_once(_name: str, step: Callable[[], object]) -> None:
@@ -249,6 +251,7 @@ def build_and_publish(
             with during("summarising the month", layout.staging):
                 step("summarise", builder.summarise)
         result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
+        result.references = builder.unresolved_references
         entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
         note = partial(_note_month, result=result, entry=entry, since=since)
         with during("publishing the month", layout.root):
@@ -299,6 +302,7 @@ def _manifest_entry(
         "files": [{"source": o.source.name, "source_id": o.source_id, "status": o.status} for o in outcomes],
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
         "unresolved_locations": builder.unresolved_locations,
+        "references": builder.unresolved_references.as_json(),
         "payers": {
             payer: build.as_json() | {"groups": sorted(groups.get(payer, ()))}
             for payer, build in builder.builds.items()

@@ -31,6 +31,8 @@ def print_result(result: RunResult) -> None:
     )
     for name, reason in result.quarantined:
         console.print(f"[red]quarantined[/red] {escape(name)}: {escape(reason)}", highlight=False)
+    if result.references.count:
+        console.print(escape(str(result.references)), highlight=False)
     console.print(f"Parquet: {layout.name_of(summaries)}", highlight=False, soft_wrap=True)
 
 

@@ -49,6 +49,8 @@ def print_months(months: Sequence[MonthReport]) -> None:
             console.print(f"{name} [red]failed[/red]: {escape(month.reason)}", highlight=False)
         for payer, reason in month.withheld:
             console.print(f"{name} [red]withheld[/red] {escape(payer)}: {escape(reason)}", highlight=False)
+        if month.references.count:
+            console.print(f"{name} {escape(str(month.references))}", highlight=False)
         for source, reason in month.quarantined:
             console.print(f"{name} [red]quarantined[/red] {escape(source)}: {escape(reason)}", highlight=False)
 

@@ -22,7 +22,7 @@ from flows.hosts import turn
 from flows.layout import Layout
 from flows.network import guard, hush_logs, is_private_host, refuse_private, within
 from flows.renewing import Renew, renew_address
-from flows.resuming import AnswerLostError, RemoteFile
+from flows.resuming import AnswerLostError, HostFailedError, RemoteFile
 from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
 from flows.waiting import Wait
@@ -224,10 +224,10 @@ def _in_our_words(fetching: Fetching) -> Iterator[None]:
     except (httpx.HTTPError, httpx.StreamError, socket.gaierror) as error:
         final = _final_reason(error)
         if final:
-            raise BadFileError(final) from None
+            raise HostFailedError(final) from None
         if str(error) == _H11_HEADERS_TOO_LONG:
             raise crossed(fetching.bounds, "header_bytes", "the server's headers go on beyond it") from None
-        raise AnswerLostError(_describe(error, fetching)) from None
+        raise AnswerLostError(_describe(error, fetching), of_host=True) from None
 
 
 def _final_reason(error: BaseException) -> str | None:

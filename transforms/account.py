@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_QUIRKS = 50
+REMOTE_REFERENCES = "remote_references"  # among a document's flags
 NO_JSON = "a zip member that is no JSON"
 
 
@@ -53,6 +54,11 @@ class SourceAccount:
     def prices(self) -> int:
         """Prices of the matched items."""
         return sum(prices for document in self.documents for _, prices in document.codes.values())
+
+    @property
+    def cites_remotely(self) -> bool:
+        """Whether a matched price cites a reference that has a location in place of groups."""
+        return any(REMOTE_REFERENCES in document.flags for document in self.documents)
 
     @property
     def shape(self) -> str:

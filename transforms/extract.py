@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
-from transforms.account import DocumentAccount, SourceAccount
+from transforms.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
 from transforms.collect import Collected
 from transforms.containers import open_documents
 from transforms.errors import BadFileError
@@ -154,7 +154,7 @@ def _flags(collected: Collected) -> tuple[str, ...]:
     if len(collected.citations):
         flags.append("cited_references")
     if any(location is not None and not groups for _, _, location, _, groups in collected.cited_references()):
-        flags.append("remote_references")
+        flags.append(REMOTE_REFERENCES)
     if keys and sections and "reporting_entity_name" in keys[keys.index(sections[0]) :]:
         flags.append("header_last")
     return tuple(flags)

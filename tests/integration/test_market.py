@@ -137,7 +137,7 @@ class Month:
 
 
 @contextmanager
-def served(_self: object, source: Source) -> Iterator[HashingStream]:
+def served(_self: object, source: Source, _known: object) -> Iterator[HashingStream]:
     """Remote provider references out of memory."""
     if source.location not in GENERATED_REMOTE:
         raise BadFileError("nobody there")
