@@ -104,7 +104,7 @@ def _load_config(options: argparse.Namespace) -> Any:
     from flows.config import Gates, load_config
 
     config = load_config(options.config)
-    return replace(config, gates=Gates(None, None, None, None)) if options.no_gates else config
+    return replace(config, gates=Gates(None, None, None, None, withhold_vanished=False)) if options.no_gates else config
 
 
 def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:

@@ -45,16 +45,18 @@ class PayerSource:
     include: tuple[str, ...] = ()  # regular expressions; none means all
     exclude: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    undated_counts: bool = False  # a source whose address and date place it in no month counts for every past month
 
 
 @dataclass(frozen=True)
 class Gates:
-    """What must hold before a night's month replaces the published one; None turns one off."""
+    """What must hold before a night's month replaces the published one; None or False turns one off."""
 
     min_files_read: float | None = 0.9  # of the files listed, the share that was read to its end
     max_rows_change: float | None = 0.5  # of the month before, more or fewer
     max_median_change: float | None = 0.25  # of the month before, up or down
     min_nppes_share: float | None = 0.8  # of the NPIs, the share that NPPES knows
+    withhold_vanished: bool = True  # a payer that was published before and has no rows now
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ _KNOWN = {
     "notify": ("webhook",),
     "schedule": ("cron", "timezone"),
     "cluster": tuple(each.name for each in fields(Cluster)),
-    "[payer]": ("name", "contents", "files", "include", "exclude", "headers"),
+    "[payer]": ("name", "contents", "files", "include", "exclude", "headers", "undated"),
 }
 
 _HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
@@ -131,6 +133,11 @@ def fill_month(location: str, month: date) -> str:
     for name, form in _TEMPLATES.items():
         location = location.replace(name, month.strftime(form))
     return location
+
+
+def asks_for_month(location: str) -> bool:
+    """Whether what ``fill_month`` puts into it says year and month."""
+    return "{month}" in location or ("{year}" in location and "{mm}" in location)
 
 
 def _read(path: Path) -> str:
@@ -274,6 +281,7 @@ def _gates(gates: Section) -> Gates:
         max_rows_change=gates.number_or_off("max_rows_change", Gates.max_rows_change, 0, 1_000),
         max_median_change=gates.number_or_off("max_median_change", Gates.max_median_change, 0, 1_000),
         min_nppes_share=gates.number_or_off("min_nppes_share", Gates.min_nppes_share, 0, 1),
+        withhold_vanished=gates.flag("withhold_vanished", default=Gates.withhold_vanished),
     )
 
 
@@ -356,7 +364,15 @@ def _payer(section: Section, folder: Path) -> PayerSource:
         include=_patterns(section, "include"),
         exclude=_patterns(section, "exclude"),
         headers=_headers(section.section("headers")),
+        undated_counts=_undated(section),
     )
+
+
+def _undated(section: Section) -> bool:
+    text = section.text("undated", None, "any")
+    if text not in (None, "any"):
+        section.problem("undated", f'{text!r} is unknown; write undated = "any", or leave it out')
+    return text == "any"
 
 
 def _locations(section: Section, key: str, folder: Path) -> tuple[str, ...]:

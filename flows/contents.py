@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import BinaryIO, cast
 
-from flows.config import PayerSource, fill_month
+from flows.config import PayerSource, asks_for_month, fill_month
 from flows.extracts import Engine, default_engine
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
@@ -18,9 +18,10 @@ from flows.layout import Layout, open_temporary, temporary_folder
 from flows.listing_cache import keep_listing, kept_listing
 from flows.resuming import UnchangedError
 from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location, unfollowed
+from flows.undated import lies_in, names_month
 from flows.validators import Validators
 from transforms.containers import open_documents
-from transforms.contents import Found, StructureEnd
+from transforms.contents import ContentsDate, Found, StructureEnd
 from transforms.errors import BadFileError, UsageError
 from transforms.limits import Limits
 from transforms.listing import Choice, FoundFile, Listing
@@ -66,6 +67,7 @@ class PayerListing:
     listed: int
     left_out: int  # by include and exclude
     files: tuple[ListedSource, ...] = ()  # ``sources`` with what is known of each
+    undated: frozenset[Source] = frozenset()  # those that no address and no index's date places in the month
 
 
 def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
@@ -102,24 +104,40 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     as_payer = Source("", payer=payer.name, headers=payer.headers, origins=origins)
     listing = Listing(Choice.of(payer.include, payer.exclude))
     failed: list[tuple[Source, str]] = []
-    for table in _expanded(payer.contents, month, as_payer, failed):
+    for table, in_month in _expanded(payer.contents, month, as_payer, failed):
         try:
             with during(f"reading {table.name}", temporary_folder()):
-                listing.merge(_find_or_read_table(table, listing.choice, reach))
+                found = _find_or_read_table(table, listing.choice, reach)
         except BadFileError as error:
             raise_if_exhausted(error, f"reading {table.name}", temporary_folder())
             failed.append((table, str(error)))
-    for source in _expanded(payer.files, month, as_payer, failed):
-        listing.add(source.name, source.location)
+            continue
+        for file in found.files.values():
+            file.in_month = in_month or lies_in(month, file.updated)
+        listing.merge(found)
+    for source, in_month in _expanded(payer.files, month, as_payer, failed):
+        file = listing.add(source.name, source.location)
+        file.in_month = file.in_month or in_month
     listed = _as_listed(listing, as_payer)
     count, chosen = len(listing.files), len(listed.files) + len(listed.refused)
-    return PayerListing(payer.name, listed.sources, listed.refused, tuple(failed), count, count - chosen, listed.files)
+    in_its_month = {file.location.strip() for file in listing.files.values() if file.in_month}
+    undated = frozenset(
+        source
+        for source in listed.sources
+        if not (payer.undated_counts or source.location in in_its_month or names_month(source.location, month))
+    )
+    return PayerListing(
+        payer.name, listed.sources, listed.refused, tuple(failed), count, count - chosen, listed.files, undated
+    )
 
 
 def _expanded(
     locations: tuple[str, ...], month: date, as_payer: Source, failed: list[tuple[Source, str]]
-) -> Iterator[Source]:
-    """The payer's sources at these locations in that month; those that aren't there are added to ``failed``."""
+) -> Iterator[tuple[Source, bool]]:
+    """The payer's sources at these locations in that month, and whether the address says that they are the month's.
+
+    Those that aren't there are added to ``failed``.
+    """
     for location in locations:
         filled = fill_month(location, month)
         try:
@@ -127,7 +145,9 @@ def _expanded(
         except UsageError as error:
             failed.append((replace(as_payer, location=filled), str(error).removeprefix(f"{redact(filled)}: ")))
             continue
-        yield from (replace(as_payer, location=source.location) for source in found)
+        for source in found:
+            in_month = asks_for_month(location) or names_month(source.location, month)
+            yield replace(as_payer, location=source.location), in_month
 
 
 def _find_or_read_table(contents: Source, choice: Choice, reach: Reach) -> Listing:
@@ -146,6 +166,7 @@ def _read_table(
     contents: Source, choice: Choice, reach: Reach, *, strict: bool = False, known: Validators | None = None
 ) -> Listing:
     listing = Listing(choice)
+    updated: str | None = None
     resolve = _Resolver(contents)
     with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
         for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
@@ -153,9 +174,13 @@ def _read_table(
                 for found in everything:
                     if isinstance(found, StructureEnd):
                         listing.end_structure(found)
+                    elif isinstance(found, ContentsDate):
+                        updated = found.text
                     else:
                         listing.mention(found, resolve, contents.location)
         listing.settle()
+        for file in listing.files.values():
+            file.updated = updated
         stream.finish()
         validators = stream.validators
     if strict and reach.layout is not None:

@@ -183,15 +183,6 @@ def find_unchanged(
     return _outcome(source, *known, reading, time.perf_counter() - started, unchanged=True)
 
 
-def stored_outcome(
-    source: Source, sha256: str, size: int, wanted: frozenset[str], layout: Layout, engine: Engine | None
-) -> Outcome | None:
-    """What a source came to when it was last read, without asking whether it changed; None: its extract is gone."""
-    reading = _Reading(wanted, layout, engine or default_engine(), Fetching())
-    account = reading.account(sha256)
-    return None if account is None else _outcome(source, Entry(sha256, size), account, reading, 0.0, unchanged=True)
-
-
 def _known(source: Source, reading: _Reading) -> tuple[Entry, SourceAccount] | None:
     """The last reading of a source whose extract still stands."""
     entry = None if reading.force else recall(source, reading.layout)

@@ -11,9 +11,10 @@ from flows.payer_builds import PayerFigures
 def judge_files(gates: Gates, outcomes: Sequence[Outcome]) -> str | None:
     """Why too few of one configured payer's files were read, or None.
 
-    Tables of contents are no files, but one that can't be read stands for files that nobody knows of.
+    Tables of contents and files of another month don't count, but a table that can't be read stands for the files that
+    it lists.
     """
-    files = [outcome for outcome in outcomes if not outcome.is_table_of_contents]
+    files = [outcome for outcome in outcomes if not outcome.is_table_of_contents and outcome.status != "undated"]
     if gates.min_files_read is None or not files:
         return None
     read = sum(outcome.usable for outcome in files)

@@ -124,11 +124,6 @@ class Layout:
         return self.root / ".staging"
 
     @property
-    def months(self) -> Path:
-        """What each month's files came to when it was last published."""
-        return self.cache / "months" if self.store is None else self.root / ".state"
-
-    @property
     def manifest(self) -> Path:
         """What was read, by which version, with which reference data."""
         return self.root / "manifest.json"

@@ -4,7 +4,7 @@ Memory: one payer at a time (``payer_builds``), then the month's observations as
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
@@ -29,8 +29,10 @@ from flows.month_inputs import (
     table_in,
 )
 from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
+from flows.published_month import Standing
 from flows.reference import downloads_behind
 from flows.remote import RemoteReferences
+from flows.restored_builds import merge_files, published_files, restore_build
 from flows.sources import names_apart
 from flows.tables import read_pieces, write_table
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
@@ -79,33 +81,51 @@ class MonthBuilder:
     """
 
     def __init__(
-        self, request: MonthRequest, outcomes: Sequence[Outcome], layout: Layout, folder: Path, apart: Apart
+        self,
+        request: MonthRequest,
+        outcomes: Sequence[Outcome],
+        layout: Layout,
+        folder: Path,
+        apart: Apart,
+        standing: Standing | None = None,
     ) -> None:
         self._request = request
-        self._outcomes = outcomes
+        self.outcomes = outcomes
+        self._standing = standing
         self._sources = _distinct(outcomes)
         self._layout = layout
         self._folder = folder
         self._apart = apart
         self._remote = request.remote or RemoteReferences(layout, request.fetching, force=request.force)
         self._fetched: Fetched = {}
-        documents = _documents(self._sources)
+        self._blocks = _blocks_of(outcomes)
+        documents = _documents(self._sources, self._blocks)
         self._mapping = map_payers(documents["reporting_entity_name"].to_list())
         self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
         self.builds: dict[str, PayerBuild] = {}
         self.withheld: dict[str, str] = {}
-        self._kept_groups: dict[str, set[str]] = {}
+        self._restored: dict[str, set[str | None]] = {}  # payers from the published tables, with reporting entities
         self.rows: dict[str, int] = {"rates": 0}
 
     @property
     def groups(self) -> dict[str, set[str]]:
         """The configuration's names whose files each payer's documents stand in."""
-        found = {payer: set(names) for payer, names in self._kept_groups.items()}
+        found: dict[str, set[str]] = {}
         for source_no, payer in self._documents.select("source_no", "payer").iter_rows():
-            name = self._sources[source_no].source.payer
-            if name is not None:
-                found.setdefault(payer, set()).add(name)
+            found.setdefault(payer, set()).update(self._blocks.get(self._sources[source_no].source_id, ()))
+        if self._standing is not None:
+            for payer in self._restored:
+                found[payer] = found.get(payer, set()) | self._standing.blocks(payer)
         return found
+
+    @property
+    def reporting_entities(self) -> dict[str, list[str | None]]:
+        """The names in the headers of each payer's documents, null for none."""
+        found = {payer: set(names) for payer, names in self._restored.items()}
+        for name, payer in self._mapping.select("reporting_entity_name", "payer").iter_rows():
+            if payer not in self._restored:
+                found.setdefault(payer, set()).add(name)
+        return {payer: sorted(names, key=lambda name: (name is not None, name)) for payer, names in found.items()}
 
     @property
     def eligible(self) -> int:
@@ -144,25 +164,37 @@ class MonthBuilder:
             with during(f"building the tables of {payer}", self._layout.payer_builds):
                 self.builds[payer] = self._build_payer(payer)
 
-    def hold_back(
-        self, payer: str, reason: str, last_good: str | None, groups: tuple[str, ...], read_then: Sequence[Outcome]
-    ) -> None:
-        """Keep a payer's new figures out of the month; its last good ones stay, where this month has some.
-
-        Args:
-            last_good: the key of the build that stands published.
-            groups: the configuration's names behind that one.
-            read_then: outcomes of the files read then, for ``quality/files``.
-        """
+    def hold_back(self, payer: str, reason: str) -> None:
+        """Keep a payer's new figures out of the month."""
         self.withheld[payer] = reason
         self.builds.pop(payer, None)
-        kept = None if last_good is None else known_build(self._layout, payer, last_good)
-        if kept is not None:
-            self.builds[payer] = kept
-            self._kept_groups[payer] = set(groups)
-            described = {outcome.source_id for outcome in self._outcomes}
-            behind = set(kept.source_ids) - described
-            self._outcomes = [*self._outcomes, *(o for o in read_then if o.source_id in behind)]
+
+    def restore(self, payers: Iterable[str]) -> None:
+        """Put what is published of these payers into the month, where this month has something of them."""
+        standing = self._standing
+        if standing is None:
+            return
+        request = self._request
+        national = national_amounts(request.medicare, request.codes, request.month)
+        for payer in sorted(standing.published.payers.keys() & set(payers)):
+            with during(f"restoring the tables of {payer}", self._folder):
+                folder, moved = self._folder / "restored", partial(self._moved, payer)
+                found = restore_build(standing.published, payer, folder, national, moved)
+            if found is not None:
+                self.builds[payer], self._restored[payer] = found
+
+    def stands_elsewhere(self, payer: str, entities: Collection[str | None]) -> bool:
+        """Whether these reporting entities, once the payer's, are all of payers that are built now."""
+        return bool(entities) and self._moved(payer, set(entities)) == set(entities)
+
+    def _moved(self, payer: str, entities: set[str | None]) -> set[str | None]:
+        """Those of a payer's reporting entities as published that are now of another payer that is built."""
+        now = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
+        together = map_payers({*now, *entities})
+        payers = dict(together.select("reporting_entity_name", "payer").iter_rows())
+        built = self.builds.keys() - self._restored.keys() - {payer}
+        others = {payers[name] for name, other in now.items() if other in built}
+        return {name for name in entities if payers[name] in others}
 
     def summarise(self) -> None:
         """Rates, providers, summaries and quality, from the payers' builds."""
@@ -245,7 +277,7 @@ class MonthBuilder:
         folder = self._folder / "quality"
         excluded = counts.filter(pl.col("reason").is_not_null())
         self.rows["exclusions"] = write_table(folder / "exclusions.parquet", FILE_EXCLUSIONS, [excluded])
-        names = self._mapping["reporting_entity_name"].to_list()
+        names = {name for names in self.reporting_entities.values() for name in names}
         unused = pl.DataFrame({"value": unused_mappings(names)}).with_columns(rows=pl.lit(0, pl.Int64))
         unmapped = pl.concat(
             [
@@ -256,11 +288,24 @@ class MonthBuilder:
         )
         write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
         payers = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
-        outcomes = self._outcomes
+        outcomes = self.outcomes
         if self._request.tell_unchanged:
-            outcomes = [replace(o, status="unchanged") if o.unchanged else o for o in outcomes]
-        files = describe_files(outcomes, counts, payers)
+            outcomes = [replace(o, status="unchanged") if o.unchanged and o.usable else o for o in outcomes]
+        files = count_files(describe_files(outcomes, payers, self._blocks), counts)
+        if self._standing is not None:
+            files = count_files(self._with_published(files, self._standing), counts)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
+
+    def _with_published(self, files: pl.DataFrame, standing: Standing) -> pl.DataFrame:
+        """Files of this run, those that it did not read, and those that restored rows stand on."""
+        unread = {file["shown"] for file in standing.files}
+        behind: dict[str, str | None] = {}
+        for payer in self._restored:
+            is_withheld = payer in self.withheld
+            reason = f"{payer} is withheld: its published rows are of this content" if is_withheld else None
+            behind |= dict.fromkeys(self.builds[payer].source_ids, reason)
+        before = published_files(standing.published) if unread or behind else FILES.empty()
+        return merge_files(files, before, unread, behind)
 
 
 def remote_contents(outcomes: Sequence[Outcome], layout: Layout, remote: RemoteReferences) -> list[str]:
@@ -278,12 +323,21 @@ def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return [by_id[source_id] for source_id in sorted(by_id)]
 
 
-def _documents(sources: Sequence[Outcome]) -> pl.DataFrame:
+def _blocks_of(outcomes: Sequence[Outcome]) -> dict[str | None, list[str]]:
+    """The configuration's names of each content, sorted: the first one names the payer of a file that does not."""
+    found: dict[str | None, set[str]] = {}
+    for outcome in outcomes:
+        if outcome.source_id is not None and outcome.source.payer is not None:
+            found.setdefault(outcome.source_id, set()).add(outcome.source.payer)
+    return {source_id: sorted(names) for source_id, names in found.items()}
+
+
+def _documents(sources: Sequence[Outcome], blocks: Mapping[str | None, Sequence[str]]) -> pl.DataFrame:
     rows = [
         (
             source_no,
             number_in_source,
-            document.header.get("reporting_entity_name") or outcome.source.payer,
+            document.header.get("reporting_entity_name") or next(iter(blocks.get(outcome.source_id, ())), None),
             date_of(document.header.get("last_updated_on")),
         )
         for source_no, outcome in enumerate(sources)
@@ -297,33 +351,42 @@ def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:
     return counted.select(kind=pl.lit(kind), value=pl.col("value").cast(pl.String), rows=pl.col("rows"))
 
 
-def describe_files(outcomes: Sequence[Outcome], counts: pl.DataFrame, payers: dict[str | None, str]) -> pl.DataFrame:
-    """``schemas.FILES``: one row per source of the run."""
-    rows: dict[str, int] = dict(counts.group_by("source_id").agg(pl.col("rows").sum()).iter_rows())
-    eligible: dict[str, int] = dict(
-        counts.filter(pl.col("reason").is_null()).group_by("source_id").agg(pl.col("rows").sum()).iter_rows()
-    )
-    first_name: dict[str, str] = {}
+def describe_files(
+    outcomes: Sequence[Outcome], payers: Mapping[str | None, str], blocks: Mapping[str | None, Sequence[str]]
+) -> pl.DataFrame:
+    """``schemas.FILES``: one row per source of the run; rows and twins are not counted yet."""
     names = names_apart(outcome.source for outcome in outcomes)
-    described = []
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
-        described.append(_describe_file(outcome, names[outcome.source], rows, eligible, payers, first_name))
-    return pl.DataFrame(described, schema=FILES.polars).sort(FILES.grain)
+    described = [_describe_file(outcome, names[outcome.source], payers, blocks) for outcome in outcomes]
+    return pl.DataFrame(described, schema=FILES.polars)
+
+
+def count_files(files: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
+    """``schemas.FILES`` with the rows of each content, and which names have the same."""
+    is_eligible = pl.col("reason").is_null()
+    rows = counts.group_by("source_id").agg(
+        pl.col("rows").sum(), rows_eligible=pl.col("rows").filter(is_eligible).sum()
+    )
+    first = pl.col("source").first().over("source_id")
+    is_twin = pl.col("source_id").is_not_null() & (pl.col("source") != first)
+    return (
+        files.drop("rows", "rows_eligible")
+        .join(rows, on="source_id", how="left")
+        .with_columns(pl.col("rows", "rows_eligible").fill_null(0))
+        .sort(FILES.grain)
+        .with_columns(twin_of=pl.when(is_twin).then(first))
+        .lazy()
+        .pipe(FILES.conform)
+        .collect()
+    )
 
 
 def _describe_file(
-    outcome: Outcome,
-    name: str,
-    rows: dict[str, int],
-    eligible: dict[str, int],
-    payers: dict[str | None, str],
-    first_name: dict[str, str],
+    outcome: Outcome, name: str, payers: Mapping[str | None, str], blocks: Mapping[str | None, Sequence[str]]
 ) -> dict[str, object]:
     account = outcome.account
     header = account.documents[0].header if account.documents else {}
-    entity = (header.get("reporting_entity_name") or outcome.source.payer) if account.documents else None
-    source_id = outcome.source_id or ""
-    first = first_name.setdefault(source_id, name) if source_id else None
+    block = next(iter(blocks.get(outcome.source_id, ())), None)
+    entity = (header.get("reporting_entity_name") or block) if account.documents else None
     return {
         "source_id": outcome.source_id,
         "source": name,
@@ -341,9 +404,9 @@ def _describe_file(
         "items_seen": account.items_seen,
         "items_matched": account.items_matched,
         "prices": account.prices,
-        "rows": rows.get(source_id, 0),
-        "rows_eligible": eligible.get(source_id, 0),
-        "twin_of": None if first in (None, name) else first,
+        "rows": 0,
+        "rows_eligible": 0,
+        "twin_of": None,
         "quirks": account.quirks,
         "seconds": round(outcome.seconds, 3),
     }

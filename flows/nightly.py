@@ -8,13 +8,14 @@ import json
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 from flows.cluster import elsewhere
 from flows.config import Config, PayerSource
@@ -23,9 +24,9 @@ from flows.extracts import READER_VERSION, Outcome, UnresolvedReferences
 from flows.judging import Judge
 from flows.layout import Layout, month_name
 from flows.mirror import renew_folder
-from flows.month_state import load_state, save_state, state_path
 from flows.object_store import is_object_url
-from flows.publish import PublishedMeanwhileError, begin, published, published_before
+from flows.publish import PublishedMeanwhileError, begin, published_before
+from flows.published_month import PublishedMonth, Standing
 from flows.run import (
     UNREACHABLE,
     RunRequest,
@@ -41,6 +42,7 @@ from flows.run import (
     sweep_all,
 )
 from flows.sources import Source
+from flows.undated import set_undated_aside, undated_blocks
 from schemas.codes import BUILD_VERSION, METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
@@ -62,6 +64,7 @@ class MonthReport:
     quarantined: list[tuple[str, str]] = field(default_factory=list)
     withheld: list[tuple[str, str]] = field(default_factory=list)  # payer, the gate's reason
     references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
+    undated: list[tuple[str, str]] = field(default_factory=list)  # block none of whose files is of the month, and why
     rows: int = 0
     rows_eligible: int = 0
     reason: str | None = None
@@ -83,6 +86,7 @@ class MonthReport:
             "quarantined": [{"source": name, "reason": reason} for name, reason in self.quarantined],
             "withheld": [{"payer": payer, "reason": reason} for payer, reason in self.withheld],
             "references": self.references.as_json(),
+            "undated": [{"payer": payer, "reason": reason} for payer, reason in self.undated],
             "rows": self.rows,
             "rows_eligible": self.rows_eligible,
             "reason": self.reason,
@@ -122,7 +126,8 @@ def run_month(
     """Bring one month up to date: only files that changed are read, only payers that changed are built.
 
     Args:
-        payers: names in the configuration; the others' files stay as the month's last publication read them.
+        payers: names in the configuration; the others stay as the month's last publication has them, but for those
+            that share a payer or a file with these: they are read too.
         force: read and build everything anew.
         pages: build the report after publishing.
 
@@ -226,62 +231,128 @@ def _bring_up_to_date(
     config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
 ) -> MonthReport:
     month = request.month
-    outcomes = _read_payers(chosen, request, layout, steps)
-    names = {payer.name for payer in chosen}
-    state = load_state(layout, month, request.codes, request.engine)
-    everything = [*outcomes, *(outcome for name, kept in state.items() if name not in names for outcome in kept)]
+    before = PublishedMonth.of(layout, month)
+    read = _read_blocks(config, chosen, request, before, steps)
+    standing = Standing(before, frozenset(read.blocks), frozenset(payer.name for payer in config.payers))
+    everything = [*read.outcomes, *standing.outcomes]
     if not everything:
         raise NothingUsableError(
             f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
         )
-    remote, fetched = _fetch_references(everything, request, layout)
+    remote, fetched = _fetch_references(read.outcomes, request, layout)
     identity = _identity(config, everything, layout, fetched)
-    before = published(layout, month)
-    result = count_outcomes(request, everything)
-    result.statuses = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in everything)
-    if not request.force and before.get("inputs") == identity and not before["unresolved_locations"]:
+    result = count_outcomes(request, read.outcomes)
+    result.statuses = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
+    result.statuses.update("unchanged" if outcome.usable else outcome.status for outcome in standing.outcomes)
+    entry = before.entry
+    if not request.force and entry.get("inputs") == identity and not entry["unresolved_locations"]:
         LOG.info("%s: nothing changed", month_name(month))
-        return _report("unchanged", result, before)
+        return _report("unchanged", result, entry, read)
     require_usable(everything, layout, result)
-    judge = Judge(config.gates, everything, month, before, published_before(layout, month), state)
+    judge = Judge(config.gates, standing, published_before(layout, month))
     references = replace(load_references(request, layout), tell_unchanged=True, remote=remote)
-
-    def save() -> Path:
-        save_state(layout, month, everything, names - judge.refused_groups)
-        return state_path(layout, month)
-
-    since = before.get("published_at")
-    entry = build_and_publish(references, everything, layout, result, steps.step, judge, identity, save, since)
-    return _report("published", result, entry)
+    noted = {"inputs": identity, "undated": read.undated}
+    since = entry.get("published_at")
+    entry = build_and_publish(
+        references, read.outcomes, layout, result, steps.step, judge, standing, noted=noted, since=since
+    )
+    return _report("published", result, entry, read)
 
 
-def _report(status: str, result: RunResult, entry: dict[str, Any]) -> MonthReport:
+@dataclass
+class _Read:
+    """What was read: outcomes of ``blocks`` of the configuration. ``undated``: blocks without a file of the month."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    blocks: set[str] = field(default_factory=set)
+    undated: dict[str, str] = field(default_factory=dict)
+
+
+def _report(status: str, result: RunResult, entry: Mapping[str, Any], read: _Read) -> MonthReport:
+    """Of the blocks that were read; rows are the whole month's."""
+    groups = {payer: set(each.get("groups", ())) for payer, each in entry["payers"].items()}
+    withheld = (
+        (payer, reason)
+        for payer, reason in sorted(entry["withheld"].items())
+        if not groups.get(payer) or not groups[payer].isdisjoint(read.blocks)
+    )
     return MonthReport(
         result.month,
         status,
         result.statuses,
         result.quarantined,
-        sorted(entry["withheld"].items()),
+        list(withheld),
         result.references,
+        sorted(read.undated.items()),
         entry["rows"].get("rates", 0),
         entry["rows_eligible"],
     )
 
 
-def _read_payers(chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
-    """Outcomes of every file of these payers; a table of contents that can't be read is one, too."""
+def _read_blocks(
+    config: Config, chosen: Sequence[PayerSource], request: RunRequest, before: PublishedMonth, steps: Steps
+) -> _Read:
+    """The files of the chosen blocks, and of those that can't be published without them."""
+    by_name = {payer.name: payer for payer in config.payers}
+    is_past = request.month < current_month(config)
+    read = _Read()
+    new = {payer.name for payer in chosen}
+    while new:
+        found = _read_payers([by_name[name] for name in sorted(new)], request, before.layout, steps, is_past=is_past)
+        read.outcomes = _one_each([*read.outcomes, *found])
+        read.blocks |= new
+        new = by_name.keys() - read.blocks
+        new = new and before.blocks_beside(read.outcomes, read.blocks, by_name.keys())
+    read.undated = undated_blocks(read.outcomes, request.month)
+    for block, reason in read.undated.items():
+        LOG.warning("%s: %s", block, reason)
+    # what was published of them while their files were of the month stays
+    standing = {outcome.source.payer for outcome in before.outcomes(read.undated) if outcome.usable}
+    read.outcomes = [outcome for outcome in read.outcomes if outcome.source.payer not in standing]
+    read.blocks = {block for block in read.blocks if block not in standing}
+    return read
+
+
+def current_month(config: Config) -> date:
+    """The first of this month, in the configuration's time zone."""
+    return datetime.now(ZoneInfo(config.timezone)).date().replace(day=1)
+
+
+def _one_each(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """One outcome of each source, of the first block by name of those that name it."""
+    kept: dict[str, Outcome] = {}
+    for outcome in outcomes:
+        known = kept.setdefault(outcome.source.identity, outcome)
+        if known is not outcome and (outcome.source.payer or "") < (known.source.payer or ""):
+            kept[outcome.source.identity] = outcome
+    return list(kept.values())
+
+
+def _read_payers(
+    payers: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps, *, is_past: bool
+) -> list[Outcome]:
+    """Outcomes of every file of these payers; a table of contents that can't be read is one, too.
+
+    A file that several blocks name is the first one's by name, whatever their order.
+    """
     reach = Reach(request.fetching, None if request.force else layout, request.limits, request.engine)
     with ThreadPoolExecutor(LISTINGS_AT_ONCE) as threads:
-        listings = list(threads.map(lambda payer: list_payer(payer, request.month, reach), chosen))
+        listings = list(threads.map(lambda payer: list_payer(payer, request.month, reach), payers))
+    listings.sort(key=lambda listing: listing.payer)
     outcomes: list[Outcome] = []
-    sources: dict[Source, Source] = {}
+    sources: dict[str, Source] = {}
     for listing in listings:
         LOG.info("%s: %d files, %d left out", listing.payer, len(listing.sources), listing.left_out)
         outcomes += [Outcome(source, "quarantined", reason=reason) for source, reason in listing.failed]
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in listing.refused]
         for source in listing.sources:
-            sources.setdefault(source, source)
-    return outcomes + extract_all(replace(request, sources=tuple(sources)), layout, steps)
+            sources.setdefault(source.identity, source)
+    read = extract_all(replace(request, sources=tuple(sources.values())), layout, steps)
+    if is_past:
+        in_month = {each.identity for listing in listings for each in listing.sources if each not in listing.undated}
+        undated = [source for identity, source in sources.items() if identity not in in_month]
+        read = set_undated_aside(read, frozenset(undated), request.month)
+    return _one_each([*outcomes, *read])
 
 
 def _fetch_references(

@@ -128,17 +128,27 @@ class PayerBuild:
 
     def link_rates(self, month: Path) -> None:
         """Put the rates into a month being built; linked, not copied, where the file system can."""
-        target = month / "rates" / f"payer={payer_slug(self.payer)}" / "rates.parquet"
+        target = rates_path(month / "rates", self.payer)
         target.parent.mkdir(parents=True)
-        try:
-            target.hardlink_to(self.table("rates"))
-        except OSError:
-            shutil.copyfile(self.table("rates"), target)
+        link(self.table("rates"), target)
 
     def as_json(self) -> dict[str, Any]:
         """The manifest's account of it."""
         figures = asdict(self.figures) | {"rows_eligible": self.figures.rows_eligible}
         return {"build": self.key, "source_ids": list(self.source_ids), **figures}
+
+
+def rates_path(month: Path, payer: str) -> Path:
+    """A payer's rates under a month's folder of them."""
+    return month / f"payer={payer_slug(payer)}" / "rates.parquet"
+
+
+def link(path: Path, target: Path) -> None:
+    """The same file under another name; a copy where the file system has no links."""
+    try:
+        target.hardlink_to(path)
+    except OSError:
+        shutil.copyfile(path, target)
 
 
 def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
@@ -175,26 +185,43 @@ def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigure
     nppes = None if inputs.nppes is None else pl.scan_parquet(inputs.nppes).select(NPPES.names)
     facts = gather_facts(inputs.payer, numbered, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
     observations = SortedObservations(folder, numbered.tins["tin"])
-    kept: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
+    counts = RowCounts()
 
     def rate_frames() -> Iterator[pl.DataFrame]:
         for pairs in iter_pairs(numbered, PAIRS_EACH):
             rates = describe_rates(pairs, facts)
             providers = observe_providers(rates, inputs.national)
             observations.add(providers)
-            kept["files"].append(list_files(rates, providers))
-            for name, counted in _count(rates).items():
-                kept[name].append(counted)
+            counts.add(rates, providers)
             yield rates
 
-    rows = write_table(folder / "rates.parquet", RATES, rate_frames())
+    write_table(folder / "rates.parquet", RATES, rate_frames())
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
-    pl.concat([NO_FILES, *kept["files"]]).unique().sort(FILES_BEHIND).write_parquet(folder / "files.parquet")
-    for name, key in COUNTED.items():
-        if key:
-            sum_counts(kept[name], key).write_parquet(folder / f"{name}.parquet")
-    reasons = sum_counts(kept["reasons"], COUNTED["reasons"])
-    return PayerFigures(rows, dict(reasons.iter_rows()), _medians(pl.scan_parquet(folder / "observations.parquet")))
+    return counts.write(folder)
+
+
+class RowCounts:
+    """What the month's tables add up of a payer's rates, piece by piece: the tables of ``COUNTED``."""
+
+    def __init__(self) -> None:
+        self._kept: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
+
+    def add(self, rates: pl.DataFrame, providers: pl.DataFrame) -> None:
+        """Count rows of ``schemas.RATES``. Args: providers: their observations, or those that are outliers."""
+        self._kept["files"].append(list_files(rates, providers))
+        for name, counted in _count(rates).items():
+            self._kept[name].append(counted)
+
+    def write(self, folder: Path) -> PayerFigures:
+        """Write the tables beside ``observations.parquet``; the figures that the gates compare."""
+        files = pl.concat([NO_FILES, *self._kept["files"]]).unique()
+        files.sort(FILES_BEHIND).write_parquet(folder / "files.parquet")
+        for name, key in COUNTED.items():
+            if key:
+                sum_counts(self._kept[name], key).write_parquet(folder / f"{name}.parquet")
+        reasons = dict(sum_counts(self._kept["reasons"], COUNTED["reasons"]).iter_rows())
+        medians = _medians(pl.scan_parquet(folder / "observations.parquet"))
+        return PayerFigures(sum(reasons.values()), reasons, medians)
 
 
 def _count(rates: pl.DataFrame) -> dict[str, pl.DataFrame]:

@@ -52,25 +52,22 @@ def begin(layout: Layout) -> None:
     layout.prepare()
     if layout.store is not None:
         layout.store.put(".state/writable", b"")
-        bring_published(layout, layout.months.name)
+        bring_published(layout)
 
 
-def publish_month(layout: Layout, month: date, built: Path, note: Change, state: Path | None = None) -> None:
+def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
     """Replace the month's folder of every table by the one built, and ``note`` it in the manifest.
 
     What takes room on the disk is written first. What follows are renames; where one fails, or we are told to stop,
     those done are undone: the month's tables are all new or all old. The old ones end up where the new ones were built.
     The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
-
-    Args:
-        state: the month's outcomes, published with it in object storage.
     """
     if layout.store is None:
         _publish_here(layout, month, built, note)
         return
     folders = [layout.month(table, month).relative_to(layout.root).as_posix() for table in TABLES]
     files = dict(zip(folders, (built / table for table in TABLES), strict=True))
-    _publish_stored(layout, note, files, [] if state is None else [state])
+    _publish_stored(layout, note, files)
     for table in TABLES:
         (built / table).mkdir(parents=True, exist_ok=True)
         layout.month(table, month).parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +139,7 @@ def publish_folder(layout: Layout, folder: Path) -> None:
         _publish_stored(layout, lambda _: None, {folder.relative_to(layout.root).as_posix(): folder})
 
 
-def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path], more: Iterable[Path] = ()) -> None:
+def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) -> None:
     from flows.object_publication import publish
 
     assert layout.store is not None
@@ -152,7 +149,6 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path], mo
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    files |= {path.relative_to(layout.root).as_posix(): path for path in more}
     write_atomically(layout.manifest, publish(layout.store, lambda m: change(_filled(m)), files, folders))
 
 

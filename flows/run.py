@@ -4,13 +4,14 @@ import logging
 import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flows.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
@@ -28,7 +29,7 @@ from flows.publish import (
     publish_month,
     record,
 )
-from flows.sources import Source
+from flows.sources import Source, names_apart
 from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many, in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
@@ -36,6 +37,7 @@ from transforms.limits import Limits
 
 if TYPE_CHECKING:
     from flows.month import MonthBuilder, MonthRequest
+    from flows.published_month import Standing
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
@@ -177,7 +179,7 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
     )
     extract = partial(extract_many, layout=layout, reading=reading, spread=steps.spread, elsewhere=steps.elsewhere)
     outcomes = extract(request.sources)
-    seen = {source.identity for source in request.sources}
+    seen = {source.identity: source for source in request.sources}
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
         try:
@@ -186,11 +188,15 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
             raise_if_exhausted(error, f"reading {outcome.source.name}", layout.cache)
             outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error), extract=None)
             continue
-        new = {source.identity: source for source in contents.sources if source.identity not in seen}
-        listed += new.values()
-        seen.update(new)
+        listed += {each.identity: each for each in contents.sources if each.identity not in seen}.values()
+        for each in contents.sources:
+            if (each.payer or "") <= (seen.setdefault(each.identity, each).payer or ""):
+                seen[each.identity] = each
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    return outcomes + (extract(listed) if listed else [])
+    outcomes += extract(listed) if listed else []
+    # of several blocks that name a file or list it, the first by name has it, whatever the order
+    payers = {identity: source.payer for identity, source in seen.items()}
+    return [replace(o, source=replace(o.source, payer=payers.get(o.source.identity, o.source.payer))) for o in outcomes]
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
@@ -199,7 +205,7 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResul
     for outcome in outcomes:
         result.statuses[outcome.status] += 1
         result.bytes_json += outcome.account.bytes_json
-        if outcome.reason is not None:
+        if outcome.status == "quarantined" and outcome.reason is not None:
             result.quarantined.append((outcome.source.name, outcome.reason))
     for name, reason in result.quarantined[:MOST_LOGGED]:
         LOG.error("quarantined %s: %s", name, reason)
@@ -213,7 +219,9 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResul
     if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
         return
     record(layout, lambda manifest: _note_failure(manifest, result))
-    reasons = "".join(f"\n  {name}: {reason}" for name, reason in result.quarantined[:MOST_LOGGED])
+    undated = ((o.source.name, o.reason) for o in outcomes if o.status == "undated")
+    refused = [*result.quarantined, *undated]
+    reasons = "".join(f"\n  {name}: {reason}" for name, reason in refused[:MOST_LOGGED])
     raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}", result.as_json())
 
 
@@ -224,14 +232,16 @@ def build_and_publish(
     result: RunResult,
     step: Step,
     judge: Judge | None = None,
-    identity: str | None = None,
-    save: Callable[[], Path] | None = None,
+    standing: "Standing | None" = None,
+    *,
+    noted: Mapping[str, Any] = MappingProxyType({}),
     since: str | None = "",
 ) -> dict[str, Any]:
     """Build the month's tables, let the gates judge them, put them in front of readers; the manifest's entry.
 
     Args:
-        save: writes the month's outcomes, before they are published; their file.
+        standing: what is published of the month, and stays where the judge says so.
+        noted: what the manifest's entry says besides.
         since: when the month that this one was judged by was published, None for never; "": it does not matter.
 
     Raises:
@@ -244,7 +254,7 @@ def build_and_publish(
     folder.mkdir()
     try:
         with apart() as process:
-            builder = MonthBuilder(month, outcomes, layout, folder, process)
+            builder = MonthBuilder(month, outcomes, layout, folder, process, standing)
             step("normalise", builder.normalise)
             if judge is not None:
                 judge(builder)
@@ -252,11 +262,10 @@ def build_and_publish(
                 step("summarise", builder.summarise)
         result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
         result.references = builder.unresolved_references
-        entry = _manifest_entry(month, outcomes, result, builder) | {"inputs": identity}
+        entry = _manifest_entry(month, outcomes, result, builder, standing) | dict(noted)
         note = partial(_note_month, result=result, entry=entry, since=since)
         with during("publishing the month", layout.root):
-            state = None if save is None else save()
-            step("publish", lambda: publish_month(layout, month.month, folder, note, state))
+            step("publish", lambda: publish_month(layout, month.month, folder, note))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     drop_unused_builds(layout)
@@ -285,9 +294,16 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
 
 
 def _manifest_entry(
-    month: "MonthRequest", outcomes: Sequence[Outcome], result: RunResult, builder: "MonthBuilder"
+    month: "MonthRequest",
+    outcomes: Sequence[Outcome],
+    result: RunResult,
+    builder: "MonthBuilder",
+    standing: "Standing | None",
 ) -> dict[str, Any]:
-    groups = builder.groups
+    groups, entities = builder.groups, builder.reporting_entities
+    shown = names_apart(outcome.source for outcome in outcomes)
+    unread = () if standing is None else standing.outcomes
+    quarantined = [*result.quarantined, *((o.source.name, o.reason) for o in unread if o.status == "quarantined")]
     return {
         "codes": list(month.codes),
         "methodology": METHODOLOGY,
@@ -299,12 +315,23 @@ def _manifest_entry(
         "rows": result.rows,
         "rows_eligible": result.eligible,
         "sources": dict(result.statuses),
-        "files": [{"source": o.source.name, "source_id": o.source_id, "status": o.status} for o in outcomes],
-        "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
-        "unresolved_locations": builder.unresolved_locations,
+        "files": [
+            {
+                "source": o.source.name,
+                "shown": shown[o.source],
+                "source_id": o.source_id,
+                "status": o.status,
+                "block": o.source.payer,
+            }
+            for o in outcomes
+        ]
+        + ([] if standing is None else standing.files),
+        "quarantined": [{"source": name, "reason": reason} for name, reason in quarantined],
+        "unresolved_locations": builder.unresolved_locations | ({} if standing is None else standing.unresolved),
         "references": builder.unresolved_references.as_json(),
         "payers": {
-            payer: build.as_json() | {"groups": sorted(groups.get(payer, ()))}
+            payer: build.as_json()
+            | {"groups": sorted(groups.get(payer, ())), "reporting_entities": entities.get(payer, [])}
             for payer, build in builder.builds.items()
         },
         "withheld": builder.withheld,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from transforms import contents, scan_contents
-from transforms.contents import Found, StructureEnd
+from transforms.contents import ContentsDate, Found, StructureEnd
 from transforms.errors import BadFileError
 from transforms.names import NO_NAMES
 
@@ -13,17 +13,21 @@ Flat = list[StructureEnd | tuple[Any, ...]]
 
 
 def flat(found: Iterable[Found]) -> Flat:
-    """One file after the other, and the ends of structures."""
+    """One file after the other, and the ends of structures; then the last date, which a reader may give earlier."""
     given: Flat = []
+    date: Flat = []
     for each in found:
         if isinstance(each, StructureEnd):
             given.append(each)
+            continue
+        if isinstance(each, ContentsDate):
+            date = [("updated", each.text)]
             continue
         networks = each.networks or [NO_NAMES] * len(each.files)
         for file, named in zip(each.files, networks, strict=True):
             if location := file.location.strip():
                 given.append((location, file.description, named))
-    return given
+    return given + date
 
 
 def plainly(data: bytes, *, strict: bool = True) -> Flat | str:

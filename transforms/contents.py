@@ -26,6 +26,7 @@ ENGINE = "ijson"
 LISTED_KEY = "in_network_files"  # under reporting_structure, TOC_Files or wherever else
 PLANS_KEY = "reporting_plans"
 PLAN_NAME_KEY = "plan_name"
+UPDATED_KEY = "last_updated_on"  # of the root
 NETWORK_KEYS = frozenset({"network_name", "network_names"})  # in no schema of CMS's, but extra keys are legal
 CONTENTS_KEYS = frozenset({"reporting_structure", "TOC_Files", LISTED_KEY})
 PRICES_KEYS = frozenset({"in_network", "in_networks"})
@@ -64,7 +65,13 @@ class StructureEnd(msgspec.Struct, gc=False):
     networks: Names = NO_NAMES
 
 
-Found = ListedFiles | StructureEnd
+class ContentsDate(msgspec.Struct, gc=False):
+    """The table of contents' own ``last_updated_on``, as stated; of repeated ones the last stands."""
+
+    text: str
+
+
+Found = ListedFiles | StructureEnd | ContentsDate
 
 
 @dataclass(slots=True)
@@ -171,7 +178,11 @@ class ContentsEvents:
         """What the events list, to their end, or to the end of the object whose members they are: the last level."""
         self.walker.next = events.__next__
         outer = len(levels)
+        dated = False
         for event, key in events:
+            if dated and event == "string":
+                yield ContentsDate(str(key))
+            dated = event == "map_key" and key == UPDATED_KEY and len(levels) == 1
             if event == "start_map":
                 levels.append(Level())
             elif event == "end_map":

@@ -44,6 +44,7 @@ class Structure(msgspec.Struct, gc=False):
     network_names: list[str] | str | UnsetType | None = UNSET
     reporting_structure: "list[Structure] | Structure | UnsetType | None" = UNSET
     TOC_Files: "list[Structure] | Structure | UnsetType | None" = UNSET
+    last_updated_on: str | UnsetType | None = UNSET
     in_network: Raw | UnsetType = UNSET
     in_networks: Raw | UnsetType = UNSET
 

@@ -54,6 +54,8 @@ class FoundFile:
     included: bool = False
     excluded: bool = False
     structure: int = 0  # the number of the structure that mentioned it last
+    updated: str | None = None  # last_updated_on of the table of contents, as stated
+    in_month: bool = False  # by the address or the date of a table of contents that lists it
 
     def note(self, verdict: tuple[bool, bool]) -> None:
         """A verdict on one of the texts that belong to this file."""
@@ -214,6 +216,7 @@ class Listing:
                 known.plans += file.plans
                 known.plan_names = known.plan_names.plus(file.plan_names)
                 known.networks = known.networks.plus(file.networks)
+                known.in_month = known.in_month or file.in_month
                 known.note((file.included, file.excluded))
 
 

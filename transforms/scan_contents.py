@@ -28,6 +28,7 @@ from transforms.contents import (
     NETWORK_KEYS,
     PLAN_NAME_KEY,
     PLANS_KEY,
+    ContentsDate,
     ContentsEvents,
     Found,
     Level,
@@ -450,19 +451,27 @@ class _Reading:
         """What elements of an array list that may be structures."""
         networks = may_name_networks(data)
         decoded = decode_structures(data, unread=self.repeated.begin(unless=networks))
-        self.check(decoded, data, sum(each.kind == STRUCTURE for each in self.stack) + 1)
-        found: list[Found] = []
+        depth = sum(each.kind == STRUCTURE for each in self.stack) + 1
+        self.check(decoded, data, depth)
+        found = self.dates(decoded, depth)
         give(decoded, found, self.repeated, networks=networks)
         return found
 
     def members(self, level: Level, data: bytes) -> Sequence[Found]:
         """What members of a structure list."""
         part = decode_members(data)
-        self.check((part,), data, sum(each.kind == STRUCTURE for each in self.stack))
-        found: list[Found] = []
+        depth = sum(each.kind == STRUCTURE for each in self.stack)
+        self.check((part,), data, depth)
+        found = self.dates((part,), depth)
         give_inside(part, found, self.repeated, networks=may_name_networks(data))
         note(part, level)
         return found
+
+    @staticmethod
+    def dates(decoded: Sequence[Structure], depth: int) -> list[Found]:
+        """The dates that tables of contents state of themselves: outermost objects only."""
+        stated = (each.last_updated_on for each in decoded if depth == 1)
+        return [ContentsDate(text) for text in stated if isinstance(text, str)]
 
     def check(self, decoded: Sequence[Structure], data: bytes, depth: int) -> None:
         """That all that is listed was decoded; at the root's depth prices are no table of contents'."""

@@ -15,7 +15,7 @@ from tests.effort import usually
 from tests.generated_contents import broken_contents, generated_contents
 from tests.unit.test_contents import SHAPES, table
 from transforms import contents, scan_contents
-from transforms.contents import Found, ListedFiles, StructureEnd
+from transforms.contents import ContentsDate, Found, ListedFiles, StructureEnd
 from transforms.errors import BadFileError
 from transforms.limits import Limits
 from transforms.listing import FoundFile, Listing
@@ -73,7 +73,7 @@ def listing_of(everything: Iterable[Found]) -> list[FoundFile]:
     for found in everything:
         if isinstance(found, StructureEnd):
             listing.end_structure(found)
-        else:
+        elif not isinstance(found, ContentsDate):
             listing.mention(found, lambda location: (location.partition("?")[0], location), "index.json")
     listing.settle()
     return [replace(file, structure=0) for file in listing.files.values()]

@@ -1,0 +1,129 @@
+"""What the last publication of a month says, from the manifest: its payers, the files behind them, and their blocks.
+
+A run of some payers only keeps the others as they were published. Nothing of this depends on the cache.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from flows.extracts import Outcome
+from flows.layout import Layout
+from flows.publish import published
+from flows.sources import Source
+
+
+@dataclass(frozen=True)
+class PublishedMonth:
+    """A month's entry in the manifest; empty where the month was never published."""
+
+    layout: Layout
+    month: date
+    entry: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, layout: Layout, month: date) -> "PublishedMonth":
+        """As the manifest has it now."""
+        return cls(layout, month, published(layout, month))
+
+    @property
+    def payers(self) -> Mapping[str, Mapping[str, Any]]:
+        """The manifest's entry of each payer that has rows."""
+        payers: Mapping[str, Mapping[str, Any]] = self.entry.get("payers", {})
+        return payers
+
+    def files(self, blocks: Collection[str]) -> list[dict[str, Any]]:
+        """The manifest's entries of the files of these blocks."""
+        return [file for file in self.entry.get("files", ()) if file.get("block") in blocks]
+
+    def outcomes(self, blocks: Collection[str]) -> list[Outcome]:
+        """The files of these blocks as they were last read; nothing of their content."""
+        reasons = {each["source"]: each["reason"] for each in self.entry.get("quarantined", ())}
+        return [
+            Outcome(
+                Source(file["source"], file["block"]),
+                file["status"],
+                reasons.get(file["source"]) if file["status"] == "quarantined" else None,
+                file["source_id"],
+            )
+            for file in self.files(blocks)
+        ]
+
+    def blocks_beside(
+        self, outcomes: Iterable[Outcome], read: Collection[str], configured: Collection[str]
+    ) -> set[str]:
+        """Further blocks of the configuration to read, so that what was read of some can be published with the rest.
+
+        A payer is built from all of its files: blocks that share a payer or a file with those read belong to them. All
+        blocks do where one has left the configuration, for then nothing says which of the others has its files.
+
+        Args:
+            outcomes: what was read of ``read``.
+        """
+        outcomes = list(outcomes)
+        known = {block for payer in self.payers.values() for block in payer.get("groups", ())}
+        if known - set(configured):
+            return set(configured) - set(read)
+        names = {outcome.source.name for outcome in outcomes}
+        contents = {outcome.source_id for outcome in outcomes if outcome.source_id is not None}
+        found = {
+            file["block"]
+            for file in self.entry.get("files", ())
+            if file.get("block") and (file["source"] in names or file["source_id"] in contents)
+        }
+        for blocks in self._blocks_of_payers(entities_of(outcomes), read):
+            found |= blocks
+        return (found & set(configured)) - set(read)
+
+    def _blocks_of_payers(self, entities: set[str | None], read: Collection[str]) -> Iterable[set[str]]:
+        """The blocks of each payer that has a file in ``read``, or any of these reporting entities."""
+        from transforms.payers import map_payers
+
+        stated = {payer: set(entry.get("reporting_entities", ())) for payer, entry in self.payers.items()}
+        mapping = map_payers(entities.union(*stated.values()))
+        payers = dict(mapping.select("reporting_entity_name", "payer").iter_rows())
+        now = {payers[entity] for entity in entities}
+        for payer, entry in self.payers.items():
+            blocks = set(entry.get("groups", ()))
+            if not blocks.isdisjoint(read) or any(payers[entity] in now for entity in stated[payer]):
+                yield blocks
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a night's month is built beside. read: the blocks that the run reads. configured: the names of all."""
+
+    published: PublishedMonth
+    read: frozenset[str]
+    configured: frozenset[str]
+
+    @property
+    def files(self) -> list[dict[str, Any]]:
+        """The manifest's entries of the files of blocks that this run does not read."""
+        return self.published.files(self.configured - self.read)
+
+    @property
+    def outcomes(self) -> list[Outcome]:
+        """These files as they were last read."""
+        return self.published.outcomes(self.configured - self.read)
+
+    @property
+    def unresolved(self) -> dict[str, str]:
+        """Remote provider references that may be cited by these files, and were not had when they were read."""
+        return dict(self.published.entry.get("unresolved_locations", {})) if self.files else {}
+
+    def blocks(self, payer: str) -> set[str]:
+        """The blocks of the configuration behind what is published of a payer; none where they have all left it."""
+        return set(self.published.payers.get(payer, {}).get("groups", ())) & self.configured
+
+
+def entities_of(outcomes: Iterable[Outcome]) -> set[str | None]:
+    """The reporting entities of the documents that matched; of one that states none, the block's name."""
+    return {
+        document.header.get("reporting_entity_name") or outcome.source.payer
+        for outcome in outcomes
+        if outcome.status == "matched"
+        for document in outcome.account.documents
+        if document.items_matched
+    }

@@ -1,0 +1,155 @@
+"""What is published of a payer as a part of the month being built, where it is withheld or its files are not read.
+
+All of it comes from the published tables, and nothing from the cache.
+Memory: one piece of its rates, and its outliers.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import polars as pl
+
+from flows.payer_builds import PayerBuild, RowCounts, link, rates_path
+from flows.publish import bring_published
+from flows.published_month import PublishedMonth
+from flows.sorted_observations import SortedObservations
+from flows.tables import read_pieces, write_table
+from schemas.published import FILES, PROVIDERS, RATES
+from schemas.table import Table
+from transforms.observe import observe_providers
+from transforms.payers import payer_slug
+
+UNREADABLE = ("quarantined", "undated")  # the statuses of sources whose content is in no table
+
+Names = set[str | None]
+
+
+def restore_build(
+    published: PublishedMonth, payer: str, folder: Path, national: pl.DataFrame, moved: Callable[[Names], Names]
+) -> tuple[PayerBuild, Names] | None:
+    """A payer's published tables, and the reporting entities in them; None where this month has none.
+
+    Args:
+        folder: for what is made of them.
+        national: billing_code, amount_usd; for observations that the published ones can't give.
+        moved: of these reporting entities those that are now another payer's, whose rows are left out.
+    """
+    layout, month = published.layout, published.month
+    rates, providers = rates_path(layout.month("rates", month), payer), layout.month("providers", month)
+    bring_published(layout, *(path.relative_to(layout.root).as_posix() for path in (rates.parent, providers)))
+    if not rates.exists():
+        return None
+    names: Names = set(pl.scan_parquet(rates).select(pl.col("reporting_entity_name").unique()).collect().to_series())
+    left_out = moved(names)
+    if left_out == names:
+        return None
+    own = folder / payer_slug(payer)
+    own.mkdir(parents=True)
+    _copy_rates(rates, own / "rates.parquet", left_out)
+    if not _copy_observations(payer, providers / "providers.parquet", own):
+        _observe(own, national)
+    counts = RowCounts()
+    is_outlier = pl.col("exclusion").is_not_null()
+    outliers = pl.scan_parquet(own / "observations.parquet").filter(is_outlier).collect()
+    for piece in read_pieces(own / "rates.parquet"):
+        counts.add(piece, outliers)
+    figures = counts.write(own)
+    source_ids = pl.read_parquet(own / "counts.parquet")["source_id"].unique().sort()
+    key = published.payers[payer]["build"]
+    return PayerBuild(payer, key, own, figures, tuple(source_ids)), names - left_out
+
+
+def _copy_rates(published: Path, target: Path, left_out: Names) -> None:
+    if not left_out and pl.scan_parquet(published).collect_schema() == RATES.polars:
+        link(published, target)
+        return
+    kept = ~pl.col("reporting_entity_name").is_in(list(left_out), nulls_equal=True)
+    write_table(target, RATES, (as_declared(piece.filter(kept), RATES) for piece in read_pieces(published)))
+
+
+def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
+    """Whether the published observations are those of the rates, as they are but for a run killed while publishing."""
+    eligible = pl.scan_parquet(folder / "rates.parquet").select(pl.col("exclusion").is_null().sum()).collect().item()
+    if not published.exists():
+        return False
+    is_own = pl.col("payer") == payer
+    stated = pl.scan_parquet(published).filter(is_own).select(pl.col("n_rates").sum()).collect().item()
+    if stated != eligible:
+        return False
+    pieces = (as_declared(piece.filter(is_own), PROVIDERS) for piece in read_pieces(published))
+    write_table(folder / "observations.parquet", PROVIDERS, pieces)
+    return True
+
+
+def _observe(folder: Path, national: pl.DataFrame) -> None:
+    rates = folder / "rates.parquet"
+    tins = pl.scan_parquet(rates).select(pl.col("tin").unique()).collect().to_series()
+    observations = SortedObservations(folder, tins)
+    for piece in _by_npi(read_pieces(rates)):
+        observations.add(observe_providers(piece, national))
+    write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
+
+
+def _by_npi(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Rates cut where the NPI changes."""
+    held = RATES.empty()
+    for piece in pieces:
+        rows = pl.concat([held, piece])
+        is_last = rows["npi"].eq_missing(rows["npi"][-1])
+        held = rows.filter(is_last)
+        yield rows.filter(~is_last)
+    yield held
+
+
+def as_declared(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Rows of an earlier version of a table with the columns that it has now; what they lack is null, or no element."""
+    filled = pl.concat([table.empty(), rows], how="diagonal")
+    lists = [column.name for column in table if column.dtype.startswith("list")]
+    return filled.with_columns(pl.col(name).fill_null([]) for name in lists).lazy().pipe(table.conform).collect()
+
+
+def published_files(published: PublishedMonth) -> pl.DataFrame:
+    """The month's ``schemas.FILES`` as published; no rows where there are none."""
+    folder = published.layout.month("quality", published.month)
+    bring_published(published.layout, folder.relative_to(published.layout.root).as_posix())
+    path = folder / "files.parquet"
+    return as_declared(pl.read_parquet(path), FILES) if path.exists() else FILES.empty()
+
+
+def merge_files(
+    now: pl.DataFrame, before: pl.DataFrame, unread: set[str], behind: Mapping[str, str | None]
+) -> pl.DataFrame:
+    """``schemas.FILES``: one row for each source, and every content that published rows stand on.
+
+    A source that was read anew and whose rows are withheld is described as the content that stands published, with
+    what became of it now. Where rows stand on both contents, the earlier one is a source by itself: NAME@SHA256.
+
+    Args:
+        now: the sources of this run.
+        before: those of the last publication.
+        unread: sources that this run did not read.
+        behind: contents that restored rows stand on, and why these stand.
+    """
+    today = {row["source"]: row for row in now.iter_rows(named=True)}
+    kept: dict[str, dict[str, object]] = dict(today)
+    for row in before.iter_rows(named=True):
+        name, content = row["source"], row["source_id"]
+        if name not in unread and content not in behind:
+            continue
+        status = row["status"] if row["status"] in UNREADABLE else "unchanged"
+        stood = row | {"status": status, "reason": row["reason"] or behind.get(content)}
+        if name not in today:
+            kept[name] = stood
+        elif content in behind and today[name]["source_id"] != content:
+            kept |= _both(today[name], stood | {"reason": behind[content]})
+    return pl.DataFrame(list(kept.values()), schema=FILES.polars)
+
+
+def _both(now: Mapping[str, object], stood: dict[str, object]) -> dict[str, dict[str, object]]:
+    """A source's content as it was read now, and as it stands published."""
+    name = str(now["source"])
+    if now["rows"]:
+        earlier = f"{name}@{str(stood['source_id'])[:12]}"
+        return {earlier: stood | {"source": earlier}}
+    status = now["status"] if now["status"] in UNREADABLE else stood["status"]
+    return {name: stood | {"status": status, "reason": now["reason"] or stood["reason"]}}
