@@ -147,7 +147,8 @@ def _add_backfill(commands: Any) -> None:
         "tic-rates backfill --from 2025-01 --to 2025-06 --payer Cigna",
         "backfill",
         "Safe to repeat: a month that stands as it should is left alone, one that was stopped resumes, one that fails\n"
-        "doesn't stop the others.",
+        "doesn't stop the others. A source whose address names no month counts for a past month only if its\n"
+        'last_updated_on, or its index\'s, lies in that month or the 31 days before it; undated = "any" lifts that.',
     )
     _add_config(parser)
     parser.add_argument("--from", dest="first", type=_month, required=True, metavar="YYYY-MM", help="first month")
@@ -168,7 +169,8 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="this payer of the configuration only; may be given again; the others stay as they are",
+        help="read this payer of the configuration only, with those that share a payer or a file with it; "
+        "may be given again; the others stay as they are published",
     )
     parser.add_argument("--force", action="store_true", help="read and build everything anew")
     parser.add_argument("--no-gates", action="store_true", help="publish whatever the gates say")

@@ -45,7 +45,7 @@ class PayerSource:
     include: tuple[str, ...] = ()  # regular expressions; none means all
     exclude: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    undated_counts: bool = False  # a source whose address and date place it in no month counts for every past month
+    undated: str | None = None  # "any": sources that no address or date places in a month count for every past one
 
 
 @dataclass(frozen=True)
@@ -364,15 +364,15 @@ def _payer(section: Section, folder: Path) -> PayerSource:
         include=_patterns(section, "include"),
         exclude=_patterns(section, "exclude"),
         headers=_headers(section.section("headers")),
-        undated_counts=_undated(section),
+        undated=_undated(section),
     )
 
 
-def _undated(section: Section) -> bool:
+def _undated(section: Section) -> str | None:
     text = section.text("undated", None, "any")
     if text not in (None, "any"):
         section.problem("undated", f'{text!r} is unknown; write undated = "any", or leave it out')
-    return text == "any"
+    return text
 
 
 def _locations(section: Section, key: str, folder: Path) -> tuple[str, ...]:

@@ -124,7 +124,7 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     undated = frozenset(
         source
         for source in listed.sources
-        if not (payer.undated_counts or source.location in in_its_month or names_month(source.location, month))
+        if not (payer.undated == "any" or source.location in in_its_month or names_month(source.location, month))
     )
     return PayerListing(
         payer.name, listed.sources, listed.refused, tuple(failed), count, count - chosen, listed.files, undated

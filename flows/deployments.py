@@ -275,4 +275,5 @@ def describe(report: MonthReport) -> str:
     if report.references.count:
         said.append(str(report.references))
     said += [f"{payer} withheld: {why}" for payer, why in report.withheld]
+    said += [f"{payer} undated: {without_secrets(why)}" for payer, why in report.undated]
     return ", ".join(said)

@@ -26,7 +26,7 @@ def make_console() -> "Console":
 
 
 def print_months(months: Sequence[MonthReport]) -> None:
-    """One line a month, then what was quarantined or withheld, and why.
+    """One line a month, then what was quarantined, withheld or left out as undated, and why.
 
     A night on which nothing happened is told without rich: importing it would be a tenth of that night's work.
     """
@@ -51,12 +51,14 @@ def print_months(months: Sequence[MonthReport]) -> None:
             console.print(f"{name} [red]withheld[/red] {escape(payer)}: {escape(reason)}", highlight=False)
         if month.references.count:
             console.print(f"{name} {escape(str(month.references))}", highlight=False)
+        for payer, reason in month.undated:
+            console.print(f"{name} [yellow]undated[/yellow] {escape(payer)}: {escape(reason)}", highlight=False)
         for source, reason in month.quarantined:
             console.print(f"{name} [red]quarantined[/red] {escape(source)}: {escape(reason)}", highlight=False)
 
 
 def _is_uneventful(month: MonthReport) -> bool:
-    return month.status == "unchanged" and not (month.withheld or month.quarantined or month.reason)
+    return month.status == "unchanged" and not (month.withheld or month.undated or month.quarantined or month.reason)
 
 
 def _counts(month: MonthReport) -> str:

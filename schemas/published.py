@@ -144,9 +144,19 @@ FILES = Table(
     grain=("source",),
     columns=(
         Column("source_id", "string", "content identity: sha256 of the bytes as published", nullable=True),
-        Column("source", "string", "path or URL, without query and credentials"),
-        Column("status", "string", "`matched`, `no_match`, `quarantined` or `unchanged`"),
-        Column("reason", "string", "why it was quarantined, where in the file, and what to do next", nullable=True),
+        Column(
+            "source",
+            "string",
+            "path or URL, without query and credentials; @ and 12 digits of source_id: what it was before, where a "
+            "withheld payer's rows stand on that and others on what it is now",
+        ),
+        Column("status", "string", "`matched`, `no_match`, `quarantined`, `unchanged` or `undated` (of another month)"),
+        Column(
+            "reason",
+            "string",
+            "why it was quarantined, where in the file, and what to do next; why it is undated, or stands published",
+            nullable=True,
+        ),
         Column("bytes", "int64", "bytes as published", "bytes", nullable=True),
         Column("bytes_json", "int64", "bytes of JSON after inflating", "bytes", nullable=True),
         Column("sha256", "string", "of the bytes as published", nullable=True),

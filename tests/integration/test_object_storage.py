@@ -121,6 +121,29 @@ def named_digests(url: str) -> dict[str, str]:
 
 
 @both
+def test_a_withheld_payer_keeps_its_rows_on_a_machine_without_any_cache(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]
+) -> None:
+    put_sources(url)
+    config, out = write_config(tmp_path, url), Objects.of(f"{url}/out")
+    words = ("nightly", "--config", config, "--month", "2026-06", "--json")
+    assert call(capsys, *words).code == 0
+    before = digests_at(f"{url}/out")
+    Objects.of(url).put("mrf/2026-06/aetna/a.json", b"<html>expired</html>")
+    out.delete([found.key for found in out.list(".cache")])
+    move()
+    ended = call(capsys, *words)
+    assert (ended.code, [each["payer"] for each in ended.json_line["withheld"]]) == (3, ["Aetna"])
+    assert digests_at(f"{url}/out") == before
+    out.delete([found.key for found in out.list(".cache")])
+    move()
+    assert call(capsys, *words, "--payer", "acme", "--force").code == 0
+    assert digests_at(f"{url}/out") == before
+    files = read_published(f"{url}/out", "quality/month=2026-06/files.parquet")
+    assert files["source"].is_unique().all() and files["rows"].sum() == 12
+
+
+@both
 def test_a_run_in_object_storage_publishes_the_bytes_of_a_local_one(url: str, tmp_path: Path, capsys: Capture) -> None:
     put_sources(url)
     download(url, tmp_path / "here")

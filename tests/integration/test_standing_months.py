@@ -1,5 +1,6 @@
 """What stays of a published month and what leaves it: blocks that left, payers that vanished, undated files."""
 
+import random
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 import polars as pl
 import pytest
 
+from schemas.reference import PAYERS, load_reference
 from tests.command_line import Ended, call, digests
 from tests.documents import ANN, BOB, document, group, item, price, rate, without
+from tests.effort import usually
 from tests.json_text import json_bytes
 
 Capture = pytest.CaptureFixture[str]
@@ -310,6 +313,53 @@ def test_quality_files_has_one_row_for_a_source_of_a_withheld_payer(place: Place
     assert len(place.quality()) == 4
 
 
+def test_rows_that_a_killed_publication_left_beside_older_observations_are_observed_again(place: Place) -> None:
+    place.write(f"{JUNE}/aetna/1.json", 0.01, AETNA)
+    place.night()
+    before = place.tables()
+    published = place.folder / "out" / "providers" / f"month={JUNE}" / "providers.parquet"
+    pl.read_parquet(published).filter(pl.col("payer") != "Aetna").write_parquet(published)
+    (place.folder / JUNE / "aetna" / "1.json").write_bytes(b"")
+    assert list(reasons(place.night())) == ["Aetna"]
+    assert place.tables() == before
+
+
+def test_rates_of_an_earlier_version_get_the_columns_of_this_one(place: Place) -> None:
+    place.night()
+    before = place.rates()
+    published = place.folder / "out" / "rates" / f"month={JUNE}" / "payer=aetna" / "rates.parquet"
+    pl.read_parquet(published).drop("network_names", "parent_company").write_parquet(published)
+    (place.folder / JUNE / "aetna" / "1.json").write_bytes(b"")
+    assert list(reasons(place.night())) == ["Aetna"]
+    assert place.rates() == before
+    place.expect_whole()
+
+
+def test_a_payer_whose_names_the_table_now_gives_to_another_leaves(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.night()
+    reviewed = load_reference(PAYERS)
+    aetna = reviewed.filter(pl.col("payer") == "Aetna").head(1)
+    changed = pl.concat([reviewed, aetna.with_columns(reporting_entity_name=pl.lit(ACME))])
+    monkeypatch.setattr("transforms.payers.load_reference", lambda _table: changed)
+    ended = place.night("--force")
+    assert (ended.code, reasons(ended)) == (0, {})
+    assert place.rates() == {"Aetna": [30.0, 31.0, 40.0], "Cigna": [50.0]}
+    assert place.tables() == place.clean()
+
+
+def test_a_payer_published_by_a_run_vanishes_only_where_a_block_names_its_files(place: Place) -> None:
+    place.write("elsewhere/1.json", 80.0, "Zeta Health Plan")
+    out = place.folder / "out"
+    call(place.capsys, "run", place.folder / JUNE, place.folder / "elsewhere", "--month", JUNE, "--output", out)
+    assert len(place.rates()) == 4
+    place.write(f"{JUNE}/cigna/1.json", 50.0, CIGNA, item={"billing_code": "99213"})
+    ended = place.night()
+    assert (ended.code, list(reasons(ended))) == (3, ["Cigna"])
+    assert list(place.rates()) == ["Acme Health Plan", "Aetna", "Cigna"]
+
+
 # ---- Past months of sources that name none --------------------------------------------------------------------------
 
 
@@ -409,3 +459,51 @@ def test_the_date_of_an_index_counts_for_its_files(place: Place, reader: str, up
         place.night()
         place.write(f"{JUNE}/acme/1.json", 40.5, ACME)
         assert ("Cigna" in place.rates()) == counts
+
+
+# ---- Whatever was published before ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(usually(2, 40)))
+def test_after_any_history_a_night_publishes_what_a_first_one_does(place: Place, seed: int) -> None:
+    chance = random.Random(seed)
+    place.write(f"{JUNE}/nameless/1.json", 60.0, None)
+    every = place.blocks | {
+        "Aetna East": ["{month}/aetna/2.json", "{month}/nameless/*.json"],
+        "Nameless": ["{month}/nameless/*.json", "{month}/acme/*.json"],
+    }
+    names = ["aetna/1", "aetna/2", "acme/1", "cigna/1", "nameless/1"]
+    entities = {"aetna": AETNA, "acme": ACME, "cigna": CIGNA, "nameless": None}
+
+    def change_a_file() -> None:
+        name = chance.choice(names)
+        entity = chance.choice([entities[name.partition("/")[0]]] * 3 + [AETNA, "Zeta Health Plan", None])
+        place.write(f"{JUNE}/{name}.json", chance.choice((30.0, 31.0, 35.5, 42.0)), entity)
+
+    def change_the_blocks() -> None:
+        kept = chance.sample(sorted(every), chance.randrange(2, len(every) + 1))
+        renamed = {f"{name} Renamed" if chance.random() < 0.2 else name: every[name] for name in kept}
+        place.blocks = dict(chance.sample(sorted(renamed.items()), len(renamed)))
+
+    def delete_the_cache() -> None:
+        shutil.rmtree(place.folder / "out" / ".cache", ignore_errors=True)
+
+    def publish_some() -> None:
+        for name in chance.sample(sorted(place.blocks), chance.randrange(1, len(place.blocks))):
+            assert place.night("--payer", name, *chance.choice(((), ("--no-gates",)))).code in (0, 3, 4)
+        if (place.folder / "out" / "quality" / f"month={JUNE}").exists():
+            place.expect_whole()
+
+    actions = [change_a_file, change_a_file, change_the_blocks, delete_the_cache, publish_some]
+    done = []
+    for _ in range(4):
+        for _ in range(chance.randrange(1, 4)):
+            action = chance.choice(actions)
+            done.append(action.__name__)
+            action()
+        assert place.night("--no-gates").code == 0
+        assert place.tables() == place.clean(), done
+        place.expect_whole()
+        for name in place.blocks:  # what one block needs is read with it: nothing changes
+            place.night("--no-gates", "--payer", name, "--force")
+            assert place.tables() == place.tables("clean"), (done, name)
