@@ -445,6 +445,14 @@ def test_a_past_months_published_rows_outlive_the_file_that_they_came_from(undat
     assert before.keys() == undated.tables().keys()
 
 
+def test_a_month_of_undated_files_alone_fails_and_says_so(undated: Place) -> None:
+    undated.blocks = {"Cigna": ["cigna/*.json"]}
+    ended = backfill(undated)
+    may, june = ended.json_line["months"]
+    assert (ended.code, may["status"], june["status"]) == (3, "failed", "published")
+    assert "its address names no month and its last_updated_on is 2026-06-10" in may["reason"]
+
+
 @pytest.mark.parametrize("reader", ["scan", "ijson"])
 @pytest.mark.parametrize(("updated", "counts"), [("2026-06-02", True), ("2026-11-02", False)])
 def test_the_date_of_an_index_counts_for_its_files(place: Place, reader: str, updated: str, counts: bool) -> None:
