@@ -6,7 +6,7 @@ Memory: the distinct files of one payer, however often they are mentioned.
 import re
 from collections.abc import Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import BinaryIO, cast
 
@@ -67,7 +67,7 @@ class PayerListing:
     listed: int
     left_out: int  # by include and exclude
     files: tuple[ListedSource, ...] = ()  # ``sources`` with what is known of each
-    undated: frozenset[Source] = frozenset()  # those that no address and no index's date places in the month
+    undated: frozenset[Source] = field(default=frozenset(), compare=False)  # no address or index's date says the month
 
 
 def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
