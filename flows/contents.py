@@ -16,13 +16,12 @@ from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, temporary_folder
 from flows.listing_cache import keep_listing, kept_listing
-from flows.resuming import UnchangedError
 from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location, unfollowed
 from flows.undated import lies_in, names_month
 from flows.validators import Validators
 from transforms.containers import open_documents
 from transforms.contents import ContentsDate, Found, StructureEnd
-from transforms.errors import BadFileError, UsageError
+from transforms.errors import BadFileError, UnchangedError, UsageError
 from transforms.limits import Limits
 from transforms.listing import Choice, FoundFile, Listing
 from transforms.names import Names

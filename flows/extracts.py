@@ -20,11 +20,10 @@ from flows.folders import put_in_place, seal, unsealed
 from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.mirror import keep
-from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, sha256_of
 from flows.validators import Validators
 from transforms.account import SourceAccount
-from transforms.errors import BadFileError, FullReadingNeededError
+from transforms.errors import BadFileError, ContentChangedError, FullReadingNeededError, UnchangedError
 from transforms.limits import Limits
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it

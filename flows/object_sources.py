@@ -12,10 +12,9 @@ from typing import BinaryIO, cast
 from flows.layout import Layout, scratch
 from flows.mirror import bring, have, keep
 from flows.object_store import Found, Objects, split_url
-from flows.resuming import UnchangedError
 from flows.sources import HashingStream, Source
 from flows.validators import Validators
-from transforms.errors import BadFileError, UsageError
+from transforms.errors import BadFileError, UnchangedError, UsageError
 
 _GLOB = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[[^]]+\])")
 

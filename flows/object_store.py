@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from transforms.errors import BadFileError, UsageError
+from transforms.errors import BadFileError, ContentChangedError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -226,8 +226,6 @@ class ObjectReader:
         try:
             data: bytes = self._store.get(self._key, options={"range": (start, end), **same}).bytes().to_bytes()
         except (PreconditionError, FileNotFoundError):
-            from flows.resuming import ContentChangedError
-
             raise ContentChangedError(f"the object changed before byte {end:,} was read; run again") from None
         except _errors() as error:
             raise BadFileError(str(_explain(self._name, error))) from None

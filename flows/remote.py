@@ -22,7 +22,6 @@ from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import fingerprint, recall, recall_digest, remember
 from flows.mirror import have, keep
 from flows.object_store import StoreError, is_object_url
-from flows.resuming import HostFailedError, UnchangedError
 from flows.sources import HashingStream, Source, open_source, unfollowed
 from flows.tables import parquet_writer
 from flows.validators import Validators
@@ -30,7 +29,7 @@ from flows.workers import in_threads
 from schemas.extracted import REMOTE_GROUPS
 from transforms.collect import Collected
 from transforms.containers import open_documents
-from transforms.errors import BadFileError
+from transforms.errors import BadFileError, HostFailedError, UnchangedError
 from transforms.extract import to_batches
 from transforms.read_ijson import read_provider_reference
 

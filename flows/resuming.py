@@ -19,7 +19,13 @@ from flows.renewing import Renew
 from flows.sources import Source
 from flows.validators import ContentRange, Validators
 from flows.waiting import Wait, retry_after, seconds_before_retry
-from transforms.errors import BadFileError, TicRatesError
+from transforms.errors import (
+    AnswerLostError,
+    BadFileError,
+    ContentChangedError,
+    HostFailedError,
+    UnchangedError,
+)
 from transforms.limits import Limits, crossed
 
 LOG = logging.getLogger(__name__)
@@ -29,32 +35,6 @@ PASSING = (408, 425, 429)  # and everything from 500 on
 CHECKS_ITSELF = (b"\x1f\x8b", b"PK")  # gzip and zip carry checksums: parts of two contents would be found out
 READ_BYTES = 1 << 20
 ASK_CONTENTS = "read its table of contents again for a new address"
-
-
-class AnswerLostError(TicRatesError):
-    """No answer, or one that broke off or was put off; asking again may help.
-
-    Args:
-        seconds: the server asks us to wait so long.
-        of_host: the host can't be reached, says nothing in time or fails: its other files would fare no better.
-    """
-
-    def __init__(self, reason: str, seconds: float = 0.0, *, of_host: bool = False) -> None:
-        super().__init__(reason)
-        self.seconds = seconds
-        self.of_host = of_host
-
-
-class HostFailedError(BadFileError):
-    """A file can't be had because its host fails, whatever the file."""
-
-
-class ContentChangedError(BadFileError):
-    """What was read so far belongs to another content: the reading starts over."""
-
-
-class UnchangedError(TicRatesError):
-    """The server's content is the one known."""
 
 
 class AnyAnswer(Protocol):

@@ -317,7 +317,7 @@ def open_source(
 
     Args:
         layout: whose cache keeps the turns of http(s) hosts; None: politeness ends with this one request.
-        known: of a remote file had before; ``flows.resuming.UnchangedError`` where it is still the same.
+        known: of a remote file had before; ``transforms.errors.UnchangedError`` where it is still the same.
     """
     if not source.is_url:
         return _open_local(Path(source.location))

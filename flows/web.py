@@ -22,11 +22,11 @@ from flows.hosts import turn
 from flows.layout import Layout
 from flows.network import guard, hush_logs, is_private_host, refuse_private, within
 from flows.renewing import Renew, renew_address
-from flows.resuming import AnswerLostError, HostFailedError, RemoteFile
+from flows.resuming import RemoteFile
 from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
 from flows.waiting import Wait
-from transforms.errors import BadFileError, causes
+from transforms.errors import AnswerLostError, BadFileError, HostFailedError, causes
 from transforms.limits import Limits, crossed
 
 _ENCODINGS = ("", "identity", "gzip", "x-gzip", "zstd")  # told by their first bytes like any file's

@@ -47,6 +47,32 @@ class FullReadingNeededError(TicRatesError):
     """A later duplicate key made wanted what had been skipped; the caller reads again with ``skip=False``."""
 
 
+class AnswerLostError(TicRatesError):
+    """No answer, or one that broke off or was put off; asking again may help.
+
+    Args:
+        seconds: the server asks us to wait so long.
+        of_host: the host can't be reached, says nothing in time or fails: its other files would fare no better.
+    """
+
+    def __init__(self, reason: str, seconds: float = 0.0, *, of_host: bool = False) -> None:
+        super().__init__(reason)
+        self.seconds = seconds
+        self.of_host = of_host
+
+
+class HostFailedError(BadFileError):
+    """A file can't be had because its host fails, whatever the file."""
+
+
+class ContentChangedError(BadFileError):
+    """What was read so far belongs to another content: the reading starts over."""
+
+
+class UnchangedError(TicRatesError):
+    """The server's content is the one known."""
+
+
 def causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error, what it came from, and so on; each once: errors that are raised again can come from each other."""
     seen: set[int] = set()

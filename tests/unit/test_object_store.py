@@ -21,10 +21,9 @@ from flows.object_store import (
     _shared_profile,
     split_url,
 )
-from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import Source, expand, redact, resolve_location
 from tests.shared_files import REPOSITORY
-from transforms.errors import BadFileError, UsageError
+from transforms.errors import BadFileError, ContentChangedError, UnchangedError, UsageError
 
 CANARY = "s3cr3t-c4n4ry"
 

@@ -7,9 +7,9 @@ from random import Random
 import pytest
 
 from flows.fetching import Fetching
-from flows.resuming import AnswerLostError, ContentChangedError, RemoteFile
+from flows.resuming import RemoteFile
 from flows.sources import Source
-from transforms.errors import BadFileError
+from transforms.errors import AnswerLostError, BadFileError, ContentChangedError
 
 BODY = Random(3).randbytes(1000)
 TAG = {"ETag": '"a"'}

@@ -15,14 +15,13 @@ from flows.config import PayerSource
 from flows.contents import list_payer
 from flows.fetching import Fetching, HostLimits
 from flows.layout import Layout
-from flows.resuming import ContentChangedError, UnchangedError
 from flows.sources import Source, redact
 from flows.validators import ContentRange, Validators
 from flows.waiting import retry_after, seconds_before_retry
 from flows.web import open_url
 from tests.http_server import LATER, LONG_AGO, Fault, Page, Server, in_turn, now_and_then, once, serve
 from tests.json_text import json_bytes
-from transforms.errors import BadFileError
+from transforms.errors import BadFileError, ContentChangedError, UnchangedError
 
 BODY = Random(7).randbytes(100_000)
 SHA256 = hashlib.sha256(BODY).hexdigest()
