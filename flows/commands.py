@@ -17,10 +17,10 @@ Command = Callable[[argparse.Namespace], Result]
 def run(options: argparse.Namespace) -> Result:
     """One month from the sources given."""
     from flows.cluster import Cluster
+    from flows.open_source import expand
     from flows.protection import fetching_of
     from flows.run import RunRequest
     from flows.show import print_result
-    from flows.sources import expand
 
     if isinstance(options.nppes, Path) and not options.nppes.is_file():
         what = "is a folder" if options.nppes.is_dir() else "no such file"
@@ -133,9 +133,9 @@ def demo(options: argparse.Namespace) -> Result:
 def inspect(options: argparse.Namespace) -> Result:
     """One file, told."""
     from flows.inspection import inspect
+    from flows.open_source import expand
     from flows.protection import fetching_of
     from flows.show import print_inspection
-    from flows.sources import expand
 
     sources = expand([options.source])
     if len(sources) > 1:

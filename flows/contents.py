@@ -16,7 +16,8 @@ from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, temporary_folder
 from flows.listing_cache import keep_listing, kept_listing
-from flows.sources import Source, expand, is_plain, open_source, origin_of, redact, resolve_location, unfollowed
+from flows.open_source import expand, open_source
+from flows.sources import Source, is_plain, origin_of, redact, resolve_location, unfollowed
 from flows.undated import lies_in, names_month
 from flows.validators import Validators
 from transforms.containers import open_documents

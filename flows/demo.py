@@ -9,8 +9,8 @@ import polars as pl
 from flows.demo_files import write_market
 from flows.layout import Layout, Location
 from flows.mirror import keep
+from flows.open_source import expand
 from flows.run import RunRequest, RunResult
-from flows.sources import expand
 from flows.streams import tell
 from schemas.codes import DEFAULT_CODES
 from transforms.demo_answers import check_answers, check_rows

@@ -20,7 +20,8 @@ from flows.folders import put_in_place, seal, unsealed
 from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.mirror import keep
-from flows.sources import HashingStream, Source, open_source, sha256_of
+from flows.open_source import open_source
+from flows.sources import HashingStream, Source, sha256_of
 from flows.validators import Validators
 from transforms.account import SourceAccount
 from transforms.errors import BadFileError, ContentChangedError, FullReadingNeededError, UnchangedError

@@ -9,8 +9,9 @@ from flows.extracts import Engine, default_engine, reader_of
 from flows.faults import during
 from flows.fetching import Fetching
 from flows.layout import open_temporary, temporary_folder
+from flows.open_source import open_source
 from flows.progress import make_counters, shown
-from flows.sources import Source, open_source
+from flows.sources import Source
 from transforms.account import DocumentAccount, SourceAccount
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.extract import extract_source

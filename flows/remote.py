@@ -22,7 +22,8 @@ from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import fingerprint, recall, recall_digest, remember
 from flows.mirror import have, keep
 from flows.object_store import StoreError, is_object_url
-from flows.sources import HashingStream, Source, open_source, unfollowed
+from flows.open_source import open_source
+from flows.sources import HashingStream, Source, unfollowed
 from flows.tables import parquet_writer
 from flows.validators import Validators
 from flows.workers import in_threads

@@ -262,10 +262,10 @@ def test_an_unreadable_file_among_others_is_quarantined(
     mrf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """It was there when the folder was listed, and is gone, or closed to us, when it is to be read."""
-    from flows import sources
+    from flows import open_source
 
-    expand: Callable[[list[str]], tuple[Source, ...]] = sources.expand
-    monkeypatch.setattr(sources, "expand", lambda words: (*expand(words), Source(str(mrf / "vanished.json"))))
+    expand: Callable[[list[str]], tuple[Source, ...]] = open_source.expand
+    monkeypatch.setattr(open_source, "expand", lambda words: (*expand(words), Source(str(mrf / "vanished.json"))))
     ended = call(capsys, "run", mrf, "--output", tmp_path / "out", *MONTH, "--json")
     assert ended.code == 3
     assert ended.json_line["sources"] == {"matched": 2, "quarantined": 1}

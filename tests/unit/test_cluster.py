@@ -25,8 +25,9 @@ from flows.cluster import (
 from flows.extracts import Outcome
 from flows.fetching import Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.open_source import expand
 from flows.run import RunRequest, Steps, run
-from flows.sources import Source, expand
+from flows.sources import Source
 from flows.workers import Reading
 from tests.command_line import digests
 from tests.documents import ANN, BOB, document, group, item, rate

@@ -15,7 +15,8 @@ import pytest
 
 from flows.config import PayerSource
 from flows.contents import ListedSource, PayerListing, Reach, list_payer, sources_of
-from flows.sources import Source, open_source, redact
+from flows.open_source import open_source
+from flows.sources import Source, redact
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
 from transforms.contents import StructureEnd

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.dictionary import describe_tables, main
+from flows.open_source import expand
 from flows.run import RunRequest, run
-from flows.sources import expand
 from schemas.codes import (
     BUCA,
     COMPOSITE_ALL,

@@ -21,7 +21,8 @@ from flows.object_store import (
     _shared_profile,
     split_url,
 )
-from flows.sources import Source, expand, redact, resolve_location
+from flows.open_source import expand
+from flows.sources import Source, redact, resolve_location
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, ContentChangedError, UnchangedError, UsageError
 
