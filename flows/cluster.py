@@ -1,9 +1,8 @@
 """Files read on other machines: what travels to a worker and back, and who redoes what a lost worker had in hand.
 
-Free of Dask and Prefect: ``flows.dask_workers`` sends the batches, and is imported only where a configuration names a
-scheduler. Output and cache are shared by all machines; nothing but file names, sizes and settings travels. An extract
-is renamed into place under its content's name, so reading a file twice does no harm: workers may be lost at any time,
-and a batch may run twice.
+Free of Dask and Prefect: ``flows.dask_workers`` sends the batches. Output and cache are shared by all machines; nothing
+but file names, sizes and settings travels. An extract is renamed into place under its content's name, so reading a file
+twice does no harm: workers may be lost at any time, and a batch may run twice.
 """
 
 import logging
@@ -13,7 +12,6 @@ import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 from flows.extracts import ACCOUNT, Outcome, extract
@@ -23,7 +21,7 @@ from flows.mirror import have
 from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
 from flows.sources import Source
-from flows.workers import ReadElsewhere, Reading, find_unchanged_many
+from flows.workers import Reading, find_unchanged_many
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -85,15 +83,6 @@ class Engine:
 
     cut: Callable[[Sequence[Source]], list[list[Source]]]
     run: Run
-
-
-def elsewhere(cluster: Cluster) -> ReadElsewhere | None:
-    """How a plain command reads on the cluster; None: here. Prefect's flows have tasks instead (``make_steps``)."""
-    if not cluster.dask:
-        return None
-    from flows.dask_workers import plain_engine
-
-    return partial(read_elsewhere, cluster=cluster, engine=plain_engine(cluster.dask))
 
 
 def read_elsewhere(

@@ -111,7 +111,8 @@ def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow when asked for; here, or on a cluster."""
     from functools import partial
 
-    from flows.cluster import Cluster, elsewhere
+    from flows.cluster import Cluster
+    from flows.dask_workers import elsewhere
 
     cluster = cluster or Cluster()
     if orchestrated:

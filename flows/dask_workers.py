@@ -13,8 +13,20 @@ from functools import partial
 from typing import Any
 
 from flows.batches import batch_sources
-from flows.cluster import ALONE_SECONDS, Answer, Answers, Batch, ClusterError, Engine, Lost, read_one_by_one
+from flows.cluster import (
+    ALONE_SECONDS,
+    Answer,
+    Answers,
+    Batch,
+    Cluster,
+    ClusterError,
+    Engine,
+    Lost,
+    read_elsewhere,
+    read_one_by_one,
+)
 from flows.sources import Source
+from flows.workers import ReadElsewhere
 
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 60.0  # to the scheduler, and for its first worker
@@ -24,6 +36,13 @@ EXTRA = "install it with `pip install 'tic-rates[dask]'` here and on the workers
 
 Connect = Callable[[str], Any]  # a context that gives a distributed.Client
 Submit = Callable[[Any, int, Batch], Any]  # client, priority, batch: a distributed.Future
+
+
+def elsewhere(cluster: Cluster) -> ReadElsewhere | None:
+    """How a plain command reads on the cluster; None: here. Prefect's flows have tasks instead (``make_steps``)."""
+    if not cluster.dask:
+        return None
+    return partial(read_elsewhere, cluster=cluster, engine=plain_engine(cluster.dask))
 
 
 def plain_engine(address: str) -> Engine:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from flows.cluster import elsewhere
 from flows.config import Config, PayerSource
 from flows.contents import Reach, list_payer
+from flows.dask_workers import elsewhere
 from flows.extracts import READER_VERSION, Outcome, UnresolvedReferences
 from flows.judging import Judge
 from flows.layout import Layout, month_name

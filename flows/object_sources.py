@@ -1,16 +1,12 @@
 """Sources and reference files in object storage: an object, a folder of them, a glob; changes are told by ETag."""
 
 import glob
-import hashlib
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from flows.layout import Layout, scratch
-from flows.mirror import bring, have, keep
 from flows.object_store import Found, Objects, split_url
 from flows.sources import HashingStream, Source
 from flows.validators import Validators
@@ -83,34 +79,6 @@ def expand_objects(location: str) -> list[Source]:
     if not found:
         raise UsageError(f"{location}: no object there; check the address")
     return [_source(objects, each) for each in found]
-
-
-def stored_nppes(url: str, layout: Layout) -> Path:
-    """The lookup of a file in object storage: brought, or built once and kept, by the object's ETag and size.
-
-    Raises:
-        UsageError: it is not there, or no NPPES file.
-    """
-    from flows.reference import LOOKUP_LAYOUT, nppes_lookup
-
-    objects, found = find_object(url)
-    folder = layout.cache / "nppes"
-    identity = f"{LOOKUP_LAYOUT}|{url}|{found.etag}|{found.size}"
-    target = folder / f"nppes-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
-    if have(layout, target):
-        return target
-    temporary = scratch(folder)
-    try:
-        copy = temporary / Path(found.key).name
-        bring(objects, found.key, copy)
-        built = nppes_lookup(copy, temporary)
-        built.replace(target)
-    except UsageError as error:
-        raise UsageError(str(error).replace(f"{temporary}/", f"{url.rpartition('/')[0]}/")) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    keep(layout, target, dated=True)
-    return target
 
 
 def _source(objects: Objects, found: Found) -> Source:

@@ -21,6 +21,7 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows import dask_workers
 from flows.batches import batch_sources
 from flows.cluster import Answer, Batch, Cluster, ClusterError, Engine, read_elsewhere, read_one_by_one
 from flows.dask_workers import CONNECT_SECONDS, EXTRA
@@ -122,15 +123,13 @@ def _extract_there(name: str, batch: Batch) -> Answer:
 
 
 def _read_elsewhere(cluster: Cluster, sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
-    """As ``flows.cluster.elsewhere``, with what is sent in the page of the run."""
+    """As ``flows.dask_workers.elsewhere``, with what is sent in the page of the run."""
     send = _engine(cluster)
     return read_elsewhere(sources, layout, reading, cluster=cluster, engine=send, tell=_counting(len(sources)))
 
 
 def _engine(cluster: Cluster) -> Engine:
     """Tasks on Dask's workers, where they can tell a server how they fare: the embedded one is ours alone."""
-    from flows import dask_workers
-
     address = str(cluster.dask)
     if PREFECT_API_URL.value():
         return dask_workers.engine(address, _task_runner, _submit_there)

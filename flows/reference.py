@@ -8,6 +8,7 @@ import hashlib
 import io
 import os
 import re
+import shutil
 import tempfile
 import time
 import zipfile
@@ -22,7 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip
 
-from flows.layout import scratch, sweep
+from flows.layout import Layout, scratch, sweep
+from flows.mirror import bring, have, keep
+from flows.object_sources import find_object
 from flows.sorted_lookup import SpilledRecords
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
@@ -317,3 +320,29 @@ class _Counted(io.RawIOBase):
         size = cast(io.BufferedIOBase, self._stream).readinto(buffer)
         self._count.add(size)
         return size
+
+
+def stored_nppes(url: str, layout: Layout) -> Path:
+    """The lookup of a file in object storage: brought, or built once and kept, by the object's ETag and size.
+
+    Raises:
+        UsageError: it is not there, or no NPPES file.
+    """
+    objects, found = find_object(url)
+    folder = layout.cache / "nppes"
+    identity = f"{LOOKUP_LAYOUT}|{url}|{found.etag}|{found.size}"
+    target = folder / f"nppes-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
+    if have(layout, target):
+        return target
+    temporary = scratch(folder)
+    try:
+        copy = temporary / Path(found.key).name
+        bring(objects, found.key, copy)
+        built = nppes_lookup(copy, temporary)
+        built.replace(target)
+    except UsageError as error:
+        raise UsageError(str(error).replace(f"{temporary}/", f"{url.rpartition('/')[0]}/")) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    keep(layout, target, dated=True)
+    return target

@@ -274,11 +274,9 @@ def build_and_publish(
 
 def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
-    from flows.reference import check_lookup, nppes_lookup
+    from flows.reference import check_lookup, nppes_lookup, stored_nppes
 
     if is_object_url(request.nppes):
-        from flows.object_sources import stored_nppes
-
         return stored_nppes(str(request.nppes), layout)
     if request.nppes is not None:
         place = layout.cache / "nppes"

@@ -186,8 +186,8 @@ def test_a_scheduler_that_is_not_there_is_named(layout: Layout) -> None:
 
 def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     program = (
-        "import sys; from flows import cluster, nightly\n"
-        "assert cluster.elsewhere(cluster.Cluster()) is None\n"
+        "import sys; from flows import cluster, dask_workers, nightly\n"
+        "assert dask_workers.elsewhere(cluster.Cluster()) is None\n"
         "print({'dask', 'distributed', 'prefect', 'prefect_dask'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
