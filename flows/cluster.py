@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.extracts import ACCOUNT, Outcome, extract
-from flows.fetching import Fetching, HostLimits
+from flows.fetching import Cluster, Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
 from flows.mirror import have
 from flows.object_store import is_object_url
@@ -30,14 +30,6 @@ ALONE_SECONDS = 600.0  # with no worker at all, before we give up
 SEEN_SECONDS = 90.0  # until what another machine wrote is seen here: network file systems look again once a minute
 LOOK_SECONDS = 0.5
 SHARED = "output (or TIC_RATES_CACHE) must lie on a file system that all machines share, or in object storage"
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """Where files are read, when not here: on a Dask cluster."""
-
-    dask: str | None = None  # the scheduler's address
-    machines: int = 1  # that share a host's connections, where the cache can't hold its locks for all of them
 
 
 class ClusterError(UsageError, ConnectionError):

@@ -16,7 +16,7 @@ Command = Callable[[argparse.Namespace], Result]
 
 def run(options: argparse.Namespace) -> Result:
     """One month from the sources given."""
-    from flows.cluster import Cluster
+    from flows.fetching import Cluster
     from flows.open_source import expand
     from flows.protection import fetching_of
     from flows.run import RunRequest
@@ -111,8 +111,8 @@ def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow when asked for; here, or on a cluster."""
     from functools import partial
 
-    from flows.cluster import Cluster
     from flows.dask_workers import elsewhere
+    from flows.fetching import Cluster
 
     cluster = cluster or Cluster()
     if orchestrated:

@@ -16,9 +16,8 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from flows.cluster import Cluster
 from flows.cron import cron_problem
-from flows.fetching import USER_AGENT, Fetching, HostLimits
+from flows.fetching import USER_AGENT, Cluster, Fetching, HostLimits
 from flows.layout import Location
 from flows.object_store import is_object_url, split_url
 from flows.protection import fetching_of, limits_of

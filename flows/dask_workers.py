@@ -18,13 +18,13 @@ from flows.cluster import (
     Answer,
     Answers,
     Batch,
-    Cluster,
     ClusterError,
     Engine,
     Lost,
     read_elsewhere,
     read_one_by_one,
 )
+from flows.fetching import Cluster
 from flows.sources import Source
 from flows.workers import ReadElsewhere
 

@@ -1,4 +1,4 @@
-"""How sources are fetched: what a configuration may say, as plain values that travel to worker processes."""
+"""How and where sources are read: what a configuration may say, as plain values that travel to worker processes."""
 
 from dataclasses import dataclass, field
 
@@ -33,3 +33,11 @@ class Fetching:
     def limits_of(self, host: str) -> HostLimits:
         """The limits of one host."""
         return dict(self.hosts).get(host, self.limits)
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where files are read, when not here: on a Dask cluster."""
+
+    dask: str | None = None  # the scheduler's address
+    machines: int = 1  # that share a host's connections, where the cache can't hold its locks for all of them

@@ -23,9 +23,10 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows import dask_workers
 from flows.batches import batch_sources
-from flows.cluster import Answer, Batch, Cluster, ClusterError, Engine, read_elsewhere, read_one_by_one
+from flows.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
 from flows.dask_workers import CONNECT_SECONDS, EXTRA
 from flows.extracts import Outcome
+from flows.fetching import Cluster
 from flows.layout import Layout, month_name
 from flows.run import RunRequest, RunResult, Steps, run
 from flows.sources import Source

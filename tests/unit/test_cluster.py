@@ -10,20 +10,9 @@ from pathlib import Path
 import pytest
 
 from flows import cluster, dask_workers
-from flows.cluster import (
-    Answer,
-    Answers,
-    Batch,
-    Cluster,
-    ClusterError,
-    Engine,
-    Lost,
-    read_elsewhere,
-    read_one_by_one,
-    share,
-)
+from flows.cluster import Answer, Answers, Batch, ClusterError, Engine, Lost, read_elsewhere, read_one_by_one, share
 from flows.extracts import Outcome
-from flows.fetching import Fetching, HostLimits
+from flows.fetching import Cluster, Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
 from flows.open_source import expand
 from flows.run import RunRequest, Steps, run

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.cluster import Cluster
 from flows.config import Config, Gates, PayerSource, example_text, fill_month, load_config
 from flows.cron import cron_problem
-from flows.fetching import Fetching, HostLimits
+from flows.fetching import Cluster, Fetching, HostLimits
 from flows.toml_lines import Place, key_lines, line_of
 from tests.shared_files import REPOSITORY
 from transforms.errors import UsageError
