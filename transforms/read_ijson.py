@@ -227,3 +227,10 @@ def _noting(members: Iterator[Member], seen: set[str]) -> Iterator[Member]:
     for key, event, value in members:
         seen.add(key)
         yield key, event, value
+
+
+def first_line(error: Exception) -> str:
+    """What a parser says, in one line."""
+    message = error.args[0] if error.args else str(error)
+    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
+    return text.split("\n")[0][:200]

@@ -28,8 +28,6 @@ from contextlib import contextmanager
 from functools import cache
 from typing import BinaryIO
 
-import numpy as np
-
 from schemas.codes import CODE_TYPES
 from transforms import scan_kernels as k
 from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
@@ -37,9 +35,9 @@ from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import REMOTE_GROUPS_KEY, SECTIONS
-from transforms.reference_index import ROWS, Int64s, code_table, key_table
+from transforms.reference_index import Int64s, code_table, key_table
 from transforms.scan_cursor import Cursor
-from transforms.scan_pieces import IndexedReferences, nothing
+from transforms.scan_pieces import ElementRows, IndexedReferences, nothing
 from transforms.scan_section import Section
 from transforms.walk import Walker, note_given, stands
 
@@ -119,8 +117,6 @@ class Reading(Cursor):
         self.wanted = wanted
         self.skip = skip
         self.walker = Walker(nothing, wanted, collected, skip=skip)
-        self.rows = np.empty((ROWS, 3), np.int64)
-        self.rows_address = self.rows.ctypes.data
         self.references: IndexedReferences | None = None
 
     # ---- the root ------------------------------------------------------------------------------------------
@@ -134,7 +130,7 @@ class Reading(Cursor):
             self.walk_root()
             self.expect_end()
             if self.references is not None:
-                self.references.replay(self)
+                self.references.replay(ElementRows(self, self.wanted, self.walker))
         finally:
             if self.references is not None:
                 self.references.close()
@@ -230,7 +226,8 @@ class Reading(Cursor):
         state[k.START] = k.NOWHERE
         state[k.SINGLE] = int(first == ord("{"))
         state[k.STATE] = k.ELEMENT_NEXT if first == ord("{") else k.ELEMENT_OR_END
-        Section(self, table).read()
+        rows = ElementRows(self, self.wanted, self.walker)
+        Section(self, rows, table, self.references, self.walk_long_item, skip=self.skip).read()
 
 
 class LongItem(Reading):

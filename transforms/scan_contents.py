@@ -55,8 +55,7 @@ from transforms.errors import BadFileError
 from transforms.guard import has_long_number, has_long_string
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of
-from transforms.read_ijson import HUGE_EXPONENT, parse
-from transforms.scan_pieces import first_line
+from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
 from transforms.spool import OpenTemporary
 from transforms.surrogates import mend
 from transforms.walk import Event

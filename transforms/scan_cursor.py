@@ -17,8 +17,7 @@ from transforms.collect import Collected
 from transforms.errors import BadFileError
 from transforms.guard import first_quote, last_quote
 from transforms.limits import crossed
-from transforms.read_ijson import HUGE_EXPONENT, parse
-from transforms.scan_pieces import first_line
+from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
 from transforms.walk import Event
 
 _LITERALS = {b"true": True, b"false": False, b"null": None}

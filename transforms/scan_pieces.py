@@ -3,58 +3,23 @@
 import io
 from collections.abc import Callable, Iterable, Iterator
 from decimal import InvalidOperation
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import ijson
 
 from transforms.byte_spool import ByteSpool
 from transforms.collect import Collected
-from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_rates, decode_references
+from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, decode_rates, decode_references
 from transforms.guard import has_long_number, has_long_string
-from transforms.limits import Limits
-from transforms.read_ijson import HUGE_EXPONENT, parse
+from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
 from transforms.reference_index import Int64s, ReferenceIndex, key_table
-from transforms.walk import Event
-
-if TYPE_CHECKING:
-    from transforms.read_scan import Reading
+from transforms.scan_cursor import Cursor
+from transforms.walk import Event, Walker
 
 
 def nothing() -> Event:
     """No event: what a walker reads between elements."""
     raise StopIteration
-
-
-def first_line(error: Exception) -> str:
-    """What a parser says, in one line."""
-    message = error.args[0] if error.args else str(error)
-    text = message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)
-    return text.split("\n")[0][:200]
-
-
-def expect_plain(data: bytes, limits: Limits) -> None:
-    """``OddElementError`` where a limit may be crossed: the walk then says which."""
-    if has_long_number(data, limits.number_digits) or has_long_string(data, limits.value_chars):
-        raise OddElementError
-
-
-def walk_elements(reading: "Reading", stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
-    """Parse one object, or an array of them, and walk each."""
-    events = parse(stream, reading.limits, lambda _: reading.place(reading.pos))
-    walker = reading.walker
-    walker.next = events.__next__
-    try:
-        if array:
-            next(events)
-        for event, _ in events:
-            if event == "start_map":
-                walk()
-    except InvalidOperation as error:
-        raise reading.bad(HUGE_EXPONENT) from error
-    except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
-        raise reading.bad(first_line(error)) from error
-    finally:
-        walker.next = nothing
 
 
 def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -71,24 +36,64 @@ def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
         yield b"[%b]" % b",".join(batch)
 
 
-def decode_or_walk_rates(reading: "Reading", data: bytes) -> None:
-    """Rows of an array of rates."""
-    try:
-        expect_plain(data, reading.limits)
-        decode_rates(data, reading.collected)
-    except OddElementError:
-        walk_elements(reading, io.BytesIO(data), reading.walker.walk_rate, array=True)
+class ElementRows:
+    """The rows of elements that the scan cut out of one document."""
 
+    def __init__(self, cursor: Cursor, wanted: frozenset[str], walker: Walker) -> None:
+        self.cursor = cursor
+        self.wanted = wanted
+        self.walker = walker
+        self.collected = cursor.collected
 
-def decode_or_walk_references(reading: "Reading", data: bytes) -> None:
-    """Rows of an array of references."""
-    cited = reading.walker.cited
-    assert cited is not None
-    try:
-        expect_plain(data, reading.limits)
-        decode_references(data, cited, reading.collected)
-    except OddElementError:
-        walk_elements(reading, io.BytesIO(data), reading.walker.walk_reference, array=True)
+    def item(self, data: bytes) -> None:
+        """Of one item."""
+        try:
+            self.expect_plain(data)
+            decode_item(data, self.wanted, self.collected)
+        except OddElementError:
+            self.walk(io.BytesIO(data), self.walker.walk_item)
+
+    def rates(self, data: bytes) -> None:
+        """Of an array of rates."""
+        try:
+            self.expect_plain(data)
+            decode_rates(data, self.collected)
+        except OddElementError:
+            self.walk(io.BytesIO(data), self.walker.walk_rate, array=True)
+
+    def references(self, data: bytes) -> None:
+        """Of an array of references."""
+        cited = self.walker.cited
+        assert cited is not None
+        try:
+            self.expect_plain(data)
+            decode_references(data, cited, self.collected)
+        except OddElementError:
+            self.walk(io.BytesIO(data), self.walker.walk_reference, array=True)
+
+    def expect_plain(self, data: bytes) -> None:
+        """``OddElementError`` where a limit may be crossed: the walk then says which."""
+        limits = self.cursor.limits
+        if has_long_number(data, limits.number_digits) or has_long_string(data, limits.value_chars):
+            raise OddElementError
+
+    def walk(self, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
+        """Parse one object, or an array of them, and walk each."""
+        cursor, walker = self.cursor, self.walker
+        events = parse(stream, cursor.limits, lambda _: cursor.place(cursor.pos))
+        walker.next = events.__next__
+        try:
+            if array:
+                next(events)
+            for event, _ in events:
+                if event == "start_map":
+                    walk()
+        except InvalidOperation as error:
+            raise cursor.bad(HUGE_EXPONENT) from error
+        except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
+            raise cursor.bad(first_line(error)) from error
+        finally:
+            walker.next = nothing
 
 
 class Pieces:
@@ -117,15 +122,15 @@ class IndexedReferences:
         self.bytes = ByteSpool(collected.open_temporary)
         self.index = ReferenceIndex(collected.open_temporary)
 
-    def replay(self, reading: "Reading") -> None:
+    def replay(self, rows: ElementRows) -> None:
         """Decode what the matched prices cite."""
-        collected = reading.collected
+        collected = rows.collected
         cited = collected.cited_keys()
         if cited:
             seen = collected.references_seen
-            reading.walker.cited = cited
+            rows.walker.cited = cited
             for batch in in_batches(self._cited(key_table(cited))):
-                decode_or_walk_references(reading, batch)
+                rows.references(batch)
             collected.references_seen = seen
 
     def _cited(self, table: Int64s) -> Iterator[bytes]:

@@ -1,27 +1,20 @@
 """One root array on its way through the kernel: which of its elements are held, decoded, spooled or forgotten."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO, cast
+
+import numpy as np
 
 from transforms import scan_kernels as k
 from transforms.blocks import Keep
 from transforms.byte_spool import ByteSpool
-from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item
+from transforms.decode import MAX_DECODED_BYTES
 from transforms.errors import FullReadingNeededError
 from transforms.reference_index import ROWS, Int64s
-from transforms.scan_pieces import (
-    Pieces,
-    decode_or_walk_rates,
-    decode_or_walk_references,
-    expect_plain,
-    in_batches,
-    walk_elements,
-)
-
-if TYPE_CHECKING:
-    from transforms.read_scan import Reading
+from transforms.scan_cursor import Cursor
+from transforms.scan_pieces import ElementRows, IndexedReferences, Pieces, in_batches
 
 MAX_HELD_BYTES = 16 << 20
 
@@ -29,17 +22,40 @@ MAX_HELD_BYTES = 16 << 20
 class Section:
     """One root array on its way through the kernel."""
 
-    def __init__(self, reading: "Reading", table: Int64s) -> None:
-        self.reading = reading
-        self.state = reading.state
+    def __init__(
+        self,
+        cursor: Cursor,
+        rows: ElementRows,
+        table: Int64s,
+        references: IndexedReferences | None,
+        walk_long_item: Callable[[BinaryIO], None],
+        *,
+        skip: bool,
+    ) -> None:
+        """Begin where the cursor is, in the state that it holds.
+
+        Args:
+            table: the hashes of what is wanted.
+            references: where provider references are kept that stand in front of ``in_network``.
+            walk_long_item: reads an item that is too long to decode at once.
+            skip: forget the bytes of elements already known to be unwanted.
+        """
+        self.cursor = cursor
+        self.rows = rows
+        self.references = references
+        self.walk_long_item = walk_long_item
+        self.skip = skip
+        self.state = cursor.state
         self.table = table  # keeps its memory alive
         self.table_address = table.ctypes.data
+        self.places = np.empty((ROWS, 3), np.int64)
+        self.places_address = self.places.ctypes.data
         self.state[k.INDEX_ROWS] = ROWS
         self.kind = self.state[k.SECTION]
-        self.begin = reading.base + reading.pos  # in the document
+        self.begin = cursor.base + cursor.pos  # in the document
         self.keeper: Keep | None = None  # spools blocks, once the spool is a file
-        self.spooled_from = reading.pos
-        self.state[k.SPOOLED] = -reading.pos
+        self.spooled_from = cursor.pos
+        self.state[k.SPOOLED] = -cursor.pos
         self.held: list[bytes] = []  # the open element's bytes from earlier blocks
         self.held_bytes = 0
         self.held_on_disk: ByteSpool | None = None
@@ -52,8 +68,8 @@ class Section:
             self.all_elements()
         finally:
             if self.keeper is not None:
-                self.reading.blocks.keep(None)
-        quirks = self.reading.collected.quirks
+                self.cursor.blocks.keep(None)
+        quirks = self.cursor.collected.quirks
         if self.state[k.NULLS]:
             quirks["null where an object belongs"] += self.state[k.NULLS]
         if self.state[k.OTHERS]:
@@ -61,7 +77,7 @@ class Section:
 
     def all_elements(self) -> None:
         """Up to the section's end."""
-        reading = self.reading
+        cursor = self.cursor
         while True:
             event = self.scan()
             if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
@@ -74,17 +90,17 @@ class Section:
             elif event == k.ELEMENT:
                 self.decode_whole()
             elif event == k.SECTION_END:
-                reading.measure_strings(inside=False)
+                cursor.measure_strings(inside=False)
                 break
         if self.kind == k.REFERENCES_INDEXED:
             self.spool()
 
     def scan(self) -> int:
         """Run the kernel up to its next event."""
-        reading = self.reading
+        cursor = self.cursor
         try:
-            return reading.step(
-                k.next_event(reading.address, reading.size, reading.at(), self.table_address, reading.rows_address)
+            return cursor.step(
+                k.next_event(cursor.address, cursor.size, cursor.at(), self.table_address, self.places_address)
             )
         finally:
             self.count()
@@ -98,13 +114,13 @@ class Section:
         if not count:
             return
         self.state[k.INDEXED] = 0
-        rows = self.reading.rows[:count]
+        places = self.places[:count]
         if self.kind == k.REFERENCES_INDEXED:
-            assert self.reading.references is not None
-            self.reading.references.index.add(rows)
+            assert self.references is not None
+            self.references.index.add(places)
             return
-        data = self.reading.data
-        pieces = [bytes(data[start:end]) for start, end in rows[:, 1:].tolist()]
+        data = self.cursor.data
+        pieces = [bytes(data[start:end]) for start, end in places[:, 1:].tolist()]
         if self.kind == k.ITEMS:
             for piece in pieces:
                 self.decode_item(piece)
@@ -114,39 +130,34 @@ class Section:
 
     def decode_item(self, data: bytes) -> None:
         """One item's rows."""
-        reading = self.reading
         if len(data) <= MAX_DECODED_BYTES:
-            try:
-                expect_plain(data, reading.limits)
-                decode_item(data, reading.wanted, reading.collected)
-            except OddElementError:
-                walk_elements(reading, io.BytesIO(data), reading.walker.walk_item)
+            self.rows.item(data)
         else:
-            reading.walk_long_item(io.BytesIO(data))
+            self.walk_long_item(io.BytesIO(data))
 
     def decode_batch(self, data: bytes) -> None:
         """The rows of an array of rates or references."""
         if self.kind == k.RATES:
-            decode_or_walk_rates(self.reading, data)
+            self.rows.rates(data)
         else:
-            decode_or_walk_references(self.reading, data)
+            self.rows.references(data)
 
     def count(self) -> None:
         """Elements passed over since the last time."""
         new = self.state[k.SEEN] - self.seen
         self.seen += new
         if self.kind == k.ITEMS:
-            self.reading.collected.items_seen += new
+            self.cursor.collected.items_seen += new
         elif self.kind != k.RATES:
-            self.reading.collected.references_seen += new
+            self.cursor.collected.references_seen += new
 
     def refill(self) -> None:
         """The next block; places are shifted."""
-        reading = self.reading
-        shift = reading.pos
-        left = reading.size - shift
-        reading.measure_strings(inside=reading.in_string(), escaped=int(self.state[k.ESCAPED]))
-        reading.need_more()
+        cursor = self.cursor
+        shift = cursor.pos
+        left = cursor.size - shift
+        cursor.measure_strings(inside=cursor.in_string(), escaped=int(self.state[k.ESCAPED]))
+        cursor.need_more()
         state = self.state
         state[k.SPOOLED] += shift
         if state[k.START] != k.NOWHERE:
@@ -169,7 +180,7 @@ class Section:
         if state[k.START] == k.NOWHERE:
             return
         unwanted = state[k.CODE] == k.UNWANTED or state[k.TYPE] == k.UNWANTED
-        if self.reading.skip and unwanted and state[k.ODD] == 0:
+        if self.skip and unwanted and state[k.ODD] == 0:
             self.forget()
             self.dropped = True
         elif not self.dropped:
@@ -179,7 +190,7 @@ class Section:
         """Hold bytes, on disk when there are many."""
         self.held_bytes += len(data)
         if self.held_on_disk is None and self.held_bytes > MAX_HELD_BYTES and not self.is_wanted():
-            self.held_on_disk = ByteSpool(self.reading.collected.open_temporary, limit=0)
+            self.held_on_disk = ByteSpool(self.cursor.collected.open_temporary, limit=0)
             for piece in self.held:
                 self.held_on_disk.append(memoryview(piece))
             self.held = []
@@ -191,7 +202,7 @@ class Section:
     def bytes_here(self) -> memoryview:
         """The open element's bytes in this block."""
         start = max(self.state[k.START], 0)
-        return self.reading.data[start : self.reading.pos]
+        return self.cursor.data[start : self.cursor.pos]
 
     def forget(self) -> None:
         """Give back what was held."""
@@ -248,28 +259,28 @@ class Section:
 
     def decode(self, stream: object) -> None:
         """One element's rows into ``Collected``."""
-        reading = self.reading
+        rows = self.rows
         if self.kind == k.ITEMS:
-            reading.walk_long_item(cast("BinaryIO", stream))
+            self.walk_long_item(cast("BinaryIO", stream))
         elif self.kind == k.RATES:
-            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_rate)
+            rows.walk(cast("BinaryIO", stream), rows.walker.walk_rate)
         else:
-            walk_elements(reading, cast("BinaryIO", stream), reading.walker.walk_reference)
+            rows.walk(cast("BinaryIO", stream), rows.walker.walk_reference)
 
     # ---- references in front of in_network -----------------------------------------------------------------
 
     def spool(self) -> None:
         """Keep this block's bytes of the section, and what follows in the block, unless another thread has done it."""
-        reading = self.reading
-        assert reading.references is not None
-        spool = reading.references.bytes
-        if self.keeper is not None and reading.kept is self.keeper:
-            spool.skip(reading.size - self.spooled_from)
+        cursor = self.cursor
+        assert self.references is not None
+        spool = self.references.bytes
+        if self.keeper is not None and cursor.kept is self.keeper:
+            spool.skip(cursor.size - self.spooled_from)
             return
-        spool.append(reading.data[self.spooled_from : reading.size])
+        spool.append(cursor.data[self.spooled_from : cursor.size])
         if self.keeper is None and spool.on_disk:
             self.keeper = partial(_put, spool, self.begin)
-            reading.blocks.keep(self.keeper)
+            cursor.blocks.keep(self.keeper)
 
 
 def _put(spool: ByteSpool, origin: int, begin: int, data: memoryview) -> None:
