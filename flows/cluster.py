@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flows.extracts import ACCOUNT, Outcome, extract
+from flows.extracts import ACCOUNT, Outcome, extract, reading_version
 from flows.fetching import Cluster, Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
 from flows.mirror import have
@@ -206,6 +206,8 @@ def _here(outcome: Outcome, machine: str, layout: Layout) -> Path | None:
     if outcome.extract is None:
         return None
     path = layout.extracts / outcome.extract.name
+    if not path.name.endswith(reading_version()):
+        raise ClusterError(f"{machine} runs another version of tic-rates; install this one there")
     if not wait_until_seen(layout, path / ACCOUNT):
         raise ClusterError(f"{path} was written on {machine} and is not here; {SHARED}")
     return path

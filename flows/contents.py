@@ -152,7 +152,7 @@ def _expanded(
 
 def _find_or_read_table(contents: Source, choice: Choice, reach: Reach) -> Listing:
     """What the table lists: as it was read before, where it still is what it was then."""
-    kept = None if reach.layout is None else kept_listing(contents, choice, reach.layout)
+    kept = None if reach.layout is None else kept_listing(contents, choice, reach.layout, reach.limits)
     try:
         if kept is not None and not contents.is_url:
             return kept[0]
@@ -184,7 +184,7 @@ def _read_table(
         stream.finish()
         validators = stream.validators
     if strict and reach.layout is not None:
-        keep_listing(contents, listing, validators, reach.layout)
+        keep_listing(contents, listing, validators, reach.layout, reach.limits)
     return listing
 
 

@@ -16,16 +16,18 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
-from flows.folders import put_in_place, seal, unsealed
+from flows.folders import Sealed, put_in_place, seal, unsealed
 from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.mirror import keep
 from flows.open_source import open_source
 from flows.sources import HashingStream, Source, sha256_of
 from flows.validators import Validators
+from flows.versions import code_version, digest_of
+from schemas.codes import CODE_TYPES
 from transforms.account import SourceAccount
 from transforms.errors import BadFileError, ContentChangedError, FullReadingNeededError, UnchangedError
-from transforms.limits import Limits
+from transforms.limits import Limits, limits_of_content, same_within
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
@@ -33,13 +35,30 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
     from schemas.table import Table
     from transforms.extract import ReadDocument
 
-READER_VERSION = "3"  # raise it when reading changes: older extracts are then read anew
+READER_VERSION = "4"  # raise it when this module changes what an extract holds; the readers' own code is digested
+_READERS = ("transforms.extract", "transforms.read_ijson", "transforms.read_scan")
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
 STARTS = 3  # of one reading, when the content changes on the server meanwhile
 
 Engine = Literal["scan", "ijson"]
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
+
+
+class _Sealed(Sealed):
+    """An extract's account, and the limits that it was read within."""
+
+    account: SourceAccount
+    limits: dict[str, int]
+
+
+def reading_version() -> str:
+    """The version of what an extract holds: of both readers, and of everything by which they clean values.
+
+    ``schemas.codes`` is left out, for it changes with the methodology; of it the readers use CODE_TYPES alone.
+    """
+    code = code_version(*_READERS, without="schemas.codes")
+    return f"v{READER_VERSION}-{digest_of(code, sorted(CODE_TYPES))[:12]}"
 
 
 @dataclass(frozen=True)
@@ -111,7 +130,7 @@ def extract(
     started = time.perf_counter()
     engine = engine or default_engine()
     reading = _Reading(
-        wanted, layout, engine, fetching or Fetching(), on_progress, limits, overlap=overlap, force=force
+        wanted, layout, engine, fetching or Fetching(), on_progress, limits or Limits(), overlap=overlap, force=force
     )
     try:
         return _find_or_read(source, reading, started)
@@ -141,7 +160,7 @@ class _Reading:
     engine: Engine
     fetching: Fetching
     on_progress: Progress | None = None
-    limits: Limits | None = None
+    limits: Limits | None = None  # None: those of the earlier reading
     overlap: bool = True
     skip: bool = True
     force: bool = False
@@ -149,16 +168,23 @@ class _Reading:
     def folder(self, sha256: str) -> Path:
         """Where the extract of this content stands, or will."""
         codes = hashlib.sha256(",".join(sorted(self.wanted)).encode()).hexdigest()[:8]
-        return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-v{READER_VERSION}"
+        return self.layout.extracts / f"{sha256}-{codes}-{self.engine}-{reading_version()}"
 
     def account(self, sha256: str) -> SourceAccount | None:
         """Of this content, where it was read before; of one in object storage only that is brought."""
-        stated = unsealed(self.layout, self.folder(sha256), ACCOUNT)
-        return None if stated is None else SourceAccount.from_json(stated)
+        stated = unsealed(self.layout, self.folder(sha256), ACCOUNT, _Sealed)
+        if stated is None or not (self.limits is None or same_within(self.limits, stated.limits)):
+            return None
+        return stated.account
 
 
 def find_unchanged(
-    source: Source, wanted: frozenset[str], layout: Layout, engine: Engine | None, fetching: Fetching | None
+    source: Source,
+    wanted: frozenset[str],
+    layout: Layout,
+    engine: Engine | None,
+    fetching: Fetching | None,
+    limits: Limits | None = None,
 ) -> Outcome | None:
     """The extract of an earlier reading where the source still is what it was then; None: it is to be read.
 
@@ -166,7 +192,8 @@ def find_unchanged(
     the reading to meet again, and to say.
     """
     started = time.perf_counter()
-    reading = _Reading(wanted, layout, engine or default_engine(), fetching or Fetching())
+    limits = limits or Limits()
+    reading = _Reading(wanted, layout, engine or default_engine(), fetching or Fetching(), limits=limits)
     known = _known(source, reading)
     if known is None:
         return None
@@ -286,7 +313,8 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
             entry = Entry(stream.finish(), stream.bytes, before, stream.validators, writers.signed)
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
-        seal(temporary, ACCOUNT, conceal_headers(account).as_json())
+        limits = limits_of_content(reading.limits or Limits())
+        seal(temporary, ACCOUNT, _Sealed(account=conceal_headers(account), limits=limits))
         folder = reading.folder(entry.sha256)
         put_in_place(temporary, folder)
         tables = writers.paths(folder) if account.items_matched else []

@@ -2,39 +2,46 @@
 
 import ctypes
 import errno
-import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from flows.layout import Layout, scratch
 from flows.mirror import have
+from flows.records import read_record
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
 
 
-def seal(folder: Path, name: str, stated: Mapping[str, object]) -> None:
-    """Write what a folder of tables says of itself, with how long each of them is."""
-    tables = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
-    (folder / name).write_text(json.dumps({**stated, "tables": tables}))
+class Sealed(msgspec.Struct, kw_only=True):
+    """What a folder of tables says of itself. ``tables``: how long each of them is."""
+
+    tables: dict[str, int] = {}
 
 
-def unsealed(layout: Layout, folder: Path, name: str) -> dict[str, Any] | None:
+Stated = TypeVar("Stated", bound=Sealed)
+
+
+def seal(folder: Path, name: str, stated: Sealed) -> None:
+    """Write what a folder says of itself, beside its tables."""
+    stated.tables = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
+    (folder / name).write_bytes(msgspec.json.encode(stated))
+
+
+def unsealed(layout: Layout, folder: Path, name: str, kind: type[Stated]) -> Stated | None:
     """What a folder in the cache says of itself, brought from the store if need be.
 
-    None where it is not there, or has lost bytes, as folders do whose machine lost its power: what was renamed may
-    stand, and what was written not. In object storage tables are brought later.
+    None where it is not there, can't be decoded, or has lost bytes, as folders do whose machine lost its power: what
+    was renamed may stand, and what was written not. In object storage tables are brought later.
     """
-    try:
-        if not have(layout, folder / name):
-            return None
-        stated: dict[str, Any] = json.loads((folder / name).read_bytes())
-        sizes = [(_size(f"{folder}/{table}"), size) for table, size in stated["tables"].items()]
-    except (FileNotFoundError, ValueError, KeyError):  # another run dropped it; empty; cut
+    stated = read_record(folder / name, kind) if have(layout, folder / name) else None
+    if stated is None:
         return None
     elsewhere = layout.stored(folder) is not None
+    sizes = ((_size(f"{folder}/{table}"), size) for table, size in stated.tables.items())
     return stated if all(here == size or (here is None and elsewhere) for here, size in sizes) else None
 
 

@@ -59,7 +59,7 @@ def _book_request(path: Path, limits: HostLimits) -> float:
     """The seconds until the next request is due; the one after it is booked behind it."""
     assert limits.requests_per_second
     apart = 1.0 / limits.requests_per_second
-    with path.open("a+") as file:
+    with path.open("a+", errors="replace") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         now = time.time()

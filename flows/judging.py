@@ -98,12 +98,5 @@ class Judge:
         return {outcome.source.payer for outcome in builder.outcomes if outcome.source.name in names}
 
     def _unread(self, builder: "MonthBuilder") -> list[str]:
-        """Published payers whose blocks are in the configuration and were not read."""
-        return [
-            payer
-            for payer in self._standing.published.payers
-            if payer not in builder.builds
-            and payer not in builder.withheld
-            and (blocks := self._standing.blocks(payer))
-            and blocks.isdisjoint(self._read)
-        ]
+        """Published payers whose blocks are in the configuration and were not read, unless they were built."""
+        return [payer for payer in self._standing.unread if payer not in {*builder.builds, *builder.withheld}]

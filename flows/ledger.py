@@ -3,15 +3,19 @@
 Each is kept under the digest of what identifies it (``Source.identity``), so that no secret reaches the disk.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
 
 from flows.layout import Layout, write_atomically
 from flows.mirror import keep, renew
-from flows.sources import Source
+from flows.records import read_record
+from flows.sources import Source, sha256_of
 from flows.validators import Validators
+from transforms.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,16 @@ class Entry:
     fingerprint: str | None = None
     validators: Validators = field(default_factory=Validators)
     signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # never written; see flows.concealing
+
+
+class _Record(msgspec.Struct, kw_only=True):
+    """An entry as it is kept. ``layout``: raised when a field's meaning changes; a record of another one is a miss."""
+
+    layout: Literal[1] = 1
+    sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
+    fingerprint: str | None
+    validators: Validators
 
 
 def fingerprint(source: Source) -> str | None:
@@ -45,13 +59,8 @@ def recall(source: Source, layout: Layout) -> Entry | None:
 def recall_digest(digest: str, layout: Layout) -> Entry | None:
     """The last reading of the source of that digest, whatever became of it since; None for one never read."""
     path = _path(digest, layout)
-    try:
-        if not renew(layout, path):
-            return None
-        data = json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):  # none, or one that a loss of power left empty
-        return None
-    return Entry(data["sha256"], data["bytes"], data.get("fingerprint"), Validators.from_json(data))
+    record = read_record(path, _Record) if renew(layout, path) else None
+    return None if record is None else Entry(record.sha256, record.bytes, record.fingerprint, record.validators)
 
 
 def remember(
@@ -60,10 +69,28 @@ def remember(
     """Keep what was read; only where ``unvalidated``, if nothing can tell whether it is still the same."""
     mark = fingerprint(source)
     if unvalidated or mark is not None or validators.if_changed():
-        entry = {"sha256": sha256, "bytes": size, "fingerprint": mark} | validators.as_json()
+        record = _Record(sha256=sha256, bytes=size, fingerprint=mark, validators=validators)
         path = _path(source.digest, layout)
-        write_atomically(path, json.dumps(entry).encode(), durable=False)
+        write_atomically(path, msgspec.json.encode(record), durable=False)
         keep(layout, path)
+
+
+def content_of(path: Path, layout: Layout) -> str:
+    """The digest of a local file's content; a file that was not touched since is not read again.
+
+    Raises:
+        UsageError: it can't be read.
+    """
+    source = Source(str(path))
+    known = recall(source, layout)
+    if known is not None:
+        return known.sha256
+    before, digest = fingerprint(source), sha256_of(path)
+    if digest is None:
+        raise UsageError(f"{path}: can't be read; check the path and its permissions")
+    if fingerprint(source) == before:
+        remember(source, layout, digest, path.stat().st_size, Validators())
+    return digest
 
 
 def _path(digest: str, layout: Layout) -> Path:

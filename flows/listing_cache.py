@@ -7,7 +7,7 @@ Memory: one line beside the listing itself.
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -16,40 +16,57 @@ import msgspec
 from flows.layout import Layout, write_atomically
 from flows.ledger import fingerprint
 from flows.mirror import forget, keep, renew
+from flows.records import decode_record
 from flows.sources import Source, without_secrets
 from flows.validators import Validators
+from flows.versions import code_version
+from transforms.limits import Limits, limits_of_content, same_within
 from transforms.listing import Choice, FoundFile, Listing, key_of
+
+_READERS = ("flows.contents", "flows.listing_cache", "transforms.listing", "transforms.scan_contents")
 
 
 class _Head(msgspec.Struct):
-    """The first line; a line for each file follows."""
+    """The first line; a line for each file follows.
 
+    version: of the code that reads tables of contents. limits: those it was read within. files: how many follow.
+    """
+
+    version: str
+    limits: dict[str, int]
     fingerprint: str | None
-    validators: dict[str, str | int | None]
+    validators: Validators
+    files: int
 
 
-_HEAD = msgspec.json.Decoder(_Head)
-_FILE = msgspec.json.Decoder(FoundFile)
+def kept_listing(
+    contents: Source, choice: Choice, layout: Layout, limits: Limits | None = None
+) -> tuple[Listing, Validators] | None:
+    """What was kept, and what the server then called its content.
 
-
-def kept_listing(contents: Source, choice: Choice, layout: Layout) -> tuple[Listing, Validators] | None:
-    """What was kept, and what the server then called its content; None for a local table touched since."""
+    None for a local table touched since, for one read by another version or within higher limits, and for a record
+    that can't be decoded.
+    """
     path = _path(contents, choice, layout)
     try:
         if not renew(layout, path):
             return None
         with path.open("rb") as lines:
-            stated = _HEAD.decode(lines.readline())
-            if stated.fingerprint != fingerprint(contents):
+            head = decode_record(lines.readline(), _Head)
+            if head is None or head.version != _version() or head.fingerprint != fingerprint(contents):
                 return None
-            files = map(_FILE.decode, lines)
-            listing = Listing(choice, {key_of(file.name, file.location): file for file in files})
+            if not same_within(limits or Limits(), head.limits):
+                return None
+            files = [decode_record(line, FoundFile) for line in lines]
     except FileNotFoundError:
         return None
-    return listing, Validators.from_json(stated.validators)
+    known = {key_of(file.name, file.location): file for file in files if file is not None}
+    return (Listing(choice, known), head.validators) if len(known) == len(files) == head.files else None
 
 
-def keep_listing(contents: Source, listing: Listing, validators: Validators, layout: Layout) -> None:
+def keep_listing(
+    contents: Source, listing: Listing, validators: Validators, layout: Layout, limits: Limits | None = None
+) -> None:
     """Keep what can be kept; forget what was kept of the same table before."""
     path = _path(contents, listing.choice, layout)
     mark = fingerprint(contents)
@@ -58,7 +75,8 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
     if not known_by or missing or not all(map(_is_writable, (contents.location, *_locations(listing)))):
         forget(layout, path)
         return
-    head = msgspec.json.encode(_Head(mark, asdict(validators)))
+    within = limits_of_content(limits or Limits())
+    head = msgspec.json.encode(_Head(_version(), within, mark, validators, len(listing.files)))
     write_atomically(
         path,
         (
@@ -67,6 +85,10 @@ def keep_listing(contents: Source, listing: Listing, validators: Validators, lay
         ),
     )
     keep(layout, path)
+
+
+def _version() -> str:
+    return code_version(*_READERS)
 
 
 def _kept(file: FoundFile) -> FoundFile:

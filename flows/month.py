@@ -5,8 +5,7 @@ Memory: one payer at a time (``payer_builds``), then the month's observations as
 
 import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -15,30 +14,27 @@ import polars as pl
 from flows.apart import Apart
 from flows.extracts import Outcome, UnresolvedReferences
 from flows.faults import during
-from flows.fetching import Fetching
-from flows.layout import Layout
 from flows.month_inputs import (
-    Fetched,
+    DOCUMENTS,
+    MonthInputs,
+    PayerPart,
     as_reference_groups,
     bytes_of,
-    contents_of,
     extract_folders,
-    fetch_remote,
     load,
     require,
     table_in,
 )
-from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, PayerInputs, build_payer, known_build, sum_counts
+from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, known_build, sum_counts
 from flows.published_month import Standing
 from flows.reference import downloads_behind
-from flows.remote import RemoteReferences
 from flows.restored_builds import merge_files, published_files, restore_build
 from flows.sources import names_apart
 from flows.tables import read_pieces, write_table
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.clean import date_of
-from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
+from transforms.medicare import national_amounts
 from transforms.payers import map_payers, unused_mappings
 from transforms.summarize import Comparison, Observed, summarize
 
@@ -49,28 +45,6 @@ LARGE_BYTES = 8 << 20  # of observations
 NPI_BYTES = 4  # about, in an extract
 
 _GROUPS = (INLINE_GROUPS, REFERENCE_GROUPS)
-_DOCUMENTS = pl.Schema(
-    {
-        "source_no": pl.UInt32(),
-        "document": pl.Int32(),
-        "reporting_entity_name": pl.String(),
-        "last_updated_on": pl.Date(),
-    }
-)
-
-
-@dataclass(frozen=True)
-class MonthRequest:
-    """What a month is built from, besides its files. ``nppes``: a built lookup, or None."""
-
-    month: date
-    codes: tuple[str, ...]
-    medicare: MedicareReference
-    nppes: Path | None = None
-    force: bool = False  # build payers that stand in the cache anew
-    fetching: Fetching | None = None  # of remote provider references
-    tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
-    remote: RemoteReferences | None = None  # what this run knows of remote references already
 
 
 class MonthBuilder:
@@ -80,28 +54,14 @@ class MonthBuilder:
     ``quality/files``, which says what each name was.
     """
 
-    def __init__(
-        self,
-        request: MonthRequest,
-        outcomes: Sequence[Outcome],
-        layout: Layout,
-        folder: Path,
-        apart: Apart,
-        standing: Standing | None = None,
-    ) -> None:
-        self._request = request
-        self.outcomes = outcomes
+    def __init__(self, inputs: MonthInputs, folder: Path, apart: Apart, standing: Standing | None = None) -> None:
+        self._inputs = inputs
+        self._request = inputs.request
+        self.outcomes = inputs.outcomes
         self._standing = standing
-        self._sources = _distinct(outcomes)
-        self._layout = layout
+        self._layout = inputs.layout
         self._folder = folder
         self._apart = apart
-        self._remote = request.remote or RemoteReferences(layout, request.fetching, force=request.force)
-        self._fetched: Fetched = {}
-        self._blocks = _blocks_of(outcomes)
-        documents = _documents(self._sources, self._blocks)
-        self._mapping = map_payers(documents["reporting_entity_name"].to_list())
-        self._documents = documents.join(self._mapping, on="reporting_entity_name", nulls_equal=True)
         self.builds: dict[str, PayerBuild] = {}
         self.withheld: dict[str, str] = {}
         self._restored: dict[str, set[str | None]] = {}  # payers from the published tables, with reporting entities
@@ -111,8 +71,9 @@ class MonthBuilder:
     def groups(self) -> dict[str, set[str]]:
         """The configuration's names whose files each payer's documents stand in."""
         found: dict[str, set[str]] = {}
-        for source_no, payer in self._documents.select("source_no", "payer").iter_rows():
-            found.setdefault(payer, set()).update(self._blocks.get(self._sources[source_no].source_id, ()))
+        blocks, sources = self._inputs.blocks, self._inputs.sources
+        for source_no, payer in self._inputs.documents.select("source_no", "payer").iter_rows():
+            found.setdefault(payer, set()).update(blocks.get(sources[source_no].source_id, ()))
         if self._standing is not None:
             for payer in self._restored:
                 found[payer] = found.get(payer, set()) | self._standing.blocks(payer)
@@ -122,7 +83,7 @@ class MonthBuilder:
     def reporting_entities(self) -> dict[str, list[str | None]]:
         """The names in the headers of each payer's documents, null for none."""
         found = {payer: set(names) for payer, names in self._restored.items()}
-        for name, payer in self._mapping.select("reporting_entity_name", "payer").iter_rows():
+        for name, payer in self._inputs.mapping.select("reporting_entity_name", "payer").iter_rows():
             if payer not in self._restored:
                 found.setdefault(payer, set()).add(name)
         return {payer: sorted(names, key=lambda name: (name is not None, name)) for payer, names in found.items()}
@@ -135,7 +96,7 @@ class MonthBuilder:
     @property
     def medicare_year(self) -> int | None:
         """The fee schedule year compared with."""
-        return medicare_year_for(self._request.medicare, self._request.month)
+        return self._inputs.medicare_year
 
     @property
     def nppes_identity(self) -> dict[str, object] | None:
@@ -144,25 +105,30 @@ class MonthBuilder:
         if path is None:
             return None
         rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-        return {"lookup": path.name, "made_from": downloads_behind(path), "rows": rows, "bytes": path.stat().st_size}
+        size, digest = path.stat().st_size, self._inputs.nppes_id
+        return {
+            "lookup": path.name,
+            "made_from": downloads_behind(path),
+            "rows": rows,
+            "bytes": size,
+            "sha256": digest,
+        }
 
     @property
     def unresolved_locations(self) -> dict[str, str]:
         """Remote provider references that could not be had, and why."""
-        return self._remote.failed
+        return self._inputs.unresolved_locations
 
     @property
     def unresolved_references(self) -> UnresolvedReferences:
         """How many remote provider references could not be had."""
-        return UnresolvedReferences(self._remote.unresolved, dict(sorted(self._remote.given_up.items())))
+        return self._inputs.unresolved_references
 
     def normalise(self) -> None:
         """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
-        with during("fetching provider references", self._layout.remote):
-            self._fetched = fetch_remote(self._sources, self._layout, self._remote)
-        for payer in self._documents["payer"].unique().sort():
+        for payer, part in self._inputs.payers.items():
             with during(f"building the tables of {payer}", self._layout.payer_builds):
-                self.builds[payer] = self._build_payer(payer)
+                self.builds[payer] = self._build_payer(part)
 
     def hold_back(self, payer: str, reason: str) -> None:
         """Keep a payer's new figures out of the month."""
@@ -189,7 +155,7 @@ class MonthBuilder:
 
     def _moved(self, payer: str, entities: set[str | None]) -> set[str | None]:
         """Those of a payer's reporting entities as published that are now of another payer that is built."""
-        now = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
+        now = dict(self._inputs.mapping.select("reporting_entity_name", "payer").iter_rows())
         together = map_payers({*now, *entities})
         payers = dict(together.select("reporting_entity_name", "payer").iter_rows())
         built = self.builds.keys() - self._restored.keys() - {payer}
@@ -207,40 +173,26 @@ class MonthBuilder:
         self._write_summaries()
         self._write_quality()
 
-    def _build_payer(self, payer: str) -> PayerBuild:
+    def _build_payer(self, part: PayerPart) -> PayerBuild:
         """One payer's tables, found or built."""
-        request = self._request
-        own = self._documents.filter(pl.col("payer") == payer)
-        folders = extract_folders(self._sources, own["source_no"], self._layout)
-        extracts = load(folders, own.select(list(_DOCUMENTS)))
-        documents = set(own.select("source_no", "document").iter_rows())
-        fetched = {grain: path for grain, path in self._fetched.items() if grain[:2] in documents}
-        inputs = PayerInputs(
-            payer=payer,
-            documents=own,
-            mapping=self._mapping.filter(pl.col("payer") == payer),
-            source_ids=[outcome.source_id or "" for outcome in self._sources],
-            national=national_amounts(request.medicare, request.codes, request.month).select(
-                "billing_code", "amount_usd"
-            ),
-            codes=request.codes,
-            nppes=request.nppes,
-            fetched=tuple(contents_of(fetched, self._sources)),
-        )
-        known = None if request.force else known_build(self._layout, payer, inputs.key())
+        known = None if self._request.force else known_build(self._layout, part.inputs.payer, part.key)
         if known is not None:
-            LOG.info("%s: nothing changed", payer)
+            LOG.info("%s: nothing changed", part.inputs.payer)
             return known
-        groups = pl.concat([extracts.reference_groups, *as_reference_groups(fetched)])
+        own = part.inputs.documents
+        folders = extract_folders(self._inputs.sources, own["source_no"], self._layout)
+        extracts = load(folders, own.select(list(DOCUMENTS)))
+        groups = pl.concat([extracts.reference_groups, *as_reference_groups(part.fetched)])
         resolvable = replace(extracts, reference_groups=groups)
-        large = self._may_pair_up(folders, fetched.values()) >= LARGE_PAIRS
-        return self._apart.run(build_payer, inputs, resolvable, self._layout, large=large)
+        large = self._may_pair_up(folders, part.fetched.values()) >= LARGE_PAIRS
+        return self._apart.run(build_payer, part.inputs, resolvable, self._layout, large=large)
 
     def _may_pair_up(self, folders: dict[int, Path], fetched: Iterable[Path]) -> int:
         """How many pairs of price and provider there may be, from the files' sizes: a few bytes hold an NPI."""
         remote = bytes_of(fetched)
         groups = {no: bytes_of(table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
-        return sum(self._sources[no].account.prices * (remote + size) // NPI_BYTES for no, size in groups.items())
+        prices = {no: self._inputs.sources[no].account.prices for no in folders}
+        return sum(prices[no] * (remote + size) // NPI_BYTES for no, size in groups.items())
 
     def _tables(self, name: str) -> list[Path]:
         tables = [build.table(name) for build in self.builds.values()]
@@ -254,11 +206,7 @@ class MonthBuilder:
 
     def _write_summaries(self) -> None:
         request = self._request
-        localities = price_localities(request.medicare, request.codes, request.month)
-        medicare = Comparison(
-            localities.select("billing_code", "state", "amount_usd"),
-            self.medicare_year,
-        )
+        medicare = Comparison(self._inputs.localities, self.medicare_year)
         observations, files = self._tables("observations"), self._tables("files")
         observed = Observed(
             pl.concat([PROVIDERS.empty().lazy(), *map(pl.scan_parquet, observations)]),
@@ -287,11 +235,11 @@ class MonthBuilder:
             ]
         )
         write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
-        payers = dict(self._mapping.select("reporting_entity_name", "payer").iter_rows())
+        payers = dict(self._inputs.mapping.select("reporting_entity_name", "payer").iter_rows())
         outcomes = self.outcomes
         if self._request.tell_unchanged:
             outcomes = [replace(o, status="unchanged") if o.unchanged and o.usable else o for o in outcomes]
-        files = count_files(describe_files(outcomes, payers, self._blocks), counts)
+        files = count_files(describe_files(outcomes, payers, self._inputs.blocks), counts)
         if self._standing is not None:
             files = count_files(self._with_published(files, self._standing), counts)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
@@ -306,45 +254,6 @@ class MonthBuilder:
             behind |= dict.fromkeys(self.builds[payer].source_ids, reason)
         before = published_files(standing.published) if unread or behind else FILES.empty()
         return merge_files(files, before, unread, behind)
-
-
-def remote_contents(outcomes: Sequence[Outcome], layout: Layout, remote: RemoteReferences) -> list[str]:
-    """Which content the remote references that these files cite have now: what a month depends on besides them."""
-    sources = _distinct(outcomes)
-    return contents_of(fetch_remote(sources, layout, remote), sources)
-
-
-def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
-    """One outcome per content that matched, in order of content: twins count once."""
-    by_id: dict[str, Outcome] = {}
-    for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
-        if outcome.status == "matched" and outcome.source_id is not None:
-            by_id.setdefault(outcome.source_id, outcome)
-    return [by_id[source_id] for source_id in sorted(by_id)]
-
-
-def _blocks_of(outcomes: Sequence[Outcome]) -> dict[str | None, list[str]]:
-    """The configuration's names of each content, sorted: the first one names the payer of a file that does not."""
-    found: dict[str | None, set[str]] = {}
-    for outcome in outcomes:
-        if outcome.source_id is not None and outcome.source.payer is not None:
-            found.setdefault(outcome.source_id, set()).add(outcome.source.payer)
-    return {source_id: sorted(names) for source_id, names in found.items()}
-
-
-def _documents(sources: Sequence[Outcome], blocks: Mapping[str | None, Sequence[str]]) -> pl.DataFrame:
-    rows = [
-        (
-            source_no,
-            number_in_source,
-            document.header.get("reporting_entity_name") or next(iter(blocks.get(outcome.source_id, ())), None),
-            date_of(document.header.get("last_updated_on")),
-        )
-        for source_no, outcome in enumerate(sources)
-        for number_in_source, document in enumerate(outcome.account.documents)
-        if document.items_matched
-    ]
-    return pl.DataFrame(rows, schema=_DOCUMENTS, orient="row")
 
 
 def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:

@@ -1,21 +1,185 @@
-"""What a month is built from, as it lies in the cache: extract tables, and the remote provider references they cite."""
+"""What a month is built from: its request, its files' extracts, the remote provider references that they cite.
 
-from collections.abc import Iterable, Iterator, Sequence
+``MonthInputs.key`` and ``PayerInputs.key`` are made of the same values that the tables are made of.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import polars as pl
 
 from flows.concealing import digest_kept, is_refused, shown
-from flows.extracts import Outcome
+from flows.extracts import Outcome, UnresolvedReferences
+from flows.faults import during
+from flows.fetching import Fetching
 from flows.layout import Layout
+from flows.ledger import content_of
 from flows.mirror import have_all
+from flows.payer_builds import PayerInputs, payer_rules
 from flows.remote import RemoteReferences
 from flows.sources import resolve_location
+from flows.versions import digest_of, rules_version
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
+from transforms.clean import date_of
 from transforms.errors import UsageError
+from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
+from transforms.payers import map_payers, reviewed_payers
 from transforms.resolve import REFERENCE_GRAIN, Extracts
+
+DOCUMENTS = pl.Schema(
+    {
+        "source_no": pl.UInt32(),
+        "document": pl.Int32(),
+        "reporting_entity_name": pl.String(),
+        "last_updated_on": pl.Date(),
+    }
+)
+_RULES = ("flows.month", "flows.month_inputs", "flows.payer_builds", "flows.restored_builds", "flows.tables")
+
+
+@dataclass(frozen=True)
+class MonthRequest:
+    """What a month is built from, besides its files. ``nppes``: a built lookup, or None."""
+
+    month: date
+    codes: tuple[str, ...]
+    medicare: MedicareReference
+    nppes: Path | None = None
+    force: bool = False  # build payers that stand in the cache anew
+    fetching: Fetching | None = None  # of remote provider references
+    tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
+
+
+@dataclass(frozen=True)
+class PayerPart:
+    """One payer's part of a month. ``fetched``: Parquet of its remote references, by REFERENCE_GRAIN."""
+
+    inputs: PayerInputs
+    fetched: "Fetched"
+
+    @cached_property
+    def key(self) -> str:
+        """The same for the same inputs: the name of its build."""
+        return self.inputs.key()
+
+
+class MonthInputs:
+    """Everything that a month's tables depend on; nothing of it is read before it is asked for, and then once.
+
+    sources: one outcome per content that matched. blocks: the configuration's names of each content.
+    documents: of those sources, with their payers (``map_payers``).
+    mapping: every name's payer. localities: billing_code, state, amount_usd. nppes_id: digest of the lookup's content.
+    """
+
+    def __init__(self, request: MonthRequest, outcomes: Sequence[Outcome], layout: Layout) -> None:
+        self.request = request
+        self.outcomes = outcomes
+        self.layout = layout
+        self.sources = _distinct(outcomes)
+        self.blocks = _blocks_of(outcomes)
+        documents = _documents(self.sources, self.blocks)
+        self.mapping = map_payers(documents["reporting_entity_name"].to_list())
+        self.documents = documents.join(self.mapping, on="reporting_entity_name", nulls_equal=True)
+        self.medicare_year = medicare_year_for(request.medicare, request.month)
+        localities = price_localities(request.medicare, request.codes, request.month)
+        self.localities = localities.select("billing_code", "state", "amount_usd")
+        self.nppes_id = None if request.nppes is None else content_of(request.nppes, layout)
+        self._remote = RemoteReferences(layout, request.fetching, force=request.force)
+
+    @cached_property
+    def payers(self) -> dict[str, PayerPart]:
+        """Each payer's part, in order of payers; asks for the remote references that are cited."""
+        request = self.request
+        with during("fetching provider references", self.layout.remote):
+            everything = fetch_remote(self.sources, self.layout, self._remote)
+        rules, source_ids = payer_rules(), [outcome.source_id or "" for outcome in self.sources]
+        national = national_amounts(request.medicare, request.codes, request.month).select("billing_code", "amount_usd")
+        parts = {}
+        for (payer,), documents in sorted(self.documents.partition_by("payer", as_dict=True).items()):
+            own = set(documents.select("source_no", "document").iter_rows())
+            fetched = {grain: path for grain, path in everything.items() if grain[:2] in own}
+            inputs = PayerInputs(
+                payer=payer,
+                documents=documents,
+                mapping=self.mapping.filter(pl.col("payer") == payer),
+                source_ids=source_ids,
+                national=national,
+                codes=request.codes,
+                nppes=request.nppes,
+                nppes_id=self.nppes_id,
+                rules=rules,
+                fetched=tuple(contents_of(fetched, self.sources)),
+            )
+            parts[payer] = PayerPart(inputs, fetched)
+        return parts
+
+    @property
+    def unresolved_locations(self) -> dict[str, str]:
+        """Remote provider references that could not be had, and why."""
+        return self._remote.failed
+
+    @property
+    def unresolved_references(self) -> UnresolvedReferences:
+        """How many remote provider references could not be had."""
+        return UnresolvedReferences(self._remote.unresolved, dict(sorted(self._remote.given_up.items())))
+
+    def key(self, unread: Iterable[Outcome] = (), builds: Mapping[str, str] = MappingProxyType({})) -> str:
+        """The same when a build of the month would give what the last one gave, whatever stands in the cache.
+
+        Args:
+            unread: files that stay as they are published.
+            builds: the keys of published payers that stay.
+        """
+        keys = {**builds, **{payer: part.key for payer, part in self.payers.items()}}
+        files = ((o.source.name, o.source.payer, o.source_id, o.usable) for o in (*self.outcomes, *unread))
+        return digest_of(
+            rules_version(*_RULES),
+            sorted(keys.items()),
+            sorted(files, key=str),
+            reviewed_payers().rows(),
+            self.localities.rows(),
+            self.medicare_year,
+            self.request.nppes is not None,
+        )
+
+
+def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """One outcome per content that matched, in order of content: twins count once."""
+    by_id: dict[str, Outcome] = {}
+    for outcome in sorted(outcomes, key=lambda outcome: outcome.source):
+        if outcome.status == "matched" and outcome.source_id is not None:
+            by_id.setdefault(outcome.source_id, outcome)
+    return [by_id[source_id] for source_id in sorted(by_id)]
+
+
+def _blocks_of(outcomes: Sequence[Outcome]) -> dict[str | None, list[str]]:
+    """The configuration's names of each content, sorted: the first one names the payer of a file that does not."""
+    found: dict[str | None, set[str]] = {}
+    for outcome in outcomes:
+        if outcome.source_id is not None and outcome.source.payer is not None:
+            found.setdefault(outcome.source_id, set()).add(outcome.source.payer)
+    return {source_id: sorted(names) for source_id, names in found.items()}
+
+
+def _documents(sources: Sequence[Outcome], blocks: Mapping[str | None, Sequence[str]]) -> pl.DataFrame:
+    rows = [
+        (
+            source_no,
+            number_in_source,
+            document.header.get("reporting_entity_name") or next(iter(blocks.get(outcome.source_id, ())), None),
+            date_of(document.header.get("last_updated_on")),
+        )
+        for source_no, outcome in enumerate(sources)
+        for number_in_source, document in enumerate(outcome.account.documents)
+        if document.items_matched
+    ]
+    return pl.DataFrame(rows, schema=DOCUMENTS, orient="row")
 
 
 def require(layout: Layout, paths: Sequence[Path]) -> None:
@@ -41,14 +205,16 @@ def table_in(folder: Path, table: Table) -> Path:
 
 def extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layout) -> dict[int, Path]:
     """Where these sources' extract tables are, all of them here."""
-    # by name: another machine's folder may stand elsewhere
-    folders = {
-        no: layout.extracts / folder.name
-        for no in numbers.unique().sort().to_list()
-        if (folder := sources[no].extract) is not None
-    }
+    folders = _folders(sources, numbers.to_list(), layout)
     require(layout, [table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
     return folders
+
+
+def _folders(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout) -> dict[int, Path]:
+    """Of extracts, by name: another machine's folder may stand elsewhere."""
+    return {
+        no: layout.extracts / folder.name for no in sorted(set(numbers)) if (folder := sources[no].extract) is not None
+    }
 
 
 def load(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
@@ -103,7 +269,8 @@ def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteRefer
 def _remote_references(sources: Sequence[Outcome], layout: Layout) -> Iterator[dict[str, Any]]:
     """Rows of REFERENCES that have a location and no groups, with their source_no."""
     numbers = [no for no, outcome in enumerate(sources) if outcome.account.cites_remotely]
-    folders = extract_folders(sources, pl.Series(numbers, dtype=pl.UInt32), layout) if numbers else {}
+    folders = _folders(sources, numbers, layout)
+    require(layout, [table_in(folder, REFERENCES) for folder in folders.values()])
     for no, folder in folders.items():
         references = pl.scan_parquet(table_in(folder, REFERENCES))
         wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())

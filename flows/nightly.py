@@ -3,8 +3,6 @@
 Free of Prefect: the command line calls this as it is, ``flows.deployments`` as flows.
 """
 
-import hashlib
-import json
 import logging
 import time
 from collections import Counter
@@ -12,19 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-from flows.config import Config, PayerSource
+from flows.config import Config, Gates, PayerSource
 from flows.contents import Reach, list_payer
 from flows.dask_workers import elsewhere
-from flows.extracts import READER_VERSION, Outcome, UnresolvedReferences
+from flows.extracts import Outcome, UnresolvedReferences
 from flows.judging import Judge
 from flows.layout import Layout, month_name
-from flows.mirror import renew_folder
-from flows.object_store import is_object_url
 from flows.publish import PublishedMeanwhileError, begin, published_before
 from flows.published_month import PublishedMonth, Standing
 from flows.run import (
@@ -43,11 +37,11 @@ from flows.run import (
 )
 from flows.sources import Source
 from flows.undated import set_undated_aside, undated_blocks
-from schemas.codes import BUILD_VERSION, METHODOLOGY
+from flows.versions import digest_of
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
-if TYPE_CHECKING:  # imported where a reference is cited: what did not change shall not wait for it
-    from flows.remote import RemoteReferences
+if TYPE_CHECKING:
+    from flows.month_inputs import MonthInputs
 
 LOG = logging.getLogger(__name__)
 LISTINGS_AT_ONCE = 4
@@ -230,6 +224,8 @@ def _until_published(
 def _bring_up_to_date(
     config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
 ) -> MonthReport:
+    from flows.month_inputs import MonthInputs
+
     month = request.month
     before = PublishedMonth.of(layout, month)
     read = _read_blocks(config, chosen, request, before, steps)
@@ -239,8 +235,9 @@ def _bring_up_to_date(
         raise NothingUsableError(
             f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
         )
-    remote, fetched = _fetch_references(read.outcomes, request, layout)
-    identity = _identity(config, everything, layout, fetched)
+    references = replace(load_references(request, layout), tell_unchanged=True)
+    inputs, earlier = MonthInputs(references, read.outcomes, layout), published_before(layout, month)
+    identity = _identity(inputs, standing, config.gates, earlier[1])
     result = count_outcomes(request, read.outcomes)
     result.statuses = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
     result.statuses.update("unchanged" if outcome.usable else outcome.status for outcome in standing.outcomes)
@@ -249,13 +246,10 @@ def _bring_up_to_date(
         LOG.info("%s: nothing changed", month_name(month))
         return _report("unchanged", result, entry, read)
     require_usable(everything, layout, result)
-    judge = Judge(config.gates, standing, published_before(layout, month))
-    references = replace(load_references(request, layout), tell_unchanged=True, remote=remote)
+    judge = Judge(config.gates, standing, earlier)
     noted = {"inputs": identity, "undated": read.undated}
     since = entry.get("published_at")
-    entry = build_and_publish(
-        references, read.outcomes, layout, result, steps.step, judge, standing, noted=noted, since=since
-    )
+    entry = build_and_publish(inputs, result, steps.step, judge, standing, noted=noted, since=since)
     return _report("published", result, entry, read)
 
 
@@ -355,40 +349,14 @@ def _read_payers(
     return _one_each([*outcomes, *read])
 
 
-def _fetch_references(
-    outcomes: Sequence[Outcome], request: RunRequest, layout: Layout
-) -> tuple["RemoteReferences | None", list[str]]:
-    """The remote provider references that the files cite, and which content they have now."""
-    if not any(outcome.account.cites_remotely for outcome in outcomes):
-        return None, []
-    from flows.month import remote_contents
-    from flows.remote import RemoteReferences
+def _identity(inputs: "MonthInputs", standing: Standing, gates: Gates, earlier: Mapping[str, Any]) -> str:
+    """The same when neither the month's tables nor what the gates compare them with has changed.
 
-    remote = RemoteReferences(layout, request.fetching, force=request.force)
-    return remote, remote_contents(outcomes, layout, remote)
-
-
-def _identity(config: Config, outcomes: Sequence[Outcome], layout: Layout, fetched: Sequence[str]) -> str:
-    """The same when nothing that the month's tables depend on has changed."""
-    renew_folder(layout, layout.reference)
-    references = sorted(layout.reference.glob("*"))
-    stored = None
-    if is_object_url(config.nppes):
-        from flows.object_sources import find_object
-
-        stored = find_object(str(config.nppes))[1]
-    elif config.nppes is not None:
-        references.append(Path(config.nppes))
-    stated = [
-        version("tic-rates"),
-        METHODOLOGY,
-        READER_VERSION,
-        BUILD_VERSION,
-        sorted(config.codes),
-        [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in references if path.is_file()],
-        sorted(((o.source.name, o.source.payer, o.source_id, o.usable) for o in outcomes), key=str),
-        asdict(config.gates),
-        fetched,
-        *([] if stored is None else [(stored.key, stored.size, stored.etag)]),
-    ]
-    return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]
+    Args: earlier: the manifest's entry of the last month published before this one.
+    """
+    builds = {payer: standing.published.payers[payer]["build"] for payer in standing.unread}
+    compared = {
+        payer: [entry.get(name) for name in ("rows", "rows_eligible", "medians_usd", "groups", "reporting_entities")]
+        for payer, entry in earlier.get("payers", {}).items()
+    }
+    return digest_of(inputs.key(standing.outcomes, builds), asdict(gates), sorted(compared.items()))

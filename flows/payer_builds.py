@@ -4,8 +4,6 @@ A changed file rebuilds its payers alone; the others' tables are taken as they s
 Memory: one payer's numbered prices and providers, and one range of its pairs at a time.
 """
 
-import hashlib
-import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -16,18 +14,20 @@ from typing import Any
 
 import polars as pl
 
-from flows.folders import put_in_place, seal, unsealed
+from flows.extracts import reading_version
+from flows.folders import Sealed, put_in_place, seal, unsealed
 from flows.layout import Layout, scratch
 from flows.mirror import keep
 from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
-from schemas.codes import BUILD_VERSION
+from flows.versions import digest_of, rules_version
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
 from transforms.observe import FILES_BEHIND, list_files, observe_providers
 from transforms.payers import payer_slug
 from transforms.rates import describe_rates, gather_facts
 from transforms.resolve import Extracts, iter_pairs, number
+from transforms.taxonomy import therapy_taxonomies
 
 PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
 FIGURES = "figures.json"
@@ -39,7 +39,13 @@ COUNTED = {  # what is counted, by which columns
     "unknown_npis": ["value"],
     "unknown_entities": ["value"],
 }
+_RULES = ("flows.month_inputs", "flows.payer_builds", "flows.sorted_observations", "flows.tables")
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
+
+
+def payer_rules() -> str:
+    """The version of what one payer's tables hold for the same inputs: of the rules and of reading."""
+    return digest_of(rules_version(*_RULES), reading_version(), therapy_taxonomies().rows())
 
 
 @dataclass(frozen=True)
@@ -47,8 +53,9 @@ class PayerInputs:
     """Everything that one payer's tables depend on.
 
     documents: source_no, document, reporting_entity_name, last_updated_on. mapping: the names' payers.
-    source_ids: by source_no. national: billing_code, amount_usd. fetched: which content the remote references
-    had, each by its digest (``month_inputs.contents_of``).
+    source_ids: by source_no. national: billing_code, amount_usd. nppes_id: the digest of the lookup's content.
+    rules: ``payer_rules``. fetched: which content the remote references had, each by its digest
+    (``month_inputs.contents_of``).
     """
 
     payer: str
@@ -58,6 +65,8 @@ class PayerInputs:
     national: pl.DataFrame
     codes: tuple[str, ...]
     nppes: Path | None
+    nppes_id: str | None = None
+    rules: str = ""
     fetched: tuple[str, ...] = ()
 
     @property
@@ -66,25 +75,23 @@ class PayerInputs:
         return sorted({self.source_ids[number] for number in self.documents["source_no"].to_list()})
 
     def key(self) -> str:
-        """The same for the same inputs, whatever their files are called and in whatever order they came."""
+        """The same for the same inputs and rules, whatever files are called and in whatever order they came."""
         documents = [
             (self.source_ids[source_no], document, name, str(updated))
             for source_no, document, name, updated in self.documents.select(
                 "source_no", "document", "reporting_entity_name", "last_updated_on"
             ).iter_rows()
         ]
-        nppes = None if self.nppes is None else (self.nppes.stat().st_size, self.nppes.stat().st_mtime_ns)
-        stated = [
-            BUILD_VERSION,
+        return digest_of(
+            self.rules,
             self.payer,
             sorted(documents, key=str),
             sorted(self.mapping.rows(), key=str),
             sorted(self.national.rows(), key=str),
             sorted(self.codes),
-            nppes,
+            self.nppes_id,
             sorted(self.fetched),
-        ]
-        return hashlib.sha256(json.dumps(stated, default=str).encode()).hexdigest()[:40]
+        )
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,11 @@ class PayerFigures:
         known = sum(self.reasons.get(reason, 0) for reason in (ELIGIBLE, "npi_deactivated", "outside_us"))
         looked_up = known + self.reasons.get("npi_unknown", 0)
         return known / looked_up if looked_up else None
+
+
+class _Sealed(Sealed):
+    figures: PayerFigures
+    source_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -154,12 +166,12 @@ def link(path: Path, target: Path) -> None:
 def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     """A build that stands in the cache."""
     folder = layout.payer_builds / key
-    stated = unsealed(layout, folder, FIGURES)
+    stated = unsealed(layout, folder, FIGURES, _Sealed)
     if stated is None:
         return None
     with suppress(OSError):
         os.utime(folder)  # in use: whoever drops old builds meanwhile leaves it
-    return PayerBuild(payer, key, folder, PayerFigures(**stated["figures"]), tuple(stated["source_ids"]))
+    return PayerBuild(payer, key, folder, stated.figures, stated.source_ids)
 
 
 def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> PayerBuild:
@@ -169,7 +181,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
     temporary.mkdir(parents=True)
     try:
         figures = _write(inputs, extracts, temporary)
-        seal(temporary, FIGURES, {"figures": asdict(figures), "source_ids": inputs.own_source_ids})
+        seal(temporary, FIGURES, _Sealed(figures=figures, source_ids=tuple(inputs.own_source_ids)))
         target = layout.payer_builds / key
         put_in_place(temporary, target)
     finally:

@@ -189,7 +189,27 @@ def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], fo
 
 
 def _read(layout: Layout) -> dict[str, Any]:
-    return _filled(json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {})
+    return _filled(read_manifest(layout))
+
+
+def read_manifest(layout: Layout) -> dict[str, Any]:
+    """The manifest as it stands; empty when nothing was published.
+
+    Raises:
+        UsageError: it can't be decoded. It is no cache: what it says of published months is nowhere else.
+    """
+    try:
+        manifest = json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {}
+    except ValueError as error:
+        raise _unreadable(layout, str(error)) from error
+    if not isinstance(manifest, dict) or not isinstance(manifest.get("months", {}), dict):
+        raise _unreadable(layout, "not an object with months")
+    return manifest
+
+
+def _unreadable(layout: Layout, why: str) -> UsageError:
+    place = layout.name_of(layout.manifest)
+    return UsageError(f"{place}: can't be decoded ({why}); restore it, or move it away and publish the months again")
 
 
 def _filled(manifest: dict[str, Any]) -> dict[str, Any]:

@@ -117,6 +117,12 @@ class Standing:
         """The blocks of the configuration behind what is published of a payer; none where they have all left it."""
         return set(self.published.payers.get(payer, {}).get("groups", ())) & self.configured
 
+    @property
+    def unread(self) -> list[str]:
+        """Published payers whose blocks are in the configuration and are not read."""
+        blocks = {payer: self.blocks(payer) for payer in self.published.payers}
+        return [payer for payer, names in blocks.items() if names and names.isdisjoint(self.read)]
+
 
 def entities_of(outcomes: Iterable[Outcome]) -> set[str | None]:
     """The reporting entities of the documents that matched; of one that states none, the block's name."""

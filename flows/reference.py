@@ -27,6 +27,8 @@ from flows.layout import Layout, scratch, sweep
 from flows.mirror import bring, have, keep
 from flows.object_sources import find_object
 from flows.sorted_lookup import SpilledRecords
+from flows.tables import holds
+from flows.versions import code_version
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
 from schemas.table import SchemaError
@@ -36,7 +38,7 @@ from transforms.medicare import MedicareReference
 from transforms.nppes import read_deactivations, read_nppes
 
 NPPES_DOWNLOAD = "https://download.cms.gov/nppes/NPI_Files.html"
-LOOKUP_LAYOUT = "1"  # raised when NPPES's columns change, so that lookups cached before are built anew
+_BUILDERS = ("flows.reference", "flows.sorted_lookup", "transforms.nppes")
 
 _NPIDATA = re.compile(r"(?:.*/)?npidata_pfile_(?!.*fileheader)[^/]*\.csv", re.IGNORECASE)
 _REPORT = re.compile(r".*\.(?:xlsx|csv)", re.IGNORECASE)
@@ -96,15 +98,26 @@ def build_nppes(
 def nppes_lookup(source: Path, cache_dir: Path, progress: Progress | None = None) -> Path:
     """A built lookup for ``source``: itself when it is one, else built once into ``cache_dir``.
 
-    The cached name follows from the source's path, size, times and inode: a new download is built anew.
+    The cached name follows from the source's path, size, times and inode, and from the code that builds it: a new
+    download is built anew, and so is a cached lookup that can't be read.
     """
     if _is_parquet(source):
         check_lookup(source)
         return source
     cached = cache_dir / f"nppes-{_identity(source)}.parquet"
-    if not cached.exists():
+    if not is_lookup(cached):
         build_nppes(source, cached, progress=progress)
     return cached
+
+
+def lookup_version() -> str:
+    """The version of what a lookup holds for the same download."""
+    return code_version(*_BUILDERS)
+
+
+def is_lookup(path: Path) -> bool:
+    """Whether a built lookup stands there."""
+    return holds(path, NPPES.arrow())
 
 
 def check_lookup(path: Path) -> None:
@@ -137,7 +150,7 @@ def _identity(source: Path) -> str:
     with _naming(source):
         stat = source.stat()
     content = (stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino)  # a copy can be given any time but ctime
-    text = f"{LOOKUP_LAYOUT}|{source.resolve()}|{content}"
+    text = f"{lookup_version()}|{source.resolve()}|{content}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -330,9 +343,9 @@ def stored_nppes(url: str, layout: Layout) -> Path:
     """
     objects, found = find_object(url)
     folder = layout.cache / "nppes"
-    identity = f"{LOOKUP_LAYOUT}|{url}|{found.etag}|{found.size}"
+    identity = f"{lookup_version()}|{url}|{found.etag}|{found.size}"
     target = folder / f"nppes-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
-    if have(layout, target):
+    if have(layout, target) and is_lookup(target):
         return target
     temporary = scratch(folder)
     try:

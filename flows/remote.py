@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
-from flows.extracts import READER_VERSION
+from flows.extracts import reading_version
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, scratch
@@ -24,7 +24,7 @@ from flows.mirror import have, keep
 from flows.object_store import StoreError, is_object_url
 from flows.open_source import open_source
 from flows.sources import HashingStream, Source, unfollowed
-from flows.tables import parquet_writer
+from flows.tables import holds, parquet_writer
 from flows.validators import Validators
 from flows.workers import in_threads
 from schemas.extracted import REMOTE_GROUPS
@@ -101,7 +101,7 @@ class RemoteReferences:
     def had(self, digest: str, shown: str) -> Path | None:
         """What was fetched in an earlier run from a signed address, which was not kept."""
         entry = recall_digest(digest, self._layout)
-        if entry is not None and have(self._layout, target := self._target(entry.sha256)):
+        if entry is not None and self._has(target := self._target(entry.sha256)):
             return target
         reason = "its address was signed, and is not kept; --force reads the file that cites it again"
         self._unresolved[digest] = shown, reason
@@ -129,13 +129,17 @@ class RemoteReferences:
 
     def _target(self, sha256: str) -> Path:
         """Where the groups of this content stand, or will."""
-        return self._layout.remote / f"{sha256}-v{READER_VERSION}.parquet"
+        return self._layout.remote / f"{sha256}-{reading_version()}.parquet"
+
+    def _has(self, target: Path) -> bool:
+        """Whether it was read before; a file that lost bytes is read again."""
+        return have(self._layout, target) and holds(target, REMOTE_GROUPS.arrow())
 
     def _fetch_one(self, location: str) -> _Answer:
         source = Source(location)
         entry = None if self._force else recall(source, self._layout)
         known = None if entry is None else self._target(entry.sha256)
-        if entry is None or known is None or not have(self._layout, known):
+        if entry is None or known is None or not self._has(known):
             entry = known = None
         elif not source.is_url:
             return _Answer(known)

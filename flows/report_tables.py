@@ -3,7 +3,6 @@
 Memory: the latest month's ``summaries`` in full, of earlier months the view in front alone.
 """
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
@@ -14,6 +13,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from flows.layout import Layout
+from flows.publish import read_manifest
 from schemas.geographies import NATIONAL
 from schemas.published import SUMMARIES
 from transforms.errors import UsageError
@@ -93,7 +93,7 @@ def load_published(layout: Layout) -> Published:
         where = layout.location
         raise UsageError(f"no month is published under {where}; give its --output, or run first: tic-rates demo")
     latest = pl.read_parquet(paths[max(paths)], hive_partitioning=False).select(SUMMARIES.names)
-    manifest = json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {}
+    manifest = read_manifest(layout)
     view = choose_view(latest)
     codes = {*latest["billing_code"], *manifest.get("months", {}).get(f"{max(paths):%Y-%m}", {}).get("codes", ())}
     history = pl.concat([_front(path, view) for path in paths.values()]).sort("month", "payer")

@@ -36,7 +36,8 @@ from transforms.errors import BadFileError, NothingUsableError
 from transforms.limits import Limits
 
 if TYPE_CHECKING:
-    from flows.month import MonthBuilder, MonthRequest
+    from flows.month import MonthBuilder
+    from flows.month_inputs import MonthInputs, MonthRequest
     from flows.published_month import Standing
 
 LOG = logging.getLogger(__name__)
@@ -122,6 +123,8 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     Raises:
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
+    from flows.month_inputs import MonthInputs
+
     started = time.perf_counter()
     steps = steps or Steps()
     layout = Layout.at(request.output)
@@ -132,7 +135,7 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
         outcomes = extract_all(request, layout, steps)
         result = count_outcomes(request, outcomes)
         require_usable(outcomes, layout, result)
-        build_and_publish(month, outcomes, layout, result, steps.step)
+        build_and_publish(MonthInputs(month, outcomes, layout), result, steps.step)
     if request.report:
         steps.step("report", lambda: renew_report(layout))
     result.seconds = time.perf_counter() - started
@@ -156,7 +159,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     Raises:
         UsageError: reference data that can't be read.
     """
-    from flows.month import MonthRequest
+    from flows.month_inputs import MonthRequest
     from flows.reference import load_medicare
 
     renew_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
@@ -226,9 +229,7 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResul
 
 
 def build_and_publish(
-    month: "MonthRequest",
-    outcomes: Sequence[Outcome],
-    layout: Layout,
+    inputs: "MonthInputs",
     result: RunResult,
     step: Step,
     judge: Judge | None = None,
@@ -250,11 +251,12 @@ def build_and_publish(
     from flows.apart import apart
     from flows.month import MonthBuilder
 
+    month, layout = inputs.request, inputs.layout
     folder = scratch(layout.staging)
     folder.mkdir()
     try:
         with apart() as process:
-            builder = MonthBuilder(month, outcomes, layout, folder, process, standing)
+            builder = MonthBuilder(inputs, folder, process, standing)
             step("normalise", builder.normalise)
             if judge is not None:
                 judge(builder)
@@ -262,7 +264,7 @@ def build_and_publish(
                 step("summarise", builder.summarise)
         result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
         result.references = builder.unresolved_references
-        entry = _manifest_entry(month, outcomes, result, builder, standing) | dict(noted)
+        entry = _manifest_entry(month, inputs.outcomes, result, builder, standing) | dict(noted)
         note = partial(_note_month, result=result, entry=entry, since=since)
         with during("publishing the month", layout.root):
             step("publish", lambda: publish_month(layout, month.month, folder, note))

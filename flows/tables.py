@@ -47,6 +47,14 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         raise
 
 
+def holds(path: Path, schema: pa.Schema) -> bool:
+    """Whether a file is whole, as far as its footer tells, and has these columns."""
+    try:
+        return bool(pq.read_schema(path).equals(schema))
+    except (pa.ArrowInvalid, FileNotFoundError):
+        return False
+
+
 def read_pieces(path: Path) -> Iterator[pl.DataFrame]:
     """A Parquet file's rows in order. Memory: one piece."""
     with pq.ParquetFile(path) as file:

@@ -98,7 +98,12 @@ def extract_many(
 def find_unchanged_many(sources: Sequence[Source], layout: Layout, reading: Reading) -> dict[Source, Outcome]:
     """Those that are what they were; asked in threads, for worker processes would take longer to start than to ask."""
     ask = partial(
-        find_unchanged, wanted=reading.wanted, layout=layout, engine=reading.engine, fetching=reading.fetching
+        find_unchanged,
+        wanted=reading.wanted,
+        layout=layout,
+        engine=reading.engine,
+        fetching=reading.fetching,
+        limits=reading.limits,
     )
     threads = ThreadPoolExecutor(ASKED_AT_ONCE)
     try:

@@ -4,7 +4,6 @@ import re
 from dataclasses import dataclass
 
 METHODOLOGY = "1"
-BUILD_VERSION = "1"  # raise it when the tables built from the same extracts change
 
 DEFAULT_CODES = ("97026", "97028")  # infrared and ultraviolet
 CODE_TYPES = frozenset({"CPT", "HCPCS"})

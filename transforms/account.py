@@ -1,9 +1,7 @@
 """What a source held: headers, shapes, counts and quirks of its documents, as kept beside its extract."""
 
-import dataclasses
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any
 
 MAX_QUIRKS = 50
 REMOTE_REFERENCES = "remote_references"  # among a document's flags
@@ -73,19 +71,3 @@ class SourceAccount:
         for document in self.documents:
             total.update(document.quirks)
         return [f"{name} x {count}" for name, count in sorted(total.items())[:MAX_QUIRKS]]
-
-    def as_json(self) -> dict[str, object]:
-        """A plain dictionary, for the extract's account file."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "SourceAccount":
-        """The inverse of ``as_json``."""
-        documents = []
-        for document in data["documents"]:
-            values = dict(document)
-            for name in ("root_keys", "flags"):
-                values[name] = tuple(values[name])
-            values["codes"] = {code: tuple(pair) for code, pair in values["codes"].items()}
-            documents.append(DocumentAccount(**values))
-        return cls(tuple(documents), data.get("set_aside", 0))

@@ -41,7 +41,19 @@ _RANGES: Mapping[str, tuple[int, int]] = {
     "header_bytes": (1_024, 102_400),  # what h11 takes at most
     "min_bytes_per_second": (0, _HIGHEST),
 }
+_OF_TRANSPORT = frozenset({"redirects", "header_bytes", "min_bytes_per_second", "rate_seconds"})
 LIMITS = tuple(each.name for each in fields(Limits))
+
+
+def limits_of_content(limits: Limits) -> dict[str, int]:
+    """By name, the limits that decide whether a document is read to its end; not those of how it is fetched."""
+    return {name: getattr(limits, name) for name in LIMITS if name not in _OF_TRANSPORT}
+
+
+def same_within(limits: Limits, earlier: Mapping[str, int]) -> bool:
+    """Whether what was read within the ``earlier`` ``limits_of_content`` can be read within these: none is lower."""
+    now = limits_of_content(limits)
+    return earlier.keys() == now.keys() and all(now[name] >= limit for name, limit in earlier.items())
 
 
 def range_of(name: str) -> tuple[int, int]:

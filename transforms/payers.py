@@ -29,6 +29,11 @@ _MAPPED = pl.Schema(
 )
 
 
+def reviewed_payers() -> pl.DataFrame:
+    """``schemas.reference.PAYERS`` as packaged."""
+    return load_reference(PAYERS)
+
+
 def fold_name(name: str) -> str:
     """The key that spellings share: case, punctuation and trailing legal endings removed, never to nothing.
 
@@ -50,7 +55,7 @@ def map_payers(names: Iterable[str | None], table: pl.DataFrame | None = None) -
         names: reporting entity names as published.
         table: ``schemas.reference.PAYERS``; the packaged one unless given.
     """
-    reviewed = load_reference(PAYERS) if table is None else table
+    reviewed = reviewed_payers() if table is None else table
     # the very spelling first: "BCBSM, Inc." is Minnesota, "BCBSM" is Michigan, and they fold alike
     by_spelling = {row["reporting_entity_name"]: row for row in reviewed.iter_rows(named=True)}
     by_key = {fold_name(spelling): row for spelling, row in reversed(by_spelling.items())}
@@ -78,7 +83,7 @@ def conflicting_keys(table: pl.DataFrame) -> dict[str, list[str]]:
 
 def unused_mappings(names: Iterable[str | None], table: pl.DataFrame | None = None) -> list[str]:
     """Spellings of the table that no published name matches, sorted: to be pruned, or a payer has gone missing."""
-    reviewed = load_reference(PAYERS) if table is None else table
+    reviewed = reviewed_payers() if table is None else table
     used = {fold_name(name) for name in names if name is not None}
     return sorted(name for name in reviewed["reporting_entity_name"] if fold_name(name) not in used)
 
@@ -109,7 +114,7 @@ def _titled(slug: str) -> str | None:
 
 @cache
 def _known_payers() -> frozenset[str]:
-    return frozenset(load_reference(PAYERS)["payer"])
+    return frozenset(reviewed_payers()["payer"])
 
 
 @cache

@@ -10,6 +10,11 @@ ULTRAVIOLET = "97028"  # the one code for which dermatology is plausible (`balan
 TIER_RANKS = {"strict": 0, "balanced": 1, "other": 2}  # best first
 
 
+def therapy_taxonomies() -> pl.DataFrame:
+    """``schemas.reference.THERAPY_TAXONOMIES`` as packaged."""
+    return load_reference(THERAPY_TAXONOMIES)
+
+
 def assign_tiers(nppes: pl.LazyFrame, billing_codes: Sequence[str], table: pl.DataFrame | None = None) -> pl.LazyFrame:
     """Per (npi, billing_code): taxonomy and taxonomy_tier ``strict``, ``balanced`` or ``other``; unsorted.
 
@@ -51,7 +56,7 @@ def rank_taxonomies(
 
     ``"0225100000X"`` is strict by 225100000X: the minimum of such texts is the best tier, then the smallest code.
     """
-    entries = _entries(load_reference(THERAPY_TAXONOMIES) if table is None else table)
+    entries = _entries(therapy_taxonomies() if table is None else table)
     rows = [
         (taxonomy, *(f"{TIER_RANKS[_tier_for(code, tier)]}{taxonomy}" for code in billing_codes))
         for taxonomy in sorted(set(taxonomies))

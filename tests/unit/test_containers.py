@@ -1,7 +1,6 @@
 """Every limit of the containers, crossed by a small one; each refusal names the limit."""
 
 import io
-import json
 import re
 import struct
 import sys
@@ -13,8 +12,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
+import msgspec
 import pytest
 
+from flows.records import decode_record
 from tests.containers import gzip_members, gzipped, zipped, zstd
 from tests.documents import document as in_network
 from tests.json_text import json_bytes
@@ -336,4 +337,4 @@ def test_a_member_set_aside_is_read_to_its_checksum() -> None:
 def test_members_set_aside_are_counted_with_the_source() -> None:
     account = extract_bytes(zipped({"1.pdf": PDF, "a.json": json_bytes(in_network()), "2.pdf": PDF})).account
     assert "a zip member that is no JSON x 2" in account.quirks
-    assert SourceAccount.from_json(json.loads(json.dumps(account.as_json()))) == account
+    assert decode_record(msgspec.json.encode(account), SourceAccount) == account
