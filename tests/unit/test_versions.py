@@ -1,0 +1,73 @@
+"""Versions of code: which modules count, and that the same rules have the same version everywhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.extracts import _READERS, reading_version
+from flows.payer_builds import _RULES, payer_rules
+from flows.versions import _source, _sources, _stated, code_version, rules_version
+from tests.shared_files import REPOSITORY
+
+OF_CODES = re.compile(r"from schemas\.codes import (\([^)]*\)|.*)")
+
+
+def counted(*modules: str, without: str | None = None) -> set[str]:
+    return {name for name, _ in _sources(modules, without)}
+
+
+def test_imports_are_followed_through_transforms_and_schemas() -> None:
+    rules = counted(*_RULES)
+    assert {"transforms.exclude", "transforms.taxonomy", "transforms.resolve", "schemas.codes"} <= rules
+    assert not {"transforms.charts", "transforms.read_scan", "flows.layout", "transforms.demo_market"} & rules
+    readers = counted(*_READERS, without="schemas.codes")
+    assert {"transforms.clean", "transforms.walk", "transforms.limits", "schemas.extracted"} <= readers
+    assert not {"transforms.exclude", "schemas.codes", "schemas.published"} & readers
+
+
+def test_readers_use_no_code_list_that_their_version_leaves_out() -> None:
+    """``reading_version`` states CODE_TYPES and leaves out the rest of ``schemas.codes``."""
+    for name in counted(*_READERS, without="schemas.codes"):
+        text = _source(name).decode()
+        for names in OF_CODES.findall(text):
+            assert set(re.findall(r"\w+", names)) == {"CODE_TYPES"}, name
+        assert "schemas import" not in text, name
+
+
+def test_versions_are_the_same_in_another_process() -> None:
+    program = "from flows.payer_builds import *; print(payer_rules(), reading_version())"
+    arguments = [sys.executable, "-c", program]
+    other = subprocess.run(arguments, capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout.split()
+    assert other == [payer_rules(), reading_version()]
+
+
+def test_constants_and_functions_in_force_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = {rules_version("transforms.exclude")}
+    for name, value in (("ALLOWED_MODIFIERS", ("GP",)), ("NAMES", ["a", "b"]), ("price_rule", lambda: None)):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"transforms.exclude.{name}", value)
+            before.add(rules_version("transforms.exclude"))
+    assert len(before) == 4
+    assert rules_version("transforms.exclude") in before
+
+
+def test_sets_are_stated_in_one_order() -> None:
+    assert _stated(frozenset("abc")) == _stated(frozenset("cba"))
+    assert _stated({"b": {2, 1}}) == _stated({"b": {1, 2}})
+    assert _stated(sys) is None
+
+
+def test_the_sources_of_a_compiled_part_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "compiled_part"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "kernel.c").write_text("int one;")
+    monkeypatch.syspath_prepend(tmp_path)
+    before = code_version("compiled_part")
+    (package / "kernel.c").write_text("int two;")
+    code_version.cache_clear()
+    _sources.cache_clear()
+    assert code_version("compiled_part") != before
