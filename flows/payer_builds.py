@@ -65,8 +65,8 @@ class PayerInputs:
     national: pl.DataFrame
     codes: tuple[str, ...]
     nppes: Path | None
-    nppes_id: str | None = None
-    rules: str = ""
+    nppes_id: str | None
+    rules: str
     fetched: tuple[str, ...] = ()
 
     @property
