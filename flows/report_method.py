@@ -58,7 +58,8 @@ def methodology_files(layout: Layout, published: Published, environment: Environ
             payers=_payer_rows(files),
             quarantined=_quarantined(published.manifest),
             withheld=_withheld(published.manifest),
-            unresolved=_unresolved(published.entry),
+            unresolved=_unresolved(published.entry)[:MOST_FILES],
+            unresolved_left_out=max(len(_unresolved(published.entry)) - MOST_FILES, 0),
             names=[(show_name(row["value"]), row["rows"]) for row in names.head(MOST_NAMES).iter_rows(named=True)],
             names_left_out=max(len(names) - MOST_NAMES, 0),
             unknown_npis=int((unmapped["kind"] == "npi").sum()),
@@ -163,7 +164,7 @@ def _withheld(manifest: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def _unresolved(entry: Mapping[str, Any]) -> list[tuple[str, str]]:
     found = entry.get("unresolved_locations") or {}
-    return [(show_name(str(where)), show_name(str(why))) for where, why in sorted(found.items())][:MOST_FILES]
+    return [(show_name(str(where)), show_name(str(why))) for where, why in sorted(found.items())]
 
 
 def _outliers(folder: Path) -> tuple[int, int] | None:

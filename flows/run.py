@@ -225,7 +225,9 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResul
     undated = ((o.source.name, o.reason) for o in outcomes if o.status == "undated")
     refused = [*result.quarantined, *undated]
     reasons = "".join(f"\n  {name}: {reason}" for name, reason in refused[:MOST_LOGGED])
-    raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}", result.as_json())
+    more = len(refused) - MOST_LOGGED
+    rest = f"\n  and {more} more" if more > 0 else ""
+    raise NothingUsableError(f"none of {len(outcomes)} source(s) could be used{reasons}{rest}", result.as_json())
 
 
 def build_and_publish(

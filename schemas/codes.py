@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-METHODOLOGY = "1"
+METHODOLOGY = "2"
 
 DEFAULT_CODES = ("97026", "97028")  # infrared and ultraviolet
 CODE_TYPES = frozenset({"CPT", "HCPCS"})
@@ -62,6 +62,7 @@ NEGOTIATED_TYPES = ("negotiated", "derived", "fee schedule")  # best first; the 
 ALLOWED_MODIFIERS = ("00", "59", "96", "97", "GN", "GO", "GP", "KX")
 OFFICE_SERVICE_CODES = ("11", "CSTM-00")
 PROFESSIONAL_CLASSES = ("professional", "both")
+BILLING_CLASSES = (*PROFESSIONAL_CLASSES, "institutional")
 
 LOW_SAMPLE_NPI = 11
 LOW_SAMPLE_TIN = 3
@@ -90,6 +91,7 @@ EXCLUSIONS = (
     Exclusion("npi_unknown", "not in NPPES"),
     Exclusion("npi_deactivated", "deactivated in NPPES and not reactivated"),
     Exclusion("outside_us", "practice location is none of the published geographies"),
+    Exclusion("billing_class", "class is not professional, both or institutional"),
 )
 
 _CODE = re.compile(r"[A-Z0-9]{1,16}")

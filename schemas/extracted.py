@@ -7,7 +7,7 @@ _ORDINAL = Column("ordinal", "int64", "number of the reference in its document: 
 _RATE_ID = Column("rate_id", "int64", "negotiated_rates element, numbered within the document")
 _PROVIDERS = (
     Column("tin_type", "string", "as published", nullable=True),
-    Column("tin", "string", "digits only", nullable=True),
+    Column("tin", "string", "digits only; an EIN has nine", nullable=True),
     Column("npi", "list[int64]", "distinct NPIs of the group; null: it states none"),
 )
 
@@ -23,7 +23,7 @@ PRICES = Table(
         Column("billing_code_type", "string", "trimmed, upper case", nullable=True),
         Column("negotiated_type", "string", "as published", nullable=True),
         Column("negotiated_rate", "float64", "as published", nullable=True),
-        Column("billing_class", "string", "as published", nullable=True),
+        Column("billing_class", "string", "trimmed, lower case", nullable=True),
         Column("setting", "string", "as published", nullable=True),
         Column("service_codes", "list[string]", "cleaned"),
         Column("modifiers", "list[string]", "cleaned"),

@@ -59,19 +59,22 @@ SCALARS: tuple[Any, ...] = (*DECOY_TEXTS, None, True, False, 0, -7, 2**70, Token
 NPIS: tuple[Any, ...] = (ANN, BOB, EVE, str(ANN), f" {BOB} ", Token(f"{EVE}.0"))
 ODD_NPIS: tuple[Any, ...] = (
     *(BAD_CHECK_DIGIT, 0, "", "n/a", None, True, {"npi": ANN}, [ANN], 2**63, 2**63 - 1),
-    *(Token("1.5"), Token("1e99"), Token("1.000000012e9"), "98765432109876543210", "123-456-7893"),
+    *(Token("1.5"), Token("1e99"), Token("1.000000012e9"), "98765432109876543210", "123-456-7893", f"{ANN}.0", -BOB),
 )
 TINS: tuple[Any, ...] = ("12-3456789", "123456789", "98-7654321", 987654321, str(ANN))
-ODD_TINS: tuple[Any, ...] = ("0", "", None, Token("12.5"), True, [], "n/a")
+ODD_TINS: tuple[Any, ...] = ("0", "", None, Token("12.5"), True, [], "n/a", "1234567.0", Token("1234567.0"), 1234567)
 RATES: tuple[Any, ...] = (30, Token("30.0"), Token("3.0e1"), Token("8.68"), Token("7.25"), "30", " 7.5 ")
 ODD_RATES: tuple[Any, ...] = (0, Token("0.06"), -5, Token("1e999"), "n/a", "", True, {}, None, "1,000", ".5", "5.")
 CODES: tuple[Any, ...] = ("97026", "97026", "97028", "99213")
 ODD_CODES: tuple[Any, ...] = (97026, " 97026 ", "97028\t", "9702", "970260", Token("97026.0"), ["97026"], None)
 ODD_CODE_TYPES: tuple[Any, ...] = ("cpt ", "Hcpcs", "RC", "", " ", 7, ["CPT"], None)
 DATES: tuple[Any, ...] = ("9999-12-31", "2026-12-31", "2026-06-01", "2025-12-31T00:00:00")
-ODD_DATES: tuple[Any, ...] = ("2/4/2026", "02/04/2027", "2026-02-30", "soon", "", 20260101, None, " 2026-07-01")
+ODD_DATES: tuple[Any, ...] = (
+    *("2/4/2026", "02/04/2027", "2026-02-30", "soon", "", 20260101, None, " 2026-07-01", "2027/01/31", "12-31-9999"),
+    *("1-31-2027", "5/31/2026 12:00:00 AM", "20270131T00:00Z", "99991231", "2026-5-31", True, {}),
+)
 UPDATES: tuple[Any, ...] = ("2026-06-01", "2026-06-01T00:00:00-05:00", "2026-01-01")
-ODD_UPDATES: tuple[Any, ...] = ("6/1/2026", "June", "", 7, None)
+ODD_UPDATES: tuple[Any, ...] = ("6/1/2026", "6/1/2026 10:00", "20260601", "June", "", 7, None)
 SERVICE_CODES: tuple[Any, ...] = ("11", "CSTM-00", "22")
 ODD_SERVICE_CODES: tuple[Any, ...] = (" 11", "cstm-00", 11, "", None, True, "ß")
 MODIFIERS: tuple[Any, ...] = ("GP", "GO", "00", "59")
@@ -171,7 +174,7 @@ class DocumentBuilder(OddBuilder):
         """A TIN."""
         if self.odd():
             return self.random.choice((*TINS, *ODD_TINS))
-        fields = {"type": self.one(("ein", "npi"), ("EIN", None)), "value": self.one(TINS, ODD_TINS)}
+        fields = {"type": self.one(("ein", "npi"), ("EIN", " Ein", None)), "value": self.one(TINS, ODD_TINS)}
         return self.record(**fields, business_name=self.random.choice(DECOY_TEXTS))
 
     def item(self) -> Any:
@@ -204,7 +207,9 @@ class DocumentBuilder(OddBuilder):
             "negotiated_type": self.one(("negotiated", "derived", "fee schedule"), ("percentage", "per diem", None)),
             "negotiated_rate": self.one(RATES, ODD_RATES),
             "expiration_date": self.one(DATES, ODD_DATES),
-            "billing_class": self.one(("professional", "institutional", "both"), ("", "Professional", None)),
+            "billing_class": self.one(
+                ("professional", "institutional", "both"), ("", " Professional", "BOTH", "dental", None)
+            ),
         }
         if self.random.random() < 0.5:
             fields["service_code"] = self.some(lambda: self.one(SERVICE_CODES, ODD_SERVICE_CODES))

@@ -10,6 +10,7 @@ from tests.plain_json import (
     ExactNumber,
     Json,
     UnreadableError,
+    as_class,
     as_code_list,
     as_date,
     as_id,
@@ -20,6 +21,7 @@ from tests.plain_json import (
     as_text,
     as_tin,
     as_trimmed,
+    is_unread_date,
     pick,
     plain_json,
 )
@@ -89,7 +91,8 @@ class PlainExtract:
 
     ``rows`` counts how often each row is stated: the table holds it once. ``unresolved`` are the rows that stand for
     a provider that could not be found; ``networks`` the network names of the references behind a row;
-    ``cited_locations`` the remote files that a matched price cites.
+    ``cited_locations`` the remote files that a matched price cites; ``dates_not_read`` the texts, in the header and the
+    matched prices, that stand where a date belongs and are none.
     """
 
     header: Header = Header()
@@ -101,6 +104,7 @@ class PlainExtract:
     unresolved: set[RateRow] = field(default_factory=set)
     networks: dict[RateRow, set[str]] = field(default_factory=lambda: defaultdict(set))
     cited_locations: set[str] = field(default_factory=set)
+    dates_not_read: int = 0
 
 
 def plain_extract(data: bytes, codes: Collection[str], remote: Mapping[str, bytes] | None = None) -> PlainExtract:
@@ -113,6 +117,7 @@ def plain_extract(data: bytes, codes: Collection[str], remote: Mapping[str, byte
         raise UnreadableError("well-formed JSON, but no TiC file")
     items = as_objects(pick(root, "in_network", "in_networks"))
     extract = PlainExtract(_header(root), tuple(root), len(items))
+    extract.dates_not_read = int(is_unread_date(root.get("last_updated_on")))
     references = _References(as_objects(pick(root, *REFERENCES)), remote or {})
     for item in items:
         if matches(item, codes):
@@ -140,6 +145,7 @@ def _read_item(extract: PlainExtract, item: dict[str, Json], references: "_Refer
     for rate in as_objects(item.get("negotiated_rates")):
         prices = as_objects(pick(rate, "negotiated_prices", "negotiated_price"))
         extract.prices += len(prices)
+        extract.dates_not_read += sum(is_unread_date(price.get("expiration_date")) for price in prices)
         if prices:
             providers, unresolved = providers_of(rate, references)
             for price in prices:
@@ -172,7 +178,7 @@ def rate_row(header: Header, item: dict[str, Json], price: dict[str, Json], prov
         arrangement=as_text(item.get("negotiation_arrangement")),
         negotiated_type=as_text(price.get("negotiated_type")),
         negotiated_rate=as_rate(pick(price, "negotiated_rate", "negotiated_price")),
-        billing_class=as_text(price.get("billing_class")),
+        billing_class=as_class(price.get("billing_class")),
         setting=as_text(price.get("setting")),
         service_codes=as_code_list(price.get("service_code")),
         modifiers=as_code_list(price.get("billing_code_modifier")),

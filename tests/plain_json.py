@@ -72,8 +72,7 @@ def plain_json(document: bytes) -> Json:
 
 
 NUMERIC = re.compile(r"([+-]?)(\d+\.?\d*|\.\d+)(?:[eE]([+-]?\d+))?", re.ASCII)
-ISO_DATE = re.compile(r"(?P<year>\d{4})-(?P<month>\d{2})-(?P<day>\d{2})", re.ASCII)
-US_DATE = re.compile(r"(?P<month>\d{1,2})/(?P<day>\d{1,2})/(?P<year>\d{4})", re.ASCII)
+NEVER = "9999-12-31"
 LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_INT64 = 2**63 - 1
 
@@ -113,7 +112,10 @@ def as_code_list(value: Json) -> tuple[str, ...]:
 
 
 def as_digits(text: str | None) -> str | None:
-    """The ASCII digits of a text; null when it has none."""
+    """The ASCII digits of a text, without the point and zeros that a spreadsheet puts behind; null when it has none."""
+    whole, point, fraction = (text or "").rstrip().rpartition(".")
+    if point and fraction and not fraction.strip("0"):
+        text = whole
     return "".join(character for character in text or "" if character in "0123456789") or None
 
 
@@ -148,41 +150,74 @@ def as_id(value: Json) -> ExactNumber | str | None:
 
 def as_npi(value: Json) -> int | None:
     """Text: its digits. A number: its digits when it is integral. Too large for 64 bits: -1. No digits: null."""
-    digits = _integral_digits(value) if isinstance(value, Number) else as_digits(as_text(value))
+    digits = _digits(value)
     if digits is None:
         return None
     significant = digits.lstrip("0") or "0"
     return int(significant) if len(significant) <= 19 and int(significant) <= MAX_INT64 else -1
 
 
+def _digits(value: Json) -> str | None:
+    return _integral_digits(value) if isinstance(value, Number) else as_digits(as_text(value))
+
+
 def _integral_digits(token: Number) -> str | None:
+    if token.lstrip("-").isdigit():
+        return token.lstrip("-")
     number = exact_number(token)
     if number is None or number[2] < 0:
         return None
-    return (number[1] + "0" * min(number[2], 20)) or "0"
+    if len(number[1]) + number[2] > 64:
+        return "9" * 65  # no id has so many
+    return (number[1] + "0" * number[2]) or "0"
 
 
 def as_tin(value: Json) -> tuple[str | None, str | None]:
     """Type and digits of a ``tin``: the type as published; a bare value has no type."""
-    if isinstance(value, dict):
-        return as_text(value.get("type")), _tin_digits(value.get("value"))
-    return None, _tin_digits(value)
+    if not isinstance(value, dict):
+        return None, _tin_digits(None, value)
+    kind = as_text(value.get("type"))
+    return kind, _tin_digits(kind, value.get("value"))
 
 
-def _tin_digits(value: Json) -> str | None:
-    if isinstance(value, Number) and not value.lstrip("-").isdigit():
-        return None  # 12.5 is no TIN
-    return as_digits(as_text(value))
+def _tin_digits(kind: str | None, value: Json) -> str | None:
+    """An employer's number has nine digits, whatever a spreadsheet made of those in front."""
+    digits = _digits(value)
+    if digits is None or set(digits) == {"0"}:
+        return None
+    return digits.rjust(9, "0") if (kind or "").strip().upper() == "EIN" else digits
+
+
+def as_class(value: Json) -> str | None:
+    """A billing class in lower case, without the blanks around it."""
+    text = as_text(value)
+    return text if text is None else text.lower().strip()
 
 
 def as_date(value: Json) -> date | None:
-    """The first ten characters, ISO or US order; 9999-12-31 and what is no date are null."""
-    text = (as_text(value) or "").strip()[:10]
-    match = ISO_DATE.fullmatch(text) or US_DATE.fullmatch(text)
-    if not match:
-        return None
+    """The date that a text begins with, in any of five spellings; 9999-12-31 and what is no date are null."""
+    day = _spelled_date(as_text(value) or "")
+    return None if day in (None, NEVER) else date.fromisoformat(day or "")
+
+
+def is_unread_date(value: Json) -> bool:
+    """There is text where the date belongs, and it is none."""
+    text = as_text(value)
+    return text is not None and _spelled_date(text) is None
+
+
+def _spelled_date(text: str) -> str | None:
+    """YYYY-MM-DD of what stands in front of a time, an offset or whatever else is no digit; null when it is no date."""
+    runs = re.split(r"([^0-9])", text.strip())  # digits, a character, digits, a character, digits, ...
+    year, month, day = "", "", ""
+    if len(runs) >= 5 and runs[1] == runs[3] and runs[1] in "-/":
+        if [len(run) for run in (runs[0], runs[2], runs[4])] == [4, 2, 2]:
+            year, month, day = runs[0], runs[2], runs[4]
+        elif len(runs[0]) in (1, 2) and len(runs[2]) in (1, 2) and len(runs[4]) == 4:
+            month, day, year = runs[0], runs[2], runs[4]
+    if not year and len(runs[0]) in (8, 12, 14):  # alone, or with HHMM or HHMMSS behind it
+        year, month, day = runs[0][:4], runs[0][4:6], runs[0][6:8]
     try:
-        day = date(int(match["year"]), int(match["month"]), int(match["day"]))
+        return date(int(year), int(month), int(day)).isoformat()
     except ValueError:
         return None
-    return None if day == date(9999, 12, 31) else day

@@ -16,6 +16,7 @@ DOLLARS = ("negotiated", "derived", "fee schedule")  # best first
 MODIFIERS = {"GP", "GO", "GN", "KX", "59", "96", "97", "00"}
 OFFICE = {"11", "CSTM-00"}
 PROFESSIONAL = {"professional", "both"}
+CLASSES = PROFESSIONAL | {"institutional"}
 TERRITORIES = {"PR", "VI", "GU", "AS", "MP"}
 STATES = (
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
@@ -123,6 +124,7 @@ def rule_results(rate: PlainRate, nppes: Nppes | None) -> Iterator[tuple[str, bo
         yield "npi_unknown", known is None
         yield "npi_deactivated", known is not None and known.deactivated
         yield "outside_us", known is not None and is_outside_us(known)
+    yield "billing_class", row.billing_class not in CLASSES
 
 
 def is_valid_npi(npi: int) -> bool:

@@ -67,7 +67,7 @@ def summary(
         "pct_of_medicare": 100 * p50 / 6.92,
         "low_sample": False,
         "medicare_year": 2025,
-        "methodology": "1",
+        "methodology": "2",
     }
     return row | more
 
@@ -148,7 +148,7 @@ def manifest_entry(codes: list[str]) -> dict[str, Any]:
     """What a run writes of a month."""
     return {
         "codes": codes,
-        "methodology": "1",
+        "methodology": "2",
         "software": "0.1.0",
         "published_at": "2025-07-01T00:00:00+00:00",
         "nppes": {"lookup": "nppes.parquet", "rows": 10},

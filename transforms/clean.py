@@ -12,8 +12,11 @@ NPI_BEYOND_INT64 = -1
 
 _NUMERIC = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NON_DIGITS = re.compile(r"[^0-9]+")
-_ISO_DATE = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
-_US_DATE = re.compile(r"([0-9]{1,2})/([0-9]{1,2})/([0-9]{4})")
+_POINT_ZERO = re.compile(r"\.0+\s*\Z")  # what a spreadsheet adds to a whole number
+_YEAR_FIRST = re.compile(r"([0-9]{4})([-/])([0-9]{2})\2([0-9]{2})(?![0-9])")
+_COMPACT = re.compile(r"([0-9]{4})()([0-9]{2})([0-9]{2})(?=(?:[0-9]{4}|[0-9]{6})?(?![0-9]))")  # HHMM[SS] may follow
+_MONTH_FIRST = re.compile(r"([0-9]{1,2})([-/])([0-9]{1,2})\2([0-9]{4})(?![0-9])")
+_EIN_DIGITS = 9
 _SMALL = 10**18
 _PLAIN_DIGITS = 64
 _INT64_DIGITS = 19
@@ -40,18 +43,8 @@ def codes_of(values: list[object]) -> tuple[str, ...]:
 
 
 def npi_of(value: object) -> int | None:
-    """Digits only; None when there are none, ``-1`` (no valid NPI) where they exceed 64 bits."""
-    if isinstance(value, str):
-        digits = _NON_DIGITS.sub("", value)
-    elif isinstance(value, bool):
-        return None
-    elif isinstance(value, int):
-        digits = str(abs(value))
-    elif isinstance(value, Decimal) and _is_integral(value):
-        digits = _canonical(value).lstrip("-")
-        digits = digits if digits.isdigit() else "9" * 20  # an integer of more than 64 digits
-    else:
-        return None
+    """Digits only, less a trailing ``.0``; None when there are none, ``-1`` (no NPI) where they exceed 64 bits."""
+    digits = _digits_of(value)
     if not digits:
         return None
     significant = digits.lstrip("0")
@@ -61,9 +54,33 @@ def npi_of(value: object) -> int | None:
     return npi if npi <= INT64_MAX else NPI_BEYOND_INT64
 
 
-def tin_of(value: object) -> str | None:
-    """Digits only, as text: leading zeros matter; None when there are none, or the value is a fraction."""
-    return None if isinstance(value, Decimal) else _NON_DIGITS.sub("", text_of(value) or "") or None
+def tin_of(value: object, tin_type: str | None) -> str | None:
+    """Digits only, less a trailing ``.0``; an EIN has nine, zeros in front. None: no digit but 0, or a fraction."""
+    digits = _digits_of(value)
+    if not digits.strip("0"):
+        return None
+    is_ein = tin_type is not None and tin_type.strip().lower() == "ein"
+    return digits.zfill(_EIN_DIGITS) if is_ein else digits
+
+
+def _digits_of(value: object) -> str:
+    """The digits of a text, or of a whole number; empty when there are none."""
+    if isinstance(value, str):
+        return _NON_DIGITS.sub("", _POINT_ZERO.sub("", value))
+    if isinstance(value, bool):
+        return ""
+    if isinstance(value, int):
+        return str(abs(value))
+    if isinstance(value, Decimal) and _is_integral(value):
+        digits = _canonical(value).lstrip("-")
+        return digits if digits.isdigit() else "9" * (_PLAIN_DIGITS + 1)  # more digits than any id has
+    return ""
+
+
+def class_of(value: object) -> str | None:
+    """A billing class: trimmed, lower case."""
+    text = text_of(value)
+    return None if text is None else text.strip().lower()
 
 
 def rate_of(value: object) -> float | None:
@@ -78,20 +95,32 @@ def rate_of(value: object) -> float | None:
 
 
 def date_of(value: object) -> date | None:
-    """The first ten characters as a date, ISO or M/D/YYYY; 9999-12-31 means none; None when it is no date."""
-    text = (text_of(value) or "").strip()[:10]
-    if match := _ISO_DATE.fullmatch(text):
-        year, month, day = match.groups()
-    elif match := _US_DATE.match(text):
-        month, day, year = match.groups()
+    """The date of ``read_date``."""
+    return read_date(value)[0]
+
+
+def read_date(value: object) -> tuple[date | None, bool]:
+    """The date that the text begins with, and whether the text is unreadable: there, but no date.
+
+    YYYY-MM-DD, YYYY/MM/DD, YYYYMMDD, M/D/YYYY or M-D-YYYY, then anything but a digit, such as a time or an offset.
+    9999-12-31 means none.
+    """
+    text = text_of(value)
+    if text is None:
+        return None, False
+    text = text.strip()
+    if match := _YEAR_FIRST.match(text) or _COMPACT.match(text):
+        year, _, month, day = match.groups()
+    elif match := _MONTH_FIRST.match(text):
+        month, _, day, year = match.groups()
     else:
-        return None
+        return None, True
     if (year, int(month), int(day)) == ("9999", 12, 31):
-        return None
+        return None, False
     try:
-        return date(int(year), int(month), int(day))
+        return date(int(year), int(month), int(day)), False
     except ValueError:
-        return None
+        return None, True
 
 
 def reference_key(value: object) -> str | None:

@@ -35,7 +35,7 @@ class Collected:
     Rows of the spools:
         items: (arrangement, billing_code, billing_code_type, first rate_id, rate_id past the last)
         prices: (rate_id, negotiated_type, negotiated_rate, billing_class, setting, service_codes, modifiers,
-            expiration_date)
+            expiration_date, whether there is an expiration date that can't be read)
         citations: (rate_id, reference key or None)
         groups: (rate_id, tin_type, tin, npis), the inline provider groups
         references: (reference_no, reference key, location, network_names, number of groups)

@@ -14,7 +14,17 @@ from functools import lru_cache
 import msgspec
 
 from schemas.codes import CODE_TYPES
-from transforms.clean import INT64_MAX, codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
+from transforms.clean import (
+    INT64_MAX,
+    class_of,
+    codes_of,
+    npi_of,
+    rate_of,
+    read_date,
+    reference_key,
+    text_of,
+    tin_of,
+)
 from transforms.collect import Collected
 from transforms.walk import NPIS_PER_ROW
 
@@ -172,11 +182,11 @@ def _price_row(price: Price, longest: int) -> tuple[object, ...]:
     return (
         price.negotiated_type,
         rate,
-        price.billing_class,
+        class_of(price.billing_class),
         price.setting,
         _codes(price.service_code, longest),
         _codes(price.billing_code_modifier, longest),
-        _date(price.expiration_date),
+        *_date(price.expiration_date),
     )
 
 
@@ -203,7 +213,7 @@ def _group_rows(group: Group) -> list[GroupRow]:
     if group.NPI is not None:
         raise OddElementError
     tin = group.tin
-    tin_type, digits = (None, None) if tin is None else (tin.type, _tin(tin.value))
+    tin_type, digits = (None, None) if tin is None else (tin.type, _tin(tin.value, tin.type))
     distinct = tuple(_npis(group.npi or []))
     if len(distinct) <= NPIS_PER_ROW:
         return [(tin_type, digits, distinct)]
@@ -245,8 +255,8 @@ def _key_of(raw: msgspec.Raw) -> str | None:
 
 
 @lru_cache(4096)
-def _tin(value: str | None) -> str | None:
-    return tin_of(value)
+def _tin(value: str | None, tin_type: str | None) -> str | None:
+    return tin_of(value, tin_type)
 
 
 def _codes(values: list[str] | None, longest: int) -> tuple[str, ...]:
@@ -263,5 +273,5 @@ def _cleaned_codes(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(4096)
-def _date(text: str | None) -> date | None:
-    return date_of(text)
+def _date(text: str | None) -> tuple[date | None, bool]:
+    return read_date(text)

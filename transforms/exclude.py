@@ -8,6 +8,7 @@ import polars as pl
 
 from schemas.codes import (
     ALLOWED_MODIFIERS,
+    BILLING_CLASSES,
     EXCLUSIONS,
     GEOGRAPHIES,
     NEGOTIATED_TYPES,
@@ -35,6 +36,7 @@ def price_rule() -> pl.Expr:
             "place_of_service": pl.col("billing_class").is_in(PROFESSIONAL_CLASSES)
             & (services.list.len() > 0)
             & ~office,
+            "billing_class": ~pl.col("billing_class").is_in(BILLING_CLASSES).fill_null(value=False),
         }
     )
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
 from transforms.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
+from transforms.clean import read_date
 from transforms.collect import Collected
 from transforms.containers import open_documents
 from transforms.errors import BadFileError
@@ -19,6 +20,7 @@ from transforms.limits import Limits
 from transforms.read_ijson import read_document
 from transforms.spool import OpenTemporary
 
+DATE_NOT_READ = "date not read"  # a quirk
 BATCH_WEIGHT = 10_000  # rows, or four times as many NPIs: a row can hold ten thousand
 
 ReadDocument = Callable[..., None]
@@ -112,7 +114,7 @@ def shape_of(root_keys: Iterable[str]) -> str:
 
 
 def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset[str]) -> DocumentAccount:
-    """The account of one document just read."""
+    """The account of one document just read; of its dates that can't be read, the header's and the matched prices'."""
     code_of_rate: list[tuple[int, int, str]] = []
     codes = dict.fromkeys(sorted(wanted), (0, 0))
     for _, code, _, first, end in collected.items:
@@ -121,18 +123,21 @@ def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset
         code_of_rate.append((first, end, code))
     prices: Counter[str] = Counter()
     position = 0
-    for rate_id, *_ in collected.prices:
+    dates_not_read = int(read_date(collected.header.get("last_updated_on"))[1])
+    for rate_id, *_, date_not_read in collected.prices:
         assert isinstance(rate_id, int)
+        dates_not_read += bool(date_not_read)
         while not code_of_rate[position][0] <= rate_id < code_of_rate[position][1]:
             position += 1
         prices[code_of_rate[position][2]] += 1
+    quirks = dict(collected.quirks) | ({DATE_NOT_READ: dates_not_read} if dates_not_read else {})
     return DocumentAccount(
         name=name,
         header=dict(collected.header),
         root_keys=tuple(collected.root_keys),
         shape=shape_of(collected.root_keys),
         flags=_flags(collected),
-        quirks=dict(collected.quirks),
+        quirks=quirks,
         items_seen=collected.items_seen,
         items_matched=collected.items_matched,
         codes={code: (items, prices[code]) for code, (items, _) in codes.items()},
@@ -179,7 +184,7 @@ def _prices(document: int, collected: Collected) -> Iterator[tuple[object, ...]]
     items = iter(collected.items)
     arrangement = code = code_type = None
     end: object = -1
-    for rate_id, *price in collected.prices:
+    for rate_id, *price, _ in collected.prices:
         while rate_id >= end:  # type: ignore[operator]
             arrangement, code, code_type, _, end = next(items)
         yield (document, rate_id, arrangement, code, code_type, *price)

@@ -12,10 +12,11 @@ from schemas.codes import COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE
 from schemas.reference import PAYERS, load_reference
 
 UNKNOWN_PAYER = "Unknown"
-LEGAL_ENDINGS = frozenset({"inc", "llc", "co", "company", "corp", "corporation", "ltd"})
 RESERVED_PAYERS = frozenset({COMPOSITE_BUCA, COMPOSITE_ALL, MEDICARE})  # rows of SUMMARIES that are no payers
 
+_APOSTROPHES = re.compile("['\u2018\u2019\u201b\u02bc\uff07`\u00b4]")  # inside a word: no space in their place
 _PUNCTUATION = re.compile(r"[\W_]+")
+_LEGAL_ENDINGS = re.compile(r"( (inc|llc|l l c|co|company|corp|corporation|ltd))+$")  # L.L.C. is "l l c" by then
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
 _DEVICES = frozenset(("con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))))
 _SLUG_LENGTH = 80  # a folder name may hold 255 bytes
@@ -37,39 +38,44 @@ def reviewed_payers() -> pl.DataFrame:
 def fold_name(name: str) -> str:
     """The key that spellings share: case, punctuation and trailing legal endings removed, never to nothing.
 
-    ``"United-HealthCare-Services--Inc-"`` and ``"United HealthCare Services, Inc."`` are one.
+    ``"United-HealthCare-Services--Inc-"`` and ``"United HealthCare Services, Inc."`` are one, ``"Children's, L.L.C."``
+    and ``"Childrens LLC"`` too. A name of punctuation alone is its own key.
     """
-    words = _PUNCTUATION.sub(" ", name.casefold()).split()
-    while len(words) > 1 and words[-1] in LEGAL_ENDINGS:
-        words.pop()
-    return " ".join(words)
+    words = _PUNCTUATION.sub(" ", _APOSTROPHES.sub("", name.casefold())).strip()
+    return _LEGAL_ENDINGS.sub("", words) or name.strip()
 
 
 def map_payers(names: Iterable[str | None], table: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row per distinct name: reporting_entity_name, payer, parent_company, payer_mapped; sorted, null first.
 
-    An unknown name is its own payer as published, its parent null; a missing or blank one is ``Unknown``.
+    Unknown names are payers of their own, their parent null: those that fold alike are one, under the first of their
+    spellings in code point order. A missing or blank name is ``Unknown``.
     The null name stands in the frame as null: join with ``nulls_equal=True``.
 
     Args:
-        names: reporting entity names as published.
+        names: reporting entity names as published: all of a month, since one depends on the others.
         table: ``schemas.reference.PAYERS``; the packaged one unless given.
     """
     reviewed = reviewed_payers() if table is None else table
     # the very spelling first: "BCBSM, Inc." is Minnesota, "BCBSM" is Michigan, and they fold alike
     by_spelling = {row["reporting_entity_name"]: row for row in reviewed.iter_rows(named=True)}
     by_key = {fold_name(spelling): row for spelling, row in reversed(by_spelling.items())}
-    rows = []
+    rows: list[tuple[str | None, str, str | None, bool]] = []
+    first_spellings: dict[str, str] = {}
     for name in sorted(set(names), key=lambda name: (name is not None, name or "")):
-        known = None if name is None else by_spelling.get(name) or by_key.get(fold_name(name))
-        payer = known["payer"] if known else _own_payer(name)
-        rows.append((name, payer, known["parent_company"] if known else None, known is not None))
+        if name is None or not name.strip():
+            rows.append((name, UNKNOWN_PAYER, None, False))
+            continue
+        key = fold_name(name)
+        known = by_spelling.get(name) or by_key.get(key)
+        if known:
+            rows.append((name, known["payer"], known["parent_company"], True))
+        else:
+            rows.append((name, _own_payer(first_spellings.setdefault(key, name)), None, False))
     return pl.DataFrame(rows, schema=_MAPPED, orient="row")
 
 
-def _own_payer(name: str | None) -> str:
-    if name is None or not name.strip():
-        return UNKNOWN_PAYER
+def _own_payer(name: str) -> str:
     return f"{name} (reporting entity)" if name in RESERVED_PAYERS else name
 
 

@@ -17,6 +17,7 @@ class Spool:
         self._open_temporary = open_temporary
         self._limit = limit
         self._rows: list[tuple[object, ...]] = []
+        self._weights: list[int] = []  # of those rows
         self._weight = 0
         self._file: BinaryIO | None = None
         self._chunks: list[tuple[int, int]] = []  # (first row, offset) of each chunk on disk
@@ -28,6 +29,7 @@ class Spool:
     def append(self, row: tuple[object, ...], weight: int = 1) -> None:
         """Add one row; ``weight`` is its size in units of a plain small row."""
         self._rows.append(row)
+        self._weights.append(weight)
         self._weight += weight
         if self._weight >= self._limit:
             self._spill()
@@ -38,32 +40,33 @@ class Spool:
             first, offset = self._chunks.pop()
             assert self._file is not None
             self._file.seek(offset)
-            self._rows = pickle.load(self._file)
+            self._rows, self._weights = pickle.load(self._file)
             self._file.truncate(offset)
             self._spilled = first
-            self._weight = len(self._rows)
-        del self._rows[mark - self._spilled :]
-        if not self._rows:
-            self._weight = 0
+            self._weight = sum(self._weights)
+        kept = mark - self._spilled
+        self._weight -= sum(self._weights[kept:])
+        del self._rows[kept:], self._weights[kept:]
 
     def __iter__(self) -> Iterator[tuple[object, ...]]:
         for _, offset in self._chunks:
             assert self._file is not None
             self._file.seek(offset)
-            yield from pickle.load(self._file)
+            rows, _ = pickle.load(self._file)
+            yield from rows
         yield from self._rows
 
     def close(self) -> None:
         """Give the disk back."""
         if self._file is not None:
             self._file.close()
-        self._rows, self._chunks, self._spilled, self._weight = [], [], 0, 0
+        self._rows, self._weights, self._chunks, self._spilled, self._weight = [], [], [], 0, 0
 
     def _spill(self) -> None:
         if self._file is None:
             self._file = self._open_temporary()
         offset = self._file.seek(0, 2)
-        pickle.dump(self._rows, self._file, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump((self._rows, self._weights), self._file, protocol=pickle.HIGHEST_PROTOCOL)
         self._chunks.append((self._spilled, offset))
         self._spilled += len(self._rows)
-        self._rows, self._weight = [], 0
+        self._rows, self._weights, self._weight = [], [], 0

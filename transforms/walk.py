@@ -11,7 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 
 from schemas.codes import CODE_TYPES
-from transforms.clean import codes_of, date_of, npi_of, rate_of, reference_key, text_of, tin_of
+from transforms.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
@@ -279,11 +279,11 @@ class Walker:
                 rate_id,
                 text_of(found.get("negotiated_type")),
                 rate_of(rate),
-                text_of(found.get("billing_class")),
+                class_of(found.get("billing_class")),
                 text_of(found.get("setting")),
                 codes_of(lists.get("service_code", [])),
                 codes_of(lists.get("billing_code_modifier", [])),
-                date_of(found.get("expiration_date")),
+                *read_date(found.get("expiration_date")),
             )
         )
 
@@ -341,15 +341,15 @@ class Walker:
     def walk_tin(self, event: str, value: object) -> tuple[str | None, str | None]:
         """(type, digits); a scalar is a value without type."""
         if event != "start_map":
-            return None, tin_of(self.kept(self.scalar(event, value)))
+            return None, tin_of(self.kept(self.scalar(event, value)), None)
         tin_type: str | None = None
-        digits: str | None = None
+        digits: object = None
         for key, first, part in self.members(TIN_KEYS):
             if key == "type":
                 tin_type = text_of(self.kept(self.scalar(first, part)))
             else:
-                digits = tin_of(self.kept(self.scalar(first, part)))
-        return tin_type, digits
+                digits = self.kept(self.scalar(first, part))
+        return tin_type, tin_of(digits, tin_type)
 
     # ---- provider_references -------------------------------------------------------------------------------
 

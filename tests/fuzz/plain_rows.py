@@ -6,10 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 from tests.plain_extract import NOBODY, PlainExtract, Provider, RateRow
+from transforms.clean import read_date
 from transforms.collect import Collected
 
 Networks = dict[RateRow, set[str]]
-NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,15})?")
+NUMBER = re.compile(r"-?[0-9]+(?=[.eE])(\.[0-9]+)?([eE][+-]?[0-9]{1,15})?")
 
 
 def rows_of(found: Collected) -> tuple[Networks, set[RateRow]]:
@@ -24,7 +25,7 @@ def rows_of(found: Collected) -> tuple[Networks, set[RateRow]]:
     rows: Networks = {}
     unresolved: set[RateRow] = set()
     items = list(found.items)
-    for rate_id, *price in found.prices:
+    for rate_id, *price, _ in found.prices:
         item = next(item for item in items if item[3] <= rate_id < item[4])  # type: ignore[operator]
         resolved: dict[Provider, set[str]] = {provider: set() for provider in inline[rate_id]}
         missing = False
@@ -67,6 +68,9 @@ def differs(found: Collected, plain: PlainExtract) -> str:
         return f"items {found.items_seen}, {found.items_matched}; plain {plain.items_seen}, {plain.items_matched}"
     if len(found.prices) != plain.prices:
         return f"{len(found.prices)} prices; plain {plain.prices}"
+    unread = sum(bool(not_read) for *_, not_read in found.prices) + read_date(found.header.get("last_updated_on"))[1]
+    if unread != plain.dates_not_read:
+        return f"{unread} dates not read; plain {plain.dates_not_read}"
     rows, unresolved = rows_of(found)
     expected = {row: plain.networks[row] for row in plain.rows}
     if rows == expected and unresolved == plain.unresolved:

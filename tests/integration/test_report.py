@@ -17,12 +17,14 @@ import pytest
 import flows.report
 from flows.layout import Layout
 from flows.report import build_report
+from flows.report_method import MOST_FILES, MOST_NAMES
 from schemas.codes import GEOGRAPHIES
 from schemas.geographies import IN_ORDER
+from schemas.published import FILES, UNMAPPED
 from tests.command_line import call
 from tests.conftest import DEMO_MONTH
 from tests.html_tables import Page, read_page
-from tests.report_market import HOSTILE, large_market, published_example, summary, write_output
+from tests.report_market import HOSTILE, MONTH, file_row, large_market, published_example, summary, write_output
 from transforms.errors import UsageError
 from transforms.figures import show_name
 from transforms.payers import payer_slug
@@ -283,6 +285,23 @@ def test_refused_files_and_withheld_payers_are_named_with_their_reasons(tmp_path
     text = page_at(report / "methodology.html").text
     assert all(word in text for word in ("mrf/cut.json.gz", "truncated, fetch it again", "Cigna", "half of its rows"))
     assert [row["what"] for row in csv_at(report / "refused.csv")] == ["file", "payer"]
+
+
+def test_shortened_lists_say_how_many_more_there_are_and_whole_ones_do_not(tmp_path: Path) -> None:
+    for beyond in (0, 3):
+        folder = tmp_path / str(beyond)
+        dead = {f"https://example.com/{n:03}.json": "not found" for n in range(MOST_FILES + beyond)}
+        write_output(folder, published_example(), unresolved_locations=dead)
+        quality = folder / "quality" / f"month={MONTH:%Y-%m}"
+        files = [file_row(source=f"mrf/{n:03}.json", source_id=str(n)) for n in range(MOST_FILES + beyond)]
+        names = [("reporting_entity", f"Plan {n:02}", 1) for n in range(MOST_NAMES + beyond)]
+        pl.DataFrame(files, schema=FILES.polars).write_parquet(quality / "files.parquet")
+        pl.DataFrame(names, schema=UNMAPPED.polars, orient="row").write_parquet(quality / "unmapped.parquet")
+        build_report(Layout(folder))
+        text = page_at(folder / "report" / "methodology.html").text
+        assert text.count("3 more are in the CSV") == (2 if beyond else 0)  # the names, the references
+        assert text.count("; 3 more in the CSV") == (1 if beyond else 0)
+        assert len([row for row in csv_at(folder / "report" / "refused.csv") if row["what"] != "file"]) == len(dead)
 
 
 def test_every_page_says_what_was_withheld_or_refused(tmp_path: Path) -> None:

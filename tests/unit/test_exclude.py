@@ -45,6 +45,7 @@ FAILING: dict[str, dict[str, object]] = {
     "npi_unknown": {"known": False},
     "npi_deactivated": {"deactivated": True},
     "outside_us": {"state": "ZZ"},
+    "billing_class": {"billing_class": "dental"},
 }
 SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "arrangement": pl.String,
@@ -62,11 +63,12 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "state": pl.String,
     "country": pl.String,
 }
-PAIRS = [pair for pair in combinations(RULES, 2) if pair != ("no_npi", "npi_invalid")]  # an NPI fails one of these
+NEVER_TOGETHER = {("no_npi", "npi_invalid"), ("place_of_service", "billing_class")}  # a row fails one of these
+PAIRS = [pair for pair in combinations(RULES, 2) if pair not in NEVER_TOGETHER]
 
 
-def name_of(*rules: str, with_nppes: bool = True) -> str | None:
-    row = dict(ELIGIBLE)
+def name_of(*rules: str, with_nppes: bool = True, **changes: object) -> str | None:
+    row = ELIGIBLE | changes
     for rule in rules:
         row |= FAILING[rule]
     places = {"price": price_rule(), "row": row_rule(), "npi_place": npi_rule(with_nppes=with_nppes)}
@@ -86,6 +88,25 @@ def test_every_rule_is_tried_here_and_names_its_own_failure() -> None:
 @pytest.mark.parametrize(("first", "second"), PAIRS)
 def test_of_two_failed_rules_the_first_names_the_row(first: str, second: str) -> None:
     assert name_of(first, second) == name_of(second, first) == first
+
+
+@pytest.mark.parametrize(
+    ("state", "country", "excluded"),
+    [
+        ("AK", None, False),
+        ("PR", None, False),
+        ("PR", "PR", False),
+        ("AK", "CA", True),
+        (None, None, True),
+        (None, "US", True),
+        ("AE", None, True),
+        ("ON", "CA", True),
+    ],
+)
+def test_a_practice_abroad_has_no_state_of_ours_or_another_country_and_none_stated_is_ours(
+    state: str | None, country: str | None, excluded: bool
+) -> None:
+    assert name_of(state=state, country=country) == ("outside_us" if excluded else None)
 
 
 def test_failing_all_is_the_first() -> None:

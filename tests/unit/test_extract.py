@@ -1,8 +1,16 @@
-"""Batches on their way to disk are bounded by what is in the rows, not by their number alone."""
+"""Batches on their way to disk are bounded by what is in the rows, not by their number alone; the account's quirks."""
 
 from collections.abc import Iterator
+from typing import Any
+
+import pytest
 
 from schemas.extracted import REMOTE_GROUPS
+from tests.documents import ANN, document, group, item, key_first, price, rate
+from tests.json_text import Pairs, json_bytes
+from tests.pipeline import ReadDocument, extract_bytes
+from tests.plain_reading import plain_extract
+from transforms import read_ijson, read_scan
 from transforms.extract import BATCH_WEIGHT, to_batches
 
 NPIS = tuple(range(1_000_000_000, 1_000_010_000))
@@ -23,3 +31,29 @@ def test_many_small_rows_are_cut_too_and_no_rows_are_no_batch() -> None:
     rows = [("ein", "1", (None,))] * (2 * BATCH_WEIGHT + 1)
     assert [batch.num_rows for batch in to_batches(REMOTE_GROUPS, rows)] == [BATCH_WEIGHT, BATCH_WEIGHT, 1]
     assert list(to_batches(REMOTE_GROUPS, [])) == []
+
+
+UNREAD = rate(
+    group(ANN), prices=[price(expiration_date=day) for day in ("soon", "2027-02-30", "", "1/31/2027 0:00", None)]
+)
+TWICE = Pairs([*rate(group(ANN)).items(), ("negotiated_prices", [price(expiration_date="n/a")]), *UNREAD.items()])
+DATED: dict[str, tuple[Any, int]] = {
+    "none": (document(), 0),
+    "the header's": (document(last_updated_on="June 2026"), 1),
+    "a header that is no text": (document(last_updated_on=True), 0),
+    "prices": (document(item(UNREAD), item(UNREAD)), 6),
+    "items of other codes": (document(item(UNREAD, billing_code="99213"), item(UNREAD)), 3),
+    "a code after its rates": (document(key_first(item(UNREAD, billing_code="99213"), "negotiated_rates")), 0),
+    "prices that others replace": (document(item(TWICE)), 3),
+    "odd prices": (document(item(rate(group(ANN), prices=price(expiration_date=7)))), 1),
+}
+
+
+@pytest.mark.parametrize("reader", [read_ijson.read_document, read_scan.read_document], ids=["ijson", "scan"])
+@pytest.mark.parametrize("name", DATED)
+def test_dates_that_are_not_read_are_counted_in_the_quirks(name: str, reader: ReadDocument) -> None:
+    content, expected = DATED[name]
+    data = json_bytes(content)
+    (account,) = extract_bytes(data, reader).account.documents
+    assert account.quirks.get("date not read", 0) == expected
+    assert plain_extract(data, {"97026"}).dates_not_read == expected

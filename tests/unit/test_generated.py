@@ -53,6 +53,7 @@ def test_a_generated_document_gives_the_rows_of_the_plain_reading(data: bytes) -
     (account,) = source.account.documents
     assert (account.items_seen, account.items_matched) == (plain.items_seen, plain.items_matched)
     assert source.account.prices == plain.prices
+    assert account.quirks.get("date not read", 0) == plain.dates_not_read
     assert respelled(fates(rate_rows([source], GENERATED_REMOTE))) == respelled(plain_fates(data))
 
 

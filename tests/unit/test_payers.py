@@ -6,6 +6,7 @@ import pytest
 
 from schemas.codes import BUCA
 from schemas.reference import PAYERS, load_reference
+from tests.plain_payers import plain_payers
 from transforms.payers import conflicting_keys, fold_name, map_payers, payer_slug, unused_mappings
 
 TABLE = pl.DataFrame(
@@ -36,7 +37,15 @@ def payer_of(name: str | None) -> tuple[str, str | None, bool]:
         ("Company", "company"),
         ("Co. Inc.", "co"),
         ("Aetna Health Inc. (Florida)", "aetna health inc florida"),
-        ("---", ""),
+        ("---", "---"),
+        ("Acme Health, L.L.C.", "acme health"),
+        ("Acme Health L. L. C", "acme health"),
+        ("L.L.C.", "l l c"),
+        ("Children's Plan, Inc.", "childrens plan"),
+        ("Children\u2019s Plan", "childrens plan"),
+        ("O\u02bcBrien & Sons\u2019 Co.", "obrien sons"),
+        ("Incorporated Minds", "incorporated minds"),
+        ("Tobaco", "tobaco"),
     ],
 )
 def test_names_fold_by_case_punctuation_and_legal_endings_but_never_to_nothing(name: str, key: str) -> None:
@@ -71,6 +80,53 @@ def test_unknown_payers_are_returned_as_published_not_dropped() -> None:
 def test_nearly_known_names_are_not_guessed() -> None:
     assert payer_of("Aetnna Life Insurance Company")[2] is False
     assert payer_of("Cigna Health Life")[2] is False
+
+
+def test_unknown_names_that_fold_alike_are_one_payer_under_their_first_spelling() -> None:
+    spellings = ["acme plan", "Acme Plan, Inc.", "ACME-PLAN L.L.C.", "Acme's Plan", "Acme\u2019s Plan", "***", "---"]
+    for names in (spellings, spellings[::-1]):
+        mapped = map_payers(names)
+        assert dict(mapped.select("reporting_entity_name", "payer").iter_rows()) == {
+            **dict.fromkeys(spellings[:3], "ACME-PLAN L.L.C."),
+            **dict.fromkeys(spellings[3:5], "Acme's Plan"),
+            **{name: name for name in spellings[5:]},
+        }
+        assert mapped["payer_mapped"].to_list() == [False] * len(names)
+        assert mapped["parent_company"].null_count() == len(names)
+
+
+def test_payers_are_those_of_the_plain_reading() -> None:
+    chance = random.Random(1)
+    parts = (
+        "acme",
+        "Acme",
+        "l",
+        "L.L.C.",
+        "LLC",
+        "Inc",
+        "Co.",
+        "O'Neil",
+        "O\u2019Neil",
+        "&",
+        "...",
+        "BCBSM",
+        "Medicare",
+        "",
+    )
+    names: set[str | None] = {chance.choice((" ", "-", ", ")).join(chance.choices(parts, k=3)) for _ in range(400)}
+    names |= {None, "Medicare", "BUCA", "Unknown", *TABLE["reporting_entity_name"]}
+    reviewed = dict(TABLE.select("reporting_entity_name", "payer").iter_rows())
+    assert dict(map_payers(names, TABLE).select("reporting_entity_name", "payer").iter_rows()) == plain_payers(
+        names, reviewed
+    )
+
+
+def test_every_reviewed_name_keeps_its_payer_whatever_its_ending_and_apostrophes() -> None:
+    expected = {}
+    for name, payer in load_reference(PAYERS).select("reporting_entity_name", "payer").iter_rows():
+        spelled = (f"{name}, L.L.C.", f"{name.upper()} L. L. C.", f"{name} LLC", name.replace("'", "\u2019"))
+        expected |= dict.fromkeys(spelled, payer)
+    assert dict(map_payers(expected).select("reporting_entity_name", "payer").iter_rows()) == expected
 
 
 @pytest.mark.parametrize("name", [None, "", "  "])

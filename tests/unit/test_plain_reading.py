@@ -168,7 +168,18 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "npi wins over NPI": [{"npi": BOB}],
     "npi null beside NPI": [{"npi": EVE}],
     "tin of type npi": [{"tin_type": "npi", "tin": str(BOB)}],
-    "tin value 0": [{"tin": "0"}],
+    "tin value 0": [{"tin": None}],
+    "tin value all zeros": [{"tin_type": "EIN", "tin": None}],
+    "tin value with .0": [{}],
+    "tin value a number with .0": [{}],
+    "tin value without its zeros": [{"tin": "001234567"}],
+    "tin value a number without its zeros": [{"tin_type": " Ein", "tin": "001234567"}],
+    "tin short value of type npi": [{"tin_type": "npi", "tin": "12345"}],
+    "tin short value without type": [{"tin_type": None, "tin": "012345"}],
+    "tin value with an exponent": [{"tin": "000000150"}],
+    "npi text with .0": [{}, {"npi": BOB}, {"npi": EVE * 10 + 5}],
+    "npi negative": [{}],
+    "npi negative beside a good one": [{}, {"npi": BOB}],
     "tin value null": [{"tin": None}],
     "tin scalar": [{"tin_type": None}],
     "tin array": [{"tin_type": None, "tin": None}],
@@ -189,6 +200,10 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "code type HCPCS": [{"billing_code_type": "HCPCS"}],
     "code type blank": [{"billing_code_type": None}],
     "both": [{"billing_class": "both"}],
+    "capitalised": [{"service_codes": ("21",)}],
+    "capitalised and padded": [{"billing_class": "institutional", "service_codes": ("21",)}],
+    "some other class": [{"billing_class": "dental"}],
+    "class a number": [{"billing_class": "7"}],
     "service code a number": [{"service_codes": ("11", "11.0")}],
     "service codes in one text": [{"service_codes": ("11,12",)}],
     "service codes blank": [{"service_codes": ()}],
@@ -201,7 +216,19 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "expires '2025-12-31T00:00:00'": [{"expiration_date": date(2025, 12, 31)}],
     "expires '2/4/2027'": [{"expiration_date": date(2027, 2, 4)}],
     "expires '2027-02-30'": [{}],
-    "expires 20270131": [{}],
+    **{
+        f"expires {spelling!r}": [{"expiration_date": date(2027, 1, 31)}]
+        for spelling in (
+            *(20270131, "20270131", "20270131T120000Z", "20270131235959", "2027/01/31", "2027-01-31Z", "1-31-2027"),
+            "1/31/2027 12:00:00 AM",
+        )
+    },
+    **{
+        f"expires {spelling!r}": [{}]
+        for spelling in (
+            *("2027013", "2027/01-31", "2027-01-311", "1/31/20270", "99991231", "12-31-9999 00:00", "31.12.2027"),
+        )
+    },
     "nulls among everything": [{}],
     "numbers and texts among everything": [{}],
     "objects where arrays belong": [{}],
@@ -246,6 +273,17 @@ def test_remote_locations_count_as_cited_only_when_a_matched_price_cites_them() 
     assert not_cited.cited_locations == set()
 
 
+def test_texts_that_are_no_dates_are_counted_of_the_header_and_of_matched_prices() -> None:
+    dates = ("soon", "", "2027-02-30", "9999-12-31", "1/31/2027", None, True)
+    prices = [price(expiration_date=day) for day in dates]
+    stated = document(
+        item(rate(group(ANN), prices=prices)), item(rate(group(ANN), prices=prices), billing_code="99213"),
+        last_updated_on="June 2026",
+    )  # fmt: skip
+    assert plain_extract(json_bytes(stated), WANTED).dates_not_read == 4
+    assert plain_extract(json_bytes(document()), WANTED).dates_not_read == 0
+
+
 def test_header_items_and_root_keys_are_reported() -> None:
     (extract,) = extracts(CASES_BY_NAME["references after 300 items"])
     assert extract.header == Header("Acme Health Plan", date(2026, 6, 1), "2.0.0")
@@ -267,11 +305,21 @@ def test_header_items_and_root_keys_are_reported() -> None:
         ("9999-12-30", date(9999, 12, 30)),
         ("0000-01-01", None),
         ("2026-6-1", None),
+        ("2026/06/01 10:00", date(2026, 6, 1)),
+        ("2026/06-01", None),
+        ("20260601", date(2026, 6, 1)),
+        ("20260601T000000Z", date(2026, 6, 1)),
+        ("20260601235959", date(2026, 6, 1)),
+        ("2026060", None),
+        ("202606011", None),
+        ("6-1-2026", date(2026, 6, 1)),
+        ("2/4/20260", None),
+        ("99991231", None),
         ("31/12/2026", None),
         ("२०२६-06-01", None),
     ],
 )
-def test_dates_are_the_first_ten_characters(text: str, day: date | None) -> None:
+def test_dates_have_five_spellings_whatever_follows(text: str, day: date | None) -> None:
     assert as_date(text) == day
 
 
@@ -362,6 +410,24 @@ def test_provider_rules_apply_in_order(npi: Any, known: dict[int, PlainNpi], exc
     assert exclusions_of(document(item(rate(group(npi)))), nppes=known) == [exclusion]
 
 
+@pytest.mark.parametrize(
+    ("billing_class", "exclusion"),
+    [
+        (" BOTH ", None),
+        ("Institutional", None),
+        ("dental", "billing_class"),
+        ("", "billing_class"),
+        (None, "billing_class"),
+    ],
+)
+def test_the_class_is_folded_and_the_last_rule_excludes_all_but_three(
+    billing_class: str | None, exclusion: str | None
+) -> None:
+    classed = priced_document(billing_class=billing_class)
+    assert exclusions_of(classed) == [exclusion]
+    assert exclusions_of(classed, nppes={ANN: PlainNpi("GA", "DE")}) == ["outside_us"]
+
+
 def test_without_nppes_the_rules_that_need_it_do_not_apply() -> None:
     (rate_,) = rates_of(document(), nppes=None)
     assert (rate_.exclusion, rate_.state, rate_.taxonomy_tier) == (None, None, None)
@@ -404,6 +470,7 @@ def test_the_contract_code_lists_are_those_of_the_schemas() -> None:
     assert set(contract_codes.ALLOWED_MODIFIERS) == rules.MODIFIERS
     assert set(contract_codes.OFFICE_SERVICE_CODES) == rules.OFFICE
     assert set(contract_codes.PROFESSIONAL_CLASSES) == rules.PROFESSIONAL
+    assert set(contract_codes.BILLING_CLASSES) == rules.CLASSES
     assert set(contract_codes.GEOGRAPHIES) == rules.GEOGRAPHIES and len(rules.GEOGRAPHIES) == 56
     assert set(contract_codes.BUCA) == plain_benchmarks.BUCA
     assert tuple(plain_benchmarks.TIERS) == contract_codes.TAXONOMY_TIERS
@@ -500,12 +567,6 @@ def test_outliers_leave_the_percentiles_and_the_counts() -> None:
 def test_without_nppes_there_is_only_the_nation_and_tier_all() -> None:
     rates = [eligible(ANN, "1", 10.0, tier=None)]
     assert {(key.geography, key.taxonomy_tier) for key in summaries_of(rates, with_nppes=False)} == {("US", "all")}
-
-
-def test_other_classes_stand_in_providers_and_in_no_summary() -> None:
-    rates = [eligible(ANN, "1", 10.0, billing_class=None)]
-    assert [key.billing_class for key in plain_providers(rates, NATIONAL)] == [None]
-    assert summaries_of(rates) == {}
 
 
 def test_columns_are_named_as_published() -> None:

@@ -1,5 +1,6 @@
 """The spool is a plain list, whatever is appended and cut back, in memory or on disk."""
 
+from contextlib import closing
 from random import Random
 
 import pytest
@@ -56,3 +57,34 @@ def test_nothing_reaches_the_disk_below_the_limit() -> None:
     for number in range(99):
         spool.append((number,))
     assert len(list(spool)) == 99
+
+
+class Load:
+    """A row's content, counted while it is in memory."""
+
+    in_memory = 0
+
+    def __init__(self) -> None:
+        Load.in_memory += 1
+
+    def __del__(self) -> None:
+        Load.in_memory -= 1
+
+    def __reduce__(self) -> tuple[type["Load"], tuple[()]]:
+        return Load, ()
+
+
+@pytest.mark.parametrize("weight", [1, 3, 10])
+@pytest.mark.parametrize("seed", range(5))
+def test_memory_stays_below_the_limit_whatever_is_cut_back(weight: int, seed: int) -> None:
+    chance = Random(seed)
+    limit = 30
+    Load.in_memory = 0
+    heaviest = 0
+    with closing(Spool(open_temporary, limit)) as spool:
+        for _ in range(400):
+            for _ in range(chance.randint(1, 4)):
+                spool.append((Load(),), weight)
+            spool.truncate(len(spool) - chance.randint(0, min(3, len(spool))))
+            heaviest = max(heaviest, Load.in_memory * weight)
+    assert heaviest <= limit

@@ -1,6 +1,8 @@
 """Percentiles against numpy's on the same observations; order and repetition of the input change nothing."""
 
 from datetime import date
+from decimal import Decimal
+from math import fsum
 from random import Random
 from statistics import median
 
@@ -131,6 +133,18 @@ def test_percentiles_of_any_number_of_observations_are_numpys(count: int) -> Non
     assert found["mean_usd"][0] == pytest.approx(float(np.mean(values)), rel=1e-14)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_the_mean_is_the_exact_sum_over_the_number_whatever_the_order(seed: int) -> None:
+    """A float sum of these differs in its last digits from order to order, and from the exact one."""
+    chance = Random(seed)
+    values = [round(chance.uniform(0.01, 500), chance.choice((2, 3, 7))) for _ in range(997)]
+    counts = [chance.randrange(1, 9) for _ in values]
+    expected = fsum(value for value, count in zip(values, counts, strict=True) for _ in range(count)) / sum(counts)
+    counted = pl.DataFrame({"cell": ["x"] * len(values), "rate_usd": values, "count": counts})
+    assert distribution(counted, ["cell"])["mean_usd"].to_list() == [expected]
+    assert distribution(counted.reverse(), ["cell"])["mean_usd"].to_list() == [expected]
+
+
 RATE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "payer": pl.String,
     "billing_code": pl.String,
@@ -162,3 +176,32 @@ def test_the_representative_rate_is_the_median_as_a_person_writes_it() -> None:
 
 
 ANY = 1_000_000_004
+
+
+def test_the_outlier_bounds_are_those_a_person_computes_whatever_binary_fractions_say() -> None:
+    """10% of 6.79 is 0.679, and 0.679 is not below it; as binary fractions it is. Every amount up to 40 dollars."""
+    cents = range(100, 4_000)
+    rates = {
+        code: (amount, usd, outlier)
+        for cent in cents
+        for amount in [Decimal(cent) / 100]
+        for code, usd, outlier in (
+            (f"{cent} low", amount / 10, None),
+            (f"{cent} lower", amount / 10 - Decimal("0.0001"), "outlier"),
+            (f"{cent} high", amount * 10, None),
+            (f"{cent} higher", amount * 10 + Decimal("0.0001"), "outlier"),
+        )
+    }
+    rows = [
+        ("Aetna", code, "both", "1", ANY, "negotiated", float(usd), None, None, ["a"], None)
+        for code, (_, usd, _) in rates.items()
+    ]
+    amounts = pl.DataFrame(
+        {"billing_code": list(rates), "amount_usd": [float(amount) for amount, *_ in rates.values()]}
+    )
+    found = observe_providers(pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), amounts)
+    assert dict(found.select("billing_code", "exclusion").iter_rows()) == {
+        code: outlier for code, (*_, outlier) in rates.items()
+    }
+    assert any(float(amount) * 0.1 > float(amount / 10) for amount, *_ in rates.values())  # or the test says nothing
+    assert any(float(amount) * 10.0 < float(amount * 10) for amount, *_ in rates.values())

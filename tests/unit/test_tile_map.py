@@ -53,6 +53,17 @@ def test_shades_follow_the_figures_and_legends_span_them(means: dict[str, float]
     assert sorted(set(shaded.values())) == [str(shade) for shade in range(len(layer.legend))]
 
 
+def test_five_figures_or_more_use_every_shade_from_the_lowest_to_the_highest() -> None:
+    for number in range(1, len(IN_ORDER) + 1):
+        means = {code: 10.0 + place for place, code in enumerate(IN_ORDER[:number])}
+        layer = make_layer(cells_of(means), MEASURES[0])
+        used = layer.shades.replace("-", "")
+        assert (used[0], used[-1]) == ("0", str(min(number, SHADES) - 1))
+        assert len(layer.legend) == len(set(used)) == min(number, SHADES)
+        held = [used.count(shade) for shade in sorted(set(used))]
+        assert max(held) - min(held) <= 1
+
+
 def test_a_payer_without_figures_has_an_empty_layer() -> None:
     layer = make_layer({}, MEASURES[0])
     assert set(layer.texts) == {""}
