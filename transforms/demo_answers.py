@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas.codes import BUCA, COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE, PERCENTILES
 from transforms.demo_market import Market
-from transforms.demo_prices import Price
+from transforms.demo_prices import LAST_RULE, Price
 from transforms.demo_providers import Member, Provider
 
 COUNTS = ("n_npi", "n_tin")
@@ -169,10 +169,11 @@ def _row_kinds(market: Market) -> Iterator[RowKind]:
 
 
 def _fate(price: Price, member: Member | None, providers: Mapping[int, Provider]) -> str:
-    """The first rule the row fails: the rules about prices come before those about providers."""
-    if price.exclusion:
+    """The first rule the row fails: those about prices come before those about providers, but for the last one."""
+    if price.exclusion and price.exclusion != LAST_RULE:
         return price.exclusion
-    return (providers[member.npi].exclusion or "") if member else "provider_unresolved"
+    of_provider = providers[member.npi].exclusion if member else "provider_unresolved"
+    return of_provider or price.exclusion or ""
 
 
 def _differences(

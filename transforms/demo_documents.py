@@ -164,10 +164,13 @@ class _Writer:
             by_tin[member.tin].append(member.npi)
         groups = []
         for tin, npis in by_tin.items():
-            name = {"business_name": tin.name} if self._layout.second_schema else {}
+            name: Json = {"business_name": tin.name} if self._layout.second_schema else {}
             dashed = tin.kind == "ein" and not self._layout.as_text
-            value = f"{tin.value[:2]}-{tin.value[2:]}" if dashed else tin.value
-            shown = [str(npi) for npi in (*npis, npis[0])] if self._layout.as_text else npis
+            value: float | str = f"{tin.value[:2]}-{tin.value[2:]}" if dashed else tin.value
+            shown: list[int] | list[str] = [str(npi) for npi in (*npis, npis[0])] if self._layout.as_text else npis
+            if self._layout.spreadsheet:
+                value = float(tin.value) if tin.kind == "ein" else tin.value
+                shown = [f"{npi}.0" for npi in npis]
             groups.append({"npi": shown, "tin": {"type": tin.kind, "value": value} | name})
         return groups
 
@@ -181,7 +184,8 @@ class _Writer:
             shown = {"setting": price.setting} | shown
         if price.service_codes or self._random.random() < 0.5:
             shown["service_code"] = [code.lower() for code in reversed(price.service_codes)]
-        shown["billing_class"] = price.billing_class
+        spreadsheet = self._layout.spreadsheet
+        shown["billing_class"] = f"{price.billing_class.title()} " if spreadsheet else price.billing_class
         if price.modifiers or self._random.random() < 0.5:
             shown["billing_code_modifier"] = [f" {code.lower()}" for code in price.modifiers] or [""]
         return shown
@@ -212,6 +216,6 @@ class _Writer:
 
 
 def _date_text(day: date, layout: Layout) -> str:
-    if layout.dates == "us":
-        return f"{day.month}/{day.day}/{day.year}"
+    if layout.dates in ("us", "us time"):
+        return f"{day.month}/{day.day}/{day.year}" + (" 12:00:00 AM" if layout.dates == "us time" else "")
     return f"{day.isoformat()}T00:00:00" if layout.dates == "time" else day.isoformat()

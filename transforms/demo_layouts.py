@@ -20,7 +20,8 @@ class Layout:
     as_text: bool = False  # NPIs and rates are strings, NPIs repeated, TINs without dash
     code: Literal["text", "number", "padded"] = "text"
     lower_type: bool = False
-    dates: Literal["iso", "time", "us"] = "iso"
+    dates: Literal["iso", "time", "us", "us time"] = "iso"
+    spreadsheet: bool = False  # NPIs and EINs end in .0, EINs lack the zeros in front; classes are capitalised
     pretty: bool = False  # indented, CRLF
     escaped: bool = False  # keys written with \u escapes
 
@@ -97,7 +98,7 @@ FILES = (
         "prairie-lantern_mrf.json",
         "plain",
         LANTERN,
-        Layout(version="2.0", references="after", lower_type=True, dates="time", escaped=True),
+        Layout(version="2.0", references="after", lower_type=True, dates="us time", escaped=True, spreadsheet=True),
         last_updated_day=5,
     ),
 )

@@ -7,6 +7,7 @@ from random import Random
 
 # (negotiated_type, cents): by the contract's rule each list comes to the cents it is made for
 Quote = tuple[str, int]
+LAST_RULE = "billing_class"  # about prices, and after those about providers
 _Recipe = Callable[[int, int], list[Quote]]
 
 _MODIFIERS = ((), (), ("GP",), ("59", "GP"), ("KX",), ("00", "97"))
@@ -78,6 +79,7 @@ def spoiled(random: Random, good: Price, month: date) -> list[Price]:
         replace(good, negotiated_rate=None, exclusion="bad_rate"),
         replace(loud, modifiers=random.choice((("AS",), ("26", "GP"))), exclusion="modifier"),
         replace(loud, expiration_date=month - timedelta(days=random.randint(60, 400)), exclusion="expired"),
+        replace(loud, billing_class="dental", exclusion=LAST_RULE),
     ]
     if good.billing_class in {"professional", "both"}:
         variants.append(replace(loud, service_codes=("21",), exclusion="place_of_service"))

@@ -240,7 +240,7 @@ def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
 
 
 def grain_of(row: dict[str, Any]) -> RateRow:
-    return RateRow(*(tuple(row[name]) if isinstance(row[name], list) else row[name] for name in RATE_GRAIN))
+    return RateRow._make(tuple(row[name]) if isinstance(row[name], list) else row[name] for name in RATE_GRAIN)
 
 
 def test_the_market_is_worth_comparing() -> None:

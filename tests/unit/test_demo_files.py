@@ -37,6 +37,7 @@ PAYERS = {
     "Prairie Lantern Health Cooperative": "Prairie Lantern Health Cooperative",
 }
 BUCA = {"Aetna", "Blue Cross Blue Shield", "Cigna", "UnitedHealth Group"}
+CLASSES = {"professional", "both", "institutional"}
 MEDICARE = {"97026": 6.79, "97028": 8.09}
 STRICT = re.compile(r"225100000X|261QP2000X|2251[CEGHNPSX]\d{4}X")
 BALANCED = re.compile(r"225X|111N|2081")
@@ -196,7 +197,9 @@ def _rows(root: dict[str, Any]) -> Iterator[Row]:
             cited = [references.get(_id(cite)) for cite in rate.get("provider_references", [])]
             groups = [*rate.get("provider_groups", []), *(group for found in cited if found for group in found)]
             who = [
-                (g["tin"]["type"], re.sub(r"\D", "", g["tin"]["value"]), int(npi)) for g in groups for npi in g["npi"]
+                (g["tin"]["type"], _digits(g["tin"]["value"]).zfill(9), int(_digits(npi)))
+                for g in groups
+                for npi in g["npi"]
             ]
             if None in cited or not groups:
                 who.append((None, None, None))  # type: ignore[arg-type]
@@ -204,6 +207,10 @@ def _rows(root: dict[str, Any]) -> Iterator[Row]:
                 start = (root["reporting_entity_name"], code, code_type, item["negotiation_arrangement"])
                 for provider in who:
                     yield (*start, *_price(price), *provider)
+
+
+def _digits(value: object) -> str:
+    return re.sub(r"\D", "", str(value).removesuffix(".0"))
 
 
 def _id(value: object) -> Decimal | str:
@@ -216,7 +223,7 @@ def _price(price: dict[str, Any]) -> Row:
     return (
         price["negotiated_type"],
         None if rate is None or rate == "N/A" else float(rate),
-        price["billing_class"],
+        price["billing_class"].strip().lower(),
         price.get("setting"),
         _codes(price.get("service_code")),
         _codes(price.get("billing_code_modifier")),
@@ -229,7 +236,7 @@ def _codes(values: list[str] | None) -> tuple[str, ...]:
 
 
 def _date(text: str) -> date | None:
-    text = text[:10]
+    text = text.split(" ", maxsplit=1)[0].split("T", maxsplit=1)[0]
     if text == "9999-12-31":
         return None
     return datetime.strptime(text, "%m/%d/%Y").date() if "/" in text else date.fromisoformat(text)
@@ -252,11 +259,11 @@ def _fate(row: Row, updated: date, nppes: Nppes) -> str | None:  # noqa: PLR0911
         return "bad_rate"
     if set(modifiers) - {"GP", "GO", "GN", "KX", "59", "96", "97", "00"}:
         return "modifier"
-    if billing_class != "institutional" and places and not {"11", "CSTM-00"} & set(places):
+    if billing_class in {"professional", "both"} and places and not {"11", "CSTM-00"} & set(places):
         return "place_of_service"
     if ends and ends < updated:
         return "expired"
-    return _provider_fate(npi, nppes)
+    return _provider_fate(npi, nppes) or (None if billing_class in CLASSES else "billing_class")
 
 
 def _provider_fate(npi: int | None, nppes: Nppes) -> str | None:
@@ -294,7 +301,7 @@ def _representatives(rows: Iterable[Row]) -> dict[Row, float]:
     """By (payer, code, class, tin, npi): the median of the best type's distinct rates."""
     quoted: dict[Row, dict[str, set[float]]] = defaultdict(lambda: defaultdict(set))
     for name, code, _, _, kind, rate, billing_class, *_, tin, npi in rows:
-        simple = "institutional" if billing_class == "institutional" else "professional"
+        simple = billing_class if billing_class not in {"professional", "both"} else "professional"
         quoted[PAYERS[name], code, simple, tin, npi][kind].add(rate)
     order = ("negotiated", "derived", "fee schedule")
     return {

@@ -122,7 +122,7 @@ def test_payers_are_those_of_the_plain_reading() -> None:
 
 
 def test_every_reviewed_name_keeps_its_payer_whatever_its_ending_and_apostrophes() -> None:
-    expected = {}
+    expected: dict[str | None, str] = {}
     for name, payer in load_reference(PAYERS).select("reporting_entity_name", "payer").iter_rows():
         spelled = (f"{name}, L.L.C.", f"{name.upper()} L. L. C.", f"{name} LLC", name.replace("'", "\u2019"))
         expected |= dict.fromkeys(spelled, payer)
