@@ -1,9 +1,18 @@
 """The plain reading of payers: which parent a month's reporting entities stand under (CONTRACT section 4, Payer)."""
 
+import csv
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
+TABLE = Path(__file__).parents[1] / "schemas" / "reference" / "payers.csv"
 ENDINGS = {"inc", "llc", "co", "company", "corp", "corporation", "ltd"}
 APOSTROPHES = "'\u2018\u2019\u201b\u02bc\uff07`\u00b4"
+
+
+def reviewed_payers() -> dict[str, str]:
+    """The payer of each spelling in the packaged table, in its order."""
+    with TABLE.open(encoding="utf-8", newline="") as lines:
+        return {row["reporting_entity_name"]: row["payer"] for row in csv.DictReader(lines)}
 
 
 def plain_payers(names: Collection[str | None], reviewed: Mapping[str, str]) -> dict[str | None, str]:

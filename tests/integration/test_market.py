@@ -3,14 +3,12 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from random import Random
 from typing import Any, cast
 
 import numpy as np
@@ -24,16 +22,13 @@ from flows.reference import build_nppes
 from flows.run import RunRequest, RunResult, run
 from flows.sources import HashingStream, Source
 from schemas.published import RATE_GRAIN
-from schemas.reference import PAYERS, load_reference
-from tests.documents import ANN, BAD_CHECK_DIGIT, BOB, EVE, document, group, item, npi_of, price, rate, reference
+from tests.documents import BAD_CHECK_DIGIT, EVE
 from tests.field_notes import CASES, GENERATED_REMOTE
 from tests.fuzz.plain_rows import respelled
-from tests.generated_documents import build_document
-from tests.json_text import json_bytes
+from tests.market_files import CODES, NATIONAL_USD, PLAIN_NPPES, generated_file, market_file
 from tests.nppes_files import npidata, record
-from tests.plain_payers import plain_payers
+from tests.plain_payers import plain_payers, reviewed_payers
 from tests.plain_reading import (
-    PlainNpi,
     PlainProvider,
     PlainRate,
     PlainSummary,
@@ -44,85 +39,11 @@ from tests.plain_reading import (
     plain_rates,
     plain_summaries,
 )
+from tests.plain_taxonomies import plain_tier
 from transforms.errors import BadFileError
 from transforms.medicare import MedicareReference, national_amounts, price_localities
-from transforms.taxonomy import assign_tiers
 
 MONTH = date(2026, 6, 1)
-CODES = ("97026", "97028")
-ENTITIES = (
-    "Aetna Life Insurance Company",
-    "Blue Cross and Blue Shield of Illinois",
-    "Cigna Health Life Insurance Company",
-    "UnitedHealthcare Insurance Company",
-    "Rocky Mountain Hospital and Medical Service",
-    "Acme Health Plan",
-    "ACME Health-Plan, L.L.C.",
-)
-STATES = ("AK", "NY", "PR", "CA", "ZZ", "")
-TAXONOMIES = ("225100000X", "225200000X", "207N00000X", "111N00000X", "207Q00000X", "261QP2000X")
-NPIS = tuple(npi_of(100_000_000 + number) for number in range(60))
-
-PLAIN_NPPES: dict[int, PlainNpi] = {
-    npi: PlainNpi(
-        state=STATES[number % len(STATES)] if number % 11 == 0 else STATES[number % 4],
-        country="CA" if number == 8 else "US",
-        taxonomies=(TAXONOMIES[number % 6], TAXONOMIES[(number + 3) % 6])[: 1 + number % 2],
-        deactivated=number % 17 == 3,
-    )
-    for number, npi in enumerate((*NPIS[:50], ANN, BOB))
-}  # ten NPIs and Eve are unknown
-
-
-def market_file(seed: int) -> bytes:
-    """Many prices of one payer: every class, kind and tier, inline and cited, some of them outliers."""
-    chance = Random(seed)
-
-    def some_group() -> dict[str, Any]:
-        return group(
-            *chance.sample(NPIS, chance.randint(1, 4)), tin={"type": "ein", "value": f"{chance.randrange(1, 14):09d}"}
-        )
-
-    def some_price() -> dict[str, Any]:
-        return price(
-            negotiated_rate=chance.choice((5.25, 6.98, 7, 8.68, 9.1, 12.345, 20, 33.33, 0.69, 69.81, 900, *bounds())),
-            negotiated_type=chance.choice(("negotiated", "negotiated", "derived", "fee schedule", "percentage")),
-            billing_class=chance.choice(("professional", "Professional ", "both", "institutional", "dental", "")),
-            billing_code_modifier=chance.choice(([], ["GP"], ["GP", "KX"], ["AS"])),
-        )
-
-    references = [reference(number, some_group(), network_name=["PPO", f"N{number % 3}"]) for number in range(12)]
-    items = [
-        item(
-            *(
-                rate(
-                    *(some_group() for _ in range(chance.randrange(2))),
-                    prices=[some_price() for _ in range(chance.randint(1, 3))],
-                    provider_references=[chance.randrange(13)],  # 12 is defined nowhere
-                )
-                for _ in range(12)
-            ),
-            billing_code=code,
-        )
-        for code in CODES
-    ]
-    entity = ENTITIES[seed % len(ENTITIES)]
-    updated = f"2026-0{1 + seed % 6}-15"
-    return json_bytes(document(*items, references=references, reporting_entity_name=entity, last_updated_on=updated))
-
-
-@cache
-def bounds() -> list[float]:
-    """A tenth and ten times each code's national amount, which are no outliers, and rates a hair beyond, which are."""
-    amounts = [Decimal(repr(amount)) for amount in national().values()]
-    hair = Decimal("0.0001")
-    return [float(rate) for a in amounts for rate in (a / 10, a / 10 - hair, a * 10, a * 10 + hair)]
-
-
-def generated_file(seed: int) -> bytes:
-    """As odd as the field notes; most under one of the payers' names."""
-    made = build_document(Random(seed), size=4, oddness=(0.0, 0.02, 0.1)[seed % 3], plain=seed % 2 == 0)
-    return made.replace(b"Acme Health Plan", ENTITIES[seed % len(ENTITIES)].encode())
 
 
 @cache
@@ -193,22 +114,11 @@ def nppes_lookup(folder: Path) -> Path:
     return folder / "nppes.parquet"
 
 
-def tier_of(taxonomies: Collection[str], code: str) -> str | None:
-    return _tier_of(tuple(taxonomies), code)
-
-
-@cache
-def _tier_of(taxonomies: tuple[str, ...], code: str) -> str:
-    frame = pl.LazyFrame({"npi": [1], "taxonomies": [list(taxonomies)]})
-    return str(assign_tiers(frame, [code]).collect()["taxonomy_tier"][0])
-
-
 @cache
 def plain(with_nppes: bool) -> list[PlainRate]:
     nppes = PLAIN_NPPES if with_nppes else None
-    rates = plain_rates(contents(), CODES, nppes, tier_of=tier_of, remote=GENERATED_REMOTE)
-    reviewed = dict(load_reference(PAYERS).select("reporting_entity_name", "payer").iter_rows())
-    payers = plain_payers({found.row.reporting_entity_name for found in rates}, reviewed)
+    rates = plain_rates(contents(), CODES, nppes, tier_of=plain_tier, remote=GENERATED_REMOTE)
+    payers = plain_payers({found.row.reporting_entity_name for found in rates}, reviewed_payers())
     for found in rates:
         found.payer = payers[found.row.reporting_entity_name]
     return rates
@@ -249,17 +159,11 @@ def test_the_market_is_worth_comparing() -> None:
     assert len(rows) > 3_000
     assert {rate.exclusion for rate in rows} >= {
         *(None, "arrangement", "not_dollars", "bad_rate", "modifier", "place_of_service", "expired"),
-        *(
-            "provider_unresolved",
-            "no_npi",
-            "npi_invalid",
-            "npi_unknown",
-            "npi_deactivated",
-            "outside_us",
-            "billing_class",
-        ),
+        *("provider_unresolved", "no_npi", "npi_invalid", "npi_unknown", "npi_deactivated", "outside_us"),
+        "billing_class",
     }
     assert any(len(rate.source_ids) > 1 for rate in rows)
+    assert set(national().values()) <= set(NATIONAL_USD)  # so that there are rates at the bounds
     providers = plain_provider_rows(with_nppes=True).values()
     assert len(providers) > 500
     assert {provider.exclusion for provider in providers} == {None, "outlier"}

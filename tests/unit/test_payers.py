@@ -38,6 +38,7 @@ def payer_of(name: str | None) -> tuple[str, str | None, bool]:
         ("Co. Inc.", "co"),
         ("Aetna Health Inc. (Florida)", "aetna health inc florida"),
         ("---", "---"),
+        (" *** ", "***"),
         ("Acme Health, L.L.C.", "acme health"),
         ("Acme Health L. L. C", "acme health"),
         ("L.L.C.", "l l c"),
@@ -199,6 +200,12 @@ def test_slugs_of_plain_names_are_bare(payer: str, slug: str) -> None:
 @pytest.mark.parametrize("payer", ["Con", "Aux", "Nul", "Com1", "Lpt9"])
 def test_no_slug_is_the_name_of_a_device(payer: str) -> None:
     assert payer_slug(payer).startswith(f"{payer.lower()}-")
+    assert payer_slug("Com10") == "com10"
+
+
+def test_a_slug_is_bare_up_to_80_characters_and_cut_there() -> None:
+    assert payer_slug("A" + "b" * 79) == "a" + "b" * 79
+    assert payer_slug("A" + "b" * 80).startswith("a" + "b" * 79 + "-")
 
 
 def test_different_payers_never_share_a_slug() -> None:

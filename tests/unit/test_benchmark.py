@@ -1,0 +1,185 @@
+"""The methodology from extracts to summaries, in memory, against the plain reading of the same files."""
+
+from dataclasses import replace
+from datetime import date
+from functools import cache
+from itertools import pairwise
+
+import polars as pl
+import pytest
+
+from schemas.published import PROVIDERS, RATE_GRAIN, RATES, SUMMARIES
+from tests.fuzz.plain_rows import respelled
+from tests.market_files import CODES, MARKET_REMOTE, PLAIN_NPPES, market_contents, plain_market
+from tests.pipeline import Extracted, extract_bytes, join_sources
+from tests.plain_reading import (
+    PlainProvider,
+    ProviderKey,
+    RateRow,
+    SummaryKey,
+    plain_providers,
+    plain_summaries,
+)
+from transforms.observe import list_files, observe_providers
+from transforms.payers import map_payers
+from transforms.rates import describe_rates, gather_facts
+from transforms.resolve import Numbered, distinct_npis, iter_pairs, npi_ranges, number
+from transforms.summarize import Comparison, Observed, summarize
+
+MONTH = date(2026, 6, 1)
+NATIONAL = {"97026": 6.79}  # 97028 is not priced: never trimmed, compared with nothing
+LOCALITIES = (("97026", "AK", 8.0), ("97026", "AK", 8.5), ("97026", "NY", 7.25), ("97026", "PR", 6.5))
+MEDICARE_P50 = {("97026", "US"): 7.625, ("97026", "AK"): 8.25, ("97026", "NY"): 7.25, ("97026", "PR"): 6.5}
+
+
+@cache
+def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
+    return plain_providers(plain_market(with_nppes), NATIONAL)
+
+
+@cache
+def sources() -> list[Extracted]:
+    by_id = {source.source_id: source for source in map(extract_bytes, market_contents())}
+    return [by_id[source_id] for source_id in sorted(by_id)]
+
+
+def nppes_lookup() -> pl.LazyFrame:
+    rows = [
+        (npi, known.state or None, known.country, list(known.taxonomies), known.deactivated)
+        for npi, known in PLAIN_NPPES.items()
+    ]
+    return pl.LazyFrame(rows, schema=["npi", "state", "country", "taxonomies", "deactivated"], orient="row")
+
+
+@cache
+def numbered_by_payer() -> dict[str, tuple[Numbered, pl.DataFrame]]:
+    """Each payer's numbered extracts, and its names' mapping."""
+    extracts = join_sources(sources(), MARKET_REMOTE)
+    matched = extracts.prices.select("source_no", "document").unique()
+    documents = extracts.documents.join(matched, on=["source_no", "document"], how="semi").collect()
+    mapping = map_payers(documents["reporting_entity_name"].to_list())
+    found = {}
+    for payer in mapping["payer"].unique().sort():
+        own = mapping.filter(pl.col("payer") == payer)
+        named = documents.join(own, on="reporting_entity_name", how="semi", nulls_equal=True)
+        found[payer] = (number(replace(extracts, documents=named.lazy())), own)
+    return found
+
+
+@cache
+def rates_by_payer(with_nppes: bool, pairs_each: int = 2_000) -> dict[str, list[pl.DataFrame]]:
+    ids = [source.source_id for source in sources()]
+    nppes = nppes_lookup() if with_nppes else None
+    found = {}
+    for payer, (numbered, mapping) in numbered_by_payer().items():
+        facts = gather_facts(payer, numbered, mapping, ids, nppes, CODES)
+        found[payer] = [describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)]
+    return found
+
+
+@cache
+def all_rates(with_nppes: bool) -> pl.DataFrame:
+    return pl.concat(part for parts in rates_by_payer(with_nppes).values() for part in parts)
+
+
+NATIONAL_AMOUNTS = pl.DataFrame({"billing_code": [*NATIONAL], "amount_usd": [*NATIONAL.values()]})
+
+
+@cache
+def observed(with_nppes: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Providers, and the files behind them."""
+    parts = [part for parts in rates_by_payer(with_nppes).values() for part in parts]
+    providers = [observe_providers(part, NATIONAL_AMOUNTS) for part in parts]
+    files = [list_files(part, rows) for part, rows in zip(parts, providers, strict=True)]
+    return pl.concat(providers), pl.concat(files).unique()
+
+
+def grain_of(row: dict[str, object]) -> RateRow:
+    return RateRow._make(tuple(value) if isinstance(value := row[name], list) else value for name in RATE_GRAIN)
+
+
+@pytest.mark.parametrize("with_nppes", [True, False])
+def test_rates_are_those_of_the_plain_reading(with_nppes: bool) -> None:
+    columns = ("payer", "state", "exclusion", "last_updated_on", "source_ids", "network_names", "n_files")
+    rows = all_rates(with_nppes)
+    found = {respelled(grain_of(row)): [row[name] for name in columns] for row in rows.iter_rows(named=True)}
+    assert len(found) == rows.height
+    assert found == {
+        respelled(rate.row): [
+            *(rate.payer, rate.state, rate.exclusion, rate.last_updated_on),
+            *(sorted(rate.source_ids), sorted(rate.network_names), len(rate.source_ids)),
+        ]
+        for rate in plain_market(with_nppes)
+    }
+
+
+def test_every_rate_has_the_parent_of_its_name_and_the_tier_of_its_npi_and_they_are_in_order() -> None:
+    parents = {
+        name: (parent, mapped)
+        for _, mapping in numbered_by_payer().values()
+        for name, _, parent, mapped in mapping.iter_rows()
+    }
+    tiers = {respelled(rate.row): rate.taxonomy_tier for rate in plain_market(with_nppes=True)}
+    for parts in rates_by_payer(with_nppes=True).values():
+        rows = pl.concat(parts)
+        assert rows.equals(rows.sort(RATES.order))
+        for row in rows.iter_rows(named=True):
+            assert (row["parent_company"], row["payer_mapped"]) == parents[row["reporting_entity_name"]]
+            assert row["taxonomy_tier"] == tiers[respelled(grain_of(row))]
+            taxonomies = PLAIN_NPPES[row["npi"]].taxonomies if row["taxonomy_tier"] else (None,)
+            assert row["taxonomy"] in taxonomies
+
+
+@pytest.mark.parametrize("pairs_each", [1, 40, 100_000])
+def test_ranges_of_npis_follow_each_other_and_their_size_changes_no_row(pairs_each: int) -> None:
+    numbered, mapping = numbered_by_payer()["Aetna"]
+    ranges = npi_ranges(numbered, pairs_each)
+    assert (ranges[0][0], ranges[-1][1]) == (None, None)
+    assert all(before[1] == after[0] is not None for before, after in pairwise(ranges))
+    facts = gather_facts("Aetna", numbered, mapping, [source.source_id for source in sources()], None, CODES)
+    parts = [describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)]
+    assert len(parts) == len(ranges)
+    if pairs_each == 1:  # a range for each NPI, and one for null
+        assert len(ranges) == 1 + distinct_npis(numbered).collect().height
+    assert pl.concat(parts).equals(pl.concat(rates_by_payer(with_nppes=False)["Aetna"]))
+
+
+@pytest.mark.parametrize("with_nppes", [True, False])
+def test_providers_are_those_of_the_plain_reading(with_nppes: bool) -> None:
+    rows, _ = observed(with_nppes)
+    columns = ("state", "taxonomy_tier", "representative_rate_usd", "n_rates", "exclusion")
+    found = {
+        ProviderKey(*(row[name] for name in ProviderKey._fields)): tuple(row[name] for name in columns)
+        for row in rows.iter_rows(named=True)
+    }
+    assert rows.columns == PROVIDERS.names
+    assert rows.height == len(found)
+    assert found == {
+        key: (p.state, p.taxonomy_tier, p.representative_rate_usd, p.n_rates, p.exclusion)
+        for key, p in plain_provider_rows(with_nppes).items()
+    }
+
+
+COUNTS = ("payer_kind", "n_npi", "n_tin", "n_rates", "n_files", "low_sample")
+FIGURES = ("mean_usd", "min_usd", "p10_usd", "p25_usd", "p50_usd", "p75_usd", "p90_usd", "max_usd", "iqr_usd")
+
+
+@pytest.mark.parametrize("with_nppes", [True, False])
+def test_summaries_are_those_of_the_plain_reading(with_nppes: bool) -> None:
+    expected = plain_summaries(plain_provider_rows(with_nppes).values(), MEDICARE_P50, with_nppes)
+    providers, files = observed(with_nppes)
+    medicare = Comparison(pl.DataFrame(LOCALITIES, schema=["billing_code", "state", "amount_usd"], orient="row"), 2025)
+    rows = summarize(Observed(providers.lazy(), files.lazy()), MONTH, medicare, with_nppes=with_nppes)
+    assert rows.equals(rows.sort(SUMMARIES.order)) and rows.columns == SUMMARIES.names
+    benchmark = rows.filter(pl.col("payer_kind") == "benchmark")
+    medians = {row[:2]: row[2] for row in benchmark.select("billing_code", "geography", "p50_usd").iter_rows()}
+    assert medians == MEDICARE_P50
+    commercial = rows.filter(pl.col("payer_kind") != "benchmark")
+    found = {SummaryKey(*(row[name] for name in SummaryKey._fields)): row for row in commercial.iter_rows(named=True)}
+    assert found.keys() == expected.keys() and commercial.height == len(found)
+    for key, summary in expected.items():
+        row = found[key]
+        assert [row[name] for name in COUNTS] == [getattr(summary, name) for name in COUNTS], key
+        assert [row[name] for name in FIGURES] == pytest.approx([getattr(summary, name) for name in FIGURES]), key
+        assert row["pct_of_medicare"] == pytest.approx(summary.pct_of_medicare), key
+        assert (row["month"], row["medicare_year"], row["methodology"]) == (MONTH, 2025, "2")
