@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak fuzz fuzz-short lint bench load lock docs licences sbom audit clean
+.PHONY: run test test-slow soak fuzz fuzz-short mutants mutants-short lint bench load lock docs licences sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -28,6 +28,13 @@ fuzz: $(STAMP)
 
 fuzz-short: $(STAMP)
 	$(BIN)/python -m tests.fuzz run --seconds 60 --seed 1
+
+# Small faults in the methodology's modules, each to be caught by a test or explained in tests/mutants/SURVIVORS.toml.
+mutants: $(STAMP)
+	$(BIN)/python -m tests.mutants
+
+mutants-short: $(STAMP)
+	$(BIN)/python -m tests.mutants --sample 60 --seed 1
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
