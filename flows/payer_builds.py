@@ -21,6 +21,7 @@ from flows.mirror import keep
 from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
 from flows.versions import digest_of, rules_version
+from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
 from transforms.observe import FILES_BEHIND, list_files, observe_providers
@@ -32,6 +33,8 @@ from transforms.taxonomy import therapy_taxonomies
 PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
 FIGURES = "figures.json"
 ELIGIBLE = "eligible"
+_RULES = [rule.name for rule in EXCLUSIONS]
+_RULES_OF_THE_KNOWN = _RULES[_RULES.index("npi_unknown") + 1 :]  # a row that fails one of these passed npi_unknown
 COUNTED = {  # what is counted, by which columns
     "files": [],
     "counts": ["source_id", "payer", "billing_code", "reason"],
@@ -114,7 +117,7 @@ class PayerFigures:
     @property
     def nppes_share(self) -> float | None:
         """Of the rows whose NPI was looked up, those that NPPES knows; None where none was."""
-        known = sum(self.reasons.get(reason, 0) for reason in (ELIGIBLE, "npi_deactivated", "outside_us"))
+        known = sum(self.reasons.get(reason, 0) for reason in (ELIGIBLE, *_RULES_OF_THE_KNOWN))
         looked_up = known + self.reasons.get("npi_unknown", 0)
         return known / looked_up if looked_up else None
 
