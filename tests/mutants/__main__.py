@@ -13,6 +13,8 @@ from tests.mutants.runner import Trial, check_unmutated, mutants_of, sample, try
 from tests.mutants.survivors import as_entries, is_known, known_survivors, no_longer_there
 from tests.mutants.targets import TARGETS
 
+EVERY = 50
+
 
 def main() -> int:
     """Try the faults that the command line asks for."""
@@ -31,7 +33,10 @@ def main() -> int:
     warm_up()
     check_unmutated(target for target in targets if any(mutant.path == target.path for mutant in chosen))
     began = time.monotonic()
-    trials = [_tell(trial) for trial in try_all(chosen, options.jobs)]
+    trials = []
+    for trial in try_all(chosen, options.jobs):
+        trials.append(trial)
+        _tell(trial, len(trials), len(chosen))
     survivors = [trial.mutant for trial in trials if trial.survived]
     new = [mutant for mutant in survivors if not is_known(mutant, known)]
     caught = [t.mutant for t in trials if not t.survived and is_known(t.mutant, known)]
@@ -40,10 +45,11 @@ def main() -> int:
     return 1 if new or stale else 0
 
 
-def _tell(trial: Trial) -> Trial:
+def _tell(trial: Trial, number: int, total: int) -> None:
     if trial.survived:
         print(f"survives: {trial.mutant.path} {trial.mutant.name}", file=sys.stderr, flush=True)
-    return trial
+    if number % EVERY == 0:
+        print(f"{number} of {total}", file=sys.stderr, flush=True)
 
 
 def _summarise(trials: list[Trial], new: list[Mutant], stale: list[str], seconds: float) -> None:
