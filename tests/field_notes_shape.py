@@ -35,6 +35,7 @@ MANY_TINS = "One rate for 514,491 TINs"
 SPELLINGS = "Spellings: `Cigna Health Life Insurance Company`"
 PUBLISHER = "The publisher isn't the payer"
 
+SPREADSHEET_TIN = {"value": 1234567, "type": "EIN"}
 REMOTE_FILE = json_bytes({"provider_groups": [group(ANN), group(BOB, EVE)], "version": "1.0.0"})
 REMOTE = "https://example.com/providers/41.json"
 REMOTE_SHAPES = "A remote provider-reference file may be"
@@ -115,6 +116,14 @@ def _references() -> list[Case]:
         case("remote location, cited and found", SHAPE_1X, REMOTE_DOCUMENT, remote={REMOTE: REMOTE_FILE}),
         case("remote location, cited and dead", SHAPE_1X, REMOTE_DOCUMENT),
         case("remote location, cited and not JSON", SHAPE_1X, REMOTE_DOCUMENT, remote={REMOTE: b"<html>gone</html>"}),
+        case(
+            "remote groups out of a spreadsheet",
+            SHAPE_1X,
+            REMOTE_DOCUMENT,
+            remote={
+                REMOTE: json_bytes({"provider_groups": [group(f"{BOB}.0", tin={"value": 1234567, "type": "EIN"})]})
+            },
+        ),
         case("remote file without groups", SHAPE_1X, REMOTE_DOCUMENT, remote={REMOTE: b'{"provider_groups": []}'}),
         *(
             case(f"remote file is {name}", REMOTE_SHAPES, REMOTE_DOCUMENT, remote={REMOTE: json_bytes(content)})

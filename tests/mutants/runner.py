@@ -144,7 +144,7 @@ class _Mutated(MetaPathFinder, Loader):
         self.target = target
         self.source = source
 
-    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:  # type: ignore[override]
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name != self.target.module:
             return None
         return importlib.util.spec_from_loader(name, self, origin=self.target.path)

@@ -230,3 +230,10 @@ def test_every_locality_of_the_state_is_priced() -> None:
 def test_an_unknown_service_names_what_is_available(code: str, units: int, state: str, year: int, says: str) -> None:
     with pytest.raises(UnknownServiceError, match=says):
         price_service(REFERENCE, code, units, state, year)
+
+
+def test_a_long_list_of_priced_codes_is_shortened_and_says_by_how_much() -> None:
+    codes = [f"001{number:02}" for number in range(12)]
+    for number, ending in ((12, "00109 and 2 more. "), (10, "00109. ")):
+        with pytest.raises(UnknownServiceError, match=f"priced: 00100, 00101, .*{ending}Others come with"):
+            price_service(fee_schedule(2026, codes[:number]), "97026", 1, "AK", 2026)

@@ -139,6 +139,7 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "inline and cited in one rate": [{}, {"npi": BOB}],
     "inline groups win over a location": [{"npi": EVE}],
     "remote location, cited and found": [{}, {"npi": BOB}, {"npi": EVE}],
+    "remote groups out of a spreadsheet": [{"npi": BOB, "tin_type": "EIN", "tin": "001234567"}],
     "remote location, cited and dead": [NOBODY],
     "remote location, cited and not JSON": [NOBODY],
     "remote file without groups": [NOBODY],
