@@ -20,7 +20,7 @@ _BENCHMARK = "tests/unit/test_benchmark.py"
 _SUMMARIZE = "tests/unit/test_summarize.py"
 
 TARGETS = (
-    Target("transforms/clean.py", ("tests/unit/test_clean.py", "tests/unit/test_fuzz_finds.py")),
+    Target("transforms/clean.py", ("tests/unit/test_clean.py",)),
     Target("transforms/resolve.py", (_BENCHMARK,)),
     Target("transforms/payers.py", ("tests/unit/test_payers.py",)),
     Target("transforms/taxonomy.py", ("tests/unit/test_taxonomy.py",)),
