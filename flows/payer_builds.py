@@ -33,8 +33,10 @@ from transforms.taxonomy import therapy_taxonomies
 PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
 FIGURES = "figures.json"
 ELIGIBLE = "eligible"
-_RULES = [rule.name for rule in EXCLUSIONS]
-_RULES_OF_THE_KNOWN = _RULES[_RULES.index("npi_unknown") + 1 :]  # a row that fails one of these passed npi_unknown
+_EXCLUSION_NAMES = [rule.name for rule in EXCLUSIONS]
+_RULES_OF_THE_KNOWN = _EXCLUSION_NAMES[
+    _EXCLUSION_NAMES.index("npi_unknown") + 1 :
+]  # a row that fails one of these passed npi_unknown
 COUNTED = {  # what is counted, by which columns
     "files": [],
     "counts": ["source_id", "payer", "billing_code", "reason"],
@@ -42,13 +44,13 @@ COUNTED = {  # what is counted, by which columns
     "unknown_npis": ["value"],
     "unknown_entities": ["value"],
 }
-_RULES = ("flows.month_inputs", "flows.payer_builds", "flows.sorted_observations", "flows.tables")
+_BUILDING_MODULES = ("flows.month_inputs", "flows.payer_builds", "flows.sorted_observations", "flows.tables")
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 
 
 def payer_rules() -> str:
     """The version of what one payer's tables hold for the same inputs: of the rules and of reading."""
-    return digest_of(rules_version(*_RULES), reading_version(), therapy_taxonomies().rows())
+    return digest_of(rules_version(*_BUILDING_MODULES), reading_version(), therapy_taxonomies().rows())
 
 
 @dataclass(frozen=True)
