@@ -344,6 +344,8 @@ QUICK: dict[str, Step] = {
         rename_file,
         swap_files,
         add_payer,
+        remove_payer,
+        rename_payer,
         raise_methodology,
         change_rule,
         change_bounds,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.extracts import _READERS, reading_version
-from flows.payer_builds import _RULES, payer_rules
+from flows.payer_builds import _BUILDING_MODULES, payer_rules
 from flows.versions import _source, _sources, _stated, code_version, rules_version
 from tests.shared_files import REPOSITORY
 
@@ -20,7 +20,7 @@ def counted(*modules: str, without: str | None = None) -> set[str]:
 
 
 def test_imports_are_followed_through_transforms_and_schemas() -> None:
-    rules = counted(*_RULES)
+    rules = counted(*_BUILDING_MODULES)
     assert {"transforms.exclude", "transforms.taxonomy", "transforms.resolve", "schemas.codes"} <= rules
     assert not {"transforms.charts", "transforms.read_scan", "flows.layout", "transforms.demo_market"} & rules
     readers = counted(*_READERS, without="schemas.codes")
