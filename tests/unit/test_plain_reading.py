@@ -102,6 +102,7 @@ def test_case_names_are_distinct() -> None:
 NOT_ABOUT_CONTENT = (
     "For these two codes the carve-outs matter",  # which sources a config names
     "60% to 96% of published provider-service pairs",  # the taxonomy tiers
+    "44% of the rows of one New York corpus",  # likewise
 )
 
 
@@ -244,6 +245,12 @@ EXPECTED: dict[str, list[dict[str, Any]]] = {
     "lone surrogate in the entity": [{"reporting_entity_name": "Acme \ufffd"}],
     "entity is a number": [{"reporting_entity_name": "41"}],
     "entity missing": [{"reporting_entity_name": None}],
+    "inline groups, references and a remote location in one rate": [{}, {"npi": BOB}, {"npi": EVE}, NOBODY],
+    "class, dates, TIN and NPI out of a spreadsheet": [{"tin": "012345678", "expiration_date": date(2025, 1, 1)}],
+    "class null": [{"billing_class": None}],
+    "one group cited by 300 rates": [{"negotiated_rate": dollars + 0.5} for dollars in range(1, 301)],
+    "one id defined three times": [{}, {"npi": BOB}, {"npi": EVE}],
+    "three of 83 items are wanted": [{}, {"npi": BOB}, {"billing_code": "97028"}],
     "container gzip-members": [{}],
     "container zip-many": [{}],
     "container zstd": [{}],
