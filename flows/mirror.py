@@ -48,19 +48,21 @@ def renew(layout: Layout, path: Path) -> bool:
 
 
 def renew_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
-    """``renew`` for every file of a folder but the unneeded ones; what is in the store no more goes here too."""
+    """``renew`` for every file of a folder; what is in the store no more goes here too.
+
+    Args: unneeded: files that are not brought now; what is here of them stays.
+    """
     stored = layout.stored(folder)
     if stored is None:
         return
     objects, key = stored
     there = {folder / found.key.removeprefix(f"{key}/"): found for found in objects.list(key)}
-    for path in unneeded:
-        there.pop(path, None)
     for path in folder.rglob("*"):
         if path.is_file() and path not in there and not path.name.startswith("."):
             path.unlink()
     with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(lambda path: _is(path, there[path]) or bring(objects, there[path].key, path), there))
+        wanted = [path for path in there if path not in unneeded]
+        list(threads.map(lambda path: _is(path, there[path]) or bring(objects, there[path].key, path), wanted))
 
 
 def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:

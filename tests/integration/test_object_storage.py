@@ -19,6 +19,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from flows.layout import Layout
 from flows.object_publication import named_files, published_manifest, settle
 from flows.object_store import Objects
 from tests import ceph
@@ -259,6 +260,31 @@ def test_reference_data_that_was_built_there_is_found_by_every_machine(
     )
     assert (ran.code, ran.json_line["with_nppes"]) == (0, True)
     assert call(capsys, "rvu", "97026", "--state", "AK", "--year", "2025", "--output", out, "--json").code == 0
+
+
+@both
+def test_commands_that_need_no_provider_lookup_leave_this_machines_copy(
+    url: str, tmp_path: Path, capsys: Capture
+) -> None:
+    put_sources(url)
+    download(url, tmp_path / "here")
+    out, nppes = f"{url}/out", tmp_path / "here" / "nppes.csv"
+    assert call(capsys, "reference", "nppes", nppes, "--output", out).code == 0
+    lookup = Layout.at(out).nppes
+    copy = lookup.stat().st_ino
+    source = f"{url}/mrf/2026-06/aetna/a.json"
+    for words in (
+        ("rvu", "97026", "--state", "AK", "--year", "2025"),
+        ("run", source, "--month", "2026-06", "--workers", "1", "--nppes", nppes),
+        ("report",),
+    ):
+        ended = call(capsys, *words, "--output", out)
+        assert ended.code == 0, ended.err
+        assert lookup.exists(), words
+    assert lookup.stat().st_ino == copy, "it was fetched again"
+    Objects.of(out).delete(["reference/nppes.parquet"])
+    assert call(capsys, "rvu", "97026", "--state", "AK", "--year", "2025", "--output", out).code == 0
+    assert not lookup.exists(), "what another machine deleted in the store goes here too"
 
 
 @both
