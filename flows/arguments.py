@@ -24,7 +24,7 @@ From laptop to cluster, the same tables byte for byte (README, "From laptop to c
 
 Exit codes: 0 all well; 2 wrong usage, nothing was read; 3 finished, some sources quarantined, or provider
 references given up because their host failed; 4 nothing usable,
-or the machine ran out of disk, memory, files or processes;
+the machine ran out of disk, memory, files or processes, or object storage or a cluster does not answer;
 1 a bug; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or SIGHUP: the same command resumes.
 
 Paths may be s3://, gs:// or az:// URLs: sources, --nppes, --output, TIC_RATES_CACHE. Credentials, region and endpoint
@@ -103,7 +103,7 @@ def _add_run(commands: Any) -> None:
         metavar="SOURCE",
         help="file, folder, glob, http(s):// or s3:// URL; in-network file or table of contents",
     )
-    parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="month to publish (default: this month)")
+    parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="month to publish (default: this one, in UTC)")
     parser.add_argument(
         "--nppes",
         type=_location,
@@ -135,7 +135,9 @@ def _add_nightly(commands: Any) -> None:
         "A payer whose figures fail a gate keeps its last good ones (exit code 3).\n" + ELSEWHERE,
     )
     _add_config(parser)
-    parser.add_argument("--month", type=_month, metavar="YYYY-MM", help="another month than this one")
+    parser.add_argument(
+        "--month", type=_month, metavar="YYYY-MM", help="month to publish (default: this one, in [schedule] timezone)"
+    )
     parser.add_argument("--example", action="store_true", help="print a whole configuration, explained, and end")
 
 

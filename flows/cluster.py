@@ -22,7 +22,7 @@ from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
 from flows.sources import Source
 from flows.workers import Reading, find_unchanged_many
-from transforms.errors import UsageError
+from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)
 ROUNDS = 3  # in which a file may lose its worker; then it is the file's fault
@@ -33,7 +33,11 @@ SHARED = "output (or TIC_RATES_CACHE) must lie on a file system that all machine
 
 
 class ClusterError(UsageError, ConnectionError):
-    """The other machines are not there, or not as they should be; later it may go better."""
+    """The other machines are not as they should be."""
+
+
+class ClusterOutageError(OutageError, ConnectionError):
+    """The other machines are not there, or they fail; later it may go better."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,8 @@ def read_elsewhere(
         tell: is given the outcomes of each batch as they come.
 
     Raises:
-        ClusterError: no workers, or workers that fail, or don't see the files that are here.
+        ClusterOutageError: no workers, or workers that fail.
+        ClusterError: workers that don't see the files that are here.
     """
     started = time.monotonic()
     reading = replace(reading, fetching=share(reading.fetching or Fetching(), cluster.machines))
@@ -151,10 +156,11 @@ def _given_up(source: Source, lost: Lost) -> Outcome:
     """Quarantined, where it is the file that costs workers.
 
     Raises:
-        ClusterError: the workers are there, and fail.
+        ClusterOutageError: the workers are there, and fail.
     """
     if lost.failed:
-        raise ClusterError(f"workers failed {ROUNDS} times at {source.name}: {lost.reason}; what was read is kept")
+        what = f"workers failed {ROUNDS} times at {source.name}: {lost.reason}"
+        raise ClusterOutageError(f"{what}; what was read is kept")
     what = f"{ROUNDS} workers that read it were lost, the last one: {lost.reason}"
     return Outcome(source, "quarantined", reason=f"{what}; give workers more memory, or run again")
 

@@ -3,7 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ Command = Callable[[argparse.Namespace], Result]
 def run(options: argparse.Namespace) -> Result:
     """One month from the sources given."""
     from flows.fetching import Cluster
+    from flows.layout import this_month
     from flows.open_source import expand
     from flows.protection import fetching_of
     from flows.run import RunRequest
@@ -25,7 +26,7 @@ def run(options: argparse.Namespace) -> Result:
     if isinstance(options.nppes, Path) and not options.nppes.is_file():
         what = "is a folder" if options.nppes.is_dir() else "no such file"
         raise UsageError(f"--nppes {options.nppes}: {what}; give the built lookup, or CMS's zip or csv")
-    month = options.month or datetime.now(UTC).date().replace(day=1)
+    month = options.month or this_month("UTC")  # no configuration names a time zone here
     fetching = fetching_of()
     request = RunRequest(
         expand(options.sources),
@@ -49,14 +50,15 @@ def run(options: argparse.Namespace) -> Result:
 def nightly(options: argparse.Namespace) -> Result:
     """One month from the configuration."""
     from flows.config import example_text
+    from flows.layout import this_month
     from flows.nightly import run_month
     from flows.show_months import print_months
 
     if options.example:
         tell(print, example_text(), end="")
         return {}, 0
-    month = options.month or datetime.now(UTC).date().replace(day=1)
     config = _load_config(options)
+    month = options.month or this_month(config.timezone)
     try:
         report = run_month(config, month, payers=options.payer, force=options.force, pages=not options.no_report)
     except TicRatesError as error:

@@ -22,7 +22,7 @@ from flows.undated import lies_in, names_month
 from flows.validators import Validators
 from transforms.containers import open_documents
 from transforms.contents import ContentsDate, Found, StructureEnd
-from transforms.errors import BadFileError, UnchangedError, UsageError
+from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
 from transforms.limits import Limits
 from transforms.listing import Choice, FoundFile, Listing
 from transforms.names import Names
@@ -142,7 +142,7 @@ def _expanded(
         filled = fill_month(location, month)
         try:
             found = expand([filled])
-        except UsageError as error:
+        except (UsageError, OutageError) as error:
             failed.append((replace(as_payer, location=filled), str(error).removeprefix(f"{redact(filled)}: ")))
             continue
         for source in found:

@@ -19,6 +19,7 @@ from flows.cluster import (
     Answers,
     Batch,
     ClusterError,
+    ClusterOutageError,
     Engine,
     Lost,
     read_elsewhere,
@@ -75,16 +76,25 @@ def _connected(address: str, connect: Connect) -> Iterator[Any]:
     with ExitStack() as stack:
         try:
             client = stack.enter_context(connect(address))
-        except (OSError, ValueError) as error:  # ValueError: an address that can't be parsed
-            raise ClusterError(
+        except ValueError as error:
+            raise ClusterError(f"{address!r} is no address of a Dask scheduler ({error}); correct it") from None
+        except OSError as error:
+            raise ClusterOutageError(
                 f"no Dask scheduler at {address} ({type(error).__name__}: {error}); start one with `dask scheduler`, "
                 "or correct the address"
             ) from None
         try:
             client.wait_for_workers(1, timeout=CONNECT_SECONDS)
         except TimeoutError:
-            raise ClusterError(f"no worker at {address}; start one: `dask worker {address} --nthreads 1`") from None
-        yield client
+            how = f"start one: `dask worker {address} --nthreads 1`"
+            raise ClusterOutageError(f"no worker at {address}; {how}") from None
+        from distributed.comm.core import CommClosedError
+
+        try:
+            yield client
+        except CommClosedError as error:
+            what = f"the Dask scheduler at {address} does not answer"
+            raise ClusterOutageError(f"{what} ({error}); start it again") from None
 
 
 def _cut(address: str, connect: Connect, sources: Sequence[Source]) -> list[list[Source]]:
@@ -151,7 +161,7 @@ class _Watch:
         if self._client.scheduler_info(n_workers=-1)["workers"]:
             self._seen = now
         elif now - self._seen > ALONE_SECONDS:
-            raise ClusterError(
+            raise ClusterOutageError(
                 f"no worker at {self._address} for {ALONE_SECONDS / 60:.0f} minutes; what was read is kept"
             )
         else:

@@ -10,7 +10,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from flows.environment import CLIENT
 
@@ -33,7 +32,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
 from flows.config import Config, load_config
-from flows.layout import Layout, month_name
+from flows.layout import Layout, month_name, this_month
 from flows.nightly import BackfillReport, MonthReport, run_backfill, run_month
 from flows.orchestrate import make_steps, telling
 from flows.run_page import national_markdown, quarantine_markdown
@@ -198,10 +197,10 @@ def parse_month(text: str) -> date:
 def _this_month(config: str) -> date:
     """Where the schedule's clock stands: at the end of a month, zones differ."""
     try:
-        zone = ZoneInfo(load_config(Path(config)).timezone)
+        timezone = load_config(Path(config)).timezone
     except (OSError, TicRatesError):
-        zone = ZoneInfo("UTC")  # only a name is wanted; the run itself says what is wrong
-    return datetime.now(zone).date().replace(day=1)
+        timezone = "UTC"  # only a name is wanted; the run itself says what is wrong
+    return this_month(timezone)
 
 
 @contextmanager

@@ -14,10 +14,11 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
+from zoneinfo import ZoneInfo
 
 from flows.object_store import Objects, is_object_url
 from transforms.errors import UsageError
@@ -31,6 +32,11 @@ LOST_SECONDS = 2 * 86_400.0  # without a byte: what another machine was writing 
 def month_name(month: date) -> str:
     """``2025-06``."""
     return f"{month:%Y-%m}"
+
+
+def this_month(timezone: str, now: datetime | None = None) -> date:
+    """The first day of the month that it is now in a time zone such as ``UTC``."""
+    return (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone)).date().replace(day=1)
 
 
 @dataclass(frozen=True)

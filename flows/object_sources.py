@@ -10,7 +10,7 @@ from typing import BinaryIO, cast
 from flows.object_store import Found, Objects, split_url
 from flows.sources import HashingStream, Source
 from flows.validators import Validators
-from transforms.errors import BadFileError, UnchangedError, UsageError
+from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
 
 _GLOB = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[[^]]+\])")
 
@@ -37,7 +37,7 @@ def open_object(source: Source, known: Validators | None = None) -> Iterator[Obj
     """
     try:
         objects, found = find_object(source.location)
-    except UsageError as error:
+    except (UsageError, OutageError) as error:
         raise BadFileError(str(error).removeprefix(f"{source.name}: ")) from error
     if known is not None and known.promise_same(_validators(found)):
         raise UnchangedError("the same ETag")
@@ -50,6 +50,7 @@ def find_object(url: str) -> tuple[Objects, Found]:
 
     Raises:
         UsageError: there is none, or it can't be asked for.
+        StoreError: the store does not answer.
     """
     root, key = split_url(url)
     objects = Objects(root)

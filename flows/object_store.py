@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from transforms.errors import BadFileError, ContentChangedError, UsageError
+from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -47,7 +47,7 @@ ROLE_SECONDS = 2.0
 _TYPES = {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".json": "application/json"}
 
 
-class StoreError(UsageError, OSError):
+class StoreError(OutageError, OSError):
     """The store did not answer, or not as it should: what waiting may cure."""
 
 
@@ -70,7 +70,8 @@ class Found:
 class Objects:
     """The objects whose keys begin with a prefix; a plain value, that travels to other processes and machines.
 
-    Every method's ``UsageError`` names the place and the next step; what waiting may cure is a ``StoreError``.
+    Every method's error names the place and the next step: a ``StoreError`` where waiting may help, else a
+    ``UsageError``.
     """
 
     url: str  # s3://bucket or s3://bucket/prefix
@@ -347,13 +348,13 @@ def _errors() -> tuple[type[Exception], ...]:
 def _explaining(place: str) -> Iterator[None]:
     try:
         yield
-    except UsageError:
+    except TicRatesError:
         raise
     except _errors() as error:
         raise _explain(place, error) from None
 
 
-def _explain(place: str, error: Exception) -> UsageError:
+def _explain(place: str, error: Exception) -> UsageError | StoreError:
     """The library's error in our words: never a signature, always a next step."""
     text = _QUERY.sub(r"\1", next(iter(str(error).splitlines()), type(error).__name__))
     scheme, kind = place.partition(":")[0], type(error).__name__

@@ -15,6 +15,7 @@ from flows.environment import CLIENT
 
 os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
 
+import httpx
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
@@ -31,6 +32,7 @@ from flows.layout import Layout, month_name
 from flows.run import RunRequest, RunResult, Steps, run
 from flows.sources import Source
 from flows.workers import LOOK_UP_SECONDS, ExtractOne, Reading
+from transforms.errors import OutageError
 
 HERE = Cluster()
 OnProgress = Callable[[int, int], None]  # files done, files in all
@@ -48,7 +50,22 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
     def month_flow(month: str, sources: list[str], codes: list[str]) -> RunResult:
         return run(request, make_steps(cluster))
 
-    return month_flow(month_name(request.month), [source.name for source in request.sources], list(request.codes))
+    with _naming_the_server():
+        return month_flow(month_name(request.month), [source.name for source in request.sources], list(request.codes))
+
+
+@contextmanager
+def _naming_the_server() -> Iterator[None]:
+    """Prefect's errors of a server that does not answer, as ``OutageError``; none of ours is of these kinds."""
+    try:
+        yield
+    except (httpx.TransportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise OutageError(
+            f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({type(error).__name__}); start it, or "
+            "correct PREFECT_API_URL"
+        ) from None
 
 
 def make_steps(cluster: Cluster = HERE) -> Steps:

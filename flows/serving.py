@@ -17,7 +17,7 @@ import httpx
 from flows.config import Config
 from flows.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
 from flows.processes import run_processes, start, stop_runs, wait_for_any, wait_or_kill
-from transforms.errors import TicRatesError, UsageError
+from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)
 START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
@@ -27,8 +27,8 @@ ORPHANS_SECONDS = 30.0  # between two looks for runs whose worker was killed
 STDERR = 2
 
 
-class ServingError(TicRatesError):
-    """The server or the worker can't be kept up."""
+class ServingError(OutageError):
+    """The server or the worker can't be kept up, or a server that is there already does not answer."""
 
 
 def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> None:
@@ -40,7 +40,13 @@ def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> N
     with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
         address = server.address if server is not None else str(given)
         with temporary_settings({PREFECT_API_URL: address}):
-            _register(config)
+            try:
+                _register(config)
+            except httpx.TransportError as error:
+                raise ServingError(
+                    f"the Prefect server at {address} does not answer ({type(error).__name__}); start it, or correct "
+                    "PREFECT_API_URL"
+                ) from None
             say(_welcome(config, address, server))
             _keep_worker(address, server)
 

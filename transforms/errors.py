@@ -37,6 +37,15 @@ class OutOfResourcesError(TicRatesError):
     exit_code = 4
 
 
+class OutageError(TicRatesError):
+    """A service that the run needs does not answer: object storage, a Dask cluster, a Prefect server.
+
+    The run ends; what is published is whole, and the next run goes on with what was done. Says what, where, what to do.
+    """
+
+    exit_code = 4
+
+
 class BadFileError(TicRatesError):
     """One source can't be trusted: it is quarantined with this text (place and next step), the others go on."""
 

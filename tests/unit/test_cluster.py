@@ -10,7 +10,18 @@ from pathlib import Path
 import pytest
 
 from flows import cluster, dask_workers
-from flows.cluster import Answer, Answers, Batch, ClusterError, Engine, Lost, read_elsewhere, read_one_by_one, share
+from flows.cluster import (
+    Answer,
+    Answers,
+    Batch,
+    ClusterError,
+    ClusterOutageError,
+    Engine,
+    Lost,
+    read_elsewhere,
+    read_one_by_one,
+    share,
+)
 from flows.extracts import Outcome
 from flows.fetching import Cluster, Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
@@ -31,12 +42,11 @@ READING = Reading(CODES, workers=1, engine="ijson")
 @pytest.fixture
 def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
     """Three files of different sizes beside it."""
-    monkeypatch.setenv(CACHE_ENVIRONMENT, str(tmp_path / "cache"))
     (tmp_path / "mrf").mkdir()
     for number, npi in enumerate((ANN, BOB, ANN), start=1):
         prices = [rate(group(npi), negotiated_rate=10 + number)] * number
         (tmp_path / "mrf" / f"{number}.json").write_bytes(json_bytes(document(item(*prices))))
-    layout = Layout(tmp_path / "out")
+    layout = Layout(tmp_path / "out", cache_location=str(tmp_path / "cache"))
     layout.prepare()
     return layout
 
@@ -115,7 +125,7 @@ def test_workers_that_fail_time_and_again_stop_the_run_and_no_file_is_blamed(lay
         def run(self, batches: Sequence[Batch]) -> Answers:
             yield from ((number, Lost("No space left on device", failed=True)) for number in range(len(batches)))
 
-    with pytest.raises(ClusterError, match=r"failed 3 times at .*: No space left on device; what was read is kept"):
+    with pytest.raises(ClusterOutageError, match=r"failed 3 times at .*: No space left on device; what was"):
         read(layout, Failing(read_one_by_one))
 
 
@@ -169,7 +179,7 @@ def test_a_scheduler_that_is_not_there_is_named(layout: Layout) -> None:
         raise OSError("refused")
 
     engine = dask_workers.engine("tcp://127.0.0.1:1", refuse, lambda *_: None)
-    with pytest.raises(ClusterError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 .*start one"):
+    with pytest.raises(ClusterOutageError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 .*start one"):
         engine.cut(sources_of(layout))
 
 

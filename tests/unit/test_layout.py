@@ -4,10 +4,15 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, date, datetime
 from pathlib import Path
 
-from flows.layout import scratch, sweep
-from tests.command_line import wait_until
+import pytest
+
+from flows.layout import scratch, sweep, this_month
+from tests.command_line import call, wait_until
+from tests.documents import ANN, document, group, item, rate
+from tests.json_text import json_bytes
 
 
 def test_work_of_a_living_process_stays(tmp_path: Path) -> None:
@@ -55,3 +60,46 @@ def test_what_another_machine_is_writing_stays_until_it_has_been_still_for_days(
     (written / "prices.parquet").touch()
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == [written]
+
+
+def test_parts_that_nobody_went_on_with_go_and_parts_at_work_stay(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.bodies.mkdir(parents=True)
+    old, held, young = (layout.bodies / f"{name}.part" for name in ("old", "held", "young"))
+    for part in (old, held, young):
+        part.write_bytes(b"half")
+        part.with_suffix(".json").write_text("{}")
+    long_ago = time.time() - 40 * 86_400
+    for part in (old, held):
+        os.utime(part, (long_ago, long_ago))
+    with held.open("rb") as at_work:
+        fcntl.flock(at_work, fcntl.LOCK_EX)
+        sweep_bodies(layout)
+    assert sorted(path.name for path in layout.bodies.iterdir()) == [
+        "held.json",
+        "held.part",
+        "young.json",
+        "young.part",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("timezone", "month"),
+    [("UTC", date(2026, 12, 1)), ("America/New_York", date(2026, 11, 1)), ("Pacific/Kiritimati", date(2026, 12, 1))],
+)
+def test_this_month_is_that_of_the_time_zone(timezone: str, month: date) -> None:
+    assert this_month(timezone, datetime(2026, 12, 1, 2, 0, tzinfo=UTC)) == month
+
+
+def test_nightly_takes_the_month_in_the_configured_time_zone_and_run_in_utc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "mrf.json"
+    source.write_bytes(json_bytes(document(item(rate(group(ANN))))))
+    config = tmp_path / "tic-rates.toml"
+    schedule = '[schedule]\ntimezone = "Asia/Tokyo"'
+    config.write_text(f'output = "{tmp_path}/out"\n{schedule}\n[[payer]]\nname = "Aetna"\nfiles = ["{source}"]\n')
+    months = {"Asia/Tokyo": date(2026, 12, 1), "UTC": date(2026, 11, 1)}
+    monkeypatch.setattr("flows.layout.this_month", months.__getitem__)
+    assert call(capsys, "nightly", "--config", config, "--json").json_line["month"] == "2026-12"
+    assert call(capsys, "run", source, "--output", tmp_path / "run", "--json").json_line["month"] == "2026-11"

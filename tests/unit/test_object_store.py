@@ -24,7 +24,7 @@ from flows.object_store import (
 from flows.open_source import expand
 from flows.sources import Source, redact, resolve_location
 from tests.shared_files import REPOSITORY
-from transforms.errors import BadFileError, ContentChangedError, UnchangedError, UsageError
+from transforms.errors import BadFileError, ContentChangedError, TicRatesError, UnchangedError, UsageError
 
 CANARY = "s3cr3t-c4n4ry"
 
@@ -199,7 +199,7 @@ def test_an_address_that_can_not_be_used_is_refused_without_its_secrets(address:
     assert CANARY not in redact(address)
 
 
-def _library_errors() -> list[tuple[Exception, type[UsageError], str]]:
+def _library_errors() -> list[tuple[Exception, type[TicRatesError], str]]:
     from obstore import exceptions as wrong
 
     signed = f"Error performing GET https://b.s3.example.com/x?X-Amz-Signature={CANARY} in 1s - Server returned "
@@ -224,12 +224,12 @@ def _library_errors() -> list[tuple[Exception, type[UsageError], str]]:
 
 
 @pytest.mark.parametrize(("error", "kind", "words"), _library_errors())
-def test_errors_say_the_next_step_and_no_secret(error: Exception, kind: type[UsageError], words: str) -> None:
+def test_errors_say_the_next_step_and_no_secret(error: Exception, kind: type[TicRatesError], words: str) -> None:
     explained = _explain("s3://b/x", error)
     assert type(explained) is kind
     assert words in str(explained)
     assert CANARY not in str(explained)
-    assert explained.exit_code == 2
+    assert explained.exit_code == (4 if kind is StoreError else 2)
 
 
 def test_an_outage_is_worth_waiting_for_and_crosses_processes() -> None:
