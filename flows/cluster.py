@@ -6,7 +6,6 @@ twice does no harm: workers may be lost at any time, and a batch may run twice.
 """
 
 import logging
-import os
 import socket
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -179,18 +178,14 @@ def places(layout: Layout) -> tuple[str, str]:
     """Output and cache as another machine finds them; the cache is blank where it goes with the output."""
     output, cache = (
         str(place) if is_object_url(place) or not place else str(Path(place).absolute())
-        for place in (layout.location, os.environ.get(CACHE_ENVIRONMENT, ""))
+        for place in (layout.location, layout.cache_location or "")
     )
     return output, cache
 
 
 def layout_of(output: str, cache: str) -> Layout:
-    """The inverse, in a worker: its environment is made to say what the sender's says."""
-    if cache:
-        os.environ[CACHE_ENVIRONMENT] = cache
-    else:
-        os.environ.pop(CACHE_ENVIRONMENT, None)
-    return Layout.at(output)
+    """The inverse, in a worker: its own environment does not matter, and other runs may use the same process."""
+    return Layout.at(output, cache)
 
 
 def _arrived(answer: Answer, batch: Batch, sources: Sequence[Source], layout: Layout) -> list[Outcome]:

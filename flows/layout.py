@@ -45,18 +45,23 @@ class Layout:
 
     root: Path
     store: Objects | None = None  # what the folder stands for, when that is in object storage
+    cache_location: str | None = None  # a folder or URL that may serve several outputs; None: under the root
 
     @classmethod
-    def at(cls, output: Location) -> "Layout":
-        """The layout of an output, wherever it is."""
+    def at(cls, output: Location, cache: str | None = None) -> "Layout":
+        """The layout of an output, wherever it is.
+
+        Args: cache: its location; "" under the output; None: as the environment says now.
+        """
+        cache = (os.environ.get(CACHE_ENVIRONMENT) if cache is None else cache) or None
         if not is_object_url(output):
-            return cls(Path(output))
+            return cls(Path(output), None, cache)
         objects = Objects.of(str(output))
-        return cls(stand_in(objects), objects)
+        return cls(stand_in(objects), objects, cache)
 
     def __reduce__(self) -> tuple[object, ...]:
         """On another machine the folder that stands for a place in object storage is that machine's."""
-        return (Layout.at, (self.location,))
+        return (Layout.at, (self.location, self.cache_location or ""))
 
     @property
     def location(self) -> Location:
@@ -71,16 +76,21 @@ class Layout:
     @property
     def cache(self) -> Path:
         """Extracts, source ledger, remote references, NPPES lookups; safe to delete, costs a re-read."""
-        configured = os.environ.get(CACHE_ENVIRONMENT)
-        if not configured:
+        if self.cache_location is None:
             return self.root / ".cache"
-        return stand_in(Objects.of(configured)) if is_object_url(configured) else Path(configured)
+        objects = self._cache_store
+        return Path(self.cache_location) if objects is None else stand_in(objects)
+
+    @property
+    def _cache_store(self) -> Objects | None:
+        """The place in object storage that the cache has for itself."""
+        location = self.cache_location
+        return Objects.of(location) if location is not None and is_object_url(location) else None
 
     def stored(self, path: Path) -> tuple[Objects, str] | None:
         """The object that a path under this layout stands for; None for what is local alone."""
-        configured = os.environ.get(CACHE_ENVIRONMENT)
-        if configured and path.is_relative_to(self.cache):
-            objects = Objects.of(configured) if is_object_url(configured) else None
+        if self.cache_location is not None and path.is_relative_to(self.cache):
+            objects = self._cache_store
             return None if objects is None else (objects, path.relative_to(self.cache).as_posix())
         return None if self.store is None else (self.store, path.relative_to(self.root).as_posix())
 

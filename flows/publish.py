@@ -19,7 +19,6 @@ from typing import Any
 
 from flows.folders import exchange_folders
 from flows.layout import (
-    CACHE_ENVIRONMENT,
     Layout,
     locked,
     month_name,
@@ -243,13 +242,13 @@ def published_before(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
 
 def drop_unused_builds(layout: Layout) -> None:
     """Forget payers' builds that no published month stands on, a day after their last use (shared: later)."""
-    kept = SHARED_KEPT_SECONDS if os.environ.get(CACHE_ENVIRONMENT) else KEPT_SECONDS
+    kept = SHARED_KEPT_SECONDS if layout.cache_location else KEPT_SECONDS
     months = _read(layout)["months"].values()
     used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
     for folder in layout.payer_builds.iterdir():
         if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > kept:
             shutil.rmtree(put_aside(folder), ignore_errors=True)
-    if layout.store is not None and not os.environ.get(CACHE_ENVIRONMENT):
+    if layout.store is not None and not layout.cache_location:
         _drop_stored_builds(layout, used)
 
 

@@ -166,11 +166,9 @@ def test_what_never_was_made_is_put_nowhere(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("shared", "days", "stands"), [(False, 2, False), (True, 2, True), (True, 200, False)])
 def test_builds_that_nobody_uses_are_dropped_later_where_other_outputs_may_use_them(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool, days: int, stands: bool
+    tmp_path: Path, shared: bool, days: int, stands: bool
 ) -> None:
-    if shared:
-        monkeypatch.setenv("TIC_RATES_CACHE", str(tmp_path / "cache"))
-    layout = Layout(tmp_path / "out")
+    layout = Layout.at(tmp_path / "out", str(tmp_path / "cache") if shared else "")
     layout.prepare()
     old = layout.payer_builds / "0123"
     old.mkdir()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from flows.cluster import (
     read_one_by_one,
     share,
 )
-from flows.extracts import Outcome
+from flows.extracts import Outcome, extract
 from flows.fetching import Cluster, Fetching, HostLimits
 from flows.layout import CACHE_ENVIRONMENT, Layout
 from flows.open_source import expand
@@ -40,7 +41,7 @@ READING = Reading(CODES, workers=1, engine="ijson")
 
 
 @pytest.fixture
-def layout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Layout:
+def layout(tmp_path: Path) -> Layout:
     """Three files of different sizes beside it."""
     (tmp_path / "mrf").mkdir()
     for number, npi in enumerate((ANN, BOB, ANN), start=1):
@@ -153,12 +154,33 @@ def test_a_cache_that_is_not_shared_is_named(layout: Layout, monkeypatch: pytest
     monkeypatch.setattr(cluster, "SEEN_SECONDS", 0.0)
 
     def write_elsewhere(batch: Batch) -> Answer:
-        answer = read_one_by_one(replace(batch, cache=str(tmp_path / "another")))
-        monkeypatch.setenv(CACHE_ENVIRONMENT, str(tmp_path / "cache"))
-        return answer
+        return read_one_by_one(replace(batch, cache=str(tmp_path / "another")))
 
     with pytest.raises(ClusterError, match=r"is not here; output \(or TIC_RATES_CACHE\) must lie on a file"):
         read(layout, Pretended(write_elsewhere))
+
+
+def test_two_runs_on_one_worker_write_into_their_own_caches(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The second run's batch is read in the same process while the first one's is half read."""
+    sources = tuple(sources_of(layout))
+    first, second = (
+        Batch(sources, tuple(source.size for source in sources), str(tmp_path / name), cache, READING)
+        for name, cache in (("first", str(tmp_path / "first-cache")), ("second", ""))
+    )
+
+    def extract_beside(source: Source, *given: Any, **more: Any) -> Outcome:
+        monkeypatch.setattr(cluster, "extract", extract)
+        read_one_by_one(second)
+        return extract(source, *given, **more)
+
+    monkeypatch.setattr(cluster, "extract", extract_beside)
+    (extracted, *_) = read_one_by_one(first).outcomes
+    assert extracted.extract is not None
+    assert extracted.extract.is_relative_to(tmp_path / "first-cache")
+    names = sorted(path.name for path in (tmp_path / "first-cache" / "extracts").iterdir())
+    assert names == sorted(path.name for path in (tmp_path / "second" / ".cache" / "extracts").iterdir())
 
 
 def test_machines_that_share_no_locks_share_a_hosts_limits() -> None:

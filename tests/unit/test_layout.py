@@ -1,6 +1,7 @@
 """What killed processes left behind is told from the work of living ones."""
 
 import os
+import pickle
 import subprocess
 import sys
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.layout import scratch, sweep, this_month
+from flows.layout import Layout, scratch, sweep, this_month
 from tests.command_line import call, wait_until
 from tests.documents import ANN, document, group, item, rate
 from tests.json_text import json_bytes
@@ -62,25 +63,17 @@ def test_what_another_machine_is_writing_stays_until_it_has_been_still_for_days(
     assert list(tmp_path.iterdir()) == [written]
 
 
-def test_parts_that_nobody_went_on_with_go_and_parts_at_work_stay(tmp_path: Path) -> None:
-    layout = Layout(tmp_path)
-    layout.bodies.mkdir(parents=True)
-    old, held, young = (layout.bodies / f"{name}.part" for name in ("old", "held", "young"))
-    for part in (old, held, young):
-        part.write_bytes(b"half")
-        part.with_suffix(".json").write_text("{}")
-    long_ago = time.time() - 40 * 86_400
-    for part in (old, held):
-        os.utime(part, (long_ago, long_ago))
-    with held.open("rb") as at_work:
-        fcntl.flock(at_work, fcntl.LOCK_EX)
-        sweep_bodies(layout)
-    assert sorted(path.name for path in layout.bodies.iterdir()) == [
-        "held.json",
-        "held.part",
-        "young.json",
-        "young.part",
-    ]
+def test_the_cache_is_where_the_environment_said_when_the_layout_was_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIC_RATES_CACHE", str(tmp_path / "cache"))
+    layout = Layout.at(tmp_path / "out")
+    monkeypatch.setenv("TIC_RATES_CACHE", str(tmp_path / "another"))
+    assert layout.cache == pickle.loads(pickle.dumps(layout)).cache == tmp_path / "cache"
+    monkeypatch.delenv("TIC_RATES_CACHE")
+    without = Layout.at(tmp_path / "out")
+    monkeypatch.setenv("TIC_RATES_CACHE", str(tmp_path / "another"))
+    assert without.cache == pickle.loads(pickle.dumps(without)).cache == tmp_path / "out" / ".cache"
 
 
 @pytest.mark.parametrize(
