@@ -13,9 +13,10 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flows.contents import renewing
 from flows.extracts import ACCOUNT, Outcome, extract, reading_version
 from flows.fetching import Cluster, Fetching, HostLimits
-from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.layout import Layout
 from flows.mirror import have
 from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
@@ -260,6 +261,7 @@ def _read(source: Source, layout: Layout, reading: Reading) -> Outcome:
         fetching=reading.fetching,
         limits=reading.limits,
         force=reading.force,
+        renew=renewing(reading.reach(layout)),
     )
 
 

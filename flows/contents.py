@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
 from typing import BinaryIO, cast
 
 from flows.config import PayerSource, asks_for_month, fill_month
@@ -17,6 +18,7 @@ from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary, temporary_folder
 from flows.listing_cache import keep_listing, kept_listing
 from flows.open_source import expand, open_source
+from flows.renewing import Renew, Renewals
 from flows.sources import Source, is_plain, origin_of, redact, resolve_location, unfollowed
 from flows.undated import lies_in, names_month
 from flows.validators import Validators
@@ -90,6 +92,16 @@ class Reach:
     layout: Layout | None = None
     limits: Limits | None = None
     engine: Engine | None = None  # None: the scanning reader where it can be had
+
+
+@lru_cache(16)
+def renewing(reach: Reach) -> Renew:
+    """New addresses from the indexes that list files, read as ``reach`` says; the same for all files of a process."""
+
+    def read_index(contents: Source) -> dict[str, str]:
+        return {source.identity: source.location for source in sources_of(contents, reach).sources}
+
+    return Renewals(read_index)
 
 
 def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> PayerListing:

@@ -21,6 +21,7 @@ from flows.layout import Layout, open_temporary, scratch
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.mirror import keep
 from flows.open_source import open_source
+from flows.renewing import Renew
 from flows.sources import HashingStream, Source, sha256_of
 from flows.validators import Validators
 from flows.versions import code_version, digest_of
@@ -115,6 +116,7 @@ def extract(
     fetching: Fetching | None = None,
     limits: Limits | None = None,
     force: bool = False,
+    renew: Renew | None = None,
 ) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
 
@@ -122,6 +124,7 @@ def extract(
         overlap: inflate in a second thread: faster for one file, dearer where every core has a file of its own.
         fetching: how http(s) sources are fetched; by default as ``Fetching()`` says.
         force: read it though an earlier extract stands.
+        renew: gives a new address for a file whose signature expired.
 
     Raises:
         OutOfResourcesError: the machine ran out of something, which is no fault of the source.
@@ -130,7 +133,15 @@ def extract(
     started = time.perf_counter()
     engine = engine or default_engine()
     reading = _Reading(
-        wanted, layout, engine, fetching or Fetching(), on_progress, limits or Limits(), overlap=overlap, force=force
+        wanted,
+        layout,
+        engine,
+        fetching or Fetching(),
+        on_progress,
+        limits or Limits(),
+        overlap=overlap,
+        force=force,
+        renew=renew,
     )
     try:
         return _find_or_read(source, reading, started)
@@ -164,6 +175,7 @@ class _Reading:
     overlap: bool = True
     skip: bool = True
     force: bool = False
+    renew: Renew | None = None
 
     def folder(self, sha256: str) -> Path:
         """Where the extract of this content stands, or will."""
@@ -297,7 +309,8 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
     temporary = scratch(layout.extracts)
     try:
         before = fingerprint(source)
-        with open_source(source, reading.fetching, layout, known=known) as stream, _raw(source, stream) as raw:
+        opened = open_source(source, reading.fetching, layout, known=known, renew=reading.renew)
+        with opened as stream, _raw(source, stream) as raw:
             temporary.mkdir()
             with _Writers(temporary, source) as writers:
                 account = extract_source(

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from flows.fetching import Fetching
 from flows.layout import Layout
 from flows.object_store import is_object_url
+from flows.renewing import Renew
 from flows.sources import REMOTE_SCHEMES, HashingStream, Source, redact
 from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
@@ -72,12 +73,14 @@ def open_source(
     layout: Layout | None = None,
     *,
     known: Validators | None = None,
+    renew: Renew | None = None,
 ) -> AbstractContextManager[HashingStream]:
     """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had.
 
     Args:
         layout: whose cache keeps the turns of http(s) hosts; None: politeness ends with this one request.
         known: of a remote file had before; ``transforms.errors.UnchangedError`` where it is still the same.
+        renew: gives a new address for an http(s) file whose signature expired; None: the refusal is final.
     """
     if not source.is_url:
         return _open_local(Path(source.location))
@@ -87,7 +90,7 @@ def open_source(
         return open_object(source, known)
     from flows.web import open_url
 
-    return open_url(source, fetching, layout, known=known)
+    return open_url(source, fetching, layout, known=known, renew=renew)
 
 
 class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from weakref import finalize
 
@@ -16,6 +16,9 @@ from flows.object_store import SCHEMES, is_object_url
 from flows.validators import Validators
 from transforms.errors import BadFileError
 from transforms.signatures import own_query
+
+if TYPE_CHECKING:
+    pass
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 # What this matches is told in a tenth of the time that taking the address apart takes

@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies
@@ -21,7 +21,7 @@ from flows.fetching import Fetching
 from flows.hosts import turn
 from flows.layout import Layout
 from flows.network import guard, hush_logs, is_private_host, refuse_private, within
-from flows.renewing import Renew, renew_address
+from flows.renewing import Renew
 from flows.resuming import RemoteFile
 from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
@@ -66,7 +66,7 @@ def open_url(
         public_only: refuse hosts on loopback, link-local and private networks, after redirects too. What a table of
             contents lists, and where the user's own address redirects to, is held to that anyway, unless that table
             or address stands on a private network itself, or ``allow_private`` is set.
-        renew: a new address for a file whose signature expired; by default its table of contents is read again.
+        renew: gives a new address for a file whose signature expired; None: the refusal is final.
     """
     web = Web(fetching or Fetching(), layout, public_only=public_only, wait=wait)
     with opened(web, source, known=known, renew=renew) as remote:
@@ -82,7 +82,6 @@ def opened(
     renew: Renew | None = None,
 ) -> Iterator[RemoteFile]:
     """A remote file with its first answer had; closed with the context."""
-    renew = renew or partial(renew_address, fetching=web.fetching, layout=web.layout)
     remote = RemoteFile(source, web.ask, web.fetching, known=known, renew=renew, wait=web.wait)
     try:
         remote.open()

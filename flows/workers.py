@@ -14,6 +14,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TypeVar
 
+from flows.contents import Reach, renewing
 from flows.cores import cores
 from flows.extracts import Engine, Outcome, extract, find_unchanged
 from flows.fetching import Fetching
@@ -73,6 +74,10 @@ class Reading:
     fetching: Fetching | None = None
     limits: Limits | None = None
     force: bool = False
+
+    def reach(self, layout: Layout) -> Reach:
+        """How the indexes are read that list these sources."""
+        return Reach(self.fetching, layout, self.limits, self.engine)
 
 
 def extract_many(
@@ -201,6 +206,7 @@ def _extract_counted(source: Source, *, layout: Layout, reading: Reading, overla
         fetching=reading.fetching,
         limits=reading.limits,
         force=reading.force,
+        renew=renewing(reading.reach(layout)),
     )
     with counters[3].get_lock():
         counters[3].value += 1

@@ -13,6 +13,7 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
+from flows.contents import Reach, renewing
 from flows.extracts import Outcome, extract
 from flows.fetching import Fetching
 from flows.layout import Layout
@@ -50,7 +51,8 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def read(url: str, layout: Layout, fetching: Fetching = QUICK, contents: str | None = None) -> Outcome:
-    return extract(Source(url, contents=contents), WANTED, layout, engine="ijson", fetching=fetching)
+    renew = renewing(Reach(fetching, layout))
+    return extract(Source(url, contents=contents), WANTED, layout, engine="ijson", fetching=fetching, renew=renew)
 
 
 def read_locally(body: bytes, folder: Path) -> Outcome:

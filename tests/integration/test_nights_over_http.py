@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.command_line import Ended, call, digests, end, start
+from tests.command_line import Ended, call, digests, end, execute, start
 from tests.containers import gzipped
 from tests.documents import ANN, BOB, document, group, item, price, rate
 from tests.effort import usually
@@ -151,6 +151,27 @@ def test_a_signature_that_expires_during_the_night_is_renewed(tmp_path: Path, ca
         server.change("/2026-06_index.json", body=contents("?sig=old"))
         found = nightly(capsys, write_config(tmp_path, server, "first_wait_seconds = 0.01")).json_line
         assert (found["sources"], found["quarantined"]) == ({"matched": FILES}, [])
+
+
+def test_a_file_that_expires_together_with_its_index_is_quarantined(tmp_path: Path) -> None:
+    def expire(asked: Asked, page: Page) -> Fault | None:
+        if asked.path.startswith("/files/") and page.signature == "old":
+            server.change("/2026-06_index.json", signature="new")
+            return Fault("status", status=403)
+        return None
+
+    index = json_bytes({"in_network_files": [{"location": "files/0.json.gz?sig=old"}]})
+    file = Page(in_network(0), signature="old")
+    with serve({"/files/0.json.gz": file, "/2026-06_index.json": index}, expire) as server:
+        config = write_config(tmp_path, server).read_text().replace("index.json", "index.json?sig=old")
+        (tmp_path / "tic-rates.toml").write_text(config)
+        ended = execute("nightly", "--config", tmp_path / "tic-rates.toml", "--month", "2026-06", "--json")
+    assert ended.code == 4, ended.err
+    ((_, reason),) = (entry.values() for entry in ended.json_line["quarantined"])
+    assert reason == (
+        f"expired, and its table of contents {server.url}/2026-06_index.json can't be read again: "
+        "the server answers 403; the signature may have expired: read its table of contents again for a new address"
+    )
 
 
 def test_a_table_of_contents_that_can_not_be_read_withholds_its_payers(tmp_path: Path, capsys: Capture) -> None:

@@ -25,7 +25,7 @@ from flows.cluster import (
 )
 from flows.extracts import Outcome, extract
 from flows.fetching import Cluster, Fetching, HostLimits
-from flows.layout import CACHE_ENVIRONMENT, Layout
+from flows.layout import Layout
 from flows.open_source import expand
 from flows.run import RunRequest, Steps, run
 from flows.sources import Source

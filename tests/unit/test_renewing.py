@@ -1,0 +1,120 @@
+"""New addresses for files whose signatures expired: from one reading of each index, as the run was configured."""
+
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+import flows.contents
+from flows.contents import Listed, ListedSource, Reach, renewing
+from flows.fetching import Fetching
+from flows.layout import Layout
+from flows.renewing import KEPT_SECONDS, Renewals
+from flows.sources import Source
+from tests.command_line import PATIENCE_SECONDS
+from transforms.errors import BadFileError
+from transforms.limits import Limits
+from transforms.names import Names
+
+FILE = "https://mrf.example.com/a.json"
+INDEX = "https://mrf.example.com/index.json?sig=1"
+
+
+def listed(contents: str = INDEX, **more: object) -> Source:
+    return Source(f"{FILE}?sig=old", contents=contents, **more)  # type: ignore[arg-type]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Index:
+    """Gives another signature each time that it is read."""
+
+    def __init__(self) -> None:
+        self.read: list[Source] = []
+
+    def __call__(self, contents: Source) -> dict[str, str]:
+        self.read.append(contents)
+        return {FILE: f"{FILE}?sig={len(self.read)}"}
+
+
+def test_an_index_is_read_once_for_all_of_its_files_and_again_later() -> None:
+    index, clock = Index(), Clock()
+    renew = Renewals(index, clock)
+    assert [renew(listed()), renew(listed())] == [f"{FILE}?sig=1"] * 2
+    clock.now += KEPT_SECONDS + 1
+    assert renew(listed()) == f"{FILE}?sig=2"
+
+
+def test_a_file_without_an_index_or_with_the_same_address_has_no_new_one() -> None:
+    renew = Renewals(Index())
+    assert renew(Source(FILE)) is None
+    assert renew(Source(f"{FILE}?sig=1", contents=INDEX)) is None
+    assert renew(Source("https://mrf.example.com/b.json", contents=INDEX)) is None
+
+
+def test_an_index_is_read_as_the_users_own_source_with_its_payers_headers() -> None:
+    index = Index()
+    renew = Renewals(index)
+    for headers in ((("Key", "one"),), (("Key", "two"),)):
+        renew(listed(headers=headers, origins=("https://mrf.example.com",)))
+    assert [(each.location, each.contents, each.headers) for each in index.read] == [
+        (INDEX, None, (("Key", "one"),)),
+        (INDEX, None, (("Key", "two"),)),
+    ]
+    assert {each.origins for each in index.read} == {("https://mrf.example.com",)}
+
+
+def test_an_index_that_can_not_be_read_is_not_asked_again_by_each_of_its_files() -> None:
+    asked = []
+
+    def refuse(contents: Source) -> dict[str, str]:
+        asked.append(contents)
+        raise BadFileError("the server answers 403")
+
+    renew = Renewals(refuse)
+    for _ in range(2):
+        with pytest.raises(BadFileError, match=r"contents https://mrf\.example\.com/index\.json can't be read"):
+            renew(listed())
+    assert len(asked) == 1
+
+
+def test_an_index_that_is_slow_keeps_no_file_of_another_waiting() -> None:
+    other_done, begun = Event(), Event()
+    found: list[str | None] = []
+
+    def read(contents: Source) -> dict[str, str]:
+        if contents.location == "slow":
+            begun.set()
+            assert other_done.wait(PATIENCE_SECONDS), "the other file waited"
+        return {FILE: f"{FILE}?from={contents.location}"}
+
+    renew = Renewals(read)
+    thread = Thread(target=lambda: found.append(renew(listed("slow"))))
+    thread.start()
+    assert begun.wait(PATIENCE_SECONDS)
+    assert renew(listed("quick")) == f"{FILE}?from=quick"
+    other_done.set()
+    thread.join()
+    assert found == [f"{FILE}?from=slow"]
+
+
+def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    reach = Reach(Fetching(attempts=3), Layout(tmp_path), Limits(json_depth=30), "ijson")
+    seen = []
+
+    def sources_of(_contents: Source, reach: Reach) -> Listed:
+        seen.append(reach)
+        return Listed((ListedSource(Source(f"{FILE}?sig=new"), None, 1, 0, Names(), Names()),), ())
+
+    monkeypatch.setattr(flows.contents, "sources_of", sources_of)
+    assert renewing(reach)(listed()) == f"{FILE}?sig=new"
+    assert seen == [reach]
+    assert renewing(Reach(Fetching(attempts=3), Layout(tmp_path), Limits(json_depth=30), "ijson")) is renewing(reach)
