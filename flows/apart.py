@@ -5,12 +5,12 @@ full. No error can be caught there.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
 from flows.pools import Pools
-from flows.workers import hide_interrupts, join_parent, result_of
+from flows.threads import Threads, result_of
+from flows.workers import join_parent
 
 Answer = TypeVar("Answer")
 
@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 class Apart:
     """Does work here, or in a process that is started when the first large one comes."""
 
-    def __init__(self, threads: ThreadPoolExecutor, pools: Pools) -> None:
+    def __init__(self, threads: Threads, pools: Pools) -> None:
         self._threads = threads
         self._pools = pools
 
@@ -36,9 +36,5 @@ class Apart:
 @contextmanager
 def apart() -> Iterator[Apart]:
     """The process ends with the body, at once where the body ends with an error."""
-    threads = ThreadPoolExecutor(1, initializer=hide_interrupts)
-    try:
-        with Pools(1, join_parent) as pools:
-            yield Apart(threads, pools)
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    with Threads(1) as threads, Pools(1, join_parent) as pools:
+        yield Apart(threads, pools)

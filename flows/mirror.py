@@ -6,11 +6,11 @@ is asked for anew (``renew``). Several processes may do either at once: a file a
 
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from flows.layout import Layout, scratch, write_atomically
 from flows.object_store import Found, Objects, StoreError, copy_to
+from flows.threads import in_threads
 from transforms.errors import BadFileError
 
 AT_ONCE = 16
@@ -29,8 +29,7 @@ def have_all(layout: Layout, paths: Iterable[Path]) -> list[Path]:
     absent = [path for path in paths if not path.exists()]
     if not absent or layout.stored(absent[0]) is None:
         return absent
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        found = list(threads.map(lambda path: have(layout, path), absent))
+    found = in_threads(absent, lambda path: have(layout, path), AT_ONCE)
     return [path for path, here in zip(absent, found, strict=True) if not here]
 
 
@@ -60,9 +59,8 @@ def renew_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and path not in there and not path.name.startswith("."):
             path.unlink()
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        wanted = [path for path in there if path not in unneeded]
-        list(threads.map(lambda path: _is(path, there[path]) or bring(objects, there[path].key, path), wanted))
+    wanted = [path for path in there if path not in unneeded]
+    in_threads(wanted, lambda path: _is(path, there[path]) or bring(objects, there[path].key, path), AT_ONCE)
 
 
 def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:
@@ -75,9 +73,7 @@ def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:
     if not stored:
         return
     *rest, last = stored
-    if rest:
-        with ThreadPoolExecutor(min(AT_ONCE, len(rest))) as threads:
-            list(threads.map(lambda each: each[1][0].put(each[1][1], each[0]), rest))
+    in_threads(rest, lambda each: each[1][0].put(each[1][1], each[0]), AT_ONCE)
     last[1][0].put(last[1][1], last[0])
     for path, (objects, key) in stored if dated else ():
         found = objects.head(key)

@@ -18,6 +18,7 @@ import httpcore
 import httpx
 
 from flows.sources import redact
+from flows.threads import interruptible
 from transforms.errors import BadFileError
 from transforms.limits import environment_name
 
@@ -57,7 +58,8 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None,
         socket_options: Iterable[Any] | None,
     ) -> httpcore.NetworkStream:
-        return _TimedStream(self._backend.connect_tcp(address, port, timeout, local_address, socket_options))
+        connect = self._backend.connect_tcp  # which looks the host up
+        return _TimedStream(interruptible(connect, address, port, timeout, local_address, socket_options))
 
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
@@ -150,7 +152,7 @@ def refuse_private(host: str) -> list[str]:
 
 def addresses_of(host: str) -> list[str]:
     """What a name, or an address in any spelling that the system takes, leads to."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    found = interruptible(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 

@@ -7,18 +7,16 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime
+from datetime import date
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from flows.config import Config, Gates, PayerSource
 from flows.contents import Reach, list_payer
 from flows.dask_workers import elsewhere
 from flows.extracts import Outcome, UnresolvedReferences
 from flows.judging import Judge
-from flows.layout import Layout, month_name
+from flows.layout import Layout, month_name, this_month
 from flows.publish import PublishedMeanwhileError, begin, published_before
 from flows.published_month import PublishedMonth, Standing
 from flows.run import (
@@ -36,6 +34,7 @@ from flows.run import (
     sweep_all,
 )
 from flows.sources import Source
+from flows.threads import in_threads
 from flows.undated import set_undated_aside, undated_blocks
 from flows.versions import digest_of
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
@@ -288,7 +287,7 @@ def _read_blocks(
 ) -> _Read:
     """The files of the chosen blocks, and of those that can't be published without them."""
     by_name = {payer.name: payer for payer in config.payers}
-    is_past = request.month < current_month(config)
+    is_past = request.month < this_month(config.timezone)
     read = _Read()
     new = {payer.name for payer in chosen}
     while new:
@@ -305,11 +304,6 @@ def _read_blocks(
     read.outcomes = [outcome for outcome in read.outcomes if outcome.source.payer not in standing]
     read.blocks = {block for block in read.blocks if block not in standing}
     return read
-
-
-def current_month(config: Config) -> date:
-    """The first of this month, in the configuration's time zone."""
-    return datetime.now(ZoneInfo(config.timezone)).date().replace(day=1)
 
 
 def _one_each(outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -330,8 +324,7 @@ def _read_payers(
     A file that several blocks name is the first one's by name, whatever their order.
     """
     reach = Reach(request.fetching, None if request.force else layout, request.limits, request.engine)
-    with ThreadPoolExecutor(LISTINGS_AT_ONCE) as threads:
-        listings = list(threads.map(lambda payer: list_payer(payer, request.month, reach), payers))
+    listings = in_threads(payers, lambda payer: list_payer(payer, request.month, reach), LISTINGS_AT_ONCE)
     listings.sort(key=lambda listing: listing.payer)
     outcomes: list[Outcome] = []
     sources: dict[str, Source] = {}

@@ -16,12 +16,12 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from flows.object_store import Objects
+from flows.threads import in_threads
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -119,9 +119,8 @@ def _apply(objects: Objects, number: int) -> bool:
         objects.put(MANIFEST, _json(marked))
     starts = [path for path in copies if path.endswith("index.html")]  # last: what they lead to is there then
     try:
-        with ThreadPoolExecutor(AT_ONCE) as threads:
-            for paths in ([path for path in copies if path not in starts], starts):
-                list(threads.map(lambda path: objects.copy(copies[path], path), paths))
+        for paths in ([path for path in copies if path not in starts], starts):
+            in_threads(paths, lambda path: objects.copy(copies[path], path), AT_ONCE)
     except UsageError:
         if _latest(objects) == number:
             raise
@@ -160,8 +159,7 @@ def _send(objects: Objects, files: Mapping[str, Path]) -> dict[str, str]:
     """Upload files under names that no other run has; these, by path."""
     folder = f"{STAGED}/{uuid.uuid4().hex}"
     keys = {path: f"{folder}/{path}" for path in files}
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        list(threads.map(lambda path: objects.put(keys[path], files[path]), keys))
+    in_threads(keys, lambda path: objects.put(keys[path], files[path]), AT_ONCE)
     return keys
 
 

@@ -8,17 +8,16 @@ import os
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
+from flows.threads import Threads, interruptible, result_of
 from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
-
-if TYPE_CHECKING:
-    from concurrent.futures import Future
 
 SCHEMES = ("s3", "gs", "az", "file")
 PIECE_BYTES = 8 << 20  # of one ranged request: repeated as a whole when it breaks
@@ -91,7 +90,7 @@ class Objects:
         store, full = self._place(key)
         with self._named(key):
             try:
-                return _found(key, store.head(full))
+                return _found(key, interruptible(store.head, full))
             except FileNotFoundError:
                 return None
 
@@ -100,10 +99,9 @@ class Objects:
         store, full = self._place(key)
         with self._named(key):
             try:
-                data: bytes = store.get(full).bytes().to_bytes()
+                return interruptible(_get, store, full)
             except FileNotFoundError:
                 return None
-            return data
 
     def open(self, found: Found) -> "ObjectReader":
         """An object as a stream of the very bytes that were found."""
@@ -115,7 +113,8 @@ class Objects:
         store, full = self._place(key)
         attributes = _attributes(self.url, key)
         with self._named(key):
-            store.put(full, content, attributes=attributes, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+            parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+            interruptible(store.put, full, content, attributes=attributes, **parts)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless there is one; whether it is ours that stands."""
@@ -124,7 +123,7 @@ class Objects:
         store, full = self._place(key)
         with self._named(key):
             try:
-                store.put(full, content, mode="create", attributes=_attributes(self.url, key))
+                interruptible(store.put, full, content, mode="create", attributes=_attributes(self.url, key))
             except AlreadyExistsError:  # perhaps by ourselves: the answer was lost, and the request repeated
                 return self.get(key) == content
             return True
@@ -137,7 +136,8 @@ class Objects:
             pages = store.list(full or None, chunk_size=1_000)
             if self.url.startswith("file:"):  # in no order there
                 pages = [sorted((meta for page in pages for meta in page), key=lambda meta: meta["path"])]
-            for page in pages:
+            pages = iter(pages)
+            while (page := interruptible(next, pages, None)) is not None:
                 for meta in page:
                     yield _found(meta["path"][skip:].lstrip("/"), meta)
 
@@ -146,7 +146,7 @@ class Objects:
         store, full = self._place(source)
         with self._named(source):
             try:
-                store.copy(full, self._place(target)[1])
+                interruptible(store.copy, full, self._place(target)[1])
             except FileNotFoundError:
                 raise UsageError(f"{self.full(source)}: gone while it was copied; run again") from None
             except _errors() as error:
@@ -156,7 +156,8 @@ class Objects:
                 assert found is not None
                 with self.open(found) as reader:
                     pieces = iter(lambda: reader.read(PIECE_BYTES), b"")
-                    store.put(self._place(target)[1], pieces, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE)
+                    parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+                    interruptible(store.put, self._place(target)[1], pieces, **parts)
 
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that is gone already is deleted."""
@@ -167,7 +168,7 @@ class Objects:
             with self._named(batch[0]):
                 for each in [batch] if not self.url.startswith("file:") else [[key] for key in batch]:
                     try:
-                        store.delete([self._place(key)[1] for key in each])
+                        interruptible(store.delete, [self._place(key)[1] for key in each])
                     except FileNotFoundError:  # only a file system says so
                         continue
 
@@ -186,10 +187,8 @@ class ObjectReader:
     """
 
     def __init__(self, store: Any, key: str, found: Found, name: str) -> None:
-        from concurrent.futures import ThreadPoolExecutor
-
         self._store, self._key, self._found, self._name = store, key, found, name
-        self._threads = ThreadPoolExecutor(PIECES_AHEAD)
+        self._threads = Threads(PIECES_AHEAD)
         self._coming: deque[Future[bytes]] = deque()
         self._asked = 0
         self._piece = memoryview(b"")
@@ -198,7 +197,7 @@ class ObjectReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads.close()
 
     def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes, none at the end; everything when negative.
@@ -218,19 +217,23 @@ class ObjectReader:
             end = min(self._asked + PIECE_BYTES, self._found.size)
             self._coming.append(self._threads.submit(self._fetch, self._asked, end))
             self._asked = end
-        return self._coming.popleft().result() if self._coming else b""
+        return result_of(self._coming.popleft()) if self._coming else b""
 
     def _fetch(self, start: int, end: int) -> bytes:
         from obstore.exceptions import PreconditionError
 
         same = {"if_match": self._found.etag} if self._found.etag else {}
         try:
-            data: bytes = self._store.get(self._key, options={"range": (start, end), **same}).bytes().to_bytes()
+            return _get(self._store, self._key, {"range": (start, end), **same})
         except (PreconditionError, FileNotFoundError):
             raise ContentChangedError(f"the object changed before byte {end:,} was read; run again") from None
         except _errors() as error:
             raise BadFileError(str(_explain(self._name, error))) from None
-        return data
+
+
+def _get(store: Any, key: str, options: dict[str, Any] | None = None) -> bytes:
+    data: bytes = store.get(key, options=options).bytes().to_bytes()
+    return data
 
 
 def split_url(location: str) -> tuple[str, str]:

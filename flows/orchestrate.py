@@ -31,7 +31,8 @@ from flows.fetching import Cluster
 from flows.layout import Layout, month_name
 from flows.run import RunRequest, RunResult, Steps, run
 from flows.sources import Source
-from flows.workers import LOOK_UP_SECONDS, ExtractOne, Reading
+from flows.threads import LOOK_UP_SECONDS
+from flows.workers import ExtractOne, Reading
 from transforms.errors import OutageError
 
 HERE = Cluster()

@@ -10,7 +10,6 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -29,6 +28,7 @@ from flows.layout import (
 from flows.mirror import AT_ONCE, bring, renew
 from flows.object_store import Objects
 from flows.sources import sha256_of
+from flows.threads import in_threads
 from transforms.errors import TicRatesError, UsageError
 
 Change = Callable[[dict[str, Any]], None]  # of the manifest
@@ -183,8 +183,7 @@ def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], fo
             bring(objects, key, path) is not None and sha256_of(path) == files[path]
         )
 
-    with ThreadPoolExecutor(AT_ONCE) as threads:
-        return all(threads.map(have, files))
+    return all(in_threads(files, have, AT_ONCE))
 
 
 def _read(layout: Layout) -> dict[str, Any]:

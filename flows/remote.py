@@ -25,8 +25,8 @@ from flows.object_store import StoreError, is_object_url
 from flows.open_source import open_source
 from flows.sources import HashingStream, Source, unfollowed
 from flows.tables import holds, parquet_writer
+from flows.threads import in_threads
 from flows.validators import Validators
-from flows.workers import in_threads
 from schemas.extracted import REMOTE_GROUPS
 from transforms.collect import Collected
 from transforms.containers import open_documents

@@ -30,7 +30,8 @@ from flows.publish import (
     record,
 )
 from flows.sources import Source, names_apart
-from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many, in_threads
+from flows.threads import in_threads
+from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 from transforms.limits import Limits

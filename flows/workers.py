@@ -4,7 +4,6 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from functools import partial
 from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import TypeVar
 
 from flows.contents import Reach, renewing
 from flows.cores import cores
@@ -22,46 +20,16 @@ from flows.layout import Layout
 from flows.pools import Pools
 from flows.progress import Counters, add, make_counters, shown
 from flows.sources import Source
+from flows.threads import in_threads
 from transforms.limits import Limits
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
-LOOK_UP_SECONDS = 0.1
 ASKED_AT_ONCE = 16
 OOM_SCORE = Path("/proc/self/oom_score_adj")  # -1000 to 1000: of what is ended first where memory runs out
-Given = TypeVar("Given")
-Answer = TypeVar("Answer")
 
 ExtractOne = Callable[[Source], Outcome]
 ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
 ReadElsewhere = Callable[[Sequence[Source], Layout, "Reading"], list[Outcome]]  # largest first; outcomes likewise
-
-
-def in_threads(given: Sequence[Given], work: Callable[[Given], Answer], workers: int) -> list[Answer]:
-    """Answers in the order of what was given; each thread waits for a worker process.
-
-    A single worker is this very thread, so that a signal stops its reading. Of several, nobody waits for the threads
-    when one stops us: they end as soon as the processes that they wait for are terminated.
-    """
-    if workers == 1:
-        return [work(each) for each in given]
-    threads = ThreadPoolExecutor(workers, initializer=hide_interrupts)
-    try:
-        futures = [threads.submit(work, each) for each in given]
-        return [result_of(future) for future in futures]
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
-
-
-def result_of(future: Future[Answer]) -> Answer:
-    """Its result; waits in short pieces: a signal that the system hands to another thread does not end a wait."""
-    while not wait([future], LOOK_UP_SECONDS).done:
-        pass
-    return future.result()
-
-
-def hide_interrupts() -> None:
-    """Processes started from this thread are born deaf to Ctrl-C: it must not meet them before ``_work_with`` runs."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
 
 @dataclass(frozen=True)
@@ -110,12 +78,7 @@ def find_unchanged_many(sources: Sequence[Source], layout: Layout, reading: Read
         fetching=reading.fetching,
         limits=reading.limits,
     )
-    threads = ThreadPoolExecutor(ASKED_AT_ONCE)
-    try:
-        futures = [threads.submit(ask, source) for source in sources]
-        answers = [result_of(future) for future in futures]
-    finally:
-        threads.shutdown(wait=False, cancel_futures=True)
+    answers = in_threads(sources, ask, ASKED_AT_ONCE)
     return {answer.source: answer for answer in answers if answer is not None}
 
 
