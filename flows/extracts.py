@@ -4,7 +4,6 @@ A worker process runs ``extract``; it writes beside the target and renames, so t
 """
 
 import hashlib
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -17,12 +16,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.folders import Sealed, put_in_place, seal, unsealed
-from flows.layout import Layout, open_temporary, scratch
+from flows.layout import Layout, open_temporary
 from flows.ledger import Entry, fingerprint, recall, remember
 from flows.mirror import keep
 from flows.open_source import open_source
 from flows.renewing import Renew
 from flows.sources import HashingStream, Source, sha256_of
+from flows.temporary import unfinished_folder
 from flows.validators import Validators
 from flows.versions import code_version, digest_of
 from schemas.codes import CODE_TYPES
@@ -306,12 +306,11 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
     from transforms.extract import extract_source
 
     layout = reading.layout
-    temporary = scratch(layout.extracts)
-    try:
+    with ExitStack() as unfinished:
         before = fingerprint(source)
         opened = open_source(source, reading.fetching, layout, known=known, renew=reading.renew)
         with opened as stream, _raw(source, stream) as raw:
-            temporary.mkdir()
+            temporary = unfinished.enter_context(unfinished_folder(layout.extracts))
             with _Writers(temporary, source) as writers:
                 account = extract_source(
                     raw,
@@ -333,8 +332,6 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         tables = writers.paths(folder) if account.items_matched else []
         keep(layout, *tables, folder / ACCOUNT)
         return entry
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager

@@ -8,9 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
-from flows.layout import Layout, scratch
+from flows.layout import Layout
 from flows.mirror import have
 from flows.records import read_record
+from flows.signals import deferred_signals
+from flows.temporary import set_aside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -70,14 +72,14 @@ def exchange_folders(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
     elif not _exchange(new, target):
-        old = scratch(target.parent)
-        target.rename(old)  # a file system without exchange: readers may miss the folder between these two renames
-        try:
-            new.rename(target)
-        except BaseException:
-            old.rename(target)
-            raise
-        old.rename(new)
+        with deferred_signals(), set_aside(target) as old:
+            # a file system without exchange: readers may miss the folder between these two renames
+            try:
+                new.rename(target)
+            except BaseException:
+                old.rename(target)
+                raise
+            old.rename(new)
 
 
 def _exchange(one: Path, other: Path) -> bool:

@@ -7,26 +7,22 @@ import fcntl
 import hashlib
 import os
 import re
-import socket
 import tempfile
-import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from functools import cache
 from pathlib import Path
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
 from flows.object_store import Objects, is_object_url
+from flows.temporary import unfinished_file
 from transforms.errors import UsageError
 
 Location = Path | str  # a folder, or the URL of a place in object storage
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
-LOST_SECONDS = 2 * 86_400.0  # without a byte: what another machine was writing is left behind, not at work
 
 
 def month_name(month: date) -> str:
@@ -164,12 +160,6 @@ def stand_in(objects: Objects) -> Path:
     return Path(base, "tic-rates", f"{name}-{hashlib.sha256(objects.url.encode()).hexdigest()[:12]}")
 
 
-def scratch(folder: Path) -> Path:
-    """A name beside the target for work in progress; carries our process and machine, so that leftovers can be told."""
-    pid = os.getpid()
-    return folder / f".tmp-{pid}-{_own_start(pid)}-{uuid.uuid4().hex[:8]}.{_machine()}"
-
-
 def open_temporary(folder: Path | None = None) -> BinaryIO:
     """A nameless file, on the disk of ``folder`` if one is given: it goes with the process, whatever happens.
 
@@ -192,60 +182,6 @@ def temporary_folder() -> Path:
         return Path(os.environ.get("TMPDIR", "/tmp"))
 
 
-def put_aside(path: Path) -> Path:
-    """Move what stands here, if anything, to a name that `sweep` knows; the name."""
-    aside = scratch(path.parent)
-    with suppress(FileNotFoundError):
-        path.rename(aside)
-    return aside
-
-
-def sweep(folder: Path) -> None:
-    """Remove what killed processes left behind; a living process keeps its own.
-
-    Another machine's processes can't be seen from here: what they write is theirs until it has been still for days.
-    """
-    import shutil
-
-    for leftover in folder.glob(".tmp-*-*-*"):
-        _, pid, started, rest = leftover.name.split("-", 3)
-        ours = rest.partition(".")[2] in ("", _machine())
-        if (pid.isdigit() and started != _started(int(pid))) if ours else _is_still(leftover):
-            shutil.rmtree(leftover, ignore_errors=True) if leftover.is_dir() else leftover.unlink(missing_ok=True)
-
-
-def _is_still(path: Path) -> bool:
-    """Whether nothing in it was written for ``LOST_SECONDS``."""
-    with suppress(FileNotFoundError):
-        newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
-        return time.time() - newest > LOST_SECONDS
-    return False
-
-
-@cache
-def _machine() -> str:
-    """This machine among those that share a folder, or this container: process numbers are its own."""
-    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
-
-
-@cache
-def _own_start(pid: int) -> str:
-    return _started(pid)
-
-
-def _started(pid: int) -> str:
-    """When a process began, in ticks since the machine did; "gone" for one that has ended, reaped or not.
-
-    The number alone tells nothing: containers give every run the same one.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "gone"
-    state, *fields = stat.rpartition(")")[2].split()  # the program's name, before it, may hold anything
-    return "gone" if state in ("Z", "X") else fields[18]
-
-
 def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
     """Readers see the old content or the new, never a part.
 
@@ -253,23 +189,20 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool
         data: as a whole or in pieces.
         durable: not before it is on the disk; else a machine that loses power may leave an empty file.
     """
-    write_beside(path, data, durable=durable).replace(path)
+    with written_beside(path, data, durable=durable) as beside:
+        beside.replace(path)
 
 
-def write_beside(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> Path:
-    """A file beside the target, to be renamed to it; none where it can't be written whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = scratch(path.parent)
-    try:
-        with temporary.open("wb") as file:
+@contextmanager
+def written_beside(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> Iterator[Path]:
+    """A file beside the target, to be renamed to it; removed with the context unless it was."""
+    with unfinished_file(path.parent) as beside:
+        with beside.open("wb") as file:
             file.writelines((data,) if isinstance(data, bytes) else data)
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    return temporary
+        yield beside
 
 
 @contextmanager

@@ -8,8 +8,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from flows.layout import Layout, scratch, write_atomically
+from flows.layout import Layout, write_atomically
 from flows.object_store import Found, Objects, StoreError, copy_to
+from flows.temporary import unfinished_file
 from flows.threads import in_threads
 from transforms.errors import BadFileError
 
@@ -95,17 +96,14 @@ def bring(objects: Objects, key: str, path: Path, found: Found | None = None) ->
     found = found or objects.head(key)
     if found is None:
         return None
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = scratch(path.parent)
-    try:
-        with temporary.open("wb") as file:
-            copy_to(objects, found, file)
+    with unfinished_file(path.parent) as temporary:
+        try:
+            with temporary.open("wb") as file:
+                copy_to(objects, found, file)
+        except BadFileError as error:  # no source's fault
+            raise StoreError(str(error)) from error
         _date(temporary, found)
         temporary.replace(path)
-    except BadFileError as error:  # no source's fault
-        raise StoreError(str(error)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return found
 
 

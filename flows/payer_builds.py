@@ -16,10 +16,11 @@ import polars as pl
 
 from flows.extracts import reading_version
 from flows.folders import Sealed, put_in_place, seal, unsealed
-from flows.layout import Layout, scratch
+from flows.layout import Layout
 from flows.mirror import keep
 from flows.sorted_observations import SortedObservations
 from flows.tables import write_table
+from flows.temporary import unfinished_folder
 from flows.versions import digest_of, rules_version
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
@@ -182,15 +183,11 @@ def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
 def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> PayerBuild:
     """Build one payer's tables in the cache; they appear there whole."""
     key = inputs.key()
-    temporary = scratch(layout.payer_builds)
-    temporary.mkdir(parents=True)
-    try:
+    target = layout.payer_builds / key
+    with unfinished_folder(layout.payer_builds) as temporary:
         figures = _write(inputs, extracts, temporary)
         seal(temporary, FIGURES, _Sealed(figures=figures, source_ids=tuple(inputs.own_source_ids)))
-        target = layout.payer_builds / key
         put_in_place(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     keep(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
     built = known_build(layout, inputs.payer, key)
     assert built is not None, f"no build of {inputs.payer} under {layout.payer_builds}"

@@ -1,16 +1,17 @@
 """Putting a built month in front of readers: whole folders exchanged by rename, then the manifest.
 
-A month's tables are all new or all old, whatever fails; a kill among the renames leaves each old or new, which the
-manifest tells. The next run sweeps what is left over. In object storage files are replaced one by one
+A month's tables are all new or all old, whatever fails and whatever signal comes. A SIGKILL among the renames leaves
+each table old or new, which the manifest tells; the next command on the output does the rest of the renames, which a
+journal in ``.staging`` names. In object storage files are replaced one by one
 (``flows.object_publication``); the local folder that stands for it follows.
 """
 
 import json
+import logging
 import os
-import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -21,19 +22,22 @@ from flows.layout import (
     Layout,
     locked,
     month_name,
-    put_aside,
     write_atomically,
-    write_beside,
+    written_beside,
 )
 from flows.mirror import AT_ONCE, bring, renew
 from flows.object_store import Objects
+from flows.signals import deferred_signals
 from flows.sources import sha256_of
+from flows.temporary import is_left, remove_at_once
 from flows.threads import in_threads
 from transforms.errors import TicRatesError, UsageError
 
+LOG = logging.getLogger(__name__)
 Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
+JOURNAL = "publishing.json"
 KEPT_SECONDS = 24 * 3600
 SHARED_KEPT_SECONDS = 100 * KEPT_SECONDS  # in a cache that is elsewhere, and may serve other outputs
 
@@ -43,7 +47,7 @@ class PublishedMeanwhileError(TicRatesError):
 
 
 def begin(layout: Layout) -> None:
-    """Make the folders; of an output in object storage have what is published there, and end what was cut short.
+    """Make the folders, and end what was cut short; of an output in object storage have what is published there.
 
     Raises:
         UsageError: it can't be written to. Better now than after hours of reading.
@@ -51,14 +55,14 @@ def begin(layout: Layout) -> None:
     layout.prepare()
     if layout.store is not None:
         layout.store.put(".state/writable", b"")
-        bring_published(layout)
+    bring_published(layout)
 
 
 def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
     """Replace the month's folder of every table by the one built, and ``note`` it in the manifest.
 
-    What takes room on the disk is written first. What follows are renames; where one fails, or we are told to stop,
-    those done are undone: the month's tables are all new or all old. The old ones end up where the new ones were built.
+    What takes room on the disk is written first. What follows are renames, with signals put off until they are done;
+    where one fails, those done are undone. The old tables end up where the new ones were built.
     The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
     """
     if layout.store is None:
@@ -79,24 +83,66 @@ def _publish_here(layout: Layout, month: date, built: Path, note: Change) -> Non
         new.mkdir(parents=True, exist_ok=True)
         sync_folder(new)
         target.parent.mkdir(parents=True, exist_ok=True)
-    with locked(layout.staging / MANIFEST_LOCK), ExitStack() as leftovers:
-        marked, noted, undone = (
-            _write_beside(layout, change, leftovers)
-            for change in (partial(_mark, month=month), note, partial(_touch, month=month))
+    with manifest_lock(layout), ExitStack() as leftovers:
+        marked, undone = (
+            leftovers.enter_context(written_beside(layout.manifest, _changed(layout, change)))
+            for change in (partial(_mark, month=month), partial(_touch, month=month))
         )
-        marked.replace(layout.manifest)
+        noted = built / layout.manifest.name
+        write_atomically(noted, _changed(layout, note))
+        journal = _write_journal(layout, built, month)
         done: list[tuple[Path, Path]] = []
-        try:
-            for new, target in moves:
-                exchange_folders(new, target)
-                done.append((new, target))
-            noted.replace(layout.manifest)
-        except BaseException:
-            if noted.exists():
+        with deferred_signals():
+            try:
+                marked.replace(layout.manifest)
+                for new, target in moves:
+                    exchange_folders(new, target)
+                    done.append((new, target))
+                noted.replace(layout.manifest)
+            except BaseException:
                 for new, target in reversed(done):
                     _put_back(new, target)
                 undone.replace(layout.manifest)
-            raise
+                journal.unlink()
+                raise
+            journal.unlink()
+
+
+@contextmanager
+def manifest_lock(layout: Layout) -> Iterator[None]:
+    """One process at a time changes the manifest or publishes; what a killed one was publishing is finished first."""
+    with locked(layout.staging / MANIFEST_LOCK):
+        _finish_killed(layout)
+        yield
+
+
+def _write_journal(layout: Layout, built: Path, month: date) -> Path:
+    """Note what is being published, and which folders are the new ones: a folder keeps its inode when it is renamed."""
+    inodes = {table: (built / table).stat().st_ino for table in TABLES}
+    stated = {"month": month.isoformat(), "built": built.name, "inodes": inodes}
+    write_atomically(layout.staging / JOURNAL, json.dumps(stated).encode())
+    return layout.staging / JOURNAL
+
+
+def _finish_killed(layout: Layout) -> None:
+    """Do the renames that are left of a publication whose process was killed, the manifest last."""
+    journal = layout.staging / JOURNAL
+    if not journal.exists():
+        return
+    stated = json.loads(journal.read_bytes())
+    built, month = layout.staging / stated["built"], date.fromisoformat(stated["month"])
+    if built.exists() and not is_left(built):  # locks are not shared here, and another machine may be at it
+        return
+    with deferred_signals():
+        for table, inode in stated["inodes"].items():
+            new = built / table
+            if new.exists() and new.stat().st_ino == inode:
+                exchange_folders(new, layout.month(table, month))
+        noted = built / layout.manifest.name
+        if noted.exists():
+            noted.replace(layout.manifest)
+        journal.unlink()
+    LOG.warning("%s: its publication had been killed, and is finished", month_name(month))
 
 
 def _put_back(new: Path, target: Path) -> None:
@@ -123,13 +169,11 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _write_beside(layout: Layout, change: Change, leftovers: ExitStack) -> Path:
-    """The manifest as it will be, beside it; gone with ``leftovers`` unless it was renamed."""
+def _changed(layout: Layout, change: Change) -> bytes:
+    """The manifest as it will be."""
     manifest = _read(layout)
     change(manifest)
-    beside = write_beside(layout.manifest, json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n")
-    leftovers.callback(beside.unlink, missing_ok=True)
-    return beside
+    return json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
 
 def publish_folder(layout: Layout, folder: Path) -> None:
@@ -154,12 +198,17 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) ->
 def bring_published(layout: Layout, *folders: str) -> None:
     """The manifest and what it names in these folders, into the folder that stands for an output in object storage.
 
+    What a killed run was publishing is finished first, in a local output too.
+
     Raises:
         UsageError: others published again and again meanwhile.
     """
     from flows.object_publication import ATTEMPTS, named_files, settle
 
     if layout.store is None:
+        if (layout.staging / JOURNAL).exists():
+            with manifest_lock(layout):  # which finishes it
+                return
         return
     for _ in range(ATTEMPTS):
         settle(layout.store)
@@ -222,8 +271,8 @@ def record(layout: Layout, change: Change) -> None:
     if layout.store is not None:
         _publish_stored(layout, change, {})
         return
-    with locked(layout.staging / MANIFEST_LOCK), ExitStack() as leftovers:
-        _write_beside(layout, change, leftovers).replace(layout.manifest)
+    with manifest_lock(layout):
+        write_atomically(layout.manifest, _changed(layout, change))
 
 
 def published(layout: Layout, month: date) -> dict[str, Any]:
@@ -246,7 +295,7 @@ def drop_unused_builds(layout: Layout) -> None:
     used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
     for folder in layout.payer_builds.iterdir():
         if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > kept:
-            shutil.rmtree(put_aside(folder), ignore_errors=True)
+            remove_at_once(folder)
     if layout.store is not None and not layout.cache_location:
         _drop_stored_builds(layout, used)
 

@@ -8,8 +8,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
-import tempfile
 import time
 import zipfile
 import zlib
@@ -23,11 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip
 
-from flows.layout import Layout, scratch, sweep
+from flows.folders import exchange_folders
+from flows.layout import Layout
 from flows.mirror import bring, have, keep
 from flows.object_sources import find_object
 from flows.sorted_lookup import SpilledRecords
 from flows.tables import holds
+from flows.temporary import sweep, unfinished_folder
 from flows.versions import code_version
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
@@ -77,9 +77,9 @@ def build_nppes(
     target.parent.mkdir(parents=True, exist_ok=True)
     counted = _Count(progress)
     sweep(target.parent)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f"{scratch(target.parent).name}-") as folder:
-        unfinished = Path(folder, target.name)
-        with SpilledRecords(Path(folder)) as spilled:
+    with unfinished_folder(target.parent) as folder:
+        unfinished = folder / target.name
+        with SpilledRecords(folder) as spilled:
             names = [_spill_file(path, spilled, counted) for path in (source, *weekly)]
             made_from = ", ".join((*names, *(path.name for path in deactivated)))
             rows = spilled.write_lookup(unfinished, [_deactivations(path) for path in deactivated], made_from)
@@ -229,10 +229,11 @@ def build_medicare(
     with _naming(f"{rvu}, {gpci}"):
         reference, left_out = read_fee_schedule(io.BytesIO(rvu_csv), io.BytesIO(gpci_csv), year, codes)
     folder = target_dir / str(year)
-    folder.mkdir(parents=True, exist_ok=True)
     frames = (reference.rvus, reference.gpcis, reference.conversion_factors)
-    for table, frame in zip(MEDICARE_TABLES, frames, strict=True):
-        _write_whole(folder / table.path, frame.write_csv().encode())
+    with unfinished_folder(target_dir) as unfinished:
+        for table, frame in zip(MEDICARE_TABLES, frames, strict=True):
+            _write_through(unfinished / table.path, frame.write_csv().encode())
+        exchange_folders(unfinished, folder)
     return {
         "year": year,
         "codes": len(reference.rvus),
@@ -265,13 +266,12 @@ def load_medicare(target_dir: Path | None = None) -> MedicareReference:
     return reference
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with beside.open("wb") as file:
+def _write_through(path: Path, content: bytes) -> None:
+    """Write a file; it is on the disk when this returns."""
+    with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def _is_parquet(path: Path) -> bool:
@@ -347,15 +347,13 @@ def stored_nppes(url: str, layout: Layout) -> Path:
     target = folder / f"nppes-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
     if have(layout, target) and is_lookup(target):
         return target
-    temporary = scratch(folder)
-    try:
-        copy = temporary / Path(found.key).name
-        bring(objects, found.key, copy)
-        built = nppes_lookup(copy, temporary)
+    with unfinished_folder(folder) as temporary:
+        try:
+            copy = temporary / Path(found.key).name
+            bring(objects, found.key, copy)
+            built = nppes_lookup(copy, temporary)
+        except UsageError as error:
+            raise UsageError(str(error).replace(f"{temporary}/", f"{url.rpartition('/')[0]}/")) from error
         built.replace(target)
-    except UsageError as error:
-        raise UsageError(str(error).replace(f"{temporary}/", f"{url.rpartition('/')[0]}/")) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     keep(layout, target, dated=True)
     return target

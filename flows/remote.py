@@ -18,13 +18,14 @@ from urllib.parse import urlsplit
 from flows.extracts import reading_version
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, open_temporary, scratch
+from flows.layout import Layout, open_temporary
 from flows.ledger import fingerprint, recall, recall_digest, remember
 from flows.mirror import have, keep
 from flows.object_store import StoreError, is_object_url
 from flows.open_source import open_source
 from flows.sources import HashingStream, Source, unfollowed
 from flows.tables import holds, parquet_writer
+from flows.temporary import unfinished_file
 from flows.threads import in_threads
 from flows.validators import Validators
 from schemas.extracted import REMOTE_GROUPS
@@ -160,10 +161,9 @@ class RemoteReferences:
         Raises:
             UnchangedError: the server's content is the one known.
         """
-        temporary = scratch(self._layout.remote)
         before = fingerprint(source)
         with ExitStack() as stack:
-            stack.callback(temporary.unlink, missing_ok=True)
+            temporary = stack.enter_context(unfinished_file(self._layout.remote))
             stream = stack.enter_context(self._open(source, known))
             temporary_beside = partial(open_temporary, self._layout.remote)
             collected = Collected(temporary_beside, limits=self._fetching.bounds)

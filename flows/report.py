@@ -1,6 +1,5 @@
 """`tic-rates report`: the HTML report, from published tables and the manifest alone, whole or not at all."""
 
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Any
 
 from flows.faults import during
 from flows.folders import exchange_folders
-from flows.layout import Layout, locked, month_name, scratch, sweep
+from flows.layout import Layout, locked, month_name
 from flows.mirror import renew_folder
 from flows.publish import bring_published, publish_folder, sync_folder
 from flows.report_code import CodeFigures
@@ -17,6 +16,7 @@ from flows.report_pages import CodePages, File
 from flows.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
 from flows.report_site import make_environment, make_site
 from flows.report_tables import Published, load_published
+from flows.temporary import sweep, unfinished_folder
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
 from transforms.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
@@ -41,14 +41,11 @@ def build_report(layout: Layout) -> dict[str, Any]:
     with during("building the report", target, stand), locked(layout.staging / "report.lock"):
         # one at a time: the next waits, and is made of what is published by then or before
         sweep(layout.root)
-        folder = scratch(layout.root)
-        try:
+        with unfinished_folder(layout.root) as folder:
             sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
             sync_folder(folder)
             exchange_folders(folder, target)
             publish_folder(layout, target)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
     return {
         "report": layout.name_of(target / "index.html"),
         "month": month_name(published.month),

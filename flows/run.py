@@ -1,7 +1,6 @@
 """The main job: sources in, published month out. Files run in parallel; a bad one never stops the others."""
 
 import logging
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from flows.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, Location, locked, month_name, scratch, sweep
+from flows.layout import Layout, Location, locked, month_name
 from flows.mirror import renew_folder
 from flows.object_store import is_object_url
 from flows.publish import (
@@ -25,11 +24,13 @@ from flows.publish import (
     PublishedMeanwhileError,
     begin,
     drop_unused_builds,
+    manifest_lock,
     now,
     publish_month,
     record,
 )
 from flows.sources import Source, names_apart
+from flows.temporary import sweep, unfinished_folder
 from flows.threads import in_threads
 from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many
 from schemas.codes import METHODOLOGY
@@ -255,9 +256,7 @@ def build_and_publish(
     from flows.month import MonthBuilder
 
     month, layout = inputs.request, inputs.layout
-    folder = scratch(layout.staging)
-    folder.mkdir()
-    try:
+    with unfinished_folder(layout.staging) as folder:
         with apart() as process:
             builder = MonthBuilder(inputs, folder, process, standing)
             step("normalise", builder.normalise)
@@ -271,8 +270,6 @@ def build_and_publish(
         note = partial(_note_month, result=result, entry=entry, since=since)
         with during("publishing the month", layout.root):
             step("publish", lambda: publish_month(layout, month.month, folder, note))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     drop_unused_builds(layout)
     return entry
 
@@ -360,9 +357,11 @@ def _note_failure(manifest: dict[str, Any], result: RunResult) -> None:
 def sweep_all(layout: Layout) -> None:
     """Remove what killed runs left behind."""
     built = (layout.cache / "nppes", layout.reference)
-    hidden = (layout.extracts, layout.ledger, layout.remote, layout.payer_builds, *built, layout.staging, layout.root)
-    for folder in (*hidden, *(layout.root / table for table in TABLES)):
+    cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
+    for folder in (*cached, *built, layout.root, *(layout.root / table for table in TABLES)):
         sweep(folder)
+    with manifest_lock(layout):  # what a killed run was publishing is no leftover
+        sweep(layout.staging)
 
 
 @contextmanager

@@ -1,0 +1,233 @@
+"""What killed processes left behind goes; what a living one works on stays, wherever that one runs."""
+
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from flows import temporary
+from flows.folders import exchange_folders
+from flows.layout import write_atomically
+from flows.temporary import is_left, remove_at_once, set_aside, sweep, unfinished_file, unfinished_folder
+from tests.command_line import PATIENCE_SECONDS
+from tests.shared_files import REPOSITORY
+
+KINDS = [unfinished_folder, unfinished_file]
+HOLDER = """
+import sys, time
+from pathlib import Path
+from flows.temporary import unfinished_file, unfinished_folder
+with unfinished_folder(Path(sys.argv[1])) as folder, unfinished_file(Path(sys.argv[1])) as file:
+    (folder / "rates.parquet").write_bytes(b"half")
+    file.write_bytes(b"half")
+    print("holding", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def another_process(folder: Path, *wrapper: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process that holds an unfinished folder and an unfinished file until its stdin is closed."""
+    process = subprocess.Popen(
+        [*wrapper, sys.executable, "-c", HOLDER, str(folder)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY)},
+    )
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "holding\n"
+        yield process
+    finally:
+        process.kill()
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+
+def can_unshare() -> bool:
+    """Whether namespaces may be made here, as containers have them."""
+    try:
+        return subprocess.run(["unshare", "--fork", "--pid", "--mount-proc", "true"], check=False).returncode == 0
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize("unfinished", KINDS)
+def test_what_this_process_works_on_stays_until_it_is_done(unfinished: type, tmp_path: Path) -> None:
+    with unfinished(tmp_path) as mine:
+        sweep(tmp_path)
+        assert mine.exists()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("unfinished", KINDS)
+def test_what_was_renamed_stands_and_what_failed_goes(unfinished: type, tmp_path: Path) -> None:
+    with unfinished(tmp_path) as mine:
+        mine.rename(tmp_path / "done")
+    with pytest.raises(ValueError, match="broken"), unfinished(tmp_path):
+        raise ValueError("broken")
+    assert list(tmp_path.iterdir()) == [tmp_path / "done"]
+
+
+def test_what_another_process_works_on_stays_and_goes_when_it_was_killed(tmp_path: Path) -> None:
+    with another_process(tmp_path) as process:
+        sweep(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2
+        process.kill()
+        process.wait(PATIENCE_SECONDS)
+        sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no namespaces may be made here")
+def test_what_a_process_of_another_container_works_on_stays(tmp_path: Path) -> None:
+    """With the same host name, whose processes /proc does not show here, nor ours there."""
+    apart = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
+    with another_process(tmp_path, *apart) as process:
+        sweep(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2
+        process.kill()
+        process.communicate(timeout=PATIENCE_SECONDS)
+        sweep(tmp_path)
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_a_forked_child_neither_keeps_its_parents_lock_nor_releases_it(tmp_path: Path) -> None:
+    def fork_child() -> int:
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, b"forked")
+            signal.pause()
+            os._exit(0)
+        assert os.read(reading, 6) == b"forked"
+        os.close(reading)
+        os.close(writing)
+        return child
+
+    with unfinished_folder(tmp_path):
+        ended = fork_child()
+        os.kill(ended, signal.SIGKILL)
+        os.waitpid(ended, 0)
+        sweep(tmp_path)
+        (mine,) = tmp_path.iterdir()
+        living = fork_child()
+        try:
+            for descriptor in list(temporary._held):  # as when the parent is killed
+                temporary._unlock(descriptor)
+            assert is_left(mine)
+        finally:
+            os.kill(living, signal.SIGKILL)
+            os.waitpid(living, 0)
+
+
+@pytest.mark.parametrize("name", ["folder", "file"])
+@pytest.mark.parametrize("kind", ["no locks", "locks of this machine alone"])
+def test_where_locks_may_not_be_shared_what_was_still_for_days_goes(
+    kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written, abandoned = tmp_path / ".tmp-written", tmp_path / ".tmp-abandoned"
+    for path in (written, abandoned):
+        path.mkdir() if name == "folder" else path.touch()
+    inside = "prices.parquet" if name == "folder" else ""
+    for path in (written, abandoned):
+        (path / inside).open("wb").close()
+        for each in (path / inside, path):
+            os.utime(each, (time.time() - 3 * 86_400,) * 2)
+    (written / inside).touch()
+    if kind == "no locks":
+        monkeypatch.setattr(fcntl, "flock", refuse_locks)
+    else:
+        monkeypatch.setattr(temporary, "_LOCAL", set())
+    sweep(tmp_path)
+    assert list(tmp_path.iterdir()) == [written]
+
+
+def refuse_locks(_descriptor: int, _kind: int) -> None:
+    raise OSError(95, "Operation not supported")
+
+
+@pytest.mark.parametrize("unfinished", KINDS)
+def test_work_goes_on_where_there_are_no_locks(
+    unfinished: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refuse_locks)
+    with unfinished(tmp_path) as mine:
+        sweep(tmp_path)
+        assert mine.exists()
+
+
+def test_one_that_is_swept_before_it_is_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = temporary._lock
+    swept: list[Path] = []
+
+    def sweep_first(path: Path) -> int | None:
+        if not swept:
+            swept.append(path)
+            sweep(tmp_path)
+        return lock(path)
+
+    monkeypatch.setattr(temporary, "_lock", sweep_first)
+    with unfinished_folder(tmp_path) as mine:
+        assert mine.is_dir()
+        assert not swept[0].exists()
+        assert mine != swept[0]
+
+
+def test_sweeps_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+    lost: list[int] = []
+
+    def work() -> None:
+        for number in range(100):
+            with unfinished_folder(tmp_path / "work") as folder:
+                (folder / "rates").write_bytes(b"rates")
+                if not (folder / "rates").exists():
+                    lost.append(number)
+            write_atomically(tmp_path / "work" / "entry.json", b"{}", durable=False)
+
+    threads = [Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        sweep(tmp_path / "work")
+    for thread in threads:
+        thread.join()
+    assert lost == []
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["entry.json"]
+
+
+def test_tables_that_are_exchanged_in_steps_are_safe_from_sweeps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system without exchange the last good tables have a temporary name for a moment."""
+    monkeypatch.setattr("flows.folders._exchange", lambda *_: False)
+    for name in ("new", "target"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).touch()
+    rename = Path.rename
+
+    def sweep_then_rename(path: Path, target: Path) -> Path:
+        sweep(tmp_path)
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", sweep_then_rename)
+    exchange_folders(tmp_path / "new", tmp_path / "target")
+    assert [path.name for path in sorted(tmp_path.glob("*/*"))] == ["target", "new"]
+    assert (tmp_path / "target" / "new").exists()
+
+
+def test_what_is_removed_is_gone_from_its_name_first(tmp_path: Path) -> None:
+    (tmp_path / "build").mkdir()
+    remove_at_once(tmp_path / "build")
+    remove_at_once(tmp_path / "build")
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(FileNotFoundError), set_aside(tmp_path / "build"):
+        pass
