@@ -112,7 +112,7 @@ def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
 
     def sources_of(_contents: Source, reach: Reach) -> Listed:
         seen.append(reach)
-        return Listed((ListedSource(Source(f"{FILE}?sig=new"), None, 1, 0, Names(), Names()),), ())
+        return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, 0, Names(), Names()),), ())
 
     monkeypatch.setattr(flows.contents, "sources_of", sources_of)
     assert renewing(reach)(listed()) == f"{FILE}?sig=new"
