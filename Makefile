@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PACKAGES := $(VENV)/.packages
 STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
@@ -69,19 +70,29 @@ lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --group pyproject.toml:supply -o .ci/tools.lock
 	$(COMPILE) --group pyproject.toml:fuzz -o .ci/fuzz.lock
+	$(COMPILE) --group pyproject.toml:compiler -o .ci/compiler.lock
 
 # --no-deps: the lock is complete, and the pip that comes with venv takes hashes only this way.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
 
 # uv, from the same lock, installs the rest in seconds where pip takes a minute or more; where it can't (an index that
 # only pip is set up for), pip does.
-$(STAMP): requirements.lock pyproject.toml
+$(PACKAGES): requirements.lock
 	$(PYTHON) -m venv $(VENV)
 	awk '/^uv==/ {ours = 1} /^[^ ]/ && !/^uv==/ {ours = 0} ours' requirements.lock > $(VENV)/uv.lock
 	$(PIP) --require-hashes -r $(VENV)/uv.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements.lock \
 		|| $(PIP) --require-hashes -r requirements.lock
-	$(PIP) --no-build-isolation -e .
+	touch $(PACKAGES)
+
+# Installing compiles the scanner's C sources (hatch_build.py); where there is no compiler, one from the lock is installed
+# for as long as that takes.
+KERNEL := $(wildcard transforms/scan_kernel/*.[ch]) transforms/scan_kernel/stamp.py
+OURS := $(PIP) --no-build-isolation -e .
+$(STAMP): $(PACKAGES) pyproject.toml hatch_build.py .ci/compiler.lock $(KERNEL)
+	if $(BIN)/python -c "import hatch_build, sys; sys.exit(not hatch_build.compiler())"; then $(OURS); else \
+		$(PIP) --require-hashes -r .ci/compiler.lock; \
+		$(OURS) && $(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes ziglang; fi
 	touch $(STAMP)
 
 # The tools that look at the lock live apart from what it installs.

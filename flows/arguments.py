@@ -216,7 +216,7 @@ def _add_reader(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reader",
         choices=("scan", "ijson"),
-        help="scan decodes only what matches (default where numba is installed); ijson parses every byte",
+        help="scan decodes only what matches (default where its C sources were compiled); ijson parses every byte",
     )
 
 

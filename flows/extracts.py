@@ -4,12 +4,14 @@ A worker process runs ``extract``; it writes beside the target and renames, so t
 """
 
 import hashlib
+import logging
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
-from importlib.util import find_spec
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
@@ -27,14 +29,23 @@ from flows.validators import Validators
 from flows.versions import code_version, digest_of
 from schemas.codes import CODE_TYPES
 from transforms.account import SourceAccount
-from transforms.errors import BadFileError, ContentChangedError, FullReadingNeededError, UnchangedError
+from transforms.errors import (
+    BadFileError,
+    ContentChangedError,
+    FullReadingNeededError,
+    UnchangedError,
+    UsageError,
+)
 from transforms.limits import Limits, limits_of_content, same_within
+from transforms.scan_kernel import library
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
 
     from schemas.table import Table
     from transforms.extract import ReadDocument
+
+LOG = logging.getLogger(__name__)
 
 READER_VERSION = "4"  # raise it when this module changes what an extract holds; the readers' own code is digested
 _READERS = ("transforms.extract", "transforms.read_ijson", "transforms.read_scan")
@@ -264,19 +275,27 @@ def _outcome(
 
 @cache
 def default_engine() -> Engine:
-    """The scanning reader where numba and msgspec can be imported, else the one that parses every byte."""
-    return "scan" if find_spec("numba") and find_spec("msgspec") else "ijson"
+    """The scanning reader, or, where its compiled half is missing, the one that parses every byte."""
+    missing = library.problem()
+    if missing is not None and parent_process() is None:
+        LOG.warning("%s; ijson reads instead, many times slower", missing)
+    return "scan" if missing is None else "ijson"
 
 
 def reader_of(engine: Engine, *, overlap: bool = True) -> "ReadDocument":
-    """The engine's ``read_document``, ready to read: imported only when it is used, for numba takes half a second."""
+    """The engine's ``read_document``, ready to read: imported only when it is used.
+
+    Raises:
+        UsageError: the scanning reader's compiled half is missing.
+    """
     if engine == "ijson":
         from transforms import read_ijson
 
         return read_ijson.read_document
+    if missing := library.problem():
+        raise UsageError(missing)
     from transforms import read_scan
 
-    read_scan.warm_up()
     return partial(read_scan.read_document, overlap=overlap)
 
 

@@ -1,6 +1,6 @@
 """A stream as large blocks in reused buffers, filled by a second thread while the first one scans.
 
-Inflating (isal) and scanning (numba) both release the GIL, so a file takes as long as the slower of the two.
+Inflating (isal) and scanning (C) both release the GIL, so a file takes as long as the slower of the two.
 Inflating itself stays with one core: rapidgzip spends twice isal's time on one core and six times on two
 (`make bench`), so it needs more than six cores to be as fast, and could win no more than the one thread that scans.
 Memory: ``BUFFERS`` blocks.

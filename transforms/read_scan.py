@@ -22,14 +22,12 @@ skipped (values of other keys, items of other codes, references that nothing cit
 """
 
 import gc
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import BinaryIO
 
 from schemas.codes import CODE_TYPES
-from transforms import scan_kernels as k
 from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
 from transforms.clean import text_of
 from transforms.collect import Collected
@@ -37,6 +35,7 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import REMOTE_GROUPS_KEY, SECTIONS
 from transforms.reference_index import Int64s, code_table, key_table
 from transforms.scan_cursor import Cursor
+from transforms.scan_kernel import kernel as k
 from transforms.scan_pieces import ElementRows, IndexedReferences, nothing
 from transforms.scan_section import Section
 from transforms.walk import Walker, note_given, stands
@@ -93,20 +92,6 @@ def _without_collector() -> Iterator[None]:
         yield
     finally:
         gc.enable()
-
-
-@cache
-def warm_up() -> None:
-    """Load or compile the kernels, once a process, so that reading times are those of reading."""
-
-    def no_file() -> BinaryIO:
-        raise AssertionError("so small a document needs no file")
-
-    document = (
-        b'{"version":"1","provider_references":[{"provider_group_id":1}],"in_network":[{"billing_code":"97026",'
-        b'"negotiated_rates":[{"provider_references":[1],"negotiated_prices":[{"negotiated_rate":1}]}]}]}'
-    )
-    read_document(io.BytesIO(document), frozenset({"97026"}), Collected(no_file), overlap=False)
 
 
 class Reading(Cursor):

@@ -12,8 +12,8 @@ from itertools import islice
 import numpy as np
 from numpy.typing import NDArray
 
-from transforms import scan_kernels as k
 from transforms.byte_spool import ByteSpool
+from transforms.scan_kernel import kernel as k
 from transforms.spool import OpenTemporary
 
 Int64s = NDArray[np.int64]
@@ -90,7 +90,7 @@ def code_table(codes: Iterable[str]) -> Int64s:
     for code in codes:
         encoded = code.encode("utf-8", "surrogatepass")
         data = np.frombuffer(encoded + bytes(k.PADDING), np.uint8)
-        hashes.append(k.code_hash(data.ctypes.data, 0, len(encoded)))
+        hashes.append(k.code_hash(data.ctypes.data, len(encoded)))
     return _table(np.array(hashes, np.int64))
 
 

@@ -19,8 +19,6 @@ import ijson
 import msgspec
 import numpy as np
 
-from transforms import contents_kernels as c
-from transforms import scan_kernels as k
 from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
 from transforms.clean import text_of
 from transforms.contents import (
@@ -56,6 +54,8 @@ from transforms.guard import has_long_number, has_long_string
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of
 from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
+from transforms.scan_kernel import children as c
+from transforms.scan_kernel import kernel as k
 from transforms.spool import OpenTemporary
 from transforms.surrogates import mend
 from transforms.walk import Event
@@ -121,15 +121,6 @@ def read_contents(
     with OverlappedBlocks(stream, k.PADDING, block_bytes) as blocks:
         for batch in _Reading(blocks, open_temporary, limits, strict, block_bytes).read():
             yield from batch
-
-
-def warm_up() -> None:
-    """Load or compile the kernels, so that reading times are those of reading."""
-
-    def no_file() -> BinaryIO:
-        raise AssertionError("so small a document needs no file")
-
-    list(read_contents(io.BytesIO(b'{"in_network_files":[]}'), no_file, overlap=False))
 
 
 class _Reading:
@@ -345,7 +336,7 @@ class _Reading:
         """The key at ``pos`` and where its value begins; None while one of them is beyond the data."""
         if int(self.data[self.pos]) != ord('"'):
             self.bad("an object key expected")
-        end, _ = k.string_end(self.data.ctypes.data, self.size, self.pos + 1)
+        end = k.string_end(self.data.ctypes.data, self.size, self.pos + 1)
         if end <= -2:
             self.bad(k.ERRORS[k.BAD_STRING], at=-2 - end)
         colon = self.place_from(end + 1) if end >= 0 else self.size

@@ -11,13 +11,13 @@ from decimal import InvalidOperation
 
 import ijson
 
-from transforms import scan_kernels as k
 from transforms.blocks import Blocks, Keep, memory_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError
 from transforms.guard import first_quote, last_quote
 from transforms.limits import crossed
 from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
+from transforms.scan_kernel import kernel as k
 from transforms.walk import Event
 
 _LITERALS = {b"true": True, b"false": False, b"null": None}
@@ -68,20 +68,17 @@ class Cursor:
     def peek(self) -> int:
         """The next byte that is not white space."""
         while True:
-            while self.pos < self.size:
-                byte = self.data[self.pos]
-                if byte not in b" \n\r\t":
-                    return byte
-                self.pos += 1
+            self.pos = k.skip_blanks(self.address, self.size, self.pos)
+            if self.pos < self.size:
+                return self.data[self.pos]
             self.need_more()
 
     def expect_end(self) -> None:
         """Nothing but white space up to the end."""
         while True:
-            while self.pos < self.size:
-                if self.data[self.pos] not in b" \n\r\t":
-                    raise self.bad("something follows the closed JSON root", plain=True)
-                self.pos += 1
+            self.pos = k.skip_blanks(self.address, self.size, self.pos)
+            if self.pos < self.size:
+                raise self.bad("something follows the closed JSON root", plain=True)
             if not self.more():
                 break
         if self.utf8[0]:
@@ -142,7 +139,7 @@ class Cursor:
         """The bytes of a string, number or literal that begins at ``pos``."""
         while True:
             if first == ord('"'):
-                end, _ = k.string_end(self.address, self.size, self.pos + 1)
+                end = k.string_end(self.address, self.size, self.pos + 1)
                 if end <= -2:
                     self.pos = -2 - end
                     raise self.bad(k.ERRORS[k.BAD_STRING])

@@ -7,13 +7,13 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from transforms import scan_kernels as k
 from transforms.blocks import Keep
 from transforms.byte_spool import ByteSpool
 from transforms.decode import MAX_DECODED_BYTES
 from transforms.errors import FullReadingNeededError
 from transforms.reference_index import ROWS, Int64s
 from transforms.scan_cursor import Cursor
+from transforms.scan_kernel import kernel as k
 from transforms.scan_pieces import ElementRows, IndexedReferences, Pieces, in_batches
 
 MAX_HELD_BYTES = 16 << 20

@@ -45,7 +45,7 @@ subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
 used = getrusage(RUSAGE_CHILDREN)
 print(time.perf_counter() - started, used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
-PACKAGES = ("polars", "pyarrow", "isal", "ijson", "numba", "msgspec", "duckdb")
+PACKAGES = ("polars", "pyarrow", "isal", "ijson", "msgspec", "duckdb")
 ENGINES = {
     "ours": "tic-rates",
     "duckdb_at_once": "the same steps as one SQL statement in DuckDB, in 8 GiB",

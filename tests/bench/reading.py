@@ -49,7 +49,6 @@ def scan(path: str) -> Callable[[], object]:
     """The reader alone: container, scan, decoding; no sha256, no tables. Imports its own, so that others don't pay."""
     from transforms import containers, read_scan  # noqa: F401 containers brings pyarrow, which takes its time
 
-    read_scan.warm_up()
     return lambda: _read_with(read_scan.read_document, path)
 
 
@@ -57,7 +56,6 @@ def scan_in_one_thread(path: str) -> Callable[[], object]:
     """Likewise, inflating and scanning in turn."""
     from transforms import containers, read_scan  # noqa: F401
 
-    read_scan.warm_up()
     return lambda: _read_with(partial(read_scan.read_document, overlap=False), path)
 
 

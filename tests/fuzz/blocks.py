@@ -1,7 +1,7 @@
 """A document cut into blocks at any places, with bytes behind each block that must never count."""
 
 from transforms.blocks import HEAD_BYTES, Block, Keep, _Buffer
-from transforms.scan_kernels import PADDING
+from transforms.scan_kernel.kernel import PADDING
 
 POISONS = tuple(
     (text * PADDING)[:PADDING]

@@ -4,7 +4,6 @@
 and starts it again. The compiled kernels are not instrumented: what guides is the Python around them.
 """
 
-import importlib
 import re
 import subprocess
 import sys
@@ -78,14 +77,9 @@ def main() -> None:
     """The process that atheris takes over."""
     import atheris
 
-    for kernels in ("transforms.scan_kernels", "transforms.contents_kernels"):
-        importlib.import_module(kernels)  # numba can't compile what is instrumented
     with atheris.instrument_imports(include=[f"transforms.{name}" for name in INSTRUMENTED] + ["flows.config"]):
         from tests.fuzz.targets import TARGETS
-    from transforms import read_scan
-
     sys.setrecursionlimit(4_000)
-    read_scan.warm_up()
     target = TARGETS[sys.argv[1]]
     atheris.Setup([sys.argv[0], *sys.argv[2:]], target)
     atheris.Fuzz()

@@ -27,7 +27,6 @@ from tests.fuzz.reading import without_bom
 from tests.fuzz.seeds import all_seeds, generated_seed
 from tests.fuzz.spans import Text, parse
 from tests.fuzz.statistics import FINDS, say
-from transforms import read_scan
 
 GENERATED = 300
 POOL = 2_000
@@ -221,7 +220,6 @@ def work(seed: int, place: SharedPlace | None, until: float) -> Counter[str]:
     sys.setrecursionlimit(RECURSION)
     gc.disable()
     watch_for_hangs()
-    read_scan.warm_up()
     fuzzer = Fuzzer(seed, place)
     parent = os.getppid()
     while monotonic() < until and os.getppid() == parent:

@@ -9,7 +9,7 @@ import pytest
 
 from transforms.blocks import BUFFERS, OverlappedBlocks
 from transforms.byte_spool import ByteSpool
-from transforms.scan_kernels import PADDING
+from transforms.scan_kernel.kernel import PADDING
 
 SECONDS = 30  # in which a thread does something
 BLOCK_BYTES = 8

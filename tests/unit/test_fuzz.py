@@ -17,8 +17,8 @@ from tests.fuzz.mutate import Mutator, applied
 from tests.fuzz.reading import Read, read_by_ijson, read_by_scan, without_bom
 from tests.fuzz.seeds import CORPUS, field_note_seeds, generated_seed
 from tests.fuzz.spans import parse
-from transforms import scan_kernels as k
 from transforms.reference_index import key_table
+from transforms.scan_kernel import kernel as k
 
 FILES = sorted(CORPUS.glob("*.json"))
 EVERY_EDGE = 400  # of longer documents, some edges

@@ -3,8 +3,6 @@ r"""The scanning reader gives what the ijson reader gives, wherever blocks end; 
 import gzip
 import io
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from random import Random
@@ -21,7 +19,7 @@ from tests.field_notes import CASES, generated_documents, malformed_documents, t
 from tests.fuzz.blocks import CutBlocks
 from tests.fuzz.reading import Reading, reading_of
 from tests.json_text import json_bytes
-from tests.shared_files import REPOSITORY, shared_folder
+from tests.shared_files import shared_folder
 from transforms import byte_spool, read_ijson, read_scan, reference_index, scan_section
 from transforms.blocks import BLOCK_BYTES
 from transforms.collect import Collected
@@ -361,26 +359,3 @@ def test_what_is_skipped_is_still_checked(name: str) -> None:
     assert full(data) is None
     for block_bytes in (1, 64, BLOCK_BYTES):
         assert scanned(data, block_bytes) is None
-
-
-def test_without_a_place_for_compiled_code_it_is_compiled_in_memory(tmp_path: Path) -> None:
-    for package in ("transforms", "schemas"):
-        (tmp_path / package).mkdir()
-        for module in (REPOSITORY / package).glob("*.py"):
-            (tmp_path / package / module.name).write_text(module.read_text())
-    (tmp_path / "transforms" / "__pycache__").write_text("in the way")
-    ended = subprocess.run(
-        [sys.executable, "-c", "from transforms.reference_index import code_table; print(len(code_table(['97026'])))"],
-        cwd=tmp_path,
-        env={
-            "NUMBA_CACHE_DIR": "/dev/null/nowhere",
-            "HOME": "/dev/null",
-            "XDG_CACHE_HOME": "/dev/null",
-            "PYTHONPATH": ".",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.stdout.strip() == "65", ended.stderr
-    assert not list(tmp_path.rglob("*.nbi"))
