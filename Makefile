@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak fuzz fuzz-short mutants mutants-short lint bench load lock docs licences sbom audit clean
+.PHONY: run test test-slow soak fuzz fuzz-short sanitize mutants mutants-short lint bench load lock docs licences sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -36,6 +36,10 @@ mutants: $(STAMP)
 
 mutants-short: $(STAMP)
 	$(BIN)/python -m tests.mutants --sample 60 --seed 1
+
+# The C kernel under sanitizers and static analysers
+sanitize: $(STAMP)
+	$(BIN)/python -m tests.fuzz.sanitize
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

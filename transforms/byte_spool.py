@@ -6,6 +6,7 @@ Memory: at most ``limit`` bytes, whatever the file; the rest lies in one tempora
 from bisect import bisect_right
 from collections.abc import Iterator
 from contextlib import suppress
+from mmap import ACCESS_READ, ALLOCATIONGRANULARITY, mmap
 from os import pread, pwrite
 from threading import Thread
 from typing import BinaryIO
@@ -32,6 +33,7 @@ class ByteSpool:
         self._starts: list[int] = []
         self._file: BinaryIO | None = None
         self._size = 0
+        self._padded = 0  # the file's length, once its end has been viewed
 
     def __len__(self) -> int:
         return self._size
@@ -82,6 +84,21 @@ class ByteSpool:
             yield piece
             start += len(piece)
             number += 1
+
+    def view(self, start: int, end: int, padding: int) -> memoryview:
+        """The bytes between two places, and some behind them that can be read; of a file they are mapped, not copied.
+
+        Memory: what is read of them, as long as the view is held.
+        """
+        if self._file is None:
+            return memoryview(b"".join([*self.read(start, end), bytes(padding)]))
+        if self._padded < self._size + padding:
+            self._padded = self._size + padding
+            self._file.truncate(self._padded)
+        before = start % ALLOCATIONGRANULARITY
+        first = start - before
+        mapped = mmap(self._file.fileno(), end + padding - first, offset=first, access=ACCESS_READ)
+        return memoryview(mapped)[before:]
 
     def close(self) -> None:
         """Give memory and disk back."""

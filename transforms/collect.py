@@ -8,14 +8,67 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from transforms import arrow_columns as arrow
 from transforms.errors import BadFileError
 from transforms.limits import Limits
-from transforms.spool import OpenTemporary, Spool
+from transforms.reference_keys import CitedKeys, Int64s, ReferenceKeys
+from transforms.spool import OpenTemporary, Row, Spool
 
 MAX_HEADER_FIELDS = 100
 MAX_HEADER_TEXT = 2_000
 MAX_ROOT_KEYS = 1_000
 MAX_KEY_TEXT = 200  # the schema's longest root key has 25
+
+_TEXTS = pa.list_(pa.string())
+_NPIS = ("npis", pa.list_(pa.int64()))
+_GROUP = [("tin_type", pa.string()), ("tin", pa.string()), _NPIS]
+ITEMS = pa.schema(
+    [
+        ("arrangement", pa.string()),
+        ("billing_code", pa.string()),
+        ("billing_code_type", pa.string()),
+        ("first_rate", pa.int64()),
+        ("rates_end", pa.int64()),
+    ]
+)
+PRICES = pa.schema(
+    [
+        ("rate_id", pa.int64()),
+        ("negotiated_type", pa.string()),
+        ("negotiated_rate", pa.float64()),
+        ("billing_class", pa.string()),
+        ("setting", pa.string()),
+        ("service_codes", _TEXTS),
+        ("modifiers", _TEXTS),
+        ("expiration_date", pa.date32()),
+        ("date_not_read", pa.bool_()),
+    ]
+)
+CITATIONS = pa.schema([("rate_id", pa.int64()), ("key", pa.int64())])
+GROUPS = pa.schema([("rate_id", pa.int64()), *_GROUP])
+REFERENCES = pa.schema(
+    [
+        ("reference_no", pa.int64()),
+        ("key", pa.int64()),
+        ("location", pa.string()),
+        ("network_names", _TEXTS),
+        ("n_groups", pa.int64()),
+    ]
+)
+REFERENCE_GROUPS = pa.schema([("reference_no", pa.int64()), *_GROUP])
+
+
+def is_among(values: Int64s, ascending: Int64s) -> NDArray[np.bool_]:
+    """Which of the values stand in the other array."""
+    if not len(ascending):
+        return np.zeros(len(values), np.bool_)
+    places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
+    found: NDArray[np.bool_] = ascending[places] == values
+    return found
 
 
 @dataclass(frozen=True)
@@ -26,6 +79,25 @@ class Marks:
     prices: int
     citations: int
     groups: int
+
+
+class KeyedSpool(Spool):
+    """Rows whose second column is a reference's key: text where rows are taken and given, a number in batches."""
+
+    def __init__(self, open_temporary: OpenTemporary, schema: pa.Schema, keys: ReferenceKeys) -> None:
+        super().__init__(open_temporary, schema)
+        self._keys = keys
+
+    def append(self, row: Row, weight: int = 1) -> None:
+        """See ``Spool``."""
+        first, key, *rest = row
+        assert key is None or isinstance(key, str)
+        super().append((first, self._keys.number_of(key), *rest), weight)
+
+    def __iter__(self) -> Iterator[Row]:
+        for first, number, *rest in super().__iter__():
+            assert isinstance(number, int)
+            yield (first, self._keys.text_of(number), *rest)
 
 
 @dataclass
@@ -53,10 +125,14 @@ class Collected:
     next_reference_no: int = 0
     limits: Limits = field(default_factory=Limits)
     refused: dict[str, BadFileError] = field(default_factory=dict)  # references that are no good should they be cited
+    keys: ReferenceKeys = field(default_factory=ReferenceKeys)
 
     def __post_init__(self) -> None:
-        self.items, self.prices, self.citations, self.groups, self.references, self.reference_groups = (
-            Spool(self.open_temporary) for _ in range(6)
+        self.items, self.prices, self.groups, self.reference_groups = (
+            Spool(self.open_temporary, schema) for schema in (ITEMS, PRICES, GROUPS, REFERENCE_GROUPS)
+        )
+        self.citations, self.references = (
+            KeyedSpool(self.open_temporary, schema, self.keys) for schema in (CITATIONS, REFERENCES)
         )
 
     @property
@@ -89,25 +165,37 @@ class Collected:
         self.references_seen = 0
         self.refused.clear()
 
-    def cited_keys(self) -> set[str]:
+    def cited_keys(self) -> CitedKeys:
         """Keys of the references that the matched prices cite."""
-        return {key for _, key in self.citations if isinstance(key, str)}
+        return CitedKeys((arrow.numpy_of(batch.column("key")) for batch in self.citations.encoded_batches()), self.keys)
 
     def check_cited(self) -> None:
         """``BadFileError`` when a matched price cites a reference that crossed a limit."""
-        for key in self.refused and self.cited_keys():
-            if key in self.refused:
-                raise self.refused[key]
+        cited = self.cited_keys() if self.refused else ()
+        for key, error in self.refused.items():
+            if key in cited:
+                raise error
 
-    def cited_references(self) -> Iterator[tuple[object, ...]]:
+    def cited_references(self) -> Iterator[pa.RecordBatch]:
         """Rows of ``references`` that a matched price cites."""
-        cited = self.cited_keys()
-        return (row for row in self.references if row[1] in cited)
+        cited = self.cited_keys().numbers
+        for batch in self.references.batches():
+            yield batch.filter(arrow.flags(is_among(arrow.numpy_of(batch.column("key")), cited)))
 
-    def cited_reference_groups(self) -> Iterator[tuple[object, ...]]:
-        """(reference_no, reference key, tin_type, tin, npis) of the cited references."""
-        keys = {row[0]: row[1] for row in self.cited_references()}
-        return ((no, keys[no], *rest) for no, *rest in self.reference_groups if no in keys)
+    def cited_reference_groups(self) -> Iterator[pa.RecordBatch]:
+        """Rows of ``reference_groups`` of the cited references, with the key of each behind its number."""
+        kept = [
+            (arrow.numpy_of(batch.column("reference_no")), batch.column("key")) for batch in self.cited_references()
+        ]
+        if not kept:
+            return
+        numbers = np.concatenate([number for number, _ in kept])  # ascending
+        keys = pa.concat_arrays([key for _, key in kept])
+        for batch in self.reference_groups.batches():
+            of_groups = arrow.numpy_of(batch.column("reference_no"))
+            known = is_among(of_groups, numbers)
+            places = np.searchsorted(numbers, of_groups[known])
+            yield batch.filter(arrow.flags(known)).add_column(1, "key", keys.take(arrow.numbers(places)))
 
     def note_root_key(self, key: str) -> None:
         """Root keys in file order, for the account."""

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
 from transforms.contents import LISTED_KEY, Found, Level, ListedFile, ListedFiles, StructureEnd
-from transforms.decode import OddElementError
+from transforms.errors import OddElementError
 from transforms.names import NO_NAMES, Names, name_of, names_of
 
 MAX_KEPT_BYTES = 4 << 20

@@ -52,6 +52,10 @@ class BadFileError(TicRatesError):
     exit_code = 3
 
 
+class OddElementError(Exception):
+    """Not laid out as the schema says: for the plain grammar to read."""
+
+
 class FullReadingNeededError(TicRatesError):
     """A later duplicate key made wanted what had been skipped; the caller reads again with ``skip=False``."""
 

@@ -5,12 +5,16 @@ Memory: the reader's limits, and one batch of rows on the way out.
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from itertools import starmap
 from typing import BinaryIO
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
+from transforms import arrow_columns as arrow
 from transforms.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
 from transforms.clean import read_date
 from transforms.collect import Collected
@@ -115,21 +119,14 @@ def shape_of(root_keys: Iterable[str]) -> str:
 
 def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset[str]) -> DocumentAccount:
     """The account of one document just read; of its dates that can't be read, the header's and the matched prices'."""
-    code_of_rate: list[tuple[int, int, str]] = []
-    codes = dict.fromkeys(sorted(wanted), (0, 0))
-    for _, code, _, first, end in collected.items:
-        assert isinstance(code, str) and isinstance(first, int) and isinstance(end, int)
-        codes[code] = (codes[code][0] + 1, codes[code][1])
-        code_of_rate.append((first, end, code))
+    items: Counter[str] = Counter()
+    for batch in collected.items.batches():
+        items.update(_counts(batch.column("billing_code")))
     prices: Counter[str] = Counter()
-    position = 0
     dates_not_read = int(read_date(collected.header.get("last_updated_on"))[1])
-    for rate_id, *_, date_not_read in collected.prices:
-        assert isinstance(rate_id, int)
-        dates_not_read += bool(date_not_read)
-        while not code_of_rate[position][0] <= rate_id < code_of_rate[position][1]:
-            position += 1
-        prices[code_of_rate[position][2]] += 1
+    for batch, item in priced_items(collected):
+        prices.update(_counts(item.column("billing_code")))
+        dates_not_read += pc.sum(batch.column("date_not_read")).as_py()
     quirks = dict(collected.quirks) | ({DATE_NOT_READ: dates_not_read} if dates_not_read else {})
     return DocumentAccount(
         name=name,
@@ -140,11 +137,15 @@ def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset
         quirks=quirks,
         items_seen=collected.items_seen,
         items_matched=collected.items_matched,
-        codes={code: (items, prices[code]) for code, (items, _) in codes.items()},
+        codes={code: (items[code], prices[code]) for code in sorted(wanted)},
         provider_references=collected.references_seen,
         cited=len(collected.cited_keys()),
         bytes_json=bytes_json,
     )
+
+
+def _counts(column: pa.Array) -> dict[str, int]:
+    return {pair["values"]: pair["counts"] for pair in column.value_counts().to_pylist()}
 
 
 def _flags(collected: Collected) -> tuple[str, ...]:
@@ -158,36 +159,61 @@ def _flags(collected: Collected) -> tuple[str, ...]:
         flags.append("inline_groups")
     if len(collected.citations):
         flags.append("cited_references")
-    if any(location is not None and not groups for _, _, location, _, groups in collected.cited_references()):
+    if any(map(_has_remote, collected.cited_references())):
         flags.append(REMOTE_REFERENCES)
     if keys and sections and "reporting_entity_name" in keys[keys.index(sections[0]) :]:
         flags.append("header_last")
     return tuple(flags)
 
 
-def _tables(document: int, collected: Collected) -> Iterator[tuple[Table, Iterable[tuple[object, ...]]]]:
-    yield PRICES, _prices(document, collected)
-    yield CITATIONS, ((document, *row) for row in collected.citations)
-    yield INLINE_GROUPS, ((document, *row) for row in collected.groups)
-    yield REFERENCES, ((document, *row) for row in collected.cited_references())
-    yield REFERENCE_GROUPS, ((document, *row) for row in collected.cited_reference_groups())
+def _has_remote(references: pa.RecordBatch) -> bool:
+    no_groups = pc.equal(references.column("n_groups"), 0)
+    return bool(pc.any(pc.and_(references.column("location").is_valid(), no_groups)).as_py())
+
+
+def _tables(collected: Collected) -> Iterator[tuple[Table, Iterable[pa.RecordBatch]]]:
+    def keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            yield batch.set_column(1, "key", collected.keys.texts_of(batch.column("key")))
+
+    yield PRICES, starmap(_price_rows, priced_items(collected))
+    yield CITATIONS, keyed(collected.citations.batches())
+    yield INLINE_GROUPS, collected.groups.batches()
+    yield REFERENCES, keyed(collected.cited_references())
+    yield REFERENCE_GROUPS, keyed(collected.cited_reference_groups())
 
 
 def _emit_tables(document: int, collected: Collected, emit: Emit) -> None:
-    for table, rows in _tables(document, collected):
-        for batch in to_batches(table, rows):
-            emit(table, batch)
+    for table, batches in _tables(collected):
+        schema = table.arrow()
+        for batch in batches:
+            if batch.num_rows:
+                numbers = arrow.numbers(np.full(batch.num_rows, document, np.int32))
+                emit(table, pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=schema))
 
 
-def _prices(document: int, collected: Collected) -> Iterator[tuple[object, ...]]:
-    """Prices with their item's attributes: both lists are in rate order."""
-    items = iter(collected.items)
-    arrangement = code = code_type = None
-    end: object = -1
-    for rate_id, *price, _ in collected.prices:
-        while rate_id >= end:  # type: ignore[operator]
-            arrangement, code, code_type, _, end = next(items)
-        yield (document, rate_id, arrangement, code, code_type, *price)
+def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:
+    """Batches of prices, and row by row the item of each: both are in rate order."""
+    items = collected.items.batches()
+    held = pa.Table.from_batches([], collected.items.schema)
+    for prices in collected.prices.batches():
+        if not prices.num_rows:
+            continue
+        rates = arrow.numpy_of(prices.column("rate_id"))
+        while not held.num_rows or held.column("rates_end")[-1].as_py() <= rates[-1]:
+            held = pa.concat_tables([held, pa.Table.from_batches([next(items)])])
+        held = held.combine_chunks()
+        places = np.searchsorted(arrow.numpy_of(held.column("rates_end").chunk(0)), rates, side="right")
+        yield prices, held.take(arrow.numbers(places))
+        held = held.slice(int(places[-1]))
+
+
+def _price_rows(prices: pa.RecordBatch, items: pa.Table) -> pa.RecordBatch:
+    """Rows of PRICES without their document."""
+    rate_id, *values, _ = prices.columns
+    of_items = [items.column(name).combine_chunks() for name in ("arrangement", "billing_code", "billing_code_type")]
+    columns = [rate_id, *of_items, *values]
+    return pa.RecordBatch.from_arrays(columns, names=PRICES.names[1:])
 
 
 def to_batches(table: Table, rows: Iterable[tuple[object, ...]]) -> Iterator[pa.RecordBatch]:

@@ -33,7 +33,9 @@ from transforms.clean import text_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_ijson import REMOTE_GROUPS_KEY, SECTIONS
-from transforms.reference_index import Int64s, code_table, key_table
+from transforms.reference_index import code_table, key_table
+from transforms.reference_keys import Int64s
+from transforms.scan_columns import Decoder
 from transforms.scan_cursor import Cursor
 from transforms.scan_kernel import kernel as k
 from transforms.scan_pieces import ElementRows, IndexedReferences, nothing
@@ -97,12 +99,20 @@ def _without_collector() -> Iterator[None]:
 class Reading(Cursor):
     """One document on its way through."""
 
-    def __init__(self, blocks: Blocks, wanted: frozenset[str], collected: Collected, skip: bool) -> None:
+    def __init__(
+        self,
+        blocks: Blocks,
+        wanted: frozenset[str],
+        collected: Collected,
+        skip: bool,
+        decoder: Decoder | None = None,
+    ) -> None:
         super().__init__(blocks, collected)
         self.wanted = wanted
         self.skip = skip
         self.walker = Walker(nothing, wanted, collected, skip=skip)
         self.references: IndexedReferences | None = None
+        self.decoder = decoder or Decoder(wanted, collected)
 
     # ---- the root ------------------------------------------------------------------------------------------
 
@@ -115,7 +125,7 @@ class Reading(Cursor):
             self.walk_root()
             self.expect_end()
             if self.references is not None:
-                self.references.replay(ElementRows(self, self.wanted, self.walker))
+                self.references.replay(self.element_rows())
         finally:
             if self.references is not None:
                 self.references.close()
@@ -184,7 +194,8 @@ class Reading(Cursor):
         if kind != k.ITEMS and first in b"{[":
             if self.skip and collected.items_seen:
                 self.walker.cited = collected.cited_keys()
-                table = key_table(self.walker.cited)
+                self.decoder.cite(self.walker.cited)
+                table = key_table(self.walker.cited.numbers, collected.keys)
                 kind = k.REFERENCES_FILTERED
             else:
                 self.references = IndexedReferences(collected)
@@ -211,15 +222,19 @@ class Reading(Cursor):
         state[k.START] = k.NOWHERE
         state[k.SINGLE] = int(first == ord("{"))
         state[k.STATE] = k.ELEMENT_NEXT if first == ord("{") else k.ELEMENT_OR_END
-        rows = ElementRows(self, self.wanted, self.walker)
-        Section(self, rows, table, self.references, self.walk_long_item, skip=self.skip).read()
+        Section(self, self.element_rows(), table, self.references, skip=self.skip).read()
+
+    def element_rows(self) -> ElementRows:
+        """What decodes elements at the place where this reading is."""
+        return ElementRows(self, self.decoder, self.walker, self.walk_long_item)
 
 
 class LongItem(Reading):
     """An item too long to decode at once: read like a document of its own, its rates in batches."""
 
     def __init__(self, outer: Reading, stream: BinaryIO) -> None:
-        super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip)
+        super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip, outer.decoder)
+        self.decoder.flush()
         self.before = self.collected.marks()
         self.first_rate = self.collected.next_rate_id
         self.texts: dict[str, str | None] = {}

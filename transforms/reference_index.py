@@ -7,16 +7,14 @@ key, of few of them up to a MiB.
 """
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transforms.byte_spool import ByteSpool
+from transforms.reference_keys import Int64s, ReferenceKeys
 from transforms.scan_kernel import kernel as k
+from transforms.scan_kernel.library import Function
 from transforms.spool import OpenTemporary
-
-Int64s = NDArray[np.int64]
 
 ROWS = 1 << 15
 ROW_BYTES = 24
@@ -39,8 +37,8 @@ class ReferenceIndex:
         self._hashes.append(rows[:, 0].astype(np.uint32).data.cast("B"))
         self._rows.append(rows.data.cast("B"))
 
-    def places(self, table: Int64s) -> Iterator[tuple[int, int]]:
-        """(start, end) of every reference whose id's hash is in the table, or that only Python can tell."""
+    def places(self, table: Int64s) -> Iterator[Int64s]:
+        """Rows of (start, end) of every reference whose id's hash is in the table, or that only Python can tell."""
         numbers = np.empty(ROWS, np.int64)
         for first in range(0, len(self._hashes) // HASH_BYTES, ROWS):
             hashes = np.frombuffer(_all_of(self._hashes, first, first + ROWS, HASH_BYTES), np.uint32)
@@ -49,7 +47,7 @@ class ReferenceIndex:
                 rows = _rows([_all_of(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist()])
             else:
                 rows = _rows([_all_of(self._rows, first, first + ROWS, ROW_BYTES)])[chosen]
-            yield from map(tuple, rows[:, 1:].tolist())
+            yield rows[:, 1:]
 
     def close(self) -> None:
         """Give memory and disk back."""
@@ -66,32 +64,33 @@ def _all_of(spool: ByteSpool, first: int, end: int, size: int) -> bytes:
     return b"".join(spool.read(first * size, min(end * size, len(spool))))
 
 
-def key_table(keys: Iterable[str]) -> Int64s:
-    """A table of the hashes of canonical reference keys."""
-    rest = iter(keys)
-    hashes = [np.zeros(0, np.int64)]
-    while batch := list(islice(rest, KEYS_AT_ONCE)):
-        hashes.append(_hash_keys(batch))
-    return _table(np.concatenate(hashes))
+def key_table(numbers: Int64s, keys: ReferenceKeys) -> Int64s:
+    """A table of the hashes of reference keys, given as their numbers."""
+    hashes = np.zeros(len(numbers), np.int64)
+    k.hash_numbers(numbers.ctypes.data, hashes.ctypes.data, len(numbers))
+    odd = np.flatnonzero(numbers < 0)
+    for first in range(0, len(odd), KEYS_AT_ONCE):
+        places = odd[first : first + KEYS_AT_ONCE]
+        hashes[places] = _hash_keys([keys.text_of(number) or "" for number in numbers[places].tolist()])
+    return _table(hashes)
 
 
 def _hash_keys(keys: Iterable[str]) -> Int64s:
-    encoded = [key.encode("utf-8", "surrogatepass") for key in keys]
-    data = np.frombuffer(b"".join(encoded) + bytes(k.PADDING), np.uint8)
-    ends = np.cumsum([len(key) for key in encoded], dtype=np.int64)
-    hashes = np.zeros(len(encoded), np.int64)
-    k.hash_texts(data.ctypes.data, ends.ctypes.data, hashes.ctypes.data, len(encoded))
-    return hashes
+    return _hashes(keys, k.hash_texts)
 
 
 def code_table(codes: Iterable[str]) -> Int64s:
     """A table of the hashes of billing codes."""
-    hashes = []
-    for code in codes:
-        encoded = code.encode("utf-8", "surrogatepass")
-        data = np.frombuffer(encoded + bytes(k.PADDING), np.uint8)
-        hashes.append(k.code_hash(data.ctypes.data, len(encoded)))
-    return _table(np.array(hashes, np.int64))
+    return _table(_hashes(codes, k.hash_codes))
+
+
+def _hashes(texts: Iterable[str], function: Function) -> Int64s:
+    encoded = [text.encode("utf-8", "surrogatepass") for text in texts]
+    data = np.frombuffer(b"".join(encoded) + bytes(k.PADDING), np.uint8)
+    ends = np.cumsum([len(text) for text in encoded], dtype=np.int64)
+    hashes = np.zeros(len(encoded), np.int64)
+    function(data.ctypes.data, ends.ctypes.data, hashes.ctypes.data, len(encoded))
+    return hashes
 
 
 def _table(hashes: Int64s) -> Int64s:

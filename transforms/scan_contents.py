@@ -48,8 +48,7 @@ from transforms.contents_decoding import (
     may_name_networks,
     note,
 )
-from transforms.decode import OddElementError
-from transforms.errors import BadFileError
+from transforms.errors import BadFileError, OddElementError
 from transforms.guard import has_long_number, has_long_string
 from transforms.limits import Limits, crossed
 from transforms.names import NO_NAMES, Names, name_of, names_of

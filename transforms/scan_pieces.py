@@ -1,4 +1,4 @@
-"""Pieces that the scan cut out, decoded: at once where they are plain, by ijson and ``walk`` where they are odd."""
+"""Pieces that the scan cut out, decoded: by the kernel where they are plain, by ``walk`` where they are odd."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator
@@ -6,15 +6,21 @@ from decimal import InvalidOperation
 from typing import BinaryIO
 
 import ijson
+import numpy as np
 
 from transforms.byte_spool import ByteSpool
 from transforms.collect import Collected
-from transforms.decode import MAX_DECODED_BYTES, OddElementError, decode_item, decode_rates, decode_references
-from transforms.guard import has_long_number, has_long_string
 from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
-from transforms.reference_index import Int64s, ReferenceIndex, key_table
+from transforms.reference_index import ReferenceIndex, key_table
+from transforms.reference_keys import Int64s
+from transforms.scan_columns import Decoder, Fallbacks
 from transforms.scan_cursor import Cursor
+from transforms.scan_kernel import kernel as k
 from transforms.walk import Event, Walker
+
+VIEWED_BYTES = 16 << 20  # of spooled references
+MAX_WALKED_BYTES = 16 << 10  # of an odd item; a longer one is read rate by rate, and the odd rates alone are walked
+_PADDING = bytes(k.PADDING)
 
 
 def nothing() -> Event:
@@ -22,69 +28,61 @@ def nothing() -> Event:
     raise StopIteration
 
 
-def in_batches(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """JSON arrays of these elements, each as large as is decoded at once."""
-    batch: list[bytes] = []
-    size = 0
-    for piece in pieces:
-        batch.append(piece)
-        size += len(piece)
-        if size >= MAX_DECODED_BYTES:
-            yield b"[%b]" % b",".join(batch)
-            batch, size = [], 0
-    if batch:
-        yield b"[%b]" % b",".join(batch)
-
-
 class ElementRows:
     """The rows of elements that the scan cut out of one document."""
 
-    def __init__(self, cursor: Cursor, wanted: frozenset[str], walker: Walker) -> None:
+    def __init__(
+        self, cursor: Cursor, decoder: Decoder, walker: Walker, walk_long_item: Callable[[BinaryIO], None]
+    ) -> None:
         self.cursor = cursor
-        self.wanted = wanted
+        self.decoder = decoder
         self.walker = walker
+        self.walk_long_item = walk_long_item
         self.collected = cursor.collected
 
-    def item(self, data: bytes) -> None:
-        """Of one item."""
-        try:
-            self.expect_plain(data)
-            decode_item(data, self.wanted, self.collected)
-        except OddElementError:
-            self.walk(io.BytesIO(data), self.walker.walk_item)
+    def decode(self, data: memoryview, address: int, places: Int64s, section: int) -> None:
+        """Of elements in order: see ``Decoder``. What it does not decode is walked."""
+        self.decoder.decode(data, address, places, section, self.fallbacks(section))
 
-    def rates(self, data: bytes) -> None:
-        """Of an array of rates."""
-        try:
-            self.expect_plain(data)
-            decode_rates(data, self.collected)
-        except OddElementError:
-            self.walk(io.BytesIO(data), self.walker.walk_rate, array=True)
+    def decode_view(self, data: memoryview, places: Int64s, section: int) -> None:
+        """Of elements in bytes that no block holds, with as many behind them that can be read."""
+        self.decode(data, np.frombuffer(data, np.uint8).ctypes.data, places, section)
 
-    def references(self, data: bytes) -> None:
-        """Of an array of references."""
-        cited = self.walker.cited
-        assert cited is not None
-        try:
-            self.expect_plain(data)
-            decode_references(data, cited, self.collected)
-        except OddElementError:
-            self.walk(io.BytesIO(data), self.walker.walk_reference, array=True)
+    def decode_one(self, pieces: Iterable[bytes], size: int, section: int) -> None:
+        """Of one element."""
+        data = memoryview(b"".join([*pieces, _PADDING]))
+        self.decode_view(data, np.array([[0, 0, size]], np.int64), section)
 
-    def expect_plain(self, data: bytes) -> None:
-        """``OddElementError`` where a limit may be crossed: the walk then says which."""
-        limits = self.cursor.limits
-        if has_long_number(data, limits.number_digits) or has_long_string(data, limits.value_chars):
-            raise OddElementError
+    def fallbacks(self, section: int) -> Fallbacks:
+        """Who reads the elements of a section that the kernel does not decode."""
+        walk = self.walk_of(section)
 
-    def walk(self, stream: BinaryIO, walk: Callable[[], None], *, array: bool = False) -> None:
-        """Parse one object, or an array of them, and walk each."""
+        def odd(element: memoryview) -> None:
+            if section == k.ITEMS and len(element) > MAX_WALKED_BYTES:
+                large(element)
+            else:
+                self.walk(io.BytesIO(element), walk)
+
+        def large(element: memoryview) -> None:
+            if section == k.ITEMS:
+                self.walk_long_item(io.BytesIO(element))
+            else:
+                self.walk(io.BytesIO(element), walk)
+
+        return Fallbacks(odd, large)
+
+    def walk_of(self, section: int) -> Callable[[], None]:
+        """The plain grammar of a section's elements."""
+        walker = self.walker
+        return {k.ITEMS: walker.walk_item, k.RATES: walker.walk_rate}.get(section, walker.walk_reference)
+
+    def walk(self, stream: BinaryIO, walk: Callable[[], None]) -> None:
+        """Parse one object and walk it."""
         cursor, walker = self.cursor, self.walker
+        self.decoder.flush()
         events = parse(stream, cursor.limits, lambda _: cursor.place(cursor.pos))
         walker.next = events.__next__
         try:
-            if array:
-                next(events)
             for event, _ in events:
                 if event == "start_map":
                     walk()
@@ -126,18 +124,35 @@ class IndexedReferences:
         """Decode what the matched prices cite."""
         collected = rows.collected
         cited = collected.cited_keys()
-        if cited:
-            seen = collected.references_seen
-            rows.walker.cited = cited
-            for batch in in_batches(self._cited(key_table(cited))):
-                rows.references(batch)
-            collected.references_seen = seen
+        if not len(cited):
+            return
+        seen = collected.references_seen
+        rows.walker.cited = cited
+        rows.decoder.cite(cited)
+        for places in self.index.places(key_table(cited.numbers, collected.keys)):
+            for first, end in _runs(places):
+                self._decode(rows, places[first:end])
+        rows.decoder.flush()
+        collected.references_seen = seen
 
-    def _cited(self, table: Int64s) -> Iterator[bytes]:
-        for start, end in self.index.places(table):
-            yield b"".join(self.bytes.read(start, end))
+    def _decode(self, rows: ElementRows, places: Int64s) -> None:
+        """References in order, with what stands between them."""
+        start, end = int(places[0, 0]), int(places[-1, 1])
+        within = np.zeros((len(places), 3), np.int64)
+        within[:, 1:] = places - start
+        rows.decode_view(self.bytes.view(start, end, k.PADDING), within, k.REFERENCES_FILTERED)
 
     def close(self) -> None:
         """Give memory and disk back."""
         self.bytes.close()
         self.index.close()
+
+
+def _runs(places: Int64s) -> Iterator[tuple[int, int]]:
+    """Which of these places are viewed at once."""
+    ends = places[:, 1]
+    first = 0
+    while first < len(places):
+        end = max(int(np.searchsorted(ends, places[first, 0] + VIEWED_BYTES, side="right")), first + 1)
+        yield first, end
+        first = end

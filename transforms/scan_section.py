@@ -1,7 +1,6 @@
 """One root array on its way through the kernel: which of its elements are held, decoded, spooled or forgotten."""
 
-import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import BinaryIO, cast
 
@@ -9,14 +8,15 @@ import numpy as np
 
 from transforms.blocks import Keep
 from transforms.byte_spool import ByteSpool
-from transforms.decode import MAX_DECODED_BYTES
 from transforms.errors import FullReadingNeededError
-from transforms.reference_index import ROWS, Int64s
+from transforms.reference_index import ROWS
+from transforms.reference_keys import Int64s
 from transforms.scan_cursor import Cursor
 from transforms.scan_kernel import kernel as k
-from transforms.scan_pieces import ElementRows, IndexedReferences, Pieces, in_batches
+from transforms.scan_pieces import ElementRows, IndexedReferences, Pieces
 
 MAX_HELD_BYTES = 16 << 20
+MAX_DECODED_BYTES = 1 << 20  # of an item that no block holds; a longer one is read rate by rate
 
 
 class Section:
@@ -28,7 +28,6 @@ class Section:
         rows: ElementRows,
         table: Int64s,
         references: IndexedReferences | None,
-        walk_long_item: Callable[[BinaryIO], None],
         *,
         skip: bool,
     ) -> None:
@@ -37,13 +36,11 @@ class Section:
         Args:
             table: the hashes of what is wanted.
             references: where provider references are kept that stand in front of ``in_network``.
-            walk_long_item: reads an item that is too long to decode at once.
             skip: forget the bytes of elements already known to be unwanted.
         """
         self.cursor = cursor
         self.rows = rows
         self.references = references
-        self.walk_long_item = walk_long_item
         self.skip = skip
         self.state = cursor.state
         self.table = table  # keeps its memory alive
@@ -69,6 +66,7 @@ class Section:
         finally:
             if self.keeper is not None:
                 self.cursor.blocks.keep(None)
+        self.rows.decoder.flush()
         quirks = self.cursor.collected.quirks
         if self.state[k.NULLS]:
             quirks["null where an object belongs"] += self.state[k.NULLS]
@@ -119,28 +117,7 @@ class Section:
             assert self.references is not None
             self.references.index.add(places)
             return
-        data = self.cursor.data
-        pieces = [bytes(data[start:end]) for start, end in places[:, 1:].tolist()]
-        if self.kind == k.ITEMS:
-            for piece in pieces:
-                self.decode_item(piece)
-        else:
-            for batch in in_batches(pieces):
-                self.decode_batch(batch)
-
-    def decode_item(self, data: bytes) -> None:
-        """One item's rows."""
-        if len(data) <= MAX_DECODED_BYTES:
-            self.rows.item(data)
-        else:
-            self.walk_long_item(io.BytesIO(data))
-
-    def decode_batch(self, data: bytes) -> None:
-        """The rows of an array of rates or references."""
-        if self.kind == k.RATES:
-            self.rows.rates(data)
-        else:
-            self.rows.references(data)
+        self.rows.decode(self.cursor.data, self.cursor.address, places, self.kind)
 
     def count(self) -> None:
         """Elements passed over since the last time."""
@@ -222,9 +199,9 @@ class Section:
         """The element that has just ended."""
         if self.dropped:
             raise FullReadingNeededError("billing_code or provider_group_id stands twice in one element")
-        if self.held_bytes <= MAX_DECODED_BYTES:
-            data = b"".join(self.pieces_to_end())
-            self.decode_item(data) if self.kind == k.ITEMS else self.decode_batch(b"[%b]" % data)
+        size = self.held_bytes + self.cursor.pos
+        if size <= (MAX_DECODED_BYTES if self.kind == k.ITEMS else MAX_HELD_BYTES):
+            self.rows.decode_one(self.pieces_to_end(), size, self.kind)
         else:
             self.decode(Pieces(self.pieces_to_end()))
         self.close_element()
@@ -259,13 +236,10 @@ class Section:
 
     def decode(self, stream: object) -> None:
         """One element's rows into ``Collected``."""
-        rows = self.rows
         if self.kind == k.ITEMS:
-            self.walk_long_item(cast("BinaryIO", stream))
-        elif self.kind == k.RATES:
-            rows.walk(cast("BinaryIO", stream), rows.walker.walk_rate)
+            self.rows.walk_long_item(cast("BinaryIO", stream))
         else:
-            rows.walk(cast("BinaryIO", stream), rows.walker.walk_reference)
+            self.rows.walk(cast("BinaryIO", stream), self.rows.walk_of(self.kind))
 
     # ---- references in front of in_network -----------------------------------------------------------------
 

@@ -1,72 +1,166 @@
-"""An append-only list of rows that can be cut back to a mark, and moves to disk when it grows past its limit.
+"""An append-only table of rows that can be cut back to a mark, and moves to disk when it grows past its limit.
 
-Memory: at most ``limit`` weight of rows in memory, whatever the file; the rest lies in one temporary file.
+Rows come one by one or as Arrow batches, and are kept as Arrow: in memory up to a limit, then as Arrow streams in one
+temporary file. Memory: ``limit`` bytes of batches, whatever the file; rows that came one by one count by their weight.
 """
 
-import pickle
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from itertools import chain
+from typing import BinaryIO, NamedTuple
+
+import pyarrow as pa
 
 OpenTemporary = Callable[[], BinaryIO]
+Row = tuple[object, ...]
+
+LIMIT_BYTES = 4 << 20
+ROW_BYTES = 400  # about, of a row of weight 1 as Python holds it
+BATCH_BYTES = 4_096  # about, of a batch beside its buffers: many can be of a row each
+
+
+class _Spilled(NamedTuple):
+    first: int
+    rows: int
+    offset: int
+    size: int
 
 
 class Spool:
-    """Rows in order. Pickle is safe here: what is read back is what this process wrote."""
+    """Rows in order. Columns may be dictionary-encoded in some batches, and plain in others."""
 
-    def __init__(self, open_temporary: OpenTemporary, limit: int = 10_000) -> None:
+    def __init__(self, open_temporary: OpenTemporary, schema: pa.Schema, limit: int = LIMIT_BYTES) -> None:
         self._open_temporary = open_temporary
+        self.schema = schema
         self._limit = limit
-        self._rows: list[tuple[object, ...]] = []
-        self._weights: list[int] = []  # of those rows
+        self._rows: list[Row] = []  # those behind all batches
+        self._weights: list[int] = []
         self._weight = 0
+        self._batches: list[pa.RecordBatch] = []  # those behind what is on disk
+        self._bytes = 0
+        self._in_batches = 0
+        self._spilled: list[_Spilled] = []
+        self._on_disk = 0
         self._file: BinaryIO | None = None
-        self._chunks: list[tuple[int, int]] = []  # (first row, offset) of each chunk on disk
-        self._spilled = 0
 
     def __len__(self) -> int:
-        return self._spilled + len(self._rows)
+        return self._on_disk + self._in_batches + len(self._rows)
 
-    def append(self, row: tuple[object, ...], weight: int = 1) -> None:
+    def append(self, row: Row, weight: int = 1) -> None:
         """Add one row; ``weight`` is its size in units of a plain small row."""
         self._rows.append(row)
         self._weights.append(weight)
         self._weight += weight
-        if self._weight >= self._limit:
-            self._spill()
+        if self._weight * ROW_BYTES >= self._limit:
+            self._seal()
+
+    def append_batch(self, batch: pa.RecordBatch) -> None:
+        """Add a batch of rows."""
+        self._seal()
+        self._add(batch)
 
     def truncate(self, mark: int) -> None:
         """Forget every row from number ``mark`` on (a mark is an earlier ``len``)."""
-        while mark < self._spilled:
-            first, offset = self._chunks.pop()
+        if mark >= self._on_disk + self._in_batches:
+            kept = mark - self._on_disk - self._in_batches
+            self._weight -= sum(self._weights[kept:])
+            del self._rows[kept:], self._weights[kept:]
+            return
+        self._rows, self._weights, self._weight = [], [], 0
+        while mark < self._on_disk:
+            last = self._spilled.pop()
+            self._batches = list(self._read(last))
+            self._on_disk = last.first
+            self._in_batches = last.rows
             assert self._file is not None
-            self._file.seek(offset)
-            self._rows, self._weights = pickle.load(self._file)
-            self._file.truncate(offset)
-            self._spilled = first
-            self._weight = sum(self._weights)
-        kept = mark - self._spilled
-        self._weight -= sum(self._weights[kept:])
-        del self._rows[kept:], self._weights[kept:]
+            self._file.truncate(last.offset)
+        while mark < self._on_disk + self._in_batches:
+            batch = self._batches.pop()
+            self._in_batches -= batch.num_rows
+            kept = mark - self._on_disk - self._in_batches
+            if kept > 0:
+                self._batches.append(batch.slice(0, kept))
+                self._in_batches += kept
+        self._bytes = sum(map(_size_of, self._batches))
 
-    def __iter__(self) -> Iterator[tuple[object, ...]]:
-        for _, offset in self._chunks:
-            assert self._file is not None
-            self._file.seek(offset)
-            rows, _ = pickle.load(self._file)
-            yield from rows
-        yield from self._rows
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows as batches of the schema's types."""
+        for batch in self.encoded_batches():
+            yield _decoded(batch, self.schema)
+
+    def encoded_batches(self) -> Iterator[pa.RecordBatch]:
+        """All rows as they are kept: columns may be dictionary-encoded."""
+        self._seal()
+        for spilled in [*self._spilled]:
+            yield from self._read(spilled)
+        yield from [*self._batches]
+
+    def __iter__(self) -> Iterator[Row]:
+        """All rows as Python values; lists are tuples."""
+        return chain.from_iterable(map(rows_of, self.batches()))
 
     def close(self) -> None:
         """Give the disk back."""
         if self._file is not None:
             self._file.close()
-        self._rows, self._weights, self._chunks, self._spilled, self._weight = [], [], [], 0, 0
+        self._rows, self._weights, self._batches, self._spilled = [], [], [], []
+        self._weight = self._bytes = self._in_batches = self._on_disk = 0
+
+    def _seal(self) -> None:
+        if self._rows:
+            batch = batch_of(self._rows, self.schema)
+            self._rows, self._weights, self._weight = [], [], 0
+            self._add(batch)
+
+    def _add(self, batch: pa.RecordBatch) -> None:
+        self._batches.append(batch)
+        self._in_batches += batch.num_rows
+        self._bytes += _size_of(batch)
+        if self._bytes > self._limit:
+            self._spill()
 
     def _spill(self) -> None:
         if self._file is None:
             self._file = self._open_temporary()
-        offset = self._file.seek(0, 2)
-        pickle.dump((self._rows, self._weights), self._file, protocol=pickle.HIGHEST_PROTOCOL)
-        self._chunks.append((self._spilled, offset))
-        self._spilled += len(self._rows)
-        self._rows, self._weights, self._weight = [], [], 0
+        end = self._file.seek(0, 2)
+        for batch in self._batches:
+            with pa.ipc.new_stream(self._file, batch.schema) as writer:
+                writer.write_batch(batch)
+            start, end = end, self._file.tell()
+            self._spilled.append(_Spilled(self._on_disk, batch.num_rows, start, end - start))
+            self._on_disk += batch.num_rows
+        self._batches, self._bytes, self._in_batches = [], 0, 0
+
+    def _read(self, spilled: _Spilled) -> Iterator[pa.RecordBatch]:
+        assert self._file is not None
+        self._file.seek(spilled.offset)
+        with pa.ipc.open_stream(self._file.read(spilled.size)) as reader:
+            yield from reader
+
+
+def _size_of(batch: pa.RecordBatch) -> int:
+    return int(batch.get_total_buffer_size()) + BATCH_BYTES
+
+
+def batch_of(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
+    """Rows of Python values as one batch."""
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
+    """A batch's rows as Python values; lists are tuples."""
+    columns = [
+        [None if value is None else tuple(value) for value in column.to_pylist()]
+        if pa.types.is_list(column.type)
+        else column.to_pylist()
+        for column in batch.columns
+    ]
+    return zip(*columns, strict=True)
+
+
+def _decoded(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    columns = [
+        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

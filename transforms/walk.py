@@ -15,6 +15,7 @@ from transforms.clean import class_of, codes_of, npi_of, rate_of, read_date, ref
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
+from transforms.reference_keys import CitedKeys
 
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
@@ -71,7 +72,7 @@ class Walker:
         self.collected = collected
         self.skips = skip
         self.crossed: BadFileError | None = None  # the first limit that the open item or reference crossed
-        self.cited: set[str] | None = None  # known once in_network came first: keep only these references
+        self.cited: CitedKeys | None = None  # known once in_network came first: keep only these references
 
     @property
     def place(self) -> str:

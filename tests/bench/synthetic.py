@@ -18,6 +18,7 @@ HEADER = (
     '"last_updated_on":"2026-06-01","version":"2.0.0"'
 )
 WANTED_EVERY = 5_000
+DISTINCT_CODES = 2_000
 NEIGHBOURS = 60  # providers that the references near by in a file share
 REFERENCES_NEAR_BY = 20
 SHAPES = ("references_first", "references_last", "tiny_items")
@@ -53,7 +54,7 @@ def price(random: Random) -> str:
 
 def item(random: Random, number: int, rates: int, cited: int) -> str:
     """One in-network item whose rates cite references 1 to ``cited``."""
-    code = random.choice(("97026", "97028")) if number % WANTED_EVERY == 7 else f"{10000 + number % 80000:05d}X"[:5]
+    code = random.choice(("97026", "97028")) if number % WANTED_EVERY == 7 else f"{10000 + number % DISTINCT_CODES:05d}"
     parts = []
     for _ in range(rates):
         cites = ",".join(str(random.randint(1, cited)) for _ in range(random.randint(1, 8)))

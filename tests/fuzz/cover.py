@@ -26,7 +26,9 @@ INSTRUMENTED = (
         "read_scan",
         "scan_section",
         "scan_pieces",
-        "decode",
+        "scan_columns",
+        "scan_texts",
+        "reference_keys",
     ),
 )
 RUNS = re.compile(r"stat::number_of_executed_units:\s*([0-9]+)")

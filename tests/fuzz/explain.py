@@ -277,7 +277,7 @@ def _text(token: bytes | None) -> str:
 def is_explained(document: bytes, found: Read, *, long: bool) -> bool:
     """Whether what the scanner made of a broken document is what a full reading makes of it, less its skipped parts."""
     assert found.collected is not None
-    cited = found.collected.cited_keys()
+    cited = set(found.collected.cited_keys())
     most = meanings = 0
     while meanings <= most:
         for replaced in (False, True):

@@ -28,7 +28,8 @@ from transforms.blocks import HEAD_BYTES, memory_of
 from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read_scan import Reading
-from transforms.reference_index import Int64s, _hash_keys
+from transforms.reference_index import _hash_keys
+from transforms.reference_keys import Int64s
 from transforms.scan_kernel import kernel as k
 from transforms.scan_kernel.library import levels
 

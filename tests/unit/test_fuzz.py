@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 
 from tests.fuzz.cuts import choose_cuts
@@ -18,7 +19,14 @@ from tests.fuzz.reading import Read, read_by_ijson, read_by_scan, without_bom
 from tests.fuzz.seeds import CORPUS, field_note_seeds, generated_seed
 from tests.fuzz.spans import parse
 from transforms.reference_index import key_table
+from transforms.reference_keys import Int64s, ReferenceKeys
 from transforms.scan_kernel import kernel as k
+
+
+def table_of(texts: list[str]) -> Int64s:
+    keys = ReferenceKeys()
+    return key_table(np.array([keys.number_of(text) for text in texts], np.int64), keys)
+
 
 FILES = sorted(CORPUS.glob("*.json"))
 EVERY_EDGE = 400  # of longer documents, some edges
@@ -129,16 +137,16 @@ def test_sections_are_found_where_the_scanner_walks_them() -> None:
     [(b'{"billing_code":"97026","billing_code_type":"RC"}', True), (b'{"billing_code":"97026"}', False)],
 )
 def test_a_wanted_item_passed_over_under_some_cuts_is_a_find(element: bytes, judged: bool) -> None:
-    assert is_judged(element, Section(0, k.ITEMS, False, key_table([])), 0) is judged
+    assert is_judged(element, Section(0, k.ITEMS, False, table_of([])), 0) is judged
 
 
 @pytest.mark.parametrize(("key", "judged"), [("7", False), ("8", True)])
 def test_a_cited_reference_passed_over_under_some_cuts_is_a_find(key: str, judged: bool) -> None:
-    section = Section(0, k.REFERENCES_FILTERED, False, key_table([key]))
+    section = Section(0, k.REFERENCES_FILTERED, False, table_of([key]))
     assert is_judged(b'{"provider_group_id":7.0}', section, 0) is judged
 
 
 def test_an_id_that_only_python_can_compare_counts_only_where_one_is_cited() -> None:
     element = '{"provider_group_id":"ñ"}'.encode()
     for key, judged in (("7", True), ("ñ", False)):
-        assert is_judged(element, Section(0, k.REFERENCES_FILTERED, False, key_table([key])), 0) is judged
+        assert is_judged(element, Section(0, k.REFERENCES_FILTERED, False, table_of([key])), 0) is judged

@@ -13,7 +13,9 @@ MAY_IMPORT = {"flows": set(PACKAGES), "transforms": {"transforms", "schemas"}, "
 OUTSIDE = set("asyncio glob httpx logging multiprocessing os pathlib prefect socket subprocess tempfile time".split())
 OF_OPEN_FILES = {"pread", "pwrite"}  # what os alone can do with a stream: read and write at a place, from any thread
 OPENS = ("open", "read_", "write_", "scan_", "sink_")  # of a path, a frame, a library: a stream has read and write
-OF_STREAMS = {"archive.open", "book.open", "pa.csv.open_csv"}  # members and records of a stream that is open already
+OF_STREAMS = {
+    *("archive.open", "book.open", "pa.csv.open_csv", "pa.ipc.open_stream", "writer.write_batch"),
+}  # members and records of a stream that is open already
 
 
 def modules(*packages: str) -> list[Path]:

@@ -3,19 +3,33 @@
 from contextlib import closing
 from random import Random
 
+import pyarrow as pa
 import pytest
 
 from tests.pipeline import open_temporary
-from transforms.spool import Spool
+from transforms import spool as spool_module
+from transforms.spool import Spool, batch_of
 
 Rows = list[tuple[object, ...]]
+SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
+NUMBERS = pa.schema([("number", pa.int64())])
 
 
-@pytest.mark.parametrize("limit", [1, 2, 7, 1_000])
+def row_of(chance: Random, number: int) -> tuple[object, ...]:
+    return number, chance.choice(("x", None, "")), chance.choice(((), (1, 2), (None,), None))
+
+
+def encoded(rows: Rows) -> pa.RecordBatch:
+    """With a dictionary of its own, as the kernel's rows have."""
+    batch = batch_of(rows, SCHEMA)
+    return batch.set_column(1, "text", batch.column("text").dictionary_encode())
+
+
+@pytest.mark.parametrize("limit", [1, 2_000, 100_000])
 @pytest.mark.parametrize("seed", range(15))
 def test_appending_truncating_and_iterating_are_those_of_a_list(limit: int, seed: int) -> None:
     chance = Random(seed)
-    spool, plain = Spool(open_temporary, limit), Rows()
+    spool, plain = Spool(open_temporary, SCHEMA, limit), Rows()
     for number in range(300):
         match chance.randrange(12):
             case 0:
@@ -26,17 +40,22 @@ def test_appending_truncating_and_iterating_are_those_of_a_list(limit: int, seed
                 spool.truncate(len(plain))
             case 2:
                 assert list(spool) == plain
+            case 3 | 4:
+                rows = [row_of(chance, number) for _ in range(chance.randint(1, 5))]
+                spool.append_batch(chance.choice((encoded, lambda rows: batch_of(rows, SCHEMA)))(rows))
+                plain.extend(rows)
             case _:
-                row = (number, chance.choice(("x", None, 1.5, (1, 2))))
+                row = row_of(chance, number)
                 spool.append(row, weight=chance.choice((1, 1, 5)))
                 plain.append(row)
         assert len(spool) == len(plain)
     assert list(spool) == list(spool) == plain
+    assert all(batch.schema == SCHEMA for batch in spool.batches())
     spool.close()
 
 
 def test_an_iteration_can_stop_and_begin_again() -> None:
-    spool = Spool(open_temporary, limit=3)
+    spool = Spool(open_temporary, NUMBERS, limit=3)
     for number in range(10):
         spool.append((number,))
     first = iter(spool)
@@ -50,7 +69,7 @@ def test_nothing_reaches_the_disk_below_the_limit() -> None:
     def no_file() -> object:
         raise AssertionError("a temporary file was opened")
 
-    spool = Spool(no_file, limit=100)  # type: ignore[arg-type]
+    spool = Spool(no_file, NUMBERS, limit=100 * spool_module.ROW_BYTES)  # type: ignore[arg-type]
     for number in range(99):
         spool.append((number,))
     spool.truncate(0)
@@ -59,32 +78,16 @@ def test_nothing_reaches_the_disk_below_the_limit() -> None:
     assert len(list(spool)) == 99
 
 
-class Load:
-    """A row's content, counted while it is in memory."""
-
-    in_memory = 0
-
-    def __init__(self) -> None:
-        Load.in_memory += 1
-
-    def __del__(self) -> None:
-        Load.in_memory -= 1
-
-    def __reduce__(self) -> tuple[type["Load"], tuple[()]]:
-        return Load, ()
-
-
 @pytest.mark.parametrize("weight", [1, 3, 10])
 @pytest.mark.parametrize("seed", range(5))
 def test_memory_stays_below_the_limit_whatever_is_cut_back(weight: int, seed: int) -> None:
     chance = Random(seed)
-    limit = 30
-    Load.in_memory = 0
-    heaviest = 0
-    with closing(Spool(open_temporary, limit)) as spool:
+    limit = 30 * spool_module.ROW_BYTES
+    with closing(Spool(open_temporary, NUMBERS, limit)) as spool:
         for _ in range(400):
             for _ in range(chance.randint(1, 4)):
-                spool.append((Load(),), weight)
+                spool.append((1,), weight)
             spool.truncate(len(spool) - chance.randint(0, min(3, len(spool))))
-            heaviest = max(heaviest, Load.in_memory * weight)
-    assert heaviest <= limit
+            in_rows = len(spool._rows) * weight * spool_module.ROW_BYTES
+            in_batches = sum(map(spool_module._size_of, spool._batches))
+            assert in_rows <= limit and in_batches <= limit

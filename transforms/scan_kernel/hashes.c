@@ -176,7 +176,32 @@ PUBLIC int64_t EXPORTED(hash_texts)(const uint8_t *data, const int64_t *ends, in
     return count;
 }
 
-PUBLIC int64_t EXPORTED(code_hash)(const uint8_t *data, int64_t size) { return code_hash(data, 0, size); }
+/* text_hash of whole numbers, as if they were written out; of negative ones anything */
+PUBLIC int64_t EXPORTED(hash_numbers)(const int64_t *numbers, int64_t *hashes, int64_t count) {
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t left = (uint64_t)(numbers[i] < 0 ? 0 : numbers[i]);
+        if (left < 1000000000000000) {
+            hashes[i] = integer_hash(left);
+            continue;
+        }
+        uint8_t digits[20 + PADDING] = {0};
+        int64_t first = 20;
+        for (; left > 0; left /= 10)
+            digits[--first] = (uint8_t)('0' + left % 10);
+        hashes[i] = text_hash(digits, first, 20);
+    }
+    return count;
+}
+
+/* code_hash of many codes that stand one after the other */
+PUBLIC int64_t EXPORTED(hash_codes)(const uint8_t *data, const int64_t *ends, int64_t *hashes, int64_t count) {
+    int64_t start = 0;
+    for (int64_t i = 0; i < count; i++) {
+        hashes[i] = code_hash(data, start, ends[i]);
+        start = ends[i];
+    }
+    return count;
+}
 
 /* Fill an empty table that is at least twice as long as there are values */
 PUBLIC int64_t EXPORTED(put_in_table)(hash_table *table, const int64_t *values, int64_t count) {

@@ -3,6 +3,7 @@
 
 #include "kernel.h"
 #include "masks.h"
+#include "columns.h"
 
 #include "strings.c"
 #include "hashes.c"
@@ -11,6 +12,10 @@
 #include "elements.c"
 #include "utf8.c"
 #include "children.c"
+#include "json.c"
+#include "texts.c"
+#include "numbers.c"
+#include "rows.c"
 
 PUBLIC int64_t EXPORTED(string_end)(const uint8_t *data, int64_t size, int64_t pos) {
     bool escapes;

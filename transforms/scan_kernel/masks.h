@@ -96,6 +96,10 @@ SIXTY_FOUR(control_bytes, word_controls)
 SIXTY_FOUR(high_bytes, word_high)
 SIXTY_FOUR(below_33_bytes, word_below_33)
 SIXTY_FOUR(digit_bytes, word_digits)
+INLINE uint64_t word_stops(uint64_t x, uint8_t unused) {
+    return word_equal(x, '"') | word_equal(x, '\\') | word_controls(x, unused);
+}
+SIXTY_FOUR(stop_bytes, word_stops)
 
 #elif defined(__AVX512BW__)
 
@@ -114,6 +118,9 @@ SIXTY_FOUR(control_bytes, _mm512_cmplt_epu8_mask(x, all_bytes(32)))
 SIXTY_FOUR(high_bytes, _mm512_movepi8_mask(x))
 SIXTY_FOUR(below_33_bytes, _mm512_cmplt_epi8_mask(x, all_bytes(33)))
 SIXTY_FOUR(digit_bytes, _mm512_cmplt_epu8_mask(_mm512_sub_epi8(x, all_bytes(48)), all_bytes(10)))
+SIXTY_FOUR(
+    stop_bytes, _mm512_cmpeq_epi8_mask(x, all_bytes('"')) | _mm512_cmpeq_epi8_mask(x, all_bytes('\\')) |
+                    _mm512_cmplt_epu8_mask(x, all_bytes(32)))
 
 #elif defined(__x86_64__)
 
@@ -152,6 +159,11 @@ SIXTY_FOUR(high_bytes, x)
 SIXTY_FOUR(below_33_bytes, ON_LANE(cmpgt_epi8)(all_bytes(33), x))
 INLINE lane from_zero(lane x) { return ON_LANE(sub_epi8)(x, all_bytes(48)); }
 SIXTY_FOUR(digit_bytes, lane_equal(ON_LANE(min_epu8)(from_zero(x), all_bytes(9)), from_zero(x)))
+INLINE lane lane_stops(lane x) {
+    const lane controls = lane_equal(lane_and(x, all_bytes(0xE0)), all_bytes(0));
+    return lane_or(lane_or(lane_equal(x, all_bytes('"')), lane_equal(x, all_bytes('\\'))), controls);
+}
+SIXTY_FOUR(stop_bytes, lane_stops(x))
 
 #else
 
@@ -181,6 +193,9 @@ SIXTY_FOUR(control_bytes, vcltq_u8(x, all_bytes(32)))
 SIXTY_FOUR(high_bytes, vcgeq_u8(x, all_bytes(128)))
 SIXTY_FOUR(below_33_bytes, vcltq_s8(vreinterpretq_s8_u8(x), vdupq_n_s8(33)))
 SIXTY_FOUR(digit_bytes, vcltq_u8(vsubq_u8(x, all_bytes(48)), all_bytes(10)))
+SIXTY_FOUR(
+    stop_bytes, vorrq_u8(
+                    vorrq_u8(vceqq_u8(x, all_bytes('"')), vceqq_u8(x, all_bytes('\\'))), vcltq_u8(x, all_bytes(32))))
 
 #endif
 
@@ -198,6 +213,8 @@ INLINE uint64_t beyond_ascii_at(const uint8_t *data, int64_t offset) { return hi
 INLINE uint64_t oddities_at(const uint8_t *data, int64_t offset) {
     return slashes_at(data, offset) | controls_at(data, offset);
 }
+/* Where a string may end, or stops being plain */
+INLINE uint64_t stops_at(const uint8_t *data, int64_t offset) { return stop_bytes(data, offset, 0); }
 /* What a plain code does not hold: blanks, controls, backslashes, DEL, bytes of a character of several bytes */
 INLINE uint64_t beyond_code_at(const uint8_t *data, int64_t offset) {
     return below_33_bytes(data, offset, 0) | slashes_at(data, offset) | equal_bytes(data, offset, 127);

@@ -4,14 +4,15 @@ import hashlib
 from collections.abc import Callable
 
 LIBRARY = "libkernel.so"
-HEADERS = ("kernel.h", "masks.h")
-PARTS = ("strings.c", "hashes.c", "nested.c", "skim.c", "elements.c", "utf8.c", "children.c")
+HEADERS = ("kernel.h", "masks.h", "columns.h")
+SCANNING = ("strings.c", "hashes.c", "nested.c", "skim.c", "elements.c", "utf8.c", "children.c")
+DECODING = ("json.c", "texts.c", "numbers.c", "rows.c")
 LEVELS = {
     "x86_64": ("portable", "sse2", "avx2", "avx512"),
     "aarch64": ("portable", "neon"),
     "": ("portable",),
 }  # what is compiled for a machine, from the most portable on; "": for any other
-SOURCES = (*HEADERS, *PARTS, "kernel.c", "library.c")
+SOURCES = (*HEADERS, *SCANNING, *DECODING, "kernel.c", "library.c")
 
 
 def stamp_of(read: Callable[[str], bytes]) -> str:

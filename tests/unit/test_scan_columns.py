@@ -1,0 +1,174 @@
+"""Columns that the kernel decodes into: numbers to the last bit, rooms that are too small, texts that are too many."""
+
+import io
+import re
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from tests.documents import document, group, item, price, rate
+from tests.fuzz.differential import compare
+from tests.fuzz.reading import Read, open_temporary, read_by_ijson, read_by_scan
+from tests.fuzz.seeds import field_note_seeds
+from tests.generated_documents import generated_documents
+from tests.json_text import json_bytes
+from tests.unit.test_read_scan import MANY
+from tests.unit.test_scan_kernel import FOLDER, enumerations
+from transforms import read_scan, scan_columns
+from transforms.collect import Collected
+from transforms.reference_keys import CitedKeys, ReferenceKeys
+from transforms.scan_kernel import columns as k
+
+SMALL = {
+    "item_room": 2,
+    "price_room": 3,
+    "citation_room": 3,
+    "group_room": 2,
+    "digit_room": 60,
+    "npi_room": 4,
+    "reference_room": 2,
+    "text_room": k.RULES + 6,
+    "byte_room": 4 * k.RULES + 60,
+}
+
+
+@pytest.fixture
+def _small_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan_columns, "_ROOMS", scan_columns._ROOMS | SMALL)
+    monkeypatch.setattr(scan_columns, "KEPT_TEXTS", k.RULES + 1)
+
+
+def scanned(data: bytes) -> Read:
+    return read_by_scan(data, (), 0)
+
+
+@pytest.mark.usefixtures("_small_rooms")
+@MANY
+@given(generated_documents())
+def test_what_does_not_fit_is_read_alike(data: bytes) -> None:
+    assert scanned(data).reading == read_by_ijson(data).reading
+
+
+@pytest.mark.usefixtures("_small_rooms")
+def test_field_notes_that_do_not_fit_are_read_alike() -> None:
+    for data in field_note_seeds():
+        assert compare(data, [(), (len(data) // 2,)], plain=False).difference is None, data
+
+
+def rates_of(spellings: list[str]) -> list[object]:
+    prices = ",".join(f'{{"negotiated_rate":{spelling}}}' for spelling in spellings).encode()
+    wanted = b'{"billing_code":"97026","negotiated_rates":[{"negotiated_prices":[%b]}]}' % prices
+    found = scanned(b'{"in_network":[%b]}' % wanted).collected
+    assert found is not None
+    return [row[2] for row in found.prices]
+
+
+def spelled(chance: Random) -> str:
+    digits = str(chance.randrange(10 ** chance.randint(1, 20)))
+    fraction = f".{chance.randrange(10 ** chance.randint(1, 20))}" if chance.random() < 0.7 else ""
+    exponent = f"{chance.choice('eE')}{chance.choice(('', '+', '-'))}{chance.randrange(330)}"
+    return chance.choice(("", "-")) + digits + fraction + (exponent if chance.random() < 0.2 else "")
+
+
+def test_rates_are_those_of_python_to_the_last_bit() -> None:
+    chance = Random(5)
+    edges = ["-0", "0.1", "1e400", "123456789012345.7", "0.30000000000000004"]
+    spellings = [spelled(chance) for _ in range(5_000)] + edges
+    assert rates_of(spellings) == [float(spelling) + 0.0 for spelling in spellings]
+
+
+def test_rates_that_are_text_are_those_of_python() -> None:
+    texts = ["12.5", " 12.5 ", "-0", "+1", "007", "1.", ".5", "1e3", "$5", "", "12.5 "]
+    expected = [12.5, 12.5, 0.0, 1.0, 7.0, 1.0, 0.5, 1000.0, None, None, 12.5]
+    assert rates_of([*(f'"{text}"' for text in texts), "null", "true"]) == [*expected, None, None]
+
+
+def groups_of(npis: list[Any]) -> list[object]:
+    found = scanned(json_bytes(document(item(rate({**group(1), "npi": npis}))))).collected
+    assert found is not None
+    return [npi for row in found.groups for npi in row[-1]]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("count", [1, 2, 23, 24, 25, 26, 1_000, 9_999, 10_000, 10_001, 25_000])
+@pytest.mark.parametrize("order", ["ascending", "descending", "shuffled", "saw", "few"])
+def test_npis_of_a_group_are_distinct_and_sorted(count: int, order: str) -> None:
+    npis = [1_000_000_000 + 7 * number for number in range(count)]
+    match order:
+        case "descending":
+            npis.reverse()
+        case "shuffled":
+            Random(count).shuffle(npis)
+        case "saw":
+            npis = npis[::2] + npis[::-2]
+        case "few":
+            npis = [npis[number % 5 % count] for number in range(count)]
+    assert groups_of(npis) == sorted(set(npis))
+
+
+def test_odd_npis_are_cleaned_once_each() -> None:
+    assert groups_of(["1234567893", 1234567893, "123456789x", "", None, -5, 7.0, 10**30]) == [
+        *(-1, 5, 7, 123456789, 1234567893),
+        None,
+    ]
+
+
+def test_texts_beyond_their_room_are_read_all_the_same() -> None:
+    prices = [price(negotiated_type=f"type {number}", setting=f"{number}") for number in range(scan_columns.TEXTS)]
+    rates = [rate(group(1), prices=prices[start : start + 50]) for start in range(0, len(prices), 50)]
+    found = scanned(json_bytes(document(*map(item, rates)))).collected
+    assert found is not None
+    assert [row[1] for row in found.prices] == [each["negotiated_type"] for each in prices]
+
+
+def test_a_group_of_a_million_npis_is_decoded_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise AssertionError("the plain grammar was asked")
+
+    monkeypatch.setattr("transforms.scan_pieces.ElementRows.walk", refuse)
+    npis = ",".join(str(number) for number in range(2_000_000_000, 1_999_000_000, -1))
+    reference = f'{{"provider_group_id":1,"provider_groups":[{{"npi":[{npis}]}}]}}'
+    wanted = '{"billing_code":"97026","negotiated_rates":[{"provider_references":[1],"negotiated_prices":[{}]}]}'
+    data = f'{{"provider_references":[{reference}],"in_network":[{wanted}]}}'.encode()
+    collected = Collected(open_temporary)
+    read_scan.read_document(io.BytesIO(data), frozenset({"97026"}), collected, overlap=False)
+    assert len(collected.reference_groups) == 100
+    assert sum(batch.column("npis").values.sum().as_py() for batch in collected.reference_groups.batches()) == sum(
+        range(1_999_000_001, 2_000_000_001)
+    )
+
+
+# Keys of references
+
+
+def test_keys_have_numbers_and_numbers_their_keys() -> None:
+    keys = ReferenceKeys()
+    texts = [None, "0", "7", "40.0000000001", "G-1", "9007199254740993", "9" * 18, "9" * 19, "-1", "", "٣", "07x"]
+    numbers = [keys.number_of(text) for text in texts]
+    assert len(set(numbers)) == len(texts)
+    assert [keys.text_of(number) for number in numbers] == texts
+    assert [keys.number_of(text) for text in texts] == numbers
+    assert keys.known_number("unknown") is None
+
+
+def test_cited_keys_are_a_set() -> None:
+    keys = ReferenceKeys()
+    numbers = np.array([keys.number_of(text) for text in ("7", None, "a", "7", "5")])
+    cited = CitedKeys([numbers, numbers[:2]], keys)
+    assert sorted(cited) == ["5", "7", "a"] and len(cited) == 3
+    assert all(key in cited for key in ("5", "7", "a"))
+    assert not any(key in cited for key in ("6", "b", None, 7))
+
+
+def test_the_struct_and_the_constants_are_those_of_the_header() -> None:
+    header = re.sub(r"/\*.*?\*/", "", (FOLDER / "columns.h").read_text(), flags=re.DOTALL)
+    for names in enumerations(header)[:3]:
+        assert [getattr(k, name) for name in names] == list(range(len(names)))
+    members = {}
+    for body, name in re.findall(r"typedef struct \{([^}]*)\} (\w+);", header):
+        lines = re.findall(r"\w+ ([^;]*);", body.replace("const ", ""))
+        members[name] = [re.sub(r"[*\s]|\[.*\]", "", member) for line in lines for member in line.split(",")]
+    assert members["columns"] == [field[0] for field in k.Columns._fields_]
+    assert members["text"] == list(k.TEXT_FIELDS)

@@ -1,0 +1,71 @@
+"""Arrow columns made of numpy's arrays and of a few Python values, without ``pyarrow.array``.
+
+That asks pandas for its types first, where pandas is installed, which takes a second of a process that reads one file.
+"""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+_EPOCH = date(1970, 1, 1).toordinal()
+
+
+def numbers(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.Array:
+    """A copy of an array of integers or floats; null where it is ``missing``."""
+    validity = None if missing is None else bits(~missing)
+    return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [validity, _buffer(values)])
+
+
+def numpy_of(column: pa.Array) -> NDArray[Any]:
+    """A column of integers without nulls as numpy's array, not copied."""
+    kind = {pa.int32(): np.int32, pa.int64(): np.int64}[column.type]
+    return np.frombuffer(column.buffers()[1], kind, len(column), column.offset * np.dtype(kind).itemsize)
+
+
+def flags(values: NDArray[np.bool_]) -> pa.Array:
+    """Booleans."""
+    return pa.Array.from_buffers(pa.bool_(), len(values), [None, bits(values)])
+
+
+def texts(values: Sequence[str | None]) -> pa.StringArray:
+    """Texts, null where they are None."""
+    encoded = [b"" if value is None else value.encode() for value in values]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.int32)
+    present = np.array([value is not None for value in values], np.bool_)
+    return texts_of(np.frombuffer(b"".join(encoded), np.uint8), ends, present)
+
+
+def texts_of(data: NDArray[np.uint8], ends: NDArray[np.int32], present: NDArray[np.bool_]) -> pa.StringArray:
+    """Texts that stand one after the other in UTF-8."""
+    return pa.StringArray.from_buffers(len(ends), _buffer(offsets(ends)), _buffer(data), bits(present))
+
+
+def lists(values: Sequence[Sequence[str] | None]) -> pa.ListArray:
+    """Lists of texts; None is an empty one."""
+    ends = np.cumsum([len(value or ()) for value in values], dtype=np.int32)
+    return pa.ListArray.from_arrays(numbers(offsets(ends)), texts([text for value in values for text in value or ()]))
+
+
+def dates(values: Sequence[date | None]) -> pa.Array:
+    """Dates, null where they are None."""
+    days = np.array([0 if value is None else value.toordinal() - _EPOCH for value in values], np.int32)
+    present = np.array([value is not None for value in values], np.bool_)
+    return pa.Array.from_buffers(pa.date32(), len(values), [bits(present), _buffer(days)])
+
+
+def offsets(ends: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Where each of several things begins that end there, and the last end."""
+    return np.concatenate([np.zeros(1, np.int32), ends])
+
+
+def bits(values: NDArray[np.bool_]) -> pa.Buffer:
+    """One bit each."""
+    return _buffer(np.packbits(values, bitorder="little"))
+
+
+def _buffer(values: NDArray[Any]) -> pa.Buffer:
+    return pa.py_buffer(values.tobytes())

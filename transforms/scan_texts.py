@@ -1,0 +1,115 @@
+"""Texts that the kernel met while it decoded: each distinct one cleaned once, by the plain grammar's own rules.
+
+A text is the bytes of a JSON value as they stand in the document. What a rule counts as a quirk is counted for every
+value that has the text. A text that crosses a limit, or that the plain grammar would refuse, is refused here: what
+holds it goes to the plain grammar, which says why.
+Memory: that of the kernel's texts, and what they are cleaned to.
+"""
+
+import io
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal, InvalidOperation
+from functools import partial
+
+import ijson
+import numpy as np
+
+from schemas.codes import CODE_TYPES
+from transforms.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of
+from transforms.collect import Collected
+from transforms.errors import BadFileError
+from transforms.read_ijson import parse
+from transforms.scan_kernel import columns as k
+from transforms.spool import OpenTemporary
+from transforms.walk import Event, Walker
+
+_LITERALS: dict[bytes, Event] = {b"null": ("null", None), b"true": ("boolean", True), b"false": ("boolean", False)}
+_Cleaned = tuple[object, int]  # what the column holds, and what the kernel is told
+
+
+class Texts:
+    """What the texts of each rule are cleaned to, by their numbers."""
+
+    def __init__(self, wanted: frozenset[str], collected: Collected, open_temporary: OpenTemporary) -> None:
+        self._wanted = wanted
+        self._keys = collected.keys
+        self._limits = collected.limits
+        self._scratch = Collected(open_temporary, limits=collected.limits)
+        self._walker = Walker(iter(()).__next__, wanted, self._scratch)
+        self.values: list[list[object]] = []
+        self.quirks: list[dict[int, Counter[str]]] = []
+        self.forget()
+        self._rules: dict[int, Callable[[str, object], _Cleaned]] = {
+            k.AS_TEXT: partial(self._scalar, text_of),
+            k.AS_CLASS: partial(self._scalar, class_of),
+            k.AS_DATE: partial(self._scalar, read_date),
+            k.AS_CODES: lambda event, value: (codes_of(self._walker.scalars(event, value)), 0),
+            k.AS_NAMES: lambda event, value: (self._walker.names(event, value), 0),
+            k.AS_TIN: lambda event, value: (self._walker.walk_tin(event, value), 0),
+            k.AS_RATE: self._rate,
+            k.AS_NPI: self._npi,
+            k.AS_KEY: self._key,
+            k.AS_CODE: self._code,
+            k.AS_CODE_TYPE: self._code_type,
+        }
+
+    def forget(self) -> None:
+        """No text has been read."""
+        self.values = [[] for _ in range(k.RULES)]
+        self.quirks = [{} for _ in range(k.RULES)]
+
+    def read(self, rule: int, token: bytes) -> tuple[int, int]:
+        """Clean one more text of a rule: its state, and what the kernel is told."""
+        scratch = self._scratch
+        scratch.quirks.clear()
+        self._walker.crossed = None
+        number = len(self.values[rule])
+        try:
+            first, *rest = self._events(token)
+            self._walker.next = iter(rest).__next__
+            value, told = self._rules[rule](*first)
+        except (BadFileError, InvalidOperation, ijson.JSONError, UnicodeDecodeError, StopIteration, ValueError):
+            self._walker.crossed = None
+            self.values[rule].append(None)
+            return k.REFUSED, 0
+        self.values[rule].append(value)
+        if self._walker.crossed is not None:
+            return k.REFUSED, 0
+        if scratch.quirks:
+            self.quirks[rule][number] = scratch.quirks.copy()
+        return k.READ, told
+
+    def _events(self, token: bytes) -> list[Event]:
+        """The events of one value, as ijson gives them."""
+        if token[:1] == b'"' and b"\\" not in token:
+            return [("string", token[1:-1].decode())]
+        if token in _LITERALS:
+            return [_LITERALS[token]]
+        if token[:1] not in b'"[{':
+            is_whole = not any(mark in token for mark in b".eE")
+            return [("number", int(token) if is_whole else Decimal(token.decode()))]
+        return list(parse(io.BytesIO(token), self._limits, str))
+
+    def _scalar(self, clean: Callable[[object], object], event: str, value: object) -> _Cleaned:
+        return clean(self._walker.kept(self._walker.scalar(event, value))), 0
+
+    def _rate(self, event: str, value: object) -> _Cleaned:
+        rate = rate_of(self._walker.kept(self._walker.scalar(event, value)))
+        return rate, int(np.float64(np.nan if rate is None else rate).view(np.int64))
+
+    def _npi(self, event: str, value: object) -> _Cleaned:
+        npi = npi_of(self._walker.scalar(event, value))
+        return npi, k.BLANK_NPI if npi is None else npi
+
+    def _key(self, event: str, value: object) -> _Cleaned:
+        key = reference_key(self._walker.kept(self._walker.scalar(event, value)))
+        return key, self._keys.number_of(key)
+
+    def _code(self, event: str, value: object) -> _Cleaned:
+        code = (text_of(self._walker.scalar(event, value)) or "").strip() or None
+        return code, int(code in self._wanted)
+
+    def _code_type(self, event: str, value: object) -> _Cleaned:
+        code_type = (text_of(self._walker.scalar(event, value)) or "").strip().upper() or None
+        return code_type, int(code_type is None or code_type in CODE_TYPES)
