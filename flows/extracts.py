@@ -5,7 +5,6 @@ A worker process runs ``extract``; it writes beside the target and renames, so t
 
 import hashlib
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
