@@ -337,7 +337,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _location(text: str) -> Path | str:
-    from flows.object_store import SCHEMES, is_object_url, split_url
+    from flows.addresses import SCHEMES, is_object_url, split_url
 
     if "://" not in text:
         return Path(text)

@@ -13,12 +13,12 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from flows.addresses import is_object_url
 from flows.contents import renewing
 from flows.extracts import ACCOUNT, Outcome, extract, reading_version
 from flows.fetching import Cluster, Fetching, HostLimits
 from flows.layout import Layout
 from flows.mirror import have
-from flows.object_store import is_object_url
 from flows.progress import add, make_counters, shown
 from flows.sources import Source
 from flows.workers import Reading, find_unchanged_many

@@ -16,13 +16,11 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
+from flows.addresses import REMOTE_SCHEMES, Location, is_object_url, split_url
 from flows.cron import cron_problem
 from flows.fetching import USER_AGENT, Cluster, Fetching, HostLimits
-from flows.layout import Location
-from flows.object_store import is_object_url, split_url
 from flows.protection import fetching_of, limits_of
 from flows.settings import Problems, Section, nearest
-from flows.sources import REMOTE_SCHEMES
 from flows.toml_lines import Place, key_lines, line_of
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError

@@ -6,8 +6,9 @@ from typing import Any
 
 import polars as pl
 
+from flows.addresses import Location
 from flows.demo_files import write_market
-from flows.layout import Layout, Location
+from flows.layout import Layout
 from flows.mirror import keep
 from flows.open_source import expand
 from flows.run import RunRequest, RunResult

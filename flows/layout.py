@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
-from flows.object_store import Objects, is_object_url
+from flows.addresses import Location, is_object_url
+from flows.object_store import Objects
 from flows.temporary import unfinished_file
 from transforms.errors import UsageError
-
-Location = Path | str  # a folder, or the URL of a place in object storage
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
 

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from flows.object_store import Found, Objects, split_url
+from flows.addresses import split_url
+from flows.object_store import Found, Objects
 from flows.sources import HashingStream, Source
 from flows.validators import Validators
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError

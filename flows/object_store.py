@@ -16,25 +16,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from flows.addresses import CREDENTIALS, split_url
 from flows.threads import Threads, interruptible, result_of
 from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
 
-SCHEMES = ("s3", "gs", "az", "file")
 PIECE_BYTES = 8 << 20  # of one ranged request: repeated as a whole when it breaks
 PIECES_AHEAD = 2
 PART_BYTES = 16 << 20  # of an upload in parts; S3 takes 10,000 of them
 PARTS_AT_ONCE = 4
 DELETED_AT_ONCE = 1_000
 
-_URL = re.compile(rf"({'|'.join(SCHEMES)})://([^/]*)/?(.*)", re.IGNORECASE | re.DOTALL)
 _QUERY = re.compile(r"(\w+://[^\s?]+)\?\S+")  # a signature may stand there
 _NO_CREDENTIALS = ("169.254.169.254", "fd00:ec2::254", "metadata.google.internal", "token request", "credential")
-_CREDENTIALS = {
-    "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or run where the machine has a role "
-    "(AWS_SKIP_SIGNATURE=true for a public bucket)",
-    "gs": "set GOOGLE_APPLICATION_CREDENTIALS, or run where the machine has a service account",
-    "az": "set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY, or run where the machine has an identity",
-}
 _CLIENT_OPTIONS = (
     "allow_http allow_invalid_certificates connect_timeout proxy_url proxy_ca_certificate proxy_excludes timeout"
 ).split()
@@ -48,11 +41,6 @@ _TYPES = {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8"
 
 class StoreError(OutageError, OSError):
     """The store did not answer, or not as it should: what waiting may cure."""
-
-
-def is_object_url(location: object) -> bool:
-    """Whether a location is in object storage."""
-    return isinstance(location, str) and bool(_URL.match(location))
 
 
 @dataclass(frozen=True)
@@ -236,27 +224,6 @@ def _get(store: Any, key: str, options: dict[str, Any] | None = None) -> bytes:
     return data
 
 
-def split_url(location: str) -> tuple[str, str]:
-    """Bucket and key of a URL: ``("s3://bucket", "a/key")``; for file:// ``("file://", "a/path")``.
-
-    Raises:
-        UsageError: it names no bucket, or holds what must not stand in it.
-    """
-    match = _URL.match(location)
-    if match is None:
-        raise UsageError(f"{location.partition('://')[0]}:// is no object storage; give {', '.join(SCHEMES[:-1])}://")
-    scheme, bucket, key = match[1].lower(), match[2], match[3].rstrip("/")
-    if "@" in bucket:
-        raise UsageError(f"{scheme}://...: credentials don't belong in an address; {_CREDENTIALS.get(scheme, '')}")
-    if scheme == "file" and bucket:
-        raise UsageError(f"{location}: write it with three slashes: file:///folder")
-    if not bucket and scheme != "file":
-        raise UsageError(f"{location}: names no bucket; write it such as {scheme}://bucket/folder")
-    if any(part in ("", ".", "..") for part in key.split("/")) and key:
-        raise UsageError(f"{location}: a key with an empty part, . or .. can't be addressed; rename the object")
-    return f"{scheme}://{bucket}", key
-
-
 @cache
 def _store(root: str) -> Any:
     """obstore's store for a bucket, one for each process."""
@@ -268,7 +235,7 @@ def _store(root: str) -> Any:
     if scheme == "file":
         return LocalStore("/")
     if scheme == "az" and not any(os.environ.get(f"AZURE_STORAGE_{name}") for name in ("ACCOUNT_NAME", "ACCOUNT")):
-        raise UsageError(f"{root}: the storage account is not known; {_CREDENTIALS['az']}")
+        raise UsageError(f"{root}: the storage account is not known; {CREDENTIALS['az']}")
     kinds: dict[str, Any] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
     settings = _shared_profile(os.environ) if scheme == "s3" else {}
     if scheme == "s3" and not settings:
@@ -291,7 +258,7 @@ def _require_role(root: str, environ: Mapping[str, str]) -> None:
     try:
         socket.create_connection((address.hostname, address.port or 80), ROLE_SECONDS).close()
     except OSError:
-        raise UsageError(f"{root}: no credentials were found; {_CREDENTIALS['s3']}") from None
+        raise UsageError(f"{root}: no credentials were found; {CREDENTIALS['s3']}") from None
 
 
 def _client_options(scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
@@ -365,7 +332,7 @@ def _explain(place: str, error: Exception) -> UsageError | StoreError:
     if isinstance(error, FileNotFoundError) or any(each in text for each in ("NoSuchBucket", "ContainerNotFound")):
         return UsageError(f"{'/'.join(place.split('/')[:3])}: no such bucket; create it, or give another")
     if any(each in text for each in _NO_CREDENTIALS):
-        return UsageError(f"{place}: no credentials were found; {_CREDENTIALS.get(scheme, 'check the configuration')}")
+        return UsageError(f"{place}: no credentials were found; {CREDENTIALS.get(scheme, 'check the configuration')}")
     for meant, next_step in (
         (refused, "access denied; check what the credentials found here may read and write"),
         ("builder error" in text and "http://" in text, "the endpoint is plain http; AWS_ALLOW_HTTP=true allows it"),

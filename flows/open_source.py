@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from flows.addresses import REMOTE_SCHEMES, is_object_url
 from flows.fetching import Fetching
 from flows.layout import Layout
-from flows.object_store import is_object_url
 from flows.renewing import Renew
-from flows.sources import REMOTE_SCHEMES, HashingStream, Source, redact
+from flows.sources import HashingStream, Source, redact
 from flows.validators import Validators
 from transforms.errors import BadFileError, UsageError
 

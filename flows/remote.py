@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from flows.addresses import is_object_url
 from flows.extracts import reading_version
 from flows.faults import raise_if_exhausted
 from flows.fetching import Fetching
 from flows.layout import Layout, open_temporary
 from flows.ledger import fingerprint, recall, recall_digest, remember
 from flows.mirror import have, keep
-from flows.object_store import StoreError, is_object_url
+from flows.object_store import StoreError
 from flows.open_source import open_source
 from flows.sources import HashingStream, Source, unfollowed
 from flows.tables import holds, parquet_writer

@@ -13,12 +13,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from flows.addresses import Location, is_object_url
 from flows.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
 from flows.faults import during, raise_if_exhausted
 from flows.fetching import Fetching
-from flows.layout import Layout, Location, locked, month_name
+from flows.layout import Layout, locked, month_name
 from flows.mirror import renew_folder
-from flows.object_store import is_object_url
 from flows.publish import (
     TABLES,
     PublishedMeanwhileError,

@@ -8,17 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from weakref import finalize
 
-from flows.object_store import SCHEMES, is_object_url
+from flows.addresses import is_object_url
 from flows.validators import Validators
 from transforms.errors import BadFileError
 from transforms.signatures import own_query
-
-if TYPE_CHECKING:
-    pass
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 # What this matches is told in a tenth of the time that taking the address apart takes
@@ -26,7 +23,6 @@ _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
 _QUERY = re.compile(r"[?#]")
-REMOTE_SCHEMES = ("http", "https", *SCHEMES)
 
 
 @dataclass(frozen=True, order=True, slots=True)

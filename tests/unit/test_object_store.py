@@ -9,18 +9,11 @@ from typing import Any
 import pytest
 
 import flows.object_store
+from flows.addresses import split_url
 from flows.extracts import extract
 from flows.layout import Layout
 from flows.object_sources import expand_objects, find_object, open_object
-from flows.object_store import (
-    Objects,
-    StoreError,
-    _client_options,
-    _explain,
-    _require_role,
-    _shared_profile,
-    split_url,
-)
+from flows.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile
 from flows.open_source import expand
 from flows.sources import Source, redact, resolve_location
 from tests.shared_files import REPOSITORY
