@@ -54,7 +54,7 @@ load: $(STAMP)
 	$(BIN)/python -m tests.bench.load
 
 docs: $(STAMP)
-	$(BIN)/python -m flows.dictionary output/README.md
+	$(BIN)/python -m flows.cli.dictionary output/README.md
 
 # What is locked: its licences, its bill of materials, and what is publicly known against it.
 licences: $(STAMP)
@@ -91,7 +91,7 @@ $(PACKAGES): requirements.lock
 
 # Installing compiles the scanner's C sources (hatch_build.py); where there is no compiler, one from the lock is installed
 # for as long as that takes.
-KERNEL := $(wildcard transforms/scan_kernel/*.[ch]) transforms/scan_kernel/stamp.py
+KERNEL := $(wildcard transforms/scan/scan_kernel/*.[ch]) transforms/scan/scan_kernel/stamp.py
 OURS := $(PIP) --no-build-isolation -e .
 $(STAMP): $(PACKAGES) pyproject.toml hatch_build.py .ci/compiler.lock $(KERNEL)
 	if $(BIN)/python -c "import hatch_build, sys; sys.exit(not hatch_build.compiler())"; then $(OURS); else \

@@ -25,7 +25,7 @@ except ImportError:  # called by hand where the build backend is not installed
     BuildHookInterface = object  # type: ignore[assignment,misc]
 
 ROOT = Path(__file__).resolve().parent
-FOLDER = Path("transforms", "scan_kernel")
+FOLDER = Path("transforms", "scan", "scan_kernel")
 ZIG = "ziglang==0.15.2"  # as in .ci/compiler.lock
 
 STANDARD = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden")

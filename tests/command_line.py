@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from flows.cli import main
+from flows.cli.app import main
 from tests.shared_files import REPOSITORY
 
 PATIENCE_SECONDS = 240.0  # for a machine busy with other work; only a hang waits so long
@@ -55,7 +55,7 @@ def _quick(arguments: Sequence[object]) -> list[str]:
 def start(*arguments: object, **environment: str) -> "subprocess.Popen[str]":
     """The command in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *_quick(arguments)],
+        [sys.executable, "-m", "flows.cli.app", *_quick(arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

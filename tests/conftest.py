@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.demo import run_demo
-from flows.run import run
+from flows.cli.demo import run_demo
+from flows.orchestration.run import run
 
 DEMO_MONTH = date(2025, 6, 1)
 

@@ -4,10 +4,10 @@ import io
 from collections.abc import Iterable
 from typing import Any
 
-from transforms import contents, scan_contents
-from transforms.contents import ContentsDate, Found, StructureEnd
+from transforms.contents import contents, scan_contents
+from transforms.contents.contents import ContentsDate, Found, StructureEnd
+from transforms.contents.names import NO_NAMES
 from transforms.errors import BadFileError
-from transforms.names import NO_NAMES
 
 Flat = list[StructureEnd | tuple[Any, ...]]
 

@@ -13,7 +13,7 @@ import pytest
 from tests.command_line import PATIENCE_SECONDS, Ended, wait_until
 from tests.shared_files import REPOSITORY
 
-PROGRAM = "import sys; from flows.cli import main; sys.exit(main())"
+PROGRAM = "import sys; from flows.cli.app import main; sys.exit(main())"
 
 
 def execute(

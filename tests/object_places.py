@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.object_store import Objects, _store
+from flows.storage.object_store import Objects, _store
 from tests import ceph
 
 BOTH = [pytest.param("folder"), pytest.param("s3", marks=pytest.mark.slow)]

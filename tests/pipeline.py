@@ -14,16 +14,16 @@ import pyarrow as pa
 from schemas.extracted import CITATIONS, EXTRACTED, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES, REMOTE_GROUPS
 from schemas.published import RATE_GRAIN
 from schemas.table import Table
-from transforms.account import SourceAccount
-from transforms.clean import date_of
-from transforms.collect import Collected
-from transforms.containers import open_documents
+from transforms.benchmark.payers import map_payers
+from transforms.benchmark.rates import describe_rates, gather_facts
+from transforms.benchmark.resolve import Extracts, iter_pairs, number
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import extract_source, to_batches
-from transforms.payers import map_payers
-from transforms.rates import describe_rates, gather_facts
-from transforms.read_ijson import read_document, read_provider_reference
-from transforms.resolve import Extracts, iter_pairs, number
+from transforms.read.account import SourceAccount
+from transforms.read.clean import date_of
+from transforms.read.collect import Collected
+from transforms.read.containers import open_documents
+from transforms.read.extract import extract_source, to_batches
+from transforms.read.read_ijson import read_document, read_provider_reference
 
 ReadDocument = Callable[..., None]
 CODES = frozenset({"97026", "97028"})

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import polars as pl
 import pytest
 
-from flows.reference import build_medicare
+from flows.tables.reference import build_medicare
 from schemas import reference as packaged
 from schemas.table import Table
 from tests.command_line import Ended, call, digests
@@ -24,7 +24,7 @@ from tests.faults import execute
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.json_text import json_bytes
 from tests.nppes_files import npidata, record
-from transforms import payers, taxonomy
+from transforms.benchmark import payers, taxonomy
 
 MONTH = "2026-06"
 BLOCKS = {"aetna": "Aetna Life Insurance Company", "acme": "Acme Health Plan", "cigna": "Cigna Health Life Insurance"}
@@ -222,12 +222,12 @@ def raise_methodology(world: World) -> None:
 def change_rule(world: World) -> None:
     """A modifier is allowed no more, or again."""
     allowed = world.other("modifiers", ("59", "GP"), ("GP",), ("59",))
-    world.monkeypatch.setattr("transforms.exclude.ALLOWED_MODIFIERS", allowed)
+    world.monkeypatch.setattr("transforms.benchmark.exclude.ALLOWED_MODIFIERS", allowed)
 
 
 def change_bounds(world: World) -> None:
     """Another bound of the outliers."""
-    world.monkeypatch.setattr("transforms.observe.OUTLIER_HIGH", world.other("bound", 10.0, 2.0, 5.0))
+    world.monkeypatch.setattr("transforms.benchmark.observe.OUTLIER_HIGH", world.other("bound", 10.0, 2.0, 5.0))
 
 
 def change_taxonomies(world: World) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
-from flows.arguments import build_parser
-from flows.commands import COMMANDS
-from flows.faults import during
-from flows.streams import open_missing, settle, tell, tell_error
+from flows.cli.arguments import build_parser
+from flows.cli.commands import COMMANDS
+from flows.cli.streams import open_missing, settle, tell, tell_error
+from flows.storage.faults import during
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 INTERRUPTED = 130
@@ -72,7 +72,7 @@ def _confess(*, as_json: bool) -> int:
     """The traceback without what could be secret: people send it."""
     import traceback
 
-    from flows.sources import without_secrets
+    from flows.download.sources import without_secrets
 
     told = without_secrets(traceback.format_exc())
     tell_error(f"{told}tic-rates: a bug of ours; please report it with the lines above")

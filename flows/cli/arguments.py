@@ -1,4 +1,4 @@
-"""Commands, their options and help. ``command`` of what is parsed names one of ``flows.commands.COMMANDS``."""
+"""Commands, their options and help. ``command`` of what is parsed names one of ``flows.cli.commands.COMMANDS``."""
 
 import argparse
 from datetime import UTC, date, datetime
@@ -337,7 +337,7 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 
 def _location(text: str) -> Path | str:
-    from flows.addresses import SCHEMES, is_object_url, split_url
+    from flows.settings.addresses import SCHEMES, is_object_url, split_url
 
     if "://" not in text:
         return Path(text)

@@ -7,7 +7,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from flows.streams import tell
+from flows.cli.streams import tell
 from transforms.errors import TicRatesError, UsageError
 
 Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
@@ -16,12 +16,12 @@ Command = Callable[[argparse.Namespace], Result]
 
 def run(options: argparse.Namespace) -> Result:
     """One month from the sources given."""
-    from flows.fetching import Cluster
-    from flows.layout import this_month
-    from flows.open_source import expand
-    from flows.protection import fetching_of
-    from flows.run import RunRequest
-    from flows.show import print_result
+    from flows.cli.show import print_result
+    from flows.download.open_source import expand
+    from flows.orchestration.run import RunRequest
+    from flows.settings.fetching import Cluster
+    from flows.settings.protection import fetching_of
+    from flows.storage.layout import this_month
 
     if isinstance(options.nppes, Path) and not options.nppes.is_file():
         what = "is a folder" if options.nppes.is_dir() else "no such file"
@@ -49,10 +49,10 @@ def run(options: argparse.Namespace) -> Result:
 
 def nightly(options: argparse.Namespace) -> Result:
     """One month from the configuration."""
-    from flows.config import example_text
-    from flows.layout import this_month
-    from flows.nightly import run_month
-    from flows.show_months import print_months
+    from flows.cli.show_months import print_months
+    from flows.orchestration.nightly import run_month
+    from flows.settings.config import example_text
+    from flows.storage.layout import this_month
 
     if options.example:
         tell(print, example_text(), end="")
@@ -71,8 +71,8 @@ def nightly(options: argparse.Namespace) -> Result:
 
 def backfill(options: argparse.Namespace) -> Result:
     """Several months from the configuration."""
-    from flows.nightly import run_backfill
-    from flows.show_months import print_months
+    from flows.cli.show_months import print_months
+    from flows.orchestration.nightly import run_backfill
 
     config = _load_config(options)
     report = run_backfill(
@@ -94,8 +94,8 @@ def backfill(options: argparse.Namespace) -> Result:
 
 def _tell(config: Any, month: date, reason: str) -> None:
     """A month that failed, to the webhook of the configuration."""
-    from flows.layout import month_name
-    from flows.webhook import tell_failure
+    from flows.orchestration.webhook import tell_failure
+    from flows.storage.layout import month_name
 
     tell_failure(config.webhook, month=month_name(month), status="failed", reason=reason)
 
@@ -103,7 +103,7 @@ def _tell(config: Any, month: date, reason: str) -> None:
 def _load_config(options: argparse.Namespace) -> Any:
     from dataclasses import replace
 
-    from flows.config import Gates, load_config
+    from flows.settings.config import Gates, load_config
 
     config = load_config(options.config)
     return replace(config, gates=Gates(None, None, None, None, withhold_vanished=False)) if options.no_gates else config
@@ -113,32 +113,32 @@ def _runner(*, orchestrated: bool, cluster: Any = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow when asked for; here, or on a cluster."""
     from functools import partial
 
-    from flows.dask_workers import elsewhere
-    from flows.fetching import Cluster
+    from flows.orchestration.dask_workers import elsewhere
+    from flows.settings.fetching import Cluster
 
     cluster = cluster or Cluster()
     if orchestrated:
-        from flows.orchestrate import run_flow
+        from flows.orchestration.orchestrate import run_flow
 
         return partial(run_flow, cluster=cluster)
-    from flows.run import Steps, run
+    from flows.orchestration.run import Steps, run
 
     return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
 
 
 def demo(options: argparse.Namespace) -> Result:
     """The synthetic market."""
-    from flows.demo import run_demo
+    from flows.cli.demo import run_demo
 
     return run_demo(options.output, options.month, _runner(orchestrated=options.prefect), quiet=options.json)
 
 
 def inspect(options: argparse.Namespace) -> Result:
     """One file, told."""
-    from flows.inspection import inspect
-    from flows.open_source import expand
-    from flows.protection import fetching_of
-    from flows.show import print_inspection
+    from flows.cli.inspection import inspect
+    from flows.cli.show import print_inspection
+    from flows.download.open_source import expand
+    from flows.settings.protection import fetching_of
 
     sources = expand([options.source])
     if len(sources) > 1:
@@ -151,10 +151,10 @@ def inspect(options: argparse.Namespace) -> Result:
 
 def reference_nppes(options: argparse.Namespace) -> Result:
     """The provider lookup."""
-    from flows.layout import Layout
-    from flows.mirror import keep
-    from flows.reference import build_nppes
-    from flows.show import print_figures
+    from flows.cli.show import print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.mirror import keep
+    from flows.tables.reference import build_nppes
 
     layout = Layout.at(options.output)
     target = layout.nppes
@@ -169,10 +169,10 @@ def reference_nppes(options: argparse.Namespace) -> Result:
 
 def reference_medicare(options: argparse.Namespace) -> Result:
     """A year of the fee schedule."""
-    from flows.layout import Layout
-    from flows.mirror import keep
-    from flows.reference import build_medicare
-    from flows.show import print_figures
+    from flows.cli.show import print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.mirror import keep
+    from flows.tables.reference import build_medicare
 
     layout = Layout.at(options.output)
     figures = build_medicare(options.rvu, options.gpci, options.year, layout.reference)
@@ -184,9 +184,9 @@ def reference_medicare(options: argparse.Namespace) -> Result:
 
 def report(options: argparse.Namespace) -> Result:
     """The report's pages."""
-    from flows.layout import Layout
-    from flows.report import build_report
-    from flows.show import print_figures
+    from flows.cli.show import print_figures
+    from flows.report.report import build_report
+    from flows.storage.layout import Layout
 
     figures = build_report(Layout.at(options.output))
     if not options.json:
@@ -196,11 +196,11 @@ def report(options: argparse.Namespace) -> Result:
 
 def rvu(options: argparse.Namespace) -> Result:
     """A code's amounts."""
-    from flows.layout import Layout
-    from flows.mirror import renew_folder
-    from flows.reference import load_medicare
-    from flows.show import print_service, service_as_json
-    from transforms.medicare import price_service
+    from flows.cli.show import print_service, service_as_json
+    from flows.storage.layout import Layout
+    from flows.storage.mirror import renew_folder
+    from flows.tables.reference import load_medicare
+    from transforms.cms.medicare import price_service
 
     layout = Layout.at(options.output)
     renew_folder(layout, layout.reference, layout.nppes)
@@ -213,8 +213,8 @@ def rvu(options: argparse.Namespace) -> Result:
 
 def serve(options: argparse.Namespace) -> Result:
     """Until it is stopped."""
-    from flows.config import load_config
-    from flows.serving import serve
+    from flows.orchestration.serving import serve
+    from flows.settings.config import load_config
 
     def say(text: str) -> None:
         tell(print, text, file=sys.stderr if options.json else sys.stdout, flush=True)

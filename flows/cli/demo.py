@@ -6,15 +6,15 @@ from typing import Any
 
 import polars as pl
 
-from flows.addresses import Location
-from flows.demo_files import write_market
-from flows.layout import Layout
-from flows.mirror import keep
-from flows.open_source import expand
-from flows.run import RunRequest, RunResult
-from flows.streams import tell
+from flows.cli.demo_files import write_market
+from flows.cli.streams import tell
+from flows.download.open_source import expand
+from flows.orchestration.run import RunRequest, RunResult
+from flows.settings.addresses import Location
+from flows.storage.layout import Layout
+from flows.storage.mirror import keep
 from schemas.codes import DEFAULT_CODES
-from transforms.demo_answers import check_answers, check_rows
+from transforms.demo.demo_answers import check_answers, check_rows
 from transforms.errors import TicRatesError
 
 MOST_SHOWN = 20
@@ -47,7 +47,7 @@ def run_demo(
         shown = "\n  ".join(wrong[:MOST_SHOWN])
         raise WrongAnswerError(f"{len(wrong)} of {cells.cells + rows.cells} known answers differ:\n  {shown}")
     if not quiet:
-        from flows.show import print_result
+        from flows.cli.show import print_result
 
         tell(print_result, result)
         tell(print, f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")

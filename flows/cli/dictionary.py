@@ -1,6 +1,6 @@
 """The consumers' data dictionary: ``dictionary.md`` with the tables and code lists of schemas/ put in.
 
-``python -m flows.dictionary output/README.md`` writes it; `make docs` calls that.
+``python -m flows.cli.dictionary output/README.md`` writes it; `make docs` calls that.
 """
 
 import re
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
-from flows.layout import write_atomically
+from flows.storage.layout import write_atomically
 from schemas.codes import (
     ALLOWED_MODIFIERS,
     BUCA,
@@ -45,7 +45,7 @@ _SLOT = re.compile(r"\{\{(\w+)\}\}")
 
 def describe_tables() -> str:
     """The dictionary as Markdown; a slot that nothing fills is a ``KeyError``."""
-    template = resources.files("flows").joinpath(TEMPLATE).read_text(encoding="utf-8")
+    template = resources.files("flows.cli").joinpath(TEMPLATE).read_text(encoding="utf-8")
     return _SLOT.sub(lambda slot: _SLOTS[slot[1]](), template)
 
 
@@ -144,7 +144,7 @@ _SLOTS: dict[str, Callable[[], str]] = {
 def main(arguments: Sequence[str]) -> int:
     """Write the dictionary to the one path given."""
     if len(arguments) != 1:
-        print("usage: python -m flows.dictionary PATH (the repository's is output/README.md)", file=sys.stderr)
+        print("usage: python -m flows.cli.dictionary PATH (the repository's is output/README.md)", file=sys.stderr)
         return 2
     write_atomically(Path(arguments[0]), describe_tables().encode())
     return 0

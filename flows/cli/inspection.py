@@ -4,17 +4,17 @@ import time
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
-from flows.concealing import conceal_headers
-from flows.extracts import Engine, default_engine, reader_of
-from flows.faults import during
-from flows.fetching import Fetching
-from flows.layout import open_temporary, temporary_folder
-from flows.open_source import open_source
-from flows.progress import make_counters, shown
-from flows.sources import Source
-from transforms.account import DocumentAccount, SourceAccount
+from flows.download.concealing import conceal_headers
+from flows.download.open_source import open_source
+from flows.download.sources import Source
+from flows.extract.extracts import Engine, default_engine, reader_of
+from flows.extract.progress import make_counters, shown
+from flows.settings.fetching import Fetching
+from flows.storage.faults import during
+from flows.storage.layout import open_temporary, temporary_folder
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
-from transforms.extract import extract_source
+from transforms.read.account import DocumentAccount, SourceAccount
+from transforms.read.extract import extract_source
 
 
 def inspect(

@@ -10,10 +10,10 @@ import polars as pl
 from rich.markup import escape
 from rich.table import Table as RichTable
 
-from flows.layout import Layout, month_name
-from flows.run import RunResult
-from flows.show_months import make_console
-from transforms.medicare import ServicePrice
+from flows.cli.show_months import make_console
+from flows.orchestration.run import RunResult
+from flows.storage.layout import Layout, month_name
+from transforms.cms.medicare import ServicePrice
 
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
 

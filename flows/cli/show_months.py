@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flows.layout import month_name
-from flows.nightly import MonthReport
+from flows.orchestration.nightly import MonthReport
+from flows.storage.layout import month_name
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ def make_console() -> "Console":
 
     class Ours(Console):
         def on_broken_pipe(self) -> None:
-            """Leave it to ``flows.streams``; rich would end the process with 1."""
+            """Leave it to ``flows.cli.streams``; rich would end the process with 1."""
             raise BrokenPipeError
 
     return Ours(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)

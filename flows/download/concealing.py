@@ -7,8 +7,8 @@ the process that read the file to the one that fetches.
 
 from dataclasses import replace
 
-from flows.sources import Source, resolve_location, unfollowed, without_secrets
-from transforms.account import DocumentAccount, SourceAccount
+from flows.download.sources import Source, resolve_location, unfollowed, without_secrets
+from transforms.read.account import DocumentAccount, SourceAccount
 
 _SIGNED = "#signed-"
 _REFUSED = "#refused"

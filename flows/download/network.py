@@ -17,8 +17,8 @@ from typing import Any
 import httpcore
 import httpx
 
-from flows.sources import redact
-from flows.threads import interruptible
+from flows.download.sources import redact
+from flows.storage.threads import interruptible
 from transforms.errors import BadFileError
 from transforms.limits import environment_name
 

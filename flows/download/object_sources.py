@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
-from flows.addresses import split_url
-from flows.object_store import Found, Objects
-from flows.sources import HashingStream, Source
-from flows.validators import Validators
+from flows.download.sources import HashingStream, Source
+from flows.download.validators import Validators
+from flows.settings.addresses import split_url
+from flows.storage.object_store import Found, Objects
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
 
 _GLOB = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[[^]]+\])")

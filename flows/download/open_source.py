@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
-from flows.addresses import REMOTE_SCHEMES, is_object_url
-from flows.fetching import Fetching
-from flows.layout import Layout
-from flows.renewing import Renew
-from flows.sources import HashingStream, Source, redact
-from flows.validators import Validators
+from flows.download.renewing import Renew
+from flows.download.sources import HashingStream, Source, redact
+from flows.download.validators import Validators
+from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
+from flows.settings.fetching import Fetching
+from flows.storage.layout import Layout
 from transforms.errors import BadFileError, UsageError
 
 _SHOWN_CHARS = 200
@@ -42,7 +42,7 @@ def _expand_one(argument: str) -> list[Source]:
         if scheme not in REMOTE_SCHEMES:
             raise UsageError(f"{redact(argument)}: {scheme}:// is not supported; give http(s)://, s3:// or a path")
         if is_object_url(argument):
-            from flows.object_sources import expand_objects
+            from flows.download.object_sources import expand_objects
 
             return expand_objects(argument)
         return [Source(argument)]
@@ -85,10 +85,10 @@ def open_source(
     if not source.is_url:
         return _open_local(Path(source.location))
     if is_object_url(source.location):
-        from flows.object_sources import open_object
+        from flows.download.object_sources import open_object
 
         return open_object(source, known)
-    from flows.web import open_url
+    from flows.download.web import open_url
 
     return open_url(source, fetching, layout, known=known, renew=renew)
 

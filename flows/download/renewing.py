@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from flows.sources import Source, redact
+from flows.download.sources import Source, redact
 from transforms.errors import BadFileError
 
 Renew = Callable[[Source], str | None]  # the file's new address; None: there is none

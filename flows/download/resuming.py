@@ -14,11 +14,11 @@ from typing import Protocol
 
 from isal import isal_zlib
 
-from flows.fetching import Fetching
-from flows.renewing import Renew
-from flows.sources import Source
-from flows.validators import ContentRange, Validators
-from flows.waiting import Wait, retry_after, seconds_before_retry
+from flows.download.renewing import Renew
+from flows.download.sources import Source
+from flows.download.validators import ContentRange, Validators
+from flows.download.waiting import Wait, retry_after, seconds_before_retry
+from flows.settings.fetching import Fetching
 from transforms.errors import (
     AnswerLostError,
     BadFileError,
@@ -38,7 +38,7 @@ ASK_CONTENTS = "read its table of contents again for a new address"
 
 
 class AnyAnswer(Protocol):
-    """What this module needs of ``flows.web.Answer``."""
+    """What this module needs of ``flows.download.web.Answer``."""
 
     status: int
     headers: Mapping[str, str]

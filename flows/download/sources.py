@@ -12,10 +12,10 @@ from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from weakref import finalize
 
-from flows.addresses import is_object_url
-from flows.validators import Validators
+from flows.download.validators import Validators
+from flows.settings.addresses import is_object_url
+from transforms.contents.signatures import own_query
 from transforms.errors import BadFileError
-from transforms.signatures import own_query
 
 _URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 # What this matches is told in a tenth of the time that taking the address apart takes

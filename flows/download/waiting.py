@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
 
-from flows.fetching import Fetching
+from flows.settings.fetching import Fetching
 
 Wait = Callable[[float], None]  # seconds; ``time.sleep`` outside of tests
 

@@ -17,15 +17,15 @@ from urllib.request import getproxies
 
 import httpx
 
-from flows.fetching import Fetching
-from flows.hosts import turn
-from flows.layout import Layout
-from flows.network import guard, hush_logs, is_private_host, refuse_private, within
-from flows.renewing import Renew
-from flows.resuming import RemoteFile
-from flows.sources import HashingStream, Source, redact
-from flows.validators import Validators
-from flows.waiting import Wait
+from flows.download.hosts import turn
+from flows.download.network import guard, hush_logs, is_private_host, refuse_private, within
+from flows.download.renewing import Renew
+from flows.download.resuming import RemoteFile
+from flows.download.sources import HashingStream, Source, redact
+from flows.download.validators import Validators
+from flows.download.waiting import Wait
+from flows.settings.fetching import Fetching
+from flows.storage.layout import Layout
 from transforms.errors import AnswerLostError, BadFileError, HostFailedError, causes
 from transforms.limits import Limits, crossed
 

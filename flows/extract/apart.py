@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from flows.pools import Pools
-from flows.threads import Threads, result_of
-from flows.workers import join_parent
+from flows.extract.pools import Pools
+from flows.extract.workers import join_parent
+from flows.storage.threads import Threads, result_of
 
 Answer = TypeVar("Answer")
 

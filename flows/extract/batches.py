@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from flows.sources import Source
+from flows.download.sources import Source
 
 MOST_FILES = 200
 MOST_BYTES = 2_000_000_000  # a larger file is a task of its own

@@ -11,23 +11,23 @@ from datetime import date
 from functools import lru_cache
 from typing import BinaryIO, cast
 
-from flows.config import PayerSource, asks_for_month, fill_month
-from flows.extracts import Engine, default_engine
-from flows.faults import during, raise_if_exhausted
-from flows.fetching import Fetching
-from flows.layout import Layout, open_temporary, temporary_folder
-from flows.listing_cache import keep_listing, kept_listing
-from flows.open_source import expand, open_source
-from flows.renewing import Renew, Renewals
-from flows.sources import Source, is_plain, origin_of, redact, resolve_location, unfollowed
-from flows.undated import lies_in, names_month
-from flows.validators import Validators
-from transforms.containers import open_documents
-from transforms.contents import ContentsDate, Found, StructureEnd
+from flows.download.open_source import expand, open_source
+from flows.download.renewing import Renew, Renewals
+from flows.download.sources import Source, is_plain, origin_of, redact, resolve_location, unfollowed
+from flows.download.validators import Validators
+from flows.extract.extracts import Engine, default_engine
+from flows.extract.listing_cache import keep_listing, kept_listing
+from flows.extract.undated import lies_in, names_month
+from flows.settings.config import PayerSource, asks_for_month, fill_month
+from flows.settings.fetching import Fetching
+from flows.storage.faults import during, raise_if_exhausted
+from flows.storage.layout import Layout, open_temporary, temporary_folder
+from transforms.contents.contents import ContentsDate, Found, StructureEnd
+from transforms.contents.listing import Choice, FoundFile, Listing
+from transforms.contents.names import Names
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
 from transforms.limits import Limits
-from transforms.listing import Choice, FoundFile, Listing
-from transforms.names import Names
+from transforms.read.containers import open_documents
 
 _QUERY = re.compile(r"[?#]")
 _MAX_RESOLVED = 10_000
@@ -202,10 +202,10 @@ def _read_table(
 
 def _read_document(stream: BinaryIO, reach: Reach, *, strict: bool) -> Generator[Found, None, None]:
     if (reach.engine or default_engine()) == "ijson":
-        from transforms import contents
+        from transforms.contents import contents
 
         return contents.read_contents(stream, open_temporary, strict=strict, limits=reach.limits)
-    from transforms import scan_contents
+    from transforms.contents import scan_contents
 
     return scan_contents.read_contents(stream, open_temporary, strict=strict, limits=reach.limits)
 

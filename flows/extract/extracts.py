@@ -14,20 +14,19 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
-from flows.faults import raise_if_exhausted
-from flows.fetching import Fetching
-from flows.folders import Sealed, put_in_place, seal, unsealed
-from flows.layout import Layout, open_temporary
-from flows.ledger import Entry, fingerprint, recall, remember
-from flows.mirror import keep
-from flows.open_source import open_source
-from flows.renewing import Renew
-from flows.sources import HashingStream, Source, sha256_of
-from flows.temporary import unfinished_folder
-from flows.validators import Validators
-from flows.versions import code_version, digest_of
+from flows.download.open_source import open_source
+from flows.download.renewing import Renew
+from flows.download.sources import HashingStream, Source, sha256_of
+from flows.download.validators import Validators
+from flows.extract.ledger import Entry, fingerprint, recall, remember
+from flows.settings.fetching import Fetching
+from flows.storage.faults import raise_if_exhausted
+from flows.storage.folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.layout import Layout, open_temporary
+from flows.storage.mirror import keep
+from flows.storage.temporary import unfinished_folder
+from flows.storage.versions import code_version, digest_of
 from schemas.codes import CODE_TYPES
-from transforms.account import SourceAccount
 from transforms.errors import (
     BadFileError,
     ContentChangedError,
@@ -36,18 +35,19 @@ from transforms.errors import (
     UsageError,
 )
 from transforms.limits import Limits, limits_of_content, same_within
-from transforms.scan_kernel import library
+from transforms.read.account import SourceAccount
+from transforms.scan.scan_kernel import library
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
 
     from schemas.table import Table
-    from transforms.extract import ReadDocument
+    from transforms.read.extract import ReadDocument
 
 LOG = logging.getLogger(__name__)
 
 READER_VERSION = "4"  # raise it when this module changes what an extract holds; the readers' own code is digested
-_READERS = ("transforms.extract", "transforms.read_ijson", "transforms.read_scan")
+_READERS = ("transforms.read.extract", "transforms.read.read_ijson", "transforms.scan.read_scan")
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
 STARTS = 3  # of one reading, when the content changes on the server meanwhile
@@ -288,12 +288,12 @@ def reader_of(engine: Engine, *, overlap: bool = True) -> "ReadDocument":
         UsageError: the scanning reader's compiled half is missing.
     """
     if engine == "ijson":
-        from transforms import read_ijson
+        from transforms.read import read_ijson
 
         return read_ijson.read_document
     if missing := library.problem():
         raise UsageError(missing)
-    from transforms import read_scan
+    from transforms.scan import read_scan
 
     return partial(read_scan.read_document, overlap=overlap)
 
@@ -320,8 +320,8 @@ def _read_as_needed(source: Source, reading: _Reading, known: Validators | None)
 
 
 def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
-    from flows.concealing import conceal_headers
-    from transforms.extract import extract_source
+    from flows.download.concealing import conceal_headers
+    from transforms.read.extract import extract_source
 
     layout = reading.layout
     with ExitStack() as unfinished:
@@ -388,7 +388,7 @@ class _Writers:
         self._open = ExitStack()
 
     def __enter__(self) -> "_Writers":
-        from flows.tables import parquet_writer
+        from flows.storage.tables import parquet_writer
         from schemas.extracted import EXTRACTED
 
         with ExitStack() as opening:
@@ -418,7 +418,7 @@ class _Writers:
     def _concealed(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         import pyarrow as pa
 
-        from flows.concealing import conceal
+        from flows.download.concealing import conceal
 
         at = batch.schema.get_field_index("location")
         kept: list[str | None] = []

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from flows.layout import Layout, write_atomically
-from flows.mirror import keep, renew
-from flows.records import read_record
-from flows.sources import Source, sha256_of
-from flows.validators import Validators
+from flows.download.sources import Source, sha256_of
+from flows.download.validators import Validators
+from flows.storage.layout import Layout, write_atomically
+from flows.storage.mirror import keep, renew
+from flows.storage.records import read_record
 from transforms.errors import UsageError
 
 
@@ -26,7 +26,7 @@ class Entry:
     bytes: int
     fingerprint: str | None = None
     validators: Validators = field(default_factory=Validators)
-    signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # never written; see flows.concealing
+    signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # never written; see flows.download.concealing
 
 
 class _Record(msgspec.Struct, kw_only=True):

@@ -13,17 +13,22 @@ from pathlib import Path
 
 import msgspec
 
-from flows.layout import Layout, write_atomically
-from flows.ledger import fingerprint
-from flows.mirror import forget, keep, renew
-from flows.records import decode_record
-from flows.sources import Source, without_secrets
-from flows.validators import Validators
-from flows.versions import code_version
+from flows.download.sources import Source, without_secrets
+from flows.download.validators import Validators
+from flows.extract.ledger import fingerprint
+from flows.storage.layout import Layout, write_atomically
+from flows.storage.mirror import forget, keep, renew
+from flows.storage.records import decode_record
+from flows.storage.versions import code_version
+from transforms.contents.listing import Choice, FoundFile, Listing, key_of
 from transforms.limits import Limits, limits_of_content, same_within
-from transforms.listing import Choice, FoundFile, Listing, key_of
 
-_READERS = ("flows.contents", "flows.listing_cache", "transforms.listing", "transforms.scan_contents")
+_READERS = (
+    "flows.extract.contents",
+    "flows.extract.listing_cache",
+    "transforms.contents.listing",
+    "transforms.contents.scan_contents",
+)
 
 
 class _Head(msgspec.Struct):

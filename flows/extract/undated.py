@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 
-from flows.extracts import Outcome
-from flows.layout import month_name
-from flows.sources import Source
-from transforms.clean import date_of
+from flows.download.sources import Source
+from flows.extract.extracts import Outcome
+from flows.storage.layout import month_name
+from transforms.read.clean import date_of
 
 UNDATED = "undated"  # the status of a source that does not count for the month
 DAYS_BEFORE = 31

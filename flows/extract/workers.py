@@ -12,15 +12,15 @@ from multiprocessing import parent_process
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from flows.contents import Reach, renewing
-from flows.cores import cores
-from flows.extracts import Engine, Outcome, extract, find_unchanged
-from flows.fetching import Fetching
-from flows.layout import Layout
-from flows.pools import Pools
-from flows.progress import Counters, add, make_counters, shown
-from flows.sources import Source
-from flows.threads import in_threads
+from flows.download.sources import Source
+from flows.extract.contents import Reach, renewing
+from flows.extract.cores import cores
+from flows.extract.extracts import Engine, Outcome, extract, find_unchanged
+from flows.extract.pools import Pools
+from flows.extract.progress import Counters, add, make_counters, shown
+from flows.settings.fetching import Fetching
+from flows.storage.layout import Layout
+from flows.storage.threads import in_threads
 from transforms.limits import Limits
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains

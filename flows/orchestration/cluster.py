@@ -1,8 +1,8 @@
 """Files read on other machines: what travels to a worker and back, and who redoes what a lost worker had in hand.
 
-Free of Dask and Prefect: ``flows.dask_workers`` sends the batches. Output and cache are shared by all machines; nothing
-but file names, sizes and settings travels. An extract is renamed into place under its content's name, so reading a file
-twice does no harm: workers may be lost at any time, and a batch may run twice.
+Free of Dask and Prefect: ``flows.orchestration.dask_workers`` sends the batches. Output and cache are shared by all
+machines; nothing but file names, sizes and settings travels. An extract is renamed into place under its content's
+name, so reading a file twice does no harm: workers may be lost at any time, and a batch may run twice.
 """
 
 import logging
@@ -13,15 +13,15 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from flows.addresses import is_object_url
-from flows.contents import renewing
-from flows.extracts import ACCOUNT, Outcome, extract, reading_version
-from flows.fetching import Cluster, Fetching, HostLimits
-from flows.layout import Layout
-from flows.mirror import have
-from flows.progress import add, make_counters, shown
-from flows.sources import Source
-from flows.workers import Reading, find_unchanged_many
+from flows.download.sources import Source
+from flows.extract.contents import renewing
+from flows.extract.extracts import ACCOUNT, Outcome, extract, reading_version
+from flows.extract.progress import add, make_counters, shown
+from flows.extract.workers import Reading, find_unchanged_many
+from flows.settings.addresses import is_object_url
+from flows.settings.fetching import Cluster, Fetching, HostLimits
+from flows.storage.layout import Layout
+from flows.storage.mirror import have
 from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)

@@ -12,8 +12,10 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
-from flows.batches import batch_sources
-from flows.cluster import (
+from flows.download.sources import Source
+from flows.extract.batches import batch_sources
+from flows.extract.workers import ReadElsewhere
+from flows.orchestration.cluster import (
     ALONE_SECONDS,
     Answer,
     Answers,
@@ -25,9 +27,7 @@ from flows.cluster import (
     read_elsewhere,
     read_one_by_one,
 )
-from flows.fetching import Cluster
-from flows.sources import Source
-from flows.workers import ReadElsewhere
+from flows.settings.fetching import Cluster
 
 LOG = logging.getLogger(__name__)
 CONNECT_SECONDS = 60.0  # to the scheduler, and for its first worker

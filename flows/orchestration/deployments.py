@@ -1,4 +1,4 @@
-"""The nightly and the backfill as Prefect flows, for deployment by module path: ``flows.deployments:nightly``.
+"""The nightly and the backfill as Prefect flows, deployed by module path: ``flows.orchestration.deployments:nightly``.
 
 Parameters carry the configuration's path, months, payers' names and flags: never an address, a header or a secret.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, cast
 from uuid import UUID
 
-from flows.environment import CLIENT
+from flows.settings.environment import CLIENT
 
 os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
 
@@ -31,13 +31,13 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from flows.config import Config, load_config
-from flows.layout import Layout, month_name, this_month
-from flows.nightly import BackfillReport, MonthReport, run_backfill, run_month
-from flows.orchestrate import make_steps, telling
-from flows.run_page import national_markdown, quarantine_markdown
-from flows.sources import without_secrets
-from flows.webhook import tell_failure
+from flows.download.sources import without_secrets
+from flows.orchestration.nightly import BackfillReport, MonthReport, run_backfill, run_month
+from flows.orchestration.orchestrate import make_steps, telling
+from flows.orchestration.run_page import national_markdown, quarantine_markdown
+from flows.orchestration.webhook import tell_failure
+from flows.settings.config import Config, load_config
+from flows.storage.layout import Layout, month_name, this_month
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 TAG = "tic-rates"

@@ -1,4 +1,4 @@
-"""``python -m flows.following PARENT MODULE ARGUMENT...``: a Python module that ends when its parent does.
+"""``python -m flows.orchestration.following PARENT MODULE ARGUMENT...``: a module that ends when its parent does.
 
 A parent killed with SIGKILL can stop nobody: its server and worker would stay, and hold the port.
 """

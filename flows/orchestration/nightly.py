@@ -1,6 +1,6 @@
 """A month of every configured payer: list its files, read what changed, judge, publish; every night, or for the past.
 
-Free of Prefect: the command line calls this as it is, ``flows.deployments`` as flows.
+Free of Prefect: the command line calls this as it is, ``flows.orchestration.deployments`` as flows.
 """
 
 import logging
@@ -11,15 +11,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from flows.config import Config, Gates, PayerSource
-from flows.contents import Reach, list_payer
-from flows.dask_workers import elsewhere
-from flows.extracts import Outcome, UnresolvedReferences
-from flows.judging import Judge
-from flows.layout import Layout, month_name, this_month
-from flows.publish import PublishedMeanwhileError, begin, published_before
-from flows.published_month import PublishedMonth, Standing
-from flows.run import (
+from flows.download.sources import Source
+from flows.extract.contents import Reach, list_payer
+from flows.extract.extracts import Outcome, UnresolvedReferences
+from flows.extract.undated import set_undated_aside, undated_blocks
+from flows.orchestration.dask_workers import elsewhere
+from flows.orchestration.run import (
     UNREACHABLE,
     RunRequest,
     RunResult,
@@ -33,14 +30,17 @@ from flows.run import (
     require_usable,
     sweep_all,
 )
-from flows.sources import Source
-from flows.threads import in_threads
-from flows.undated import set_undated_aside, undated_blocks
-from flows.versions import digest_of
+from flows.publish.judging import Judge
+from flows.publish.publish import PublishedMeanwhileError, begin, published_before
+from flows.publish.published_month import PublishedMonth, Standing
+from flows.settings.config import Config, Gates, PayerSource
+from flows.storage.layout import Layout, month_name, this_month
+from flows.storage.threads import in_threads
+from flows.storage.versions import digest_of
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 if TYPE_CHECKING:
-    from flows.month_inputs import MonthInputs
+    from flows.tables.month_inputs import MonthInputs
 
 LOG = logging.getLogger(__name__)
 LISTINGS_AT_ONCE = 4
@@ -223,7 +223,7 @@ def _until_published(
 def _bring_up_to_date(
     config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
 ) -> MonthReport:
-    from flows.month_inputs import MonthInputs
+    from flows.tables.month_inputs import MonthInputs
 
     month = request.month
     before = PublishedMonth.of(layout, month)

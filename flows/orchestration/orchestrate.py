@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from functools import partial
 from typing import Any
 
-from flows.environment import CLIENT
+from flows.settings.environment import CLIENT
 
 os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
 
@@ -22,17 +22,17 @@ from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows import dask_workers
-from flows.batches import batch_sources
-from flows.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
-from flows.dask_workers import CONNECT_SECONDS, EXTRA
-from flows.extracts import Outcome
-from flows.fetching import Cluster
-from flows.layout import Layout, month_name
-from flows.run import RunRequest, RunResult, Steps, run
-from flows.sources import Source
-from flows.threads import LOOK_UP_SECONDS
-from flows.workers import ExtractOne, Reading
+from flows.download.sources import Source
+from flows.extract.batches import batch_sources
+from flows.extract.extracts import Outcome
+from flows.extract.workers import ExtractOne, Reading
+from flows.orchestration import dask_workers
+from flows.orchestration.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
+from flows.orchestration.dask_workers import CONNECT_SECONDS, EXTRA
+from flows.orchestration.run import RunRequest, RunResult, Steps, run
+from flows.settings.fetching import Cluster
+from flows.storage.layout import Layout, month_name
+from flows.storage.threads import LOOK_UP_SECONDS
 from transforms.errors import OutageError
 
 HERE = Cluster()
@@ -40,7 +40,7 @@ OnProgress = Callable[[int, int], None]  # files done, files in all
 
 
 def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
-    """``flows.run.run`` as a Prefect flow run."""
+    """``flows.orchestration.run.run`` as a Prefect flow run."""
 
     @flow(
         name="tic-rates-month",
@@ -142,7 +142,7 @@ def _extract_there(name: str, batch: Batch) -> Answer:
 
 
 def _read_elsewhere(cluster: Cluster, sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
-    """As ``flows.dask_workers.elsewhere``, with what is sent in the page of the run."""
+    """As ``flows.orchestration.dask_workers.elsewhere``, with what is sent in the page of the run."""
     send = _engine(cluster)
     return read_elsewhere(sources, layout, reading, cluster=cluster, engine=send, tell=_counting(len(sources)))
 

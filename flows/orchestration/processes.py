@@ -19,7 +19,7 @@ _WORKER = b"PREFECT__WORKER_NAME="
 
 def start(environment: dict[str, str], *words: str, output: int | IO[bytes]) -> "subprocess.Popen[bytes]":
     """A prefect command that ends when we do, in a session of its own: Ctrl-C reaches us alone, we stop it in order."""
-    command = [sys.executable, "-m", "flows.following", str(os.getpid()), "prefect", *words]
+    command = [sys.executable, "-m", "flows.orchestration.following", str(os.getpid()), "prefect", *words]
     return subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
 
 

@@ -25,9 +25,9 @@ from prefect.schedules import Cron
 from prefect.states import Crashed, Scheduled
 from prefect.types.entrypoint import EntrypointType
 
-from flows.config import Config
-from flows.deployments import TAG, backfill, nightly
-from flows.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED, POOL, WORKER
+from flows.orchestration.deployments import TAG, backfill, nightly
+from flows.settings.config import Config
+from flows.settings.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED, POOL, WORKER
 
 NIGHTLY, BACKFILL = "tic-rates-nightly/nightly", "tic-rates-backfill/backfill"
 SILENT = "tic-rates: silent runs are crashed"

@@ -13,13 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from flows.addresses import Location, is_object_url
-from flows.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
-from flows.faults import during, raise_if_exhausted
-from flows.fetching import Fetching
-from flows.layout import Layout, locked, month_name
-from flows.mirror import renew_folder
-from flows.publish import (
+from flows.download.sources import Source, names_apart
+from flows.extract.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
+from flows.extract.workers import ExtractMany, ReadElsewhere, Reading, extract_many
+from flows.publish.publish import (
     TABLES,
     PublishedMeanwhileError,
     begin,
@@ -29,18 +26,21 @@ from flows.publish import (
     publish_month,
     record,
 )
-from flows.sources import Source, names_apart
-from flows.temporary import sweep, unfinished_folder
-from flows.threads import in_threads
-from flows.workers import ExtractMany, ReadElsewhere, Reading, extract_many
+from flows.settings.addresses import Location, is_object_url
+from flows.settings.fetching import Fetching
+from flows.storage.faults import during, raise_if_exhausted
+from flows.storage.layout import Layout, locked, month_name
+from flows.storage.mirror import renew_folder
+from flows.storage.temporary import sweep, unfinished_folder
+from flows.storage.threads import in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 from transforms.limits import Limits
 
 if TYPE_CHECKING:
-    from flows.month import MonthBuilder
-    from flows.month_inputs import MonthInputs, MonthRequest
-    from flows.published_month import Standing
+    from flows.publish.published_month import Standing
+    from flows.tables.month import MonthBuilder
+    from flows.tables.month_inputs import MonthInputs, MonthRequest
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
@@ -125,7 +125,7 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
     Raises:
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
-    from flows.month_inputs import MonthInputs
+    from flows.tables.month_inputs import MonthInputs
 
     started = time.perf_counter()
     steps = steps or Steps()
@@ -150,7 +150,7 @@ def renew_report(layout: Layout) -> None:
     Raises:
         OutOfResourcesError, UsageError: they can't be written; the old ones and the tables stand, the text says so.
     """
-    from flows.report import build_report
+    from flows.report.report import build_report
 
     build_report(layout)
 
@@ -161,8 +161,8 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     Raises:
         UsageError: reference data that can't be read.
     """
-    from flows.month_inputs import MonthRequest
-    from flows.reference import load_medicare
+    from flows.tables.month_inputs import MonthRequest
+    from flows.tables.reference import load_medicare
 
     renew_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
     return MonthRequest(
@@ -177,7 +177,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
-    from flows.contents import Reach, sources_of
+    from flows.extract.contents import Reach, sources_of
 
     reading = Reading(
         frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
@@ -252,8 +252,8 @@ def build_and_publish(
     Raises:
         PublishedMeanwhileError: it was published once more since.
     """
-    from flows.apart import apart
-    from flows.month import MonthBuilder
+    from flows.extract.apart import apart
+    from flows.tables.month import MonthBuilder
 
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:
@@ -276,7 +276,7 @@ def build_and_publish(
 
 def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
-    from flows.reference import check_lookup, nppes_lookup, stored_nppes
+    from flows.tables.reference import check_lookup, nppes_lookup, stored_nppes
 
     if is_object_url(request.nppes):
         return stored_nppes(str(request.nppes), layout)

@@ -5,8 +5,8 @@ from datetime import date
 
 import polars as pl
 
-from flows.addresses import Location
-from flows.layout import Layout, month_name
+from flows.settings.addresses import Location
+from flows.storage.layout import Layout, month_name
 
 MOST_SHOWN = 200  # a page, not an archive: all of it is in quality/files
 _DOLLARS = ("p25_usd", "p50_usd", "p75_usd")

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import httpx
 
-from flows.config import Config
-from flows.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
-from flows.processes import run_processes, start, stop_runs, wait_for_any, wait_or_kill
+from flows.orchestration.processes import run_processes, start, stop_runs, wait_for_any, wait_or_kill
+from flows.settings.config import Config
+from flows.settings.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
 from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def _answers(health: str) -> bool:
 
 
 def _register(config: Config) -> None:
-    from flows.registration import register
+    from flows.orchestration.registration import register
 
     _tell_orphans(None)
     register(config, Path.cwd())
@@ -125,8 +125,8 @@ def _register(config: Config) -> None:
 
 def _tell_orphans(worker: str | None) -> None:
     """Runs that were killed with their worker, or that the machine went down with: marked, and the webhook told."""
-    from flows.deployments import nightly, tell_webhook
-    from flows.registration import crash_orphans
+    from flows.orchestration.deployments import nightly, tell_webhook
+    from flows.orchestration.registration import crash_orphans
 
     alive = run_processes(_machine())
     for run, state in crash_orphans(_machine(), worker, alive):
@@ -145,7 +145,7 @@ def _our_workers() -> str:
 
 
 def _welcome(config: Config, address: str, server: Server | None) -> str:
-    from flows.registration import BACKFILL, NIGHTLY
+    from flows.orchestration.registration import BACKFILL, NIGHTLY
 
     run = f"PREFECT_API_URL={address} prefect deployment run"
     whose = "not ours, it stays" if server is None else f"log in {server.log}"
@@ -190,7 +190,7 @@ def _watch(worker: "subprocess.Popen[bytes]", name: str, address: str, server: S
 
 def _stop_worker(worker: "subprocess.Popen[bytes]") -> None:
     """No new runs, then the end of those at work, which are due again at once: the next worker takes them up."""
-    from flows.registration import put_back
+    from flows.orchestration.registration import put_back
 
     _be_deaf()
     worker.terminate()

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 
 import httpx
 
-from flows.network import hush_logs
-from flows.sources import without_secrets
+from flows.download.network import hush_logs
+from flows.download.sources import without_secrets
 
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 10.0

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flows.config import Gates
-from flows.extracts import Outcome
-from flows.payer_builds import PayerFigures
+from flows.extract.extracts import Outcome
+from flows.settings.config import Gates
+from flows.tables.payer_builds import PayerFigures
 
 
 def judge_files(gates: Gates, outcomes: Sequence[Outcome]) -> str | None:

@@ -5,13 +5,13 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from flows.config import Gates
-from flows.layout import month_name
-from flows.published_month import Standing
+from flows.publish.published_month import Standing
+from flows.settings.config import Gates
+from flows.storage.layout import month_name
 from transforms.errors import NothingUsableError
 
 if TYPE_CHECKING:
-    from flows.month import MonthBuilder
+    from flows.tables.month import MonthBuilder
 
 LOG = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Judge:
 
     def _refused_files(self, builder: "MonthBuilder") -> Iterator[tuple[str, str]]:
         """Payers of blocks too few of whose files were read."""
-        from flows.gates import judge_files
+        from flows.publish.gates import judge_files
 
         blocks = {payer: self._standing.blocks(payer) for payer in self._standing.published.payers}
         for payer, names in builder.groups.items():
@@ -67,7 +67,7 @@ class Judge:
         yield from reasons.items()
 
     def _refused_figures(self, builder: "MonthBuilder") -> Iterator[tuple[str, str]]:
-        from flows.gates import judge_figures
+        from flows.publish.gates import judge_figures
 
         for payer, build in builder.builds.items():
             reason = judge_figures(self._gates, build.figures, self._earlier.get(payer), self._earlier_month)

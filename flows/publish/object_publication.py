@@ -20,8 +20,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from flows.object_store import Objects
-from flows.threads import in_threads
+from flows.storage.object_store import Objects
+from flows.storage.threads import in_threads
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)

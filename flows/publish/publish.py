@@ -3,7 +3,7 @@
 A month's tables are all new or all old, whatever fails and whatever signal comes. A SIGKILL among the renames leaves
 each table old or new, which the manifest tells; the next command on the output does the rest of the renames, which a
 journal in ``.staging`` names. In object storage files are replaced one by one
-(``flows.object_publication``); the local folder that stands for it follows.
+(``flows.publish.object_publication``); the local folder that stands for it follows.
 """
 
 import json
@@ -17,20 +17,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from flows.folders import exchange_folders
-from flows.layout import (
+from flows.download.sources import sha256_of
+from flows.storage.folders import exchange_folders
+from flows.storage.layout import (
     Layout,
     locked,
     month_name,
     write_atomically,
     written_beside,
 )
-from flows.mirror import AT_ONCE, bring, renew
-from flows.object_store import Objects
-from flows.signals import deferred_signals
-from flows.sources import sha256_of
-from flows.temporary import is_left, remove_at_once
-from flows.threads import in_threads
+from flows.storage.mirror import AT_ONCE, bring, renew
+from flows.storage.object_store import Objects
+from flows.storage.signals import deferred_signals
+from flows.storage.temporary import is_left, remove_at_once
+from flows.storage.threads import in_threads
 from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -183,7 +183,7 @@ def publish_folder(layout: Layout, folder: Path) -> None:
 
 
 def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) -> None:
-    from flows.object_publication import publish
+    from flows.publish.object_publication import publish
 
     assert layout.store is not None
     files = {
@@ -203,7 +203,7 @@ def bring_published(layout: Layout, *folders: str) -> None:
     Raises:
         UsageError: others published again and again meanwhile.
     """
-    from flows.object_publication import ATTEMPTS, named_files, settle
+    from flows.publish.object_publication import ATTEMPTS, named_files, settle
 
     if layout.store is None:
         if (layout.staging / JOURNAL).exists():

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from flows.extracts import Outcome
-from flows.layout import Layout
-from flows.publish import published
-from flows.sources import Source
+from flows.download.sources import Source
+from flows.extract.extracts import Outcome
+from flows.publish.publish import published
+from flows.storage.layout import Layout
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class PublishedMonth:
 
     def _blocks_of_payers(self, entities: set[str | None], read: Collection[str]) -> Iterable[set[str]]:
         """The blocks of each payer that has a file in ``read``, or any of these reporting entities."""
-        from transforms.payers import map_payers
+        from transforms.benchmark.payers import map_payers
 
         stated = {payer: set(entry.get("reporting_entities", ())) for payer, entry in self.payers.items()}
         mapping = map_payers(entities.union(*stated.values()))

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.payer_builds import PayerBuild, RowCounts, link, rates_path
-from flows.publish import bring_published
-from flows.published_month import PublishedMonth
-from flows.sorted_observations import SortedObservations
-from flows.tables import read_pieces, write_table
+from flows.publish.publish import bring_published
+from flows.publish.published_month import PublishedMonth
+from flows.storage.tables import read_pieces, write_table
+from flows.tables.payer_builds import PayerBuild, RowCounts, link, rates_path
+from flows.tables.sorted_observations import SortedObservations
 from schemas.published import FILES, PROVIDERS, RATES
 from schemas.table import Table
-from transforms.observe import observe_providers
-from transforms.payers import payer_slug
+from transforms.benchmark.observe import observe_providers
+from transforms.benchmark.payers import payer_slug
 
 UNREADABLE = ("quarantined", "undated")  # the statuses of sources whose content is in no table
 

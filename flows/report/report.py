@@ -5,22 +5,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.faults import during
-from flows.folders import exchange_folders
-from flows.layout import Layout, locked, month_name
-from flows.mirror import renew_folder
-from flows.publish import bring_published, publish_folder, sync_folder
-from flows.report_code import CodeFigures
-from flows.report_method import methodology_files
-from flows.report_pages import CodePages, File
-from flows.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
-from flows.report_site import make_environment, make_site
-from flows.report_tables import Published, load_published
-from flows.temporary import sweep, unfinished_folder
+from flows.publish.publish import bring_published, publish_folder, sync_folder
+from flows.report.report_code import CodeFigures
+from flows.report.report_method import methodology_files
+from flows.report.report_pages import CodePages, File
+from flows.report.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
+from flows.report.report_site import make_environment, make_site
+from flows.report.report_tables import Published, load_published
+from flows.storage.faults import during
+from flows.storage.folders import exchange_folders
+from flows.storage.layout import Layout, locked, month_name
+from flows.storage.mirror import renew_folder
+from flows.storage.temporary import sweep, unfinished_folder
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
-from transforms.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
-from transforms.csv_text import csv_text
+from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
+from transforms.report.csv_text import csv_text
 
 START_SENTENCES = 4
 
@@ -72,7 +72,7 @@ def _load(layout: Layout) -> Published:
 
 def report_files(layout: Layout, published: Published) -> Iterator[File]:
     """Every file of the report, one at a time: memory holds the tables, never all pages."""
-    from flows.reference import load_medicare
+    from flows.tables.reference import load_medicare
 
     environment = make_environment(make_site(published))
     fees = calculator_figures(load_medicare(layout.reference), published.codes)

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from flows.report_tables import Place, Published
+from flows.report.report_tables import Place, Published
 from schemas.codes import GEOGRAPHIES
 from schemas.geographies import IN_ORDER, NATIONAL
 from schemas.published import SUMMARIES
-from transforms.figures import KIND_ORDER, Cell, show_name
-from transforms.payers import payer_slug
+from transforms.benchmark.payers import payer_slug
+from transforms.report.figures import KIND_ORDER, Cell, show_name
 
 Row = tuple[Any, ...]  # as published, columns of SUMMARIES
 AT = {name: place for place, name in enumerate(SUMMARIES.names)}

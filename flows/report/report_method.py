@@ -8,10 +8,10 @@ import polars as pl
 from jinja2 import Environment
 from markupsafe import Markup
 
-from flows.layout import Layout, month_name
-from flows.report_pages import File
-from flows.report_site import show_moment
-from flows.report_tables import Published
+from flows.report.report_pages import File
+from flows.report.report_site import show_moment
+from flows.report.report_tables import Published
+from flows.storage.layout import Layout, month_name
 from schemas.codes import (
     ALLOWED_MODIFIERS,
     EXCLUSIONS,
@@ -23,11 +23,11 @@ from schemas.codes import (
     TIERS,
 )
 from schemas.published import FILE_EXCLUSIONS, FILES, UNMAPPED
-from transforms.accounting import count_down
-from transforms.charts import Fall, waterfall
-from transforms.csv_text import csv_text
-from transforms.figures import show_name
-from transforms.medicare import conversion_factor_for, medicare_year_for
+from transforms.cms.medicare import conversion_factor_for, medicare_year_for
+from transforms.report.accounting import count_down
+from transforms.report.charts import Fall, waterfall
+from transforms.report.csv_text import csv_text
+from transforms.report.figures import show_name
 
 MOST_FILES = 100
 MOST_NAMES = 25
@@ -215,7 +215,7 @@ def _references(layout: Layout, published: Published) -> list[tuple[str, str]]:
 
 
 def _fee_schedule(layout: Layout, published: Published) -> str:
-    from flows.reference import load_medicare
+    from flows.tables.reference import load_medicare
 
     year = published.entry.get("medicare_year")
     if not year:

@@ -8,9 +8,8 @@ from typing import Any
 from jinja2 import Environment
 from markupsafe import Markup
 
-from flows.layout import month_name
-from flows.report_code import CodeFigures, largest, medicare_of, table_order
-from flows.report_parts import (
+from flows.report.report_code import CodeFigures, largest, medicare_of, table_order
+from flows.report.report_parts import (
     CALCULATOR_CSV,
     calculator_context,
     map_context,
@@ -21,16 +20,17 @@ from flows.report_parts import (
     svg,
     trend_context,
 )
-from flows.report_tables import TREND_COLUMNS
+from flows.report.report_tables import TREND_COLUMNS
+from flows.storage.layout import month_name
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, OTHERS_IN_ORDER, STATES_IN_ORDER, name_of, position_of
 from schemas.published import SUMMARIES
-from transforms.calculator import only_state
-from transforms.charts import range_chart, reference_label
-from transforms.csv_text import csv_text
-from transforms.figures import Cell, ratio
-from transforms.insights import Insight, describe_geography
-from transforms.insights_payer import describe_payer
+from transforms.report.calculator import only_state
+from transforms.report.charts import range_chart, reference_label
+from transforms.report.csv_text import csv_text
+from transforms.report.figures import Cell, ratio
+from transforms.report.insights import Insight, describe_geography
+from transforms.report.insights_payer import describe_payer
 
 # Payers can be hundreds: what a page shows of them is bounded, so that it stays under 300 KB; the CSV has them all.
 MOST_IN_TABLE = 150
@@ -48,7 +48,7 @@ class CodePages:
 
     figures: CodeFigures
     environment: Environment
-    fees: Mapping[str, Any]  # transforms.calculator.calculator_figures
+    fees: Mapping[str, Any]  # transforms.report.calculator.calculator_figures
 
     @property
     def insights(self) -> list[Insight]:

@@ -7,14 +7,14 @@ from typing import Any
 
 from markupsafe import Markup
 
-from flows.layout import month_name
-from flows.report_code import AT, CodeFigures, Row
-from flows.report_site import embed_json, show_count
+from flows.report.report_code import AT, CodeFigures, Row
+from flows.report.report_site import embed_json, show_count
+from flows.storage.layout import month_name
 from schemas.codes import COMPOSITE_ALL, TAXONOMY_TIERS
 from schemas.geographies import BY_CODE, IN_ORDER
-from transforms.charts import describe_change, sparkline
-from transforms.figures import Cell, show_name, to_cents, usd
-from transforms.tile_map import MEASURES, make_layer, map_data
+from transforms.report.charts import describe_change, sparkline
+from transforms.report.figures import Cell, show_name, to_cents, usd
+from transforms.report.tile_map import MEASURES, make_layer, map_data
 
 MOST_MONTHS = 24
 CALCULATOR_CSV = "medicare.csv"

@@ -18,11 +18,11 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from flows.layout import month_name
-from flows.report_tables import Published
+from flows.report.report_tables import Published
+from flows.storage.layout import month_name
 from schemas.codes import METHODOLOGY
-from transforms.figures import Cell, show_name, usd
-from transforms.insights import join_names
+from transforms.report.figures import Cell, show_name, usd
+from transforms.report.insights import join_names
 
 WITHOUT_STATES = (
     "This month has no figures by state: it was made without an NPPES reference, which alone says where providers "
@@ -91,7 +91,7 @@ def _warnings(published: Published) -> Iterator[str]:
 def make_environment(site: Site) -> Environment:
     """Templates of this package: everything is escaped, and a name that is not there is an error."""
     environment = Environment(
-        loader=PackageLoader("flows", "pages"),
+        loader=PackageLoader("flows.report", "pages"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -140,4 +140,4 @@ def show_moment(text: str | None) -> str:
 
 
 def _package_text(name: str) -> str:
-    return resources.files("flows").joinpath("pages", name).read_text(encoding="utf-8")
+    return resources.files("flows.report").joinpath("pages", name).read_text(encoding="utf-8")

@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import polars as pl
 
-from flows.layout import Layout
-from flows.publish import read_manifest
+from flows.publish.publish import read_manifest
+from flows.storage.layout import Layout
 from schemas.geographies import NATIONAL
 from schemas.published import SUMMARIES
 from transforms.errors import UsageError
-from transforms.figures import Cell, make_cell, to_cents
+from transforms.report.figures import Cell, make_cell, to_cents
 
 Row = TypeVar("Row")
 Place = tuple[str, str]  # billing code, geography

@@ -16,12 +16,12 @@ from typing import Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, available_timezones
 
-from flows.addresses import REMOTE_SCHEMES, Location, is_object_url, split_url
-from flows.cron import cron_problem
-from flows.fetching import USER_AGENT, Cluster, Fetching, HostLimits
-from flows.protection import fetching_of, limits_of
-from flows.settings import Problems, Section, nearest
-from flows.toml_lines import Place, key_lines, line_of
+from flows.settings.addresses import REMOTE_SCHEMES, Location, is_object_url, split_url
+from flows.settings.cron import cron_problem
+from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
+from flows.settings.protection import fetching_of, limits_of
+from flows.settings.settings import Problems, Section, nearest
+from flows.settings.toml_lines import Place, key_lines, line_of
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, range_of
@@ -122,7 +122,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
 
 def example_text() -> str:
     """The whole configuration with every key explained: what `tic-rates nightly --example` prints."""
-    return files("flows").joinpath("example.toml").read_text(encoding="utf-8")
+    return files("flows.settings").joinpath("example.toml").read_text(encoding="utf-8")
 
 
 def fill_month(location: str, month: date) -> str:

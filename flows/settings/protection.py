@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from flows.fetching import Fetching
+from flows.settings.fetching import Fetching
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, environment_name, range_of
 

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TypeVar
 
-from flows.toml_lines import Place, line_of
+from flows.settings.toml_lines import Place, line_of
 from transforms.errors import UsageError
 
 Value = TypeVar("Value")

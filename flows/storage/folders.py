@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import msgspec
 
-from flows.layout import Layout
-from flows.mirror import have
-from flows.records import read_record
-from flows.signals import deferred_signals
-from flows.temporary import set_aside
+from flows.storage.layout import Layout
+from flows.storage.mirror import have
+from flows.storage.records import read_record
+from flows.storage.signals import deferred_signals
+from flows.storage.temporary import set_aside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

@@ -1,6 +1,6 @@
 """Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders.
 
-An output in object storage is worked on in a local folder that stands for it (``flows.mirror``).
+An output in object storage is worked on in a local folder that stands for it (``flows.storage.mirror``).
 """
 
 import fcntl
@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
-from flows.addresses import Location, is_object_url
-from flows.object_store import Objects
-from flows.temporary import unfinished_file
+from flows.settings.addresses import Location, is_object_url
+from flows.storage.object_store import Objects
+from flows.storage.temporary import unfinished_file
 from transforms.errors import UsageError
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from flows.layout import Layout, write_atomically
-from flows.object_store import Found, Objects, StoreError, copy_to
-from flows.temporary import unfinished_file
-from flows.threads import in_threads
+from flows.storage.layout import Layout, write_atomically
+from flows.storage.object_store import Found, Objects, StoreError, copy_to
+from flows.storage.temporary import unfinished_file
+from flows.storage.threads import in_threads
 from transforms.errors import BadFileError
 
 AT_ONCE = 16

@@ -16,8 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from flows.addresses import CREDENTIALS, split_url
-from flows.threads import Threads, interruptible, result_of
+from flows.settings.addresses import CREDENTIALS, split_url
+from flows.storage.threads import Threads, interruptible, result_of
 from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
 
 PIECE_BYTES = 8 << 20  # of one ranged request: repeated as a whole when it breaks

@@ -11,10 +11,14 @@ from pathlib import Path
 
 import polars as pl
 
-from flows.apart import Apart
-from flows.extracts import Outcome, UnresolvedReferences
-from flows.faults import during
-from flows.month_inputs import (
+from flows.download.sources import names_apart
+from flows.extract.apart import Apart
+from flows.extract.extracts import Outcome, UnresolvedReferences
+from flows.publish.published_month import Standing
+from flows.publish.restored_builds import merge_files, published_files, restore_build
+from flows.storage.faults import during
+from flows.storage.tables import read_pieces, write_table
+from flows.tables.month_inputs import (
     DOCUMENTS,
     MonthInputs,
     PayerPart,
@@ -25,18 +29,14 @@ from flows.month_inputs import (
     require,
     table_in,
 )
-from flows.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, known_build, sum_counts
-from flows.published_month import Standing
-from flows.reference import downloads_behind
-from flows.restored_builds import merge_files, published_files, restore_build
-from flows.sources import names_apart
-from flows.tables import read_pieces, write_table
+from flows.tables.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, known_build, sum_counts
+from flows.tables.reference import downloads_behind
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
-from transforms.clean import date_of
-from transforms.medicare import national_amounts
-from transforms.payers import map_payers, unused_mappings
-from transforms.summarize import Comparison, Observed, summarize
+from transforms.benchmark.payers import map_payers, unused_mappings
+from transforms.benchmark.summarize import Comparison, Observed, summarize
+from transforms.cms.medicare import national_amounts
+from transforms.read.clean import date_of
 
 LOG = logging.getLogger(__name__)
 # What is larger is done apart; less is done before another process has begun, and asks for little memory

@@ -13,24 +13,24 @@ from typing import Any, cast
 
 import polars as pl
 
-from flows.concealing import digest_kept, is_refused, shown
-from flows.extracts import Outcome, UnresolvedReferences
-from flows.faults import during
-from flows.fetching import Fetching
-from flows.layout import Layout
-from flows.ledger import content_of
-from flows.mirror import have_all
-from flows.payer_builds import PayerInputs, payer_rules
-from flows.remote import RemoteReferences
-from flows.sources import resolve_location
-from flows.versions import digest_of, rules_version
+from flows.download.concealing import digest_kept, is_refused, shown
+from flows.download.sources import resolve_location
+from flows.extract.extracts import Outcome, UnresolvedReferences
+from flows.extract.ledger import content_of
+from flows.extract.remote import RemoteReferences
+from flows.settings.fetching import Fetching
+from flows.storage.faults import during
+from flows.storage.layout import Layout
+from flows.storage.mirror import have_all
+from flows.storage.versions import digest_of, rules_version
+from flows.tables.payer_builds import PayerInputs, payer_rules
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
-from transforms.clean import date_of
+from transforms.benchmark.payers import map_payers, reviewed_payers
+from transforms.benchmark.resolve import REFERENCE_GRAIN, Extracts
+from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 from transforms.errors import UsageError
-from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
-from transforms.payers import map_payers, reviewed_payers
-from transforms.resolve import REFERENCE_GRAIN, Extracts
+from transforms.read.clean import date_of
 
 DOCUMENTS = pl.Schema(
     {
@@ -40,7 +40,13 @@ DOCUMENTS = pl.Schema(
         "last_updated_on": pl.Date(),
     }
 )
-_RULES = ("flows.month", "flows.month_inputs", "flows.payer_builds", "flows.restored_builds", "flows.tables")
+_RULES = (
+    "flows.tables.month",
+    "flows.tables.month_inputs",
+    "flows.tables.payer_builds",
+    "flows.publish.restored_builds",
+    "flows.storage.tables",
+)
 
 
 @dataclass(frozen=True)

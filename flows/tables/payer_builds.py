@@ -14,22 +14,22 @@ from typing import Any
 
 import polars as pl
 
-from flows.extracts import reading_version
-from flows.folders import Sealed, put_in_place, seal, unsealed
-from flows.layout import Layout
-from flows.mirror import keep
-from flows.sorted_observations import SortedObservations
-from flows.tables import write_table
-from flows.temporary import unfinished_folder
-from flows.versions import digest_of, rules_version
+from flows.extract.extracts import reading_version
+from flows.storage.folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.layout import Layout
+from flows.storage.mirror import keep
+from flows.storage.tables import write_table
+from flows.storage.temporary import unfinished_folder
+from flows.storage.versions import digest_of, rules_version
+from flows.tables.sorted_observations import SortedObservations
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
-from transforms.observe import FILES_BEHIND, list_files, observe_providers
-from transforms.payers import payer_slug
-from transforms.rates import describe_rates, gather_facts
-from transforms.resolve import Extracts, iter_pairs, number
-from transforms.taxonomy import therapy_taxonomies
+from transforms.benchmark.observe import FILES_BEHIND, list_files, observe_providers
+from transforms.benchmark.payers import payer_slug
+from transforms.benchmark.rates import describe_rates, gather_facts
+from transforms.benchmark.resolve import Extracts, iter_pairs, number
+from transforms.benchmark.taxonomy import therapy_taxonomies
 
 PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
 FIGURES = "figures.json"
@@ -45,7 +45,12 @@ COUNTED = {  # what is counted, by which columns
     "unknown_npis": ["value"],
     "unknown_entities": ["value"],
 }
-_BUILDING_MODULES = ("flows.month_inputs", "flows.payer_builds", "flows.sorted_observations", "flows.tables")
+_BUILDING_MODULES = (
+    "flows.tables.month_inputs",
+    "flows.tables.payer_builds",
+    "flows.tables.sorted_observations",
+    "flows.storage.tables",
+)
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 
 

@@ -21,24 +21,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from isal import igzip
 
-from flows.folders import exchange_folders
-from flows.layout import Layout
-from flows.mirror import bring, have, keep
-from flows.object_sources import find_object
-from flows.sorted_lookup import SpilledRecords
-from flows.tables import holds
-from flows.temporary import sweep, unfinished_folder
-from flows.versions import code_version
+from flows.download.object_sources import find_object
+from flows.storage.folders import exchange_folders
+from flows.storage.layout import Layout
+from flows.storage.mirror import bring, have, keep
+from flows.storage.tables import holds
+from flows.storage.temporary import sweep, unfinished_folder
+from flows.storage.versions import code_version
+from flows.tables.sorted_lookup import SpilledRecords
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
 from schemas.table import SchemaError
+from transforms.cms.fee_schedule import read_fee_schedule
+from transforms.cms.medicare import MedicareReference
+from transforms.cms.nppes import read_deactivations, read_nppes
 from transforms.errors import UsageError
-from transforms.fee_schedule import read_fee_schedule
-from transforms.medicare import MedicareReference
-from transforms.nppes import read_deactivations, read_nppes
 
 NPPES_DOWNLOAD = "https://download.cms.gov/nppes/NPI_Files.html"
-_BUILDERS = ("flows.reference", "flows.sorted_lookup", "transforms.nppes")
+_BUILDERS = ("flows.tables.reference", "flows.tables.sorted_lookup", "transforms.cms.nppes")
 
 _NPIDATA = re.compile(r"(?:.*/)?npidata_pfile_(?!.*fileheader)[^/]*\.csv", re.IGNORECASE)
 _REPORT = re.compile(r".*\.(?:xlsx|csv)", re.IGNORECASE)

@@ -11,9 +11,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from flows.tables import parquet_writer
+from flows.storage.tables import parquet_writer
 from schemas.nppes import NPPES
-from transforms.nppes import apply_updates
+from transforms.cms.nppes import apply_updates
 
 BUFFERED_RECORDS = 200_000
 RANGE_NPIS = 62_500_000  # NPIs in use run from 1,000,000,000 to 1,999,999,999, evenly: sixteen ranges

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.cores import cores
+from flows.extract.cores import cores
 from tests.bench import reading, summary
 from tests.bench.synthetic import SHAPES
 
@@ -146,7 +146,7 @@ def summarise(rows: int) -> Iterator[str]:
 
 def build_lookup(folder: Path, records: int) -> str:
     """The provider lookup from a synthetic download in the real layout."""
-    from flows.reference import build_nppes
+    from flows.tables.reference import build_nppes
     from tests.nppes_files import many_records, npidata
 
     source = folder / "npidata_pfile_bench.csv"

@@ -14,8 +14,8 @@ from itertools import repeat
 from typing import BinaryIO, cast
 
 from tests.peak_memory import peak_bytes
-from transforms.collect import Collected
-from transforms.read_scan import read_document
+from transforms.read.collect import Collected
+from transforms.scan.read_scan import read_document
 
 WANTED = frozenset({"97026"})
 PRICE = (

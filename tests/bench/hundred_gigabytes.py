@@ -47,7 +47,7 @@ def main(folder: str = "", gigabytes: str = "100") -> None:
         inflating = result(start("inflate", path))
         reading = result(start("scan", path))
         began = time.perf_counter()
-        command = [sys.executable, "-m", "flows.cli", "inspect", str(path), "--json"]
+        command = [sys.executable, "-m", "flows.cli.app", "inspect", str(path), "--json"]
         inspected = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         found = {name: inspected[name] for name in expected if name != "prices"}
         found["prices"] = sum(code["prices"] for code in inspected["codes"].values())

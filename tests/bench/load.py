@@ -52,7 +52,7 @@ class Cost:
 
 def measure(*arguments: object) -> Cost:
     """`tic-rates` with these arguments, to its end."""
-    command = [sys.executable, "-m", "flows.cli", *map(str, arguments), "--json"]
+    command = [sys.executable, "-m", "flows.cli.app", *map(str, arguments), "--json"]
     started = time.perf_counter()
     with tempfile.TemporaryFile() as out:
         process = subprocess.Popen(command, stdout=out)

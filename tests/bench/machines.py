@@ -92,7 +92,7 @@ def begin(
     """`tic-rates run` in a process of its own."""
     words = ["run", str(market), "--month", "2026-06", "--output", str(output), "--no-report", "--json", *options]
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *words],
+        [sys.executable, "-m", "flows.cli.app", *words],
         cwd=REPOSITORY,
         env=(environment or dict(os.environ)) | {"PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.DEVNULL,

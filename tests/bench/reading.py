@@ -47,21 +47,23 @@ def inflate(path: str) -> Callable[[], object]:
 
 def scan(path: str) -> Callable[[], object]:
     """The reader alone: container, scan, decoding; no sha256, no tables. Imports its own, so that others don't pay."""
-    from transforms import containers, read_scan  # noqa: F401 containers brings pyarrow, which takes its time
+    from transforms.read import containers  # noqa: F401 containers brings pyarrow, which takes its time
+    from transforms.scan import read_scan
 
     return lambda: _read_with(read_scan.read_document, path)
 
 
 def scan_in_one_thread(path: str) -> Callable[[], object]:
     """Likewise, inflating and scanning in turn."""
-    from transforms import containers, read_scan  # noqa: F401
+    from transforms.read import containers  # noqa: F401
+    from transforms.scan import read_scan
 
     return lambda: _read_with(partial(read_scan.read_document, overlap=False), path)
 
 
 def _read_with(read: Callable[..., None], path: str) -> None:
-    from transforms.collect import Collected
-    from transforms.containers import open_documents
+    from transforms.read.collect import Collected
+    from transforms.read.containers import open_documents
 
     with Path(path).open("rb", buffering=0) as file:
         for document in open_documents(file, _open_temporary):
@@ -76,9 +78,9 @@ def _open_temporary() -> BinaryIO:
 
 def extract(path: str) -> Callable[[], object]:
     """What `run` does with a file: sha256 and extract tables too."""
-    from flows.extracts import extract as extract_one
-    from flows.layout import Layout
-    from flows.sources import Source
+    from flows.download.sources import Source
+    from flows.extract.extracts import extract as extract_one
+    from flows.storage.layout import Layout
 
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))
     layout.prepare()

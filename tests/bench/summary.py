@@ -70,9 +70,9 @@ def write_rates(folder: Path, rows: int) -> None:
 
 def ours(folder: Path) -> pl.DataFrame:
     """The pipeline's own functions."""
-    from transforms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
-    from transforms.observe import list_files, observe_providers
-    from transforms.summarize import Comparison, Observed, summarize
+    from transforms.benchmark.observe import list_files, observe_providers
+    from transforms.benchmark.summarize import Comparison, Observed, summarize
+    from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 
     month = date(2025, 6, 1)
     reference = MedicareReference.packaged()

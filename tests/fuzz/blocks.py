@@ -1,7 +1,7 @@
 """A document cut into blocks at any places, with bytes behind each block that must never count."""
 
-from transforms.blocks import HEAD_BYTES, Block, Keep, _Buffer
-from transforms.scan_kernel.kernel import PADDING
+from transforms.scan.blocks import HEAD_BYTES, Block, Keep, _Buffer
+from transforms.scan.scan_kernel.kernel import PADDING
 
 POISONS = tuple(
     (text * PADDING)[:PADDING]
@@ -29,7 +29,7 @@ class CutBlocks:
             _buffers[:] = [_Buffer(2 * len(document), PADDING) for _ in range(2)]
 
     def next(self, left_over: memoryview, padding: int) -> Block:
-        """See ``transforms.blocks.Blocks``."""
+        """See ``transforms.scan.blocks.Blocks``."""
         end = self._cuts[self._turn] if self._turn < len(self._cuts) else len(self._document)
         buffer = _buffers[self._turn & 1]
         self._turn += 1
@@ -44,5 +44,5 @@ class CutBlocks:
         return buffer.behind(left_over, padding)
 
     def keep(self, keep: Keep | None) -> None:
-        """See ``transforms.blocks.Blocks``."""
+        """See ``transforms.scan.blocks.Blocks``."""
         self._keep = keep

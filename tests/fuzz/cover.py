@@ -14,22 +14,27 @@ from pathlib import Path
 from tests.fuzz.statistics import FINDS, FOLDER, add, in_words, say
 
 INSTRUMENTED = (
-    *("read_ijson", "walk", "clean", "collect", "spool", "surrogates", "contents", "containers"),
-    *(
-        "nppes",
-        "fee_schedule",
-        "contents_decoding",
-        "scan_contents",
-        "names",
-        "reference_index",
-        "byte_spool",
-        "read_scan",
-        "scan_section",
-        "scan_pieces",
-        "scan_columns",
-        "scan_texts",
-        "reference_keys",
-    ),
+    "transforms.read.read_ijson",
+    "transforms.read.walk",
+    "transforms.read.clean",
+    "transforms.read.collect",
+    "transforms.read.spool",
+    "transforms.read.surrogates",
+    "transforms.read.containers",
+    "transforms.read.reference_keys",
+    "transforms.contents.contents",
+    "transforms.contents.contents_decoding",
+    "transforms.contents.scan_contents",
+    "transforms.contents.names",
+    "transforms.cms.nppes",
+    "transforms.cms.fee_schedule",
+    "transforms.scan.reference_index",
+    "transforms.scan.byte_spool",
+    "transforms.scan.read_scan",
+    "transforms.scan.scan_section",
+    "transforms.scan.scan_pieces",
+    "transforms.scan.scan_columns",
+    "transforms.scan.scan_texts",
 )
 RUNS = re.compile(r"stat::number_of_executed_units:\s*([0-9]+)")
 OPTIONS = ("-timeout=5", "-rss_limit_mb=4096", "-print_final_stats=1", "-max_len=16384", "-verbosity=0")
@@ -79,7 +84,7 @@ def main() -> None:
     """The process that atheris takes over."""
     import atheris
 
-    with atheris.instrument_imports(include=[f"transforms.{name}" for name in INSTRUMENTED] + ["flows.config"]):
+    with atheris.instrument_imports(include=[*INSTRUMENTED, "flows.settings.config"]):
         from tests.fuzz.targets import TARGETS
     sys.setrecursionlimit(4_000)
     target = TARGETS[sys.argv[1]]

@@ -14,7 +14,7 @@ from tests.fuzz.plain_rows import differs
 from tests.fuzz.reading import CODES, Read, read_by_ijson, read_by_scan, without_bom
 from tests.plain_extract import TIC_KEYS, plain_extract
 from tests.plain_json import UnreadableError, plain_json
-from transforms.read_ijson import SECTIONS
+from transforms.read.read_ijson import SECTIONS
 
 Cuts = tuple[int, ...]
 

@@ -1,7 +1,7 @@
 r"""Whether a broken document that the scanner took is broken only where the scanner says that it looks less closely.
 
-``repaired`` walks a document by the rules in ``transforms.read_scan``'s docstring and writes an empty object or array
-for everything that these let pass unread: values of the root's other keys, items of other codes, references that
+``repaired`` walks a document by the rules in ``transforms.scan.read_scan``'s docstring and writes an empty object or
+array for everything that these let pass unread: values of the root's other keys, items of other codes, references that
 nothing cites, arrays among a section's elements. What it passes over must keep the weaker rules (strings closed and
 without control characters, as many brackets of each kind closed as opened); everything else stays byte for byte.
 When the result is strict JSON, and its full reading is what the scanner gave, the damage lay in skipped content alone.
@@ -16,10 +16,10 @@ from typing import Any
 from schemas.codes import CODE_TYPES
 from tests.fuzz.reading import CODES, Read, read_by_ijson
 from tests.plain_json import UnreadableError, plain_json
-from transforms.clean import reference_key, text_of
 from transforms.limits import Limits
-from transforms.read_ijson import SECTIONS
-from transforms.walk import note_given, stands
+from transforms.read.clean import reference_key, text_of
+from transforms.read.read_ijson import SECTIONS
+from transforms.read.walk import note_given, stands
 
 MAX_DEPTH = 500
 DEPTH_SLACK = 70  # "refused in steps of 64 bytes", and the readers begin to count at different levels

@@ -23,15 +23,15 @@ import numpy as np
 import hatch_build
 from tests.fuzz.blocks import POISONS, CutBlocks
 from tests.fuzz.reading import CODES, open_temporary
-from transforms import read_ijson
-from transforms.blocks import HEAD_BYTES, memory_of
-from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.read_scan import Reading
-from transforms.reference_index import _hash_keys
-from transforms.reference_keys import Int64s
-from transforms.scan_kernel import kernel as k
-from transforms.scan_kernel.library import levels
+from transforms.read import read_ijson
+from transforms.read.collect import Collected
+from transforms.read.reference_keys import Int64s
+from transforms.scan.blocks import HEAD_BYTES, memory_of
+from transforms.scan.read_scan import Reading
+from transforms.scan.reference_index import _hash_keys
+from transforms.scan.scan_kernel import kernel as k
+from transforms.scan.scan_kernel.library import levels
 
 MOST_BYTES = 32_000  # longer documents would take most of the time
 PAIRS = 200

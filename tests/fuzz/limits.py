@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from transforms import byte_spool, reference_index, scan_section
+from transforms.scan import byte_spool, reference_index, scan_section
 
 HANG_SECONDS = 5.0
 

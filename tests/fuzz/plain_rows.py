@@ -6,8 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from tests.plain_extract import NOBODY, PlainExtract, Provider, RateRow
-from transforms.clean import read_date
-from transforms.collect import Collected
+from transforms.read.clean import read_date
+from transforms.read.collect import Collected
 
 Networks = dict[RateRow, set[str]]
 NUMBER = re.compile(r"-?[0-9]+(?=[.eE])(\.[0-9]+)?([eE][+-]?[0-9]{1,15})?")

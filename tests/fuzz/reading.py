@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from tests.fuzz.blocks import CutBlocks
-from transforms import read_ijson, read_scan
-from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import Limits
+from transforms.read import read_ijson
+from transforms.read.collect import Collected
+from transforms.scan import read_scan
 
 DEFAULT = Limits()
 CODES = frozenset({"97026", "97028"})
@@ -53,7 +54,7 @@ def open_temporary() -> BinaryIO:
 
 
 def without_bom(document: bytes) -> bytes:
-    """As ``transforms.containers`` hands a document to the readers."""
+    """As ``transforms.read.containers`` hands a document to the readers."""
     return document[len(BOM) :] if document.startswith(BOM) else document
 
 

@@ -21,7 +21,7 @@ from random import Random
 import hatch_build
 from tests.fuzz.seeds import all_seeds
 from tests.shared_files import REPOSITORY
-from transforms.scan_kernel.library import levels
+from transforms.scan.scan_kernel.library import levels
 
 EXECUTIONS = 20_000  # of each level
 LIBFUZZER_SECONDS = 60

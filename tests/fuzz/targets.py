@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, BinaryIO, cast
 
-from flows.config import example_text, load_config
+from flows.settings.config import example_text, load_config
 from tests import contents_readings
 from tests.containers import CONTAINERS, zipped
 from tests.fee_schedule_files import gpci, pprrvu
@@ -23,13 +23,13 @@ from tests.fuzz.reading import open_temporary, without_bom
 from tests.fuzz.seeds import all_seeds, corpus_seeds
 from tests.json_text import json_bytes
 from tests.nppes_files import npidata, record
-from transforms.collect import Collected
-from transforms.containers import open_documents
+from transforms.cms.fee_schedule import read_gpcis, read_relative_values
+from transforms.cms.nppes import apply_updates, read_deactivations, read_nppes
 from transforms.errors import BadFileError, UsageError
-from transforms.fee_schedule import read_gpcis, read_relative_values
 from transforms.limits import Limits
-from transforms.nppes import apply_updates, read_deactivations, read_nppes
-from transforms.read_ijson import read_provider_reference
+from transforms.read.collect import Collected
+from transforms.read.containers import open_documents
+from transforms.read.read_ijson import read_provider_reference
 
 Target = Callable[[bytes], None]
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import flows.extracts
-from flows.extracts import extract
-from flows.layout import Layout
-from flows.ledger import content_of, recall
-from flows.publish import read_manifest
-from flows.sources import Source
+import flows.extract.extracts
+from flows.download.sources import Source
+from flows.extract.extracts import extract
+from flows.extract.ledger import content_of, recall
+from flows.publish.publish import read_manifest
+from flows.storage.layout import Layout
 from tests.documents import ANN, document, group, item, price, rate
 from tests.faults import execute
 from tests.json_text import json_bytes
@@ -135,27 +135,27 @@ def test_a_lowered_limit_reads_again_and_a_raised_one_does_not(tmp_path: Path) -
 
 def test_another_version_of_reading_reads_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.publish("nightly")
-    monkeypatch.setattr(flows.extracts, "READER_VERSION", "test")
+    monkeypatch.setattr(flows.extract.extracts, "READER_VERSION", "test")
     ended = world.publish("nightly")
     assert (ended.json_line["status"], ended.json_line["sources"]) == ("published", {"matched": 4})
 
 
 EDIT = """
-import flows.versions
-held = flows.versions._source
+import flows.storage.versions
+held = flows.storage.versions._source
 def edited(name):
     return held(name) + (b"# edited" if name == {module!r} else b"")
-flows.versions._source = edited
+flows.storage.versions._source = edited
 """
 
 
 @pytest.mark.parametrize(
     ("module", "status", "read"),
     [
-        ("transforms.clean", "published", "matched"),
-        ("transforms.exclude", "published", "unchanged"),
-        ("transforms.charts", "unchanged", "unchanged"),
-        ("flows.report", "unchanged", "unchanged"),
+        ("transforms.read.clean", "published", "matched"),
+        ("transforms.benchmark.exclude", "published", "unchanged"),
+        ("transforms.report.charts", "unchanged", "unchanged"),
+        ("flows.report.report", "unchanged", "unchanged"),
     ],
 )
 def test_edited_code_makes_anew_what_it_touches_and_no_more(module: str, status: str, read: str, world: World) -> None:

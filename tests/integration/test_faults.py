@@ -27,14 +27,14 @@ from tests.nppes_files import npidata, record
 
 ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan", "Bcme Health Plan")
 STEPS = {  # what the message says -> what is called then
-    "building the provider lookup": "flows.reference:build_nppes",
-    "reading": "flows.extracts:_read",
-    "keeping what was read": "flows.extracts:remember",
-    "building the tables of Acme Health Plan": "flows.payer_builds:_write",
-    "summarising the month": "flows.month:MonthBuilder._write_summaries",
-    "publishing the month": "flows.publish:sync_folder",
-    "publishing the month, when a table is out": "flows.publish:exchange_folders",
-    "building the report": "flows.report:report_files",
+    "building the provider lookup": "flows.tables.reference:build_nppes",
+    "reading": "flows.extract.extracts:_read",
+    "keeping what was read": "flows.extract.extracts:remember",
+    "building the tables of Acme Health Plan": "flows.tables.payer_builds:_write",
+    "summarising the month": "flows.tables.month:MonthBuilder._write_summaries",
+    "publishing the month": "flows.publish.publish:sync_folder",
+    "publishing the month, when a table is out": "flows.publish.publish:exchange_folders",
+    "building the report": "flows.report.report:report_files",
 }
 
 
@@ -80,7 +80,7 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Market:
 @pytest.fixture(scope="module")
 def undisturbed(market: Market, tmp_path_factory: pytest.TempPathFactory) -> list[Published]:
     """Both versions, of runs that lacked nothing."""
-    from flows.cli import main
+    from flows.cli.app import main
 
     found = []
     for version in (0, 1):
@@ -186,7 +186,7 @@ def test_a_fault_leaves_the_last_good_tables_and_the_next_run_gives_the_undistur
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> tuple[Market, Published]:
     """A market with a file that spills, and is worth two workers."""
-    from flows.cli import main
+    from flows.cli.app import main
 
     market = Market(tmp_path_factory.mktemp("large"))
     market.write(1)
@@ -254,7 +254,7 @@ def test_an_output_that_became_read_only_is_named(large: tuple[Market, Published
 @pytest.fixture(scope="module")
 def heavy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Market, Published]:
     """A small file that comes to three million rows: a thousand prices for three thousand providers."""
-    from flows.cli import main
+    from flows.cli.app import main
 
     market = Market(tmp_path_factory.mktemp("heavy"))
     market.write(1)
@@ -286,9 +286,9 @@ def test_memory_that_a_container_has_not_is_said(
 
 
 CLOCK = """
-import time, flows.publish
+import time, flows.publish.publish
 time.time = lambda: (YEAR - 1970) * 365.25 * 86400
-flows.publish.now = lambda: "YEAR-01-01T00:00:00+00:00"
+flows.publish.publish.now = lambda: "YEAR-01-01T00:00:00+00:00"
 """
 
 

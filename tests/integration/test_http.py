@@ -13,13 +13,13 @@ from random import Random
 import pyarrow.parquet as pq
 import pytest
 
-from flows.contents import Reach, renewing
-from flows.extracts import Outcome, extract
-from flows.fetching import Fetching
-from flows.layout import Layout
-from flows.remote import RemoteReferences
-from flows.sources import Source
-from flows.workers import Reading, extract_many
+from flows.download.sources import Source
+from flows.extract.contents import Reach, renewing
+from flows.extract.extracts import Outcome, extract
+from flows.extract.remote import RemoteReferences
+from flows.extract.workers import Reading, extract_many
+from flows.settings.fetching import Fetching
+from flows.storage.layout import Layout
 from schemas.extracted import EXTRACTED
 from tests.command_line import end, start, wait_until
 from tests.containers import CONTAINERS, gzipped
@@ -214,10 +214,10 @@ def test_remote_references_on_private_addresses_need_the_setting(layout: Layout)
 PROGRAM = """
 import sys
 from pathlib import Path
-from flows.fetching import Fetching, HostLimits
-from flows.layout import Layout
-from flows.sources import Source
-from flows.web import open_url
+from flows.settings.fetching import Fetching, HostLimits
+from flows.storage.layout import Layout
+from flows.download.sources import Source
+from flows.download.web import open_url
 url, cache, connections = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 from concurrent.futures import ThreadPoolExecutor
 def fetch(number):

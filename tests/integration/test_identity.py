@@ -8,8 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-import flows.payer_builds
-import flows.workers
+import flows.extract.workers
+import flows.tables.payer_builds
 from tests.command_line import call, digests
 from tests.containers import gzipped
 from tests.documents import cited_document, document, group, item, npi_of, price, rate, reference
@@ -119,7 +119,7 @@ def test_two_workers_change_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
 ) -> None:
-    monkeypatch.setattr(flows.workers, "PARALLEL_FROM_BYTES", 0)
+    monkeypatch.setattr(flows.extract.workers, "PARALLEL_FROM_BYTES", 0)
     assert tables(capsys, tmp_path / "two", nppes, mrf, "--workers", 2) == expected
 
 
@@ -133,7 +133,7 @@ def test_the_size_of_chunks_changes_nothing(
     monkeypatch: pytest.MonkeyPatch,
     capsys: Capture,
 ) -> None:
-    monkeypatch.setattr(flows.payer_builds, "PAIRS_EACH", pairs_each)
+    monkeypatch.setattr(flows.tables.payer_builds, "PAIRS_EACH", pairs_each)
     assert tables(capsys, tmp_path / "chunks", nppes, mrf) == expected
 
 

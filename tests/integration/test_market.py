@@ -15,12 +15,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-import flows.payer_builds
-import flows.remote
-from flows.demo import run_demo
-from flows.reference import build_nppes
-from flows.run import RunRequest, RunResult, run
-from flows.sources import HashingStream, Source
+import flows.extract.remote
+import flows.tables.payer_builds
+from flows.cli.demo import run_demo
+from flows.download.sources import HashingStream, Source
+from flows.orchestration.run import RunRequest, RunResult, run
+from flows.tables.reference import build_nppes
 from schemas.published import RATE_GRAIN
 from tests.documents import BAD_CHECK_DIGIT, EVE
 from tests.field_notes import CASES, GENERATED_REMOTE
@@ -40,8 +40,8 @@ from tests.plain_reading import (
     plain_summaries,
 )
 from tests.plain_taxonomies import plain_tier
+from transforms.cms.medicare import MedicareReference, national_amounts, price_localities
 from transforms.errors import BadFileError
-from transforms.medicare import MedicareReference, national_amounts, price_localities
 
 MONTH = date(2026, 6, 1)
 
@@ -90,8 +90,8 @@ def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         sources.append(Source(str(path)))
     with_nppes = request.param == "with NPPES"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flows.remote.RemoteReferences, "_open", served)
-        patch.setattr(flows.payer_builds, "PAIRS_EACH", 1_000)
+        patch.setattr(flows.extract.remote.RemoteReferences, "_open", served)
+        patch.setattr(flows.tables.payer_builds, "PAIRS_EACH", 1_000)
         lookup = nppes_lookup(folder) if with_nppes else None
         result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1, report=False))
     return Month(folder / "output", result), with_nppes

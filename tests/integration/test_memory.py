@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 GROWTH_MB = 30
 MEASURE = """
 import json, sys
-from flows.cli import main
+from flows.cli.app import main
 from tests.peak_memory import peak_bytes
 code = main(["inspect", sys.argv[1], "--json"])
 print(json.dumps({"code": code, "peak_mb": peak_bytes() / 1e6}))

@@ -214,7 +214,7 @@ def test_the_webhook_is_told_of_months_that_failed(
         told.append((webhook, message))
         return True
 
-    monkeypatch.setattr("flows.webhook._post", take)
+    monkeypatch.setattr("flows.orchestration.webhook._post", take)
     with (place / "tic-rates.toml").open("a") as config:
         config.write('\n[notify]\nwebhook = "https://hooks.example.com/secret"\n')
     for path in (place / "mrf" / "2026-05").rglob("*.json"):

@@ -19,9 +19,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.layout import Layout
-from flows.object_publication import named_files, published_manifest, settle
-from flows.object_store import Objects
+from flows.publish.object_publication import named_files, published_manifest, settle
+from flows.storage.layout import Layout
+from flows.storage.object_store import Objects
 from tests import ceph
 from tests.command_line import Ended, call, digests, end, execute, start
 from tests.documents import ANN, BOB, EVE, document, group, item, price, rate
@@ -338,7 +338,7 @@ def test_a_real_server_s_refusals_are_said_in_our_words(
         given = {name: value for name, value in environment.items() if value is not None}
         words = ["run", f"{url}/mrf/2026-06/aetna/a.json", "--month", "2026-06", "--output", output, "--no-report"]
         ended = subprocess.run(
-            [sys.executable, "-m", "flows.cli", *words],
+            [sys.executable, "-m", "flows.cli.app", *words],
             env=fresh | {"PYTHONPATH": str(REPOSITORY)} | given,
             capture_output=True,
             text=True,
@@ -358,12 +358,12 @@ def test_a_real_server_s_refusals_are_said_in_our_words(
 
 KILLED_AT_WRITE = """
 import os, signal, sys
-import flows.object_publication
-from flows.cli import main
-from flows.object_store import Objects
+import flows.publish.object_publication
+from flows.cli.app import main
+from flows.storage.object_store import Objects
 
 left = int(sys.argv[1])
-publish = flows.object_publication.publish
+publish = flows.publish.object_publication.publish
 
 def counted(method):
     def act(*words, **more):
@@ -379,7 +379,7 @@ def armed(*words, **more):
         setattr(Objects, name, counted(getattr(Objects, name)))
     return publish(*words, **more)
 
-flows.object_publication.publish = armed
+flows.publish.object_publication.publish = armed
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -22,7 +22,7 @@ def test_the_report_is_built_from_an_installed_wheel(tmp_path: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path / "site")
     write_output(tmp_path / "output", published_example())
-    command = [sys.executable, "-P", "-m", "flows.cli", "report", "--output", "output", "--json"]
+    command = [sys.executable, "-P", "-m", "flows.cli.app", "report", "--output", "output", "--json"]
     own = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     ended = subprocess.run(command, cwd=tmp_path, env=own, check=True, capture_output=True, text=True)
     assert (tmp_path / json.loads(ended.stdout)["report"]).is_file()

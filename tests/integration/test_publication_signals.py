@@ -12,14 +12,14 @@ from typing import Any
 import polars as pl
 import pytest
 
-import flows.publish
-from flows.folders import exchange_folders
-from flows.layout import Layout
-from flows.publish import TABLES, begin, bring_published, record
-from flows.run import RunRequest, run, sweep_all
-from flows.signals import deferred_signals
-from flows.sources import Source
-from flows.temporary import unfinished_folder
+import flows.publish.publish
+from flows.download.sources import Source
+from flows.orchestration.run import RunRequest, run, sweep_all
+from flows.publish.publish import TABLES, begin, bring_published, record
+from flows.storage.folders import exchange_folders
+from flows.storage.layout import Layout
+from flows.storage.signals import deferred_signals
+from flows.storage.temporary import unfinished_folder
 from tests.command_line import PATIENCE_SECONDS, call
 from tests.documents import ANN, document, group, item, price, rate
 from tests.json_text import json_bytes
@@ -84,7 +84,7 @@ def test_a_signal_after_a_rename_takes_effect_when_the_month_is_whole(
         if target.parent.name == table:
             signal.raise_signal(number)
 
-    monkeypatch.setattr(flows.publish, "exchange_folders", exchange_and_stop)
+    monkeypatch.setattr(flows.publish.publish, "exchange_folders", exchange_and_stop)
     before = signal.signal(number, stop)
     try:
         with pytest.raises(StoppedError):
@@ -99,8 +99,8 @@ def test_a_signal_after_a_rename_takes_effect_when_the_month_is_whole(
 KILL = """
 import os, signal, sys
 from pathlib import Path
-import flows.publish
-from flows.folders import exchange_folders
+import flows.publish.publish
+from flows.storage.folders import exchange_folders
 from tests.integration.test_publication_signals import publish
 
 left = int(sys.argv[2])
@@ -117,7 +117,7 @@ def exchange_or_die(new, target):
     if left == 0 and target.parent.name == "quality":
         kill()
 
-flows.publish.exchange_folders = exchange_or_die
+flows.publish.publish.exchange_folders = exchange_or_die
 publish(Path(sys.argv[1]), 1)
 """
 
@@ -172,7 +172,7 @@ def test_a_publication_at_work_elsewhere_is_left_alone_where_locks_are_not_share
     with unfinished_folder(layout.staging) as built:
         for table in TABLES:
             (built / table).mkdir()
-        journal = flows.publish._write_journal(layout, built, MONTH)
+        journal = flows.publish.publish._write_journal(layout, built, MONTH)
         begin(layout)
         assert journal.exists()
         assert not layout.month("rates", MONTH).exists()
@@ -185,11 +185,11 @@ def test_an_exchange_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.Mo
 
     def fail(new: Path, target: Path) -> None:
         if target.parent.name == "summaries" and new.parent.parent == Layout(tmp_path / "out").staging:
-            monkeypatch.setattr(flows.publish, "exchange_folders", exchange_folders)
+            monkeypatch.setattr(flows.publish.publish, "exchange_folders", exchange_folders)
             raise OSError("Input/output error")
         exchange_folders(new, target)
 
-    monkeypatch.setattr(flows.publish, "exchange_folders", fail)
+    monkeypatch.setattr(flows.publish.publish, "exchange_folders", fail)
     with pytest.raises(OSError, match="Input/output"):
         publish(tmp_path, 1)
     assert set(versions(tmp_path).values()) == {0.0}

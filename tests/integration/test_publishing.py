@@ -12,11 +12,11 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.folders import exchange_folders, put_in_place
-from flows.layout import Layout
-from flows.publish import drop_unused_builds
-from flows.run import RunRequest, run
-from flows.sources import Source
+from flows.download.sources import Source
+from flows.orchestration.run import RunRequest, run
+from flows.publish.publish import drop_unused_builds
+from flows.storage.folders import exchange_folders, put_in_place
+from flows.storage.layout import Layout
 from tests.command_line import digests, end, start
 from tests.documents import ANN, BOB, document, group, item, price, rate
 from tests.effort import usually
@@ -98,7 +98,7 @@ def test_readers_beside_publishing_see_whole_versions(tmp_path: Path) -> None:
 def test_a_kill_between_tables_is_told_and_mended_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import flows.publish
+    import flows.publish.publish
 
     publish(tmp_path, 0)
 
@@ -111,8 +111,8 @@ def test_a_kill_between_tables_is_told_and_mended_by_the_next_run(
         raise KeyboardInterrupt  # who is killed undoes nothing
 
     with monkeypatch.context() as patch:
-        patch.setattr(flows.publish, "exchange_folders", die)
-        patch.setattr(flows.publish, "_put_back", undo_nothing)
+        patch.setattr(flows.publish.publish, "exchange_folders", die)
+        patch.setattr(flows.publish.publish, "_put_back", undo_nothing)
         with pytest.raises(KeyboardInterrupt):
             publish(tmp_path, 1)
     manifest = Layout(tmp_path / "out").manifest

@@ -11,12 +11,19 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.reference import build_medicare, build_nppes, check_lookup, downloads_behind, load_medicare, nppes_lookup
+from flows.tables.reference import (
+    build_medicare,
+    build_nppes,
+    check_lookup,
+    downloads_behind,
+    load_medicare,
+    nppes_lookup,
+)
 from schemas.nppes import NPPES
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.nppes_files import many_records, npidata, record, rows
+from transforms.cms.medicare import MedicareReference, price_service
 from transforms.errors import UsageError
-from transforms.medicare import MedicareReference, price_service
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 CONTENT = npidata(record(1992999999, "NY", "111N00000X"), record(1003000126, "AK"), record(2003000126, "PR"))
@@ -179,7 +186,7 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
 MEASURED = """
 import json, resource, sys
 from pathlib import Path
-from flows.reference import build_nppes
+from flows.tables.reference import build_nppes
 from tests.peak_memory import peak_bytes
 figures = build_nppes(Path(sys.argv[1]), Path(sys.argv[2]))
 print(json.dumps(figures | {"rss_kib": peak_bytes() // 1024}))

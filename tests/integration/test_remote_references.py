@@ -8,9 +8,9 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.fetching import Fetching
-from flows.layout import Layout
-from flows.remote import FAILURES_PER_HOST, FETCHES_AT_ONCE, RemoteReferences
+from flows.extract.remote import FAILURES_PER_HOST, FETCHES_AT_ONCE, RemoteReferences
+from flows.settings.fetching import Fetching
+from flows.storage.layout import Layout
 from tests.command_line import Ended, call, digests
 from tests.documents import ANN, BOB, EVE, document, group, item, rate
 from tests.http_server import Asked, ChooseFault, Fault, Page, serve

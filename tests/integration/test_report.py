@@ -14,10 +14,10 @@ from typing import Any
 import polars as pl
 import pytest
 
-import flows.report
-from flows.layout import Layout
-from flows.report import build_report
-from flows.report_method import MOST_FILES, MOST_NAMES
+import flows.report.report
+from flows.report.report import build_report
+from flows.report.report_method import MOST_FILES, MOST_NAMES
+from flows.storage.layout import Layout
 from schemas.codes import GEOGRAPHIES
 from schemas.geographies import IN_ORDER
 from schemas.published import FILES, UNMAPPED
@@ -25,9 +25,9 @@ from tests.command_line import call
 from tests.conftest import DEMO_MONTH
 from tests.html_tables import Page, read_page
 from tests.report_market import HOSTILE, MONTH, file_row, large_market, published_example, summary, write_output
+from transforms.benchmark.payers import payer_slug
 from transforms.errors import UsageError
-from transforms.figures import show_name
-from transforms.payers import payer_slug
+from transforms.report.figures import show_name
 
 COLUMNS = {"Mean": "mean_usd", "P25": "p25_usd", "P50": "p50_usd", "P75": "p75_usd", "Dispersion": "iqr_usd"}
 CODES = ("97026", "97028")
@@ -421,7 +421,7 @@ def test_a_report_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: py
     def fail(*_: object) -> None:
         raise RuntimeError("in the middle")
 
-    monkeypatch.setattr(flows.report, "methodology_files", fail)
+    monkeypatch.setattr(flows.report.report, "methodology_files", fail)
     with pytest.raises(RuntimeError):
         build_report(Layout(tmp_path))
     assert {path: path.read_bytes() for path in report.rglob("*.html")} == before

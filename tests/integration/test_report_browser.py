@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from flows.layout import Layout
-from flows.report import build_report
+from flows.report.report import build_report
+from flows.storage.layout import Layout
 from schemas.geographies import IN_ORDER
 from tests.browser import Browser, needs_chromium, open_browser
 from tests.effort import usually
 from tests.html_tables import read_page
 from tests.report_market import HOSTILE, summary, write_output
-from transforms.medicare import MedicareReference, price_service
+from transforms.cms.medicare import MedicareReference, price_service
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 AXE = os.environ.get("TIC_RATES_AXE", "")  # axe.min.js of npm's axe-core

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.sources import Source
+from flows.download.sources import Source
 from tests.command_line import Ended, call, digests, execute
 from tests.containers import gzipped, zipped
 from tests.documents import ANN, BOB, document, group, item, other_item, price, rate
@@ -262,7 +262,7 @@ def test_an_unreadable_file_among_others_is_quarantined(
     mrf: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     """It was there when the folder was listed, and is gone, or closed to us, when it is to be read."""
-    from flows import open_source
+    from flows.download import open_source
 
     expand: Callable[[list[str]], tuple[Source, ...]] = open_source.expand
     monkeypatch.setattr(open_source, "expand", lambda words: (*expand(words), Source(str(mrf / "vanished.json"))))

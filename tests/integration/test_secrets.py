@@ -169,7 +169,7 @@ def test_nothing_secret_is_left_or_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("flows.resuming.seconds_before_retry", lambda *_, **__: 0.0)
+    monkeypatch.setattr("flows.download.resuming.seconds_before_retry", lambda *_, **__: 0.0)
     for name, value in SECRET_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     signed = f"{world.server.url}/files/1.json?sig={secret('listed')}"
@@ -197,7 +197,7 @@ def test_nothing_secret_is_left_or_said(
 
 PREFECT_FLOW = """
 import sys
-from flows.deployments import backfill, nightly
+from flows.orchestration.deployments import backfill, nightly
 if __name__ == "__main__":  # worker processes import this file too
     config = sys.argv[1]
     print(nightly(config, "2026-06", return_state=True))
@@ -244,7 +244,7 @@ def test_a_bugs_traceback_quotes_no_secret(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError(f"GET https://user:{secret('user')}@rates.example.com/x?sig={secret('bug')} went wrong")
 
-    monkeypatch.setattr("flows.inspection.inspect", fail)
+    monkeypatch.setattr("flows.cli.inspection.inspect", fail)
     ended = call(capsys, "inspect", tmp_path / "x", "--json") if (tmp_path / "x").write_text("{}") else None
     assert ended is not None and ended.code == 1
     assert "Traceback" in ended.err and "RuntimeError: GET https://rates.example.com/x went wrong" in ended.err

@@ -20,7 +20,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from flows.processes import run_processes
+from flows.orchestration.processes import run_processes
 from tests.command_line import PATIENCE_SECONDS, wait_until
 from tests.documents import ANN, BOB, document, group, item, rate
 from tests.json_text import json_bytes
@@ -151,7 +151,16 @@ class Serving:
 
 def serve(folder: Path) -> Serving:
     """Its stderr, and its worker's and its runs', goes to a file: nobody would empty the pipe."""
-    command = [sys.executable, "-m", "flows.cli", "serve", "--config", str(folder / "tic-rates.toml"), "--port", "0"]
+    command = [
+        sys.executable,
+        "-m",
+        "flows.cli.app",
+        "serve",
+        "--config",
+        str(folder / "tic-rates.toml"),
+        "--port",
+        "0",
+    ]
     with (folder / "stderr").open("a") as stderr:
         process = subprocess.Popen(
             command,
@@ -248,7 +257,7 @@ def test_the_nightly_has_its_cron_and_scheduled_runs_and_the_backfill_has_none(s
     (schedule,) = nightly["schedules"]
     assert schedule["active"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 2 * * *", "America/New_York")
-    assert nightly["entrypoint"] == "flows.deployments.nightly"
+    assert nightly["entrypoint"] == "flows.orchestration.deployments.nightly"
     wait_until(lambda: serving.ask("flow_runs/filter", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}}), "runs")
     assert serving.deployment("tic-rates-backfill/backfill")["schedules"] == []
 
@@ -303,7 +312,7 @@ def test_prefect_yaml_deploys_both_to_a_server_that_is_there(serving: Serving) -
     nightly = serving.deployment("tic-rates-nightly/nightly")
     assert nightly["parameters"] == {"config": "tic-rates.toml"}
     assert [schedule["schedule"]["cron"] for schedule in nightly["schedules"]] == ["0 2 * * *"]
-    assert serving.deployment("tic-rates-backfill/backfill")["entrypoint"] == "flows.deployments:backfill"
+    assert serving.deployment("tic-rates-backfill/backfill")["entrypoint"] == "flows.orchestration.deployments:backfill"
 
 
 @pytest.mark.soak

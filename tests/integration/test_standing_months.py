@@ -342,7 +342,7 @@ def test_a_payer_whose_names_the_table_now_gives_to_another_leaves(
     reviewed = load_reference(PAYERS)
     aetna = reviewed.filter(pl.col("payer") == "Aetna").head(1)
     changed = pl.concat([reviewed, aetna.with_columns(reporting_entity_name=pl.lit(ACME))])
-    monkeypatch.setattr("transforms.payers.load_reference", lambda _table: changed)
+    monkeypatch.setattr("transforms.benchmark.payers.load_reference", lambda _table: changed)
     ended = place.night("--force")
     assert (ended.code, reasons(ended)) == (0, {})
     assert place.rates() == {"Aetna": [30.0, 31.0, 40.0], "Cigna": [50.0]}
@@ -424,7 +424,7 @@ def test_another_word_than_any_is_refused_by_line(undated: Place) -> None:
 def test_the_current_month_takes_undated_files_as_they_are(undated: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import date
 
-    monkeypatch.setattr("flows.nightly.this_month", lambda _timezone: date(2026, 6, 1))
+    monkeypatch.setattr("flows.orchestration.nightly.this_month", lambda _timezone: date(2026, 6, 1))
     undated.write("cigna/1.json", 50.0, CIGNA, last_updated_on="2025-01-02")
     assert undated.night().code == 0
     assert undated.rates()["Cigna"] == [50.0]

@@ -16,18 +16,18 @@ class Target:
         return self.path.removesuffix(".py").replace("/", ".")
 
 
-_BENCHMARK = "tests/unit/test_benchmark.py"
-_SUMMARIZE = "tests/unit/test_summarize.py"
+_BENCHMARK = "tests/unit/benchmark/test_benchmark.py"
+_SUMMARIZE = "tests/unit/benchmark/test_summarize.py"
 
 TARGETS = (
-    Target("transforms/clean.py", ("tests/unit/test_clean.py",)),
-    Target("transforms/resolve.py", (_BENCHMARK,)),
-    Target("transforms/payers.py", ("tests/unit/test_payers.py",)),
-    Target("transforms/taxonomy.py", ("tests/unit/test_taxonomy.py",)),
-    Target("transforms/exclude.py", ("tests/unit/test_exclude.py",)),
-    Target("transforms/rates.py", (_BENCHMARK,)),
-    Target("transforms/observe.py", (_BENCHMARK, _SUMMARIZE)),
-    Target("transforms/distribution.py", (_BENCHMARK, _SUMMARIZE)),
-    Target("transforms/summarize.py", (_BENCHMARK, _SUMMARIZE)),
-    Target("transforms/medicare.py", ("tests/unit/test_medicare.py",)),
+    Target("transforms/read/clean.py", ("tests/unit/read/test_clean.py",)),
+    Target("transforms/benchmark/resolve.py", (_BENCHMARK,)),
+    Target("transforms/benchmark/payers.py", ("tests/unit/benchmark/test_payers.py",)),
+    Target("transforms/benchmark/taxonomy.py", ("tests/unit/benchmark/test_taxonomy.py",)),
+    Target("transforms/benchmark/exclude.py", ("tests/unit/benchmark/test_exclude.py",)),
+    Target("transforms/benchmark/rates.py", (_BENCHMARK,)),
+    Target("transforms/benchmark/observe.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/benchmark/distribution.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/benchmark/summarize.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/cms/medicare.py", ("tests/unit/cms/test_medicare.py",)),
 )

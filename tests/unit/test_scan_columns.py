@@ -15,12 +15,12 @@ from tests.fuzz.reading import Read, open_temporary, read_by_ijson, read_by_scan
 from tests.fuzz.seeds import field_note_seeds
 from tests.generated_documents import generated_documents
 from tests.json_text import json_bytes
-from tests.unit.test_read_scan import MANY
-from tests.unit.test_scan_kernel import FOLDER, enumerations
-from transforms import read_scan, scan_columns
-from transforms.collect import Collected
-from transforms.reference_keys import CitedKeys, ReferenceKeys
-from transforms.scan_kernel import columns as k
+from tests.unit.scan.test_read_scan import MANY
+from tests.unit.scan.test_scan_kernel import FOLDER, enumerations
+from transforms.read.collect import Collected
+from transforms.read.reference_keys import CitedKeys, ReferenceKeys
+from transforms.scan import read_scan, scan_columns
+from transforms.scan.scan_kernel import columns as k
 
 SMALL = {
     "item_room": 2,
@@ -127,7 +127,7 @@ def test_a_group_of_a_million_npis_is_decoded_by_the_kernel(monkeypatch: pytest.
     def refuse(*_: object) -> None:
         raise AssertionError("the plain grammar was asked")
 
-    monkeypatch.setattr("transforms.scan_pieces.ElementRows.walk", refuse)
+    monkeypatch.setattr("transforms.scan.scan_pieces.ElementRows.walk", refuse)
     npis = ",".join(str(number) for number in range(2_000_000_000, 1_999_000_000, -1))
     reference = f'{{"provider_group_id":1,"provider_groups":[{{"npi":[{npis}]}}]}}'
     wanted = '{"billing_code":"97026","negotiated_rates":[{"provider_references":[1],"negotiated_prices":[{}]}]}'

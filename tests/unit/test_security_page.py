@@ -3,7 +3,7 @@
 import re
 import tomllib
 
-from flows.config import example_text
+from flows.settings.config import example_text
 from tests.supply.lock import REPOSITORY
 
 TEXT = (REPOSITORY / "SECURITY.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
 from schemas.published import PROVIDERS
-from transforms.distribution import middle
+from transforms.benchmark.distribution import middle
 
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
 FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "has_tin", "source_id"]

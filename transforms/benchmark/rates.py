@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import polars as pl
 
 from schemas.published import RATES
-from transforms.exclude import exclusion, npi_rule, price_rule, row_rule
-from transforms.resolve import Numbered, Pairs, distinct_npis
-from transforms.taxonomy import assign_tiers
+from transforms.benchmark.exclude import exclusion, npi_rule, price_rule, row_rule
+from transforms.benchmark.resolve import Numbered, Pairs, distinct_npis
+from transforms.benchmark.taxonomy import assign_tiers
 
 _NPI_COLUMNS: dict[str, type[pl.DataType]] = {"state": pl.String, "country": pl.String, "deactivated": pl.Boolean}
 _TIER_COLUMNS: dict[str, type[pl.DataType]] = {

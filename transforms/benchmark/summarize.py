@@ -28,7 +28,7 @@ from schemas.codes import (
     METHODOLOGY,
 )
 from schemas.published import SUMMARIES
-from transforms.distribution import count_values, distribution, group_medians
+from transforms.benchmark.distribution import count_values, distribution, group_medians
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced"), "all": ("strict", "balanced", "other", None)}

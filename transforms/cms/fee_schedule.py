@@ -18,8 +18,8 @@ from typing import BinaryIO
 import polars as pl
 
 from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
+from transforms.cms.medicare import MedicareReference
 from transforms.errors import UsageError
-from transforms.medicare import MedicareReference
 
 PPRRVU_WIDTHS = (31, 32)  # until 2025; from 2026, which added PRIC IND before ENDO BASE
 RVU_COLUMNS = {
@@ -123,7 +123,7 @@ def _relative_value_columns(above: list[list[str]], last: list[str]) -> dict[str
     if len(last) not in PPRRVU_WIDTHS:
         raise UsageError(
             f"PPRRVU has {len(last)} columns; known layouts have {' or '.join(map(str, PPRRVU_WIDTHS))}. "
-            "CMS changed the layout: compare the header and add it to transforms/fee_schedule.py"
+            "CMS changed the layout: compare the header and add it to transforms/cms/fee_schedule.py"
         )
     stacked = [cells for cells in above if not _is_title(cells)]
     words = [

@@ -13,14 +13,14 @@ from typing import BinaryIO
 import ijson
 import msgspec
 
-from transforms.clean import text_of
-from transforms.collect import Collected
+from transforms.contents.names import NO_NAMES, Names, names_of
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
-from transforms.names import NO_NAMES, Names, names_of
-from transforms.read_ijson import HUGE_EXPONENT, CountingStream, explain, parse
-from transforms.spool import OpenTemporary
-from transforms.walk import Event, Walker
+from transforms.read.clean import text_of
+from transforms.read.collect import Collected
+from transforms.read.read_ijson import HUGE_EXPONENT, CountingStream, explain, parse
+from transforms.read.spool import OpenTemporary
+from transforms.read.walk import Event, Walker
 
 ENGINE = "ijson"
 LISTED_KEY = "in_network_files"  # under reporting_structure, TOC_Files or wherever else

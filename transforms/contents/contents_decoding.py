@@ -7,9 +7,9 @@ from typing import cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from transforms.contents import LISTED_KEY, Found, Level, ListedFile, ListedFiles, StructureEnd
+from transforms.contents.contents import LISTED_KEY, Found, Level, ListedFile, ListedFiles, StructureEnd
+from transforms.contents.names import NO_NAMES, Names, name_of, names_of
 from transforms.errors import OddElementError
-from transforms.names import NO_NAMES, Names, name_of, names_of
 
 MAX_KEPT_BYTES = 4 << 20
 MAX_SEEN = 100_000

@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from transforms.contents import ListedFiles, StructureEnd
-from transforms.names import NO_NAMES, Names
-from transforms.signatures import own_query
+from transforms.contents.contents import ListedFiles, StructureEnd
+from transforms.contents.names import NO_NAMES, Names
+from transforms.contents.signatures import own_query
 
 Resolve = Callable[[str], tuple[str, str | None]]  # a location as (name, what to fetch, or None: it can't be followed)
 

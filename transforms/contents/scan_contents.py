@@ -19,9 +19,7 @@ import ijson
 import msgspec
 import numpy as np
 
-from transforms.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
-from transforms.clean import text_of
-from transforms.contents import (
+from transforms.contents.contents import (
     LISTED_KEY,
     NETWORK_KEYS,
     PLAN_NAME_KEY,
@@ -33,7 +31,7 @@ from transforms.contents import (
     OpenFile,
     too_deep,
 )
-from transforms.contents_decoding import (
+from transforms.contents.contents_decoding import (
     RepeatedLists,
     Structure,
     check,
@@ -48,16 +46,18 @@ from transforms.contents_decoding import (
     may_name_networks,
     note,
 )
+from transforms.contents.names import NO_NAMES, Names, name_of, names_of
 from transforms.errors import BadFileError, OddElementError
-from transforms.guard import has_long_number, has_long_string
 from transforms.limits import Limits, crossed
-from transforms.names import NO_NAMES, Names, name_of, names_of
-from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
-from transforms.scan_kernel import children as c
-from transforms.scan_kernel import kernel as k
-from transforms.spool import OpenTemporary
-from transforms.surrogates import mend
-from transforms.walk import Event
+from transforms.read.clean import text_of
+from transforms.read.guard import has_long_number, has_long_string
+from transforms.read.read_ijson import HUGE_EXPONENT, first_line, parse
+from transforms.read.spool import OpenTemporary
+from transforms.read.surrogates import mend
+from transforms.read.walk import Event
+from transforms.scan.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.scan.scan_kernel import children as c
+from transforms.scan.scan_kernel import kernel as k
 
 ENGINE = "scan"
 

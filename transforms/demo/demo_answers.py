@@ -14,9 +14,9 @@ from statistics import fmean, median
 import polars as pl
 
 from schemas.codes import BUCA, COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE, PERCENTILES
-from transforms.demo_market import Market
-from transforms.demo_prices import LAST_RULE, Price
-from transforms.demo_providers import Member, Provider
+from transforms.demo.demo_market import Market
+from transforms.demo.demo_prices import LAST_RULE, Price
+from transforms.demo.demo_providers import Member, Provider
 
 COUNTS = ("n_npi", "n_tin")
 FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd")

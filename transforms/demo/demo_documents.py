@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import date
 from random import Random
 
-from transforms.demo_items import Json, decoys, filler
-from transforms.demo_layouts import FILES, DemoFile, Layout
-from transforms.demo_market import Market, Offer
-from transforms.demo_prices import Price
-from transforms.demo_providers import Member, Tin
+from transforms.demo.demo_items import Json, decoys, filler
+from transforms.demo.demo_layouts import FILES, DemoFile, Layout
+from transforms.demo.demo_market import Market, Offer
+from transforms.demo.demo_prices import Price
+from transforms.demo.demo_providers import Member, Tin
 
 _FILLERS = 450  # items of other codes in each file
 _OFFERS_PER_ITEM = 12  # so the same code stands in many items of one file

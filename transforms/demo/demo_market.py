@@ -11,8 +11,8 @@ from itertools import product
 from random import Random
 
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
-from transforms.demo_prices import Price, noise, other_arrangement, price, quotes, spoiled
-from transforms.demo_providers import Member, Provider, make_roster
+from transforms.demo.demo_prices import Price, noise, other_arrangement, price, quotes, spoiled
+from transforms.demo.demo_providers import Member, Provider, make_roster
 
 DEFAULT_SEED = 97026
 

@@ -6,8 +6,8 @@ from datetime import date
 from io import StringIO
 
 from schemas.codes import GEOGRAPHIES
-from transforms.demo_market import Market
-from transforms.demo_providers import Provider
+from transforms.demo.demo_market import Market
+from transforms.demo.demo_providers import Provider
 
 _DEACTIVATED_ON = "01/15/2024"
 _REACTIVATED_ON = "06/03/2024"

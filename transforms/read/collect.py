@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from transforms import arrow_columns as arrow
 from transforms.errors import BadFileError
 from transforms.limits import Limits
-from transforms.reference_keys import CitedKeys, Int64s, ReferenceKeys
-from transforms.spool import OpenTemporary, Row, Spool
+from transforms.read import arrow_columns as arrow
+from transforms.read.reference_keys import CitedKeys, Int64s, ReferenceKeys
+from transforms.read.spool import OpenTemporary, Row, Spool
 
 MAX_HEADER_FIELDS = 100
 MAX_HEADER_TEXT = 2_000

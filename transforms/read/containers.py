@@ -22,7 +22,7 @@ from isal import igzip, igzip_lib
 
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
-from transforms.spool import OpenTemporary
+from transforms.read.spool import OpenTemporary
 
 Taken = TypeVar("Taken", int, bytes)
 

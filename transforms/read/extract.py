@@ -14,15 +14,15 @@ import pyarrow.compute as pc
 
 from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
-from transforms import arrow_columns as arrow
-from transforms.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
-from transforms.clean import read_date
-from transforms.collect import Collected
-from transforms.containers import open_documents
 from transforms.errors import BadFileError
 from transforms.limits import Limits
-from transforms.read_ijson import read_document
-from transforms.spool import OpenTemporary
+from transforms.read import arrow_columns as arrow
+from transforms.read.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
+from transforms.read.clean import read_date
+from transforms.read.collect import Collected
+from transforms.read.containers import open_documents
+from transforms.read.read_ijson import read_document
+from transforms.read.spool import OpenTemporary
 
 DATE_NOT_READ = "date not read"  # a quirk
 BATCH_WEIGHT = 10_000  # rows, or four times as many NPIs: a row can hold ten thousand

@@ -10,13 +10,13 @@ from typing import BinaryIO, cast
 
 import ijson
 
-from transforms.clean import text_of
-from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.guard import GuardedStream
 from transforms.limits import Limits, Place
-from transforms.surrogates import MendedStream
-from transforms.walk import GROUP_KEYS, Event, Member, Walker, note_given, stands
+from transforms.read.clean import text_of
+from transforms.read.collect import Collected
+from transforms.read.guard import GuardedStream
+from transforms.read.surrogates import MendedStream
+from transforms.read.walk import GROUP_KEYS, Event, Member, Walker, note_given, stands
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024

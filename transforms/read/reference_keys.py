@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms import arrow_columns as arrow
+from transforms.read import arrow_columns as arrow
 
 Int64s = NDArray[np.int64]
 

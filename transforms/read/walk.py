@@ -11,11 +11,11 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 
 from schemas.codes import CODE_TYPES
-from transforms.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
-from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
-from transforms.reference_keys import CitedKeys
+from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
+from transforms.read.collect import Collected
+from transforms.read.reference_keys import CitedKeys
 
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from schemas.codes import EXCLUSIONS
-from transforms.charts import Fall
+from transforms.report.charts import Fall
 
 
 def count_down(files: pl.DataFrame, exclusions: pl.DataFrame, rows_eligible: int | None) -> list[Fall]:

@@ -1,6 +1,6 @@
 """Figures for the report's RVU calculator: what ``tic-rates rvu`` answers for one unit, in whole cents.
 
-The page's script only multiplies and adds cents, so its results are those of ``transforms.medicare.price_service``.
+The page's script only multiplies and adds cents, so its results are those of ``transforms.cms.medicare.price_service``.
 """
 
 import datetime
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from transforms.medicare import Locality, MedicareReference, RelativeValues, amount, conversion_factor_for
+from transforms.cms.medicare import Locality, MedicareReference, RelativeValues, amount, conversion_factor_for
 
 CALCULATOR_COLUMNS = (
     "year",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from html import escape
 
-from transforms.figures import Cell, dollars
+from transforms.report.figures import Cell, dollars
 
 _ROW = 40  # pixels a row: a line of text, and the range beneath it
 _AXIS = 26

@@ -1,14 +1,14 @@
 """Sentences computed from the figures of one code and geography: facts first, then their wording.
 
-Every comparison is of figures as shown (``transforms.figures``), so no sentence can contradict the table beside it.
-A sentence says a payer's sample is small wherever it names one.
+Every comparison is of figures as shown (``transforms.report.figures``), so no sentence can contradict the table beside
+it. A sentence says a payer's sample is small wherever it names one.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from transforms.figures import Cell, dollars, ratio
+from transforms.report.figures import Cell, dollars, ratio
 
 MOST_NAMED = 6
 MOST_COMPARED = 12  # payers with a sentence of their own against their national mean: the largest ones

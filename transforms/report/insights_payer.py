@@ -1,11 +1,11 @@
-"""Sentences about one payer across states, by the same rules as ``transforms.insights``."""
+"""Sentences about one payer across states, by the same rules as ``transforms.report.insights``."""
 
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 
 from schemas.geographies import IN_ORDER, NATIONAL, name_of
-from transforms.figures import Cell, dollars, ratio
-from transforms.insights import Insight, join_names, less_than_half, more_than_double
+from transforms.report.figures import Cell, dollars, ratio
+from transforms.report.insights import Insight, join_names, less_than_half, more_than_double
 
 
 def describe_payer(payer: str, places: Mapping[str, Cell]) -> list[Insight]:

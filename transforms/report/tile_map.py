@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.geographies import IN_ORDER
-from transforms.figures import Cell, usd
+from transforms.report.figures import Cell, usd
 
 SHADES = 5
 NO_FIGURE = "-"

@@ -11,7 +11,7 @@ from os import pread, pwrite
 from threading import Thread
 from typing import BinaryIO
 
-from transforms.spool import OpenTemporary
+from transforms.read.spool import OpenTemporary
 
 LIMIT_BYTES = 4 << 20  # more would gain nothing: the system keeps what is written in memory as long as it can
 COPY_BYTES = 1 << 20

@@ -28,19 +28,19 @@ from functools import cache
 from typing import BinaryIO
 
 from schemas.codes import CODE_TYPES
-from transforms.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
-from transforms.clean import text_of
-from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.read_ijson import REMOTE_GROUPS_KEY, SECTIONS
-from transforms.reference_index import code_table, key_table
-from transforms.reference_keys import Int64s
-from transforms.scan_columns import Decoder
-from transforms.scan_cursor import Cursor
-from transforms.scan_kernel import kernel as k
-from transforms.scan_pieces import ElementRows, IndexedReferences, nothing
-from transforms.scan_section import Section
-from transforms.walk import Walker, note_given, stands
+from transforms.read.clean import text_of
+from transforms.read.collect import Collected
+from transforms.read.read_ijson import REMOTE_GROUPS_KEY, SECTIONS
+from transforms.read.reference_keys import Int64s
+from transforms.read.walk import Walker, note_given, stands
+from transforms.scan.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.scan.reference_index import code_table, key_table
+from transforms.scan.scan_columns import Decoder
+from transforms.scan.scan_cursor import Cursor
+from transforms.scan.scan_kernel import kernel as k
+from transforms.scan.scan_pieces import ElementRows, IndexedReferences, nothing
+from transforms.scan.scan_section import Section
 
 ENGINE = "scan"
 _SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_INDEXED}

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from transforms.byte_spool import ByteSpool
-from transforms.reference_keys import Int64s, ReferenceKeys
-from transforms.scan_kernel import kernel as k
-from transforms.scan_kernel.library import Function
-from transforms.spool import OpenTemporary
+from transforms.read.reference_keys import Int64s, ReferenceKeys
+from transforms.read.spool import OpenTemporary
+from transforms.scan.byte_spool import ByteSpool
+from transforms.scan.scan_kernel import kernel as k
+from transforms.scan.scan_kernel.library import Function
 
 ROWS = 1 << 15
 ROW_BYTES = 24

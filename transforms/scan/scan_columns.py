@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from transforms import arrow_columns as arrow
-from transforms.collect import Collected
-from transforms.reference_keys import CitedKeys, Int64s
-from transforms.scan_kernel import columns as k
-from transforms.scan_kernel import kernel
-from transforms.scan_texts import Texts
-from transforms.spool import Spool
+from transforms.read import arrow_columns as arrow
+from transforms.read.collect import Collected
+from transforms.read.reference_keys import CitedKeys, Int64s
+from transforms.read.spool import Spool
+from transforms.scan.scan_kernel import columns as k
+from transforms.scan.scan_kernel import kernel
+from transforms.scan.scan_texts import Texts
 
 ITEMS, PRICES, CITATIONS, GROUPS, REFERENCES = 1 << 14, 1 << 15, 1 << 17, 1 << 16, 1 << 15  # rooms, in rows
 NPIS, DIGITS = 1 << 21, 20 << 16

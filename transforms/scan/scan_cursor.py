@@ -11,14 +11,14 @@ from decimal import InvalidOperation
 
 import ijson
 
-from transforms.blocks import Blocks, Keep, memory_of
-from transforms.collect import Collected
 from transforms.errors import BadFileError
-from transforms.guard import first_quote, last_quote
 from transforms.limits import crossed
-from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
-from transforms.scan_kernel import kernel as k
-from transforms.walk import Event
+from transforms.read.collect import Collected
+from transforms.read.guard import first_quote, last_quote
+from transforms.read.read_ijson import HUGE_EXPONENT, first_line, parse
+from transforms.read.walk import Event
+from transforms.scan.blocks import Blocks, Keep, memory_of
+from transforms.scan.scan_kernel import kernel as k
 
 _LITERALS = {b"true": True, b"false": False, b"null": None}
 _NOTHING_READ = memory_of(k.PADDING)

@@ -8,15 +8,15 @@ from typing import BinaryIO
 import ijson
 import numpy as np
 
-from transforms.byte_spool import ByteSpool
-from transforms.collect import Collected
-from transforms.read_ijson import HUGE_EXPONENT, first_line, parse
-from transforms.reference_index import ReferenceIndex, key_table
-from transforms.reference_keys import Int64s
-from transforms.scan_columns import Decoder, Fallbacks
-from transforms.scan_cursor import Cursor
-from transforms.scan_kernel import kernel as k
-from transforms.walk import Event, Walker
+from transforms.read.collect import Collected
+from transforms.read.read_ijson import HUGE_EXPONENT, first_line, parse
+from transforms.read.reference_keys import Int64s
+from transforms.read.walk import Event, Walker
+from transforms.scan.byte_spool import ByteSpool
+from transforms.scan.reference_index import ReferenceIndex, key_table
+from transforms.scan.scan_columns import Decoder, Fallbacks
+from transforms.scan.scan_cursor import Cursor
+from transforms.scan.scan_kernel import kernel as k
 
 VIEWED_BYTES = 16 << 20  # of spooled references
 MAX_WALKED_BYTES = 16 << 10  # of an odd item; a longer one is read rate by rate, and the odd rates alone are walked

@@ -6,14 +6,14 @@ from typing import BinaryIO, cast
 
 import numpy as np
 
-from transforms.blocks import Keep
-from transforms.byte_spool import ByteSpool
 from transforms.errors import FullReadingNeededError
-from transforms.reference_index import ROWS
-from transforms.reference_keys import Int64s
-from transforms.scan_cursor import Cursor
-from transforms.scan_kernel import kernel as k
-from transforms.scan_pieces import ElementRows, IndexedReferences, Pieces
+from transforms.read.reference_keys import Int64s
+from transforms.scan.blocks import Keep
+from transforms.scan.byte_spool import ByteSpool
+from transforms.scan.reference_index import ROWS
+from transforms.scan.scan_cursor import Cursor
+from transforms.scan.scan_kernel import kernel as k
+from transforms.scan.scan_pieces import ElementRows, IndexedReferences, Pieces
 
 MAX_HELD_BYTES = 16 << 20
 MAX_DECODED_BYTES = 1 << 20  # of an item that no block holds; a longer one is read rate by rate

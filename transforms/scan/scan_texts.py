@@ -16,13 +16,13 @@ import ijson
 import numpy as np
 
 from schemas.codes import CODE_TYPES
-from transforms.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of
-from transforms.collect import Collected
 from transforms.errors import BadFileError
-from transforms.read_ijson import parse
-from transforms.scan_kernel import columns as k
-from transforms.spool import OpenTemporary
-from transforms.walk import Event, Walker
+from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of
+from transforms.read.collect import Collected
+from transforms.read.read_ijson import parse
+from transforms.read.spool import OpenTemporary
+from transforms.read.walk import Event, Walker
+from transforms.scan.scan_kernel import columns as k
 
 _LITERALS: dict[bytes, Event] = {b"null": ("null", None), b"true": ("boolean", True), b"false": ("boolean", False)}
 _Cleaned = tuple[object, int]  # what the column holds, and what the kernel is told

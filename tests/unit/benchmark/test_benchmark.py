@@ -20,11 +20,11 @@ from tests.plain_reading import (
     plain_providers,
     plain_summaries,
 )
-from transforms.observe import list_files, observe_providers
-from transforms.payers import map_payers
-from transforms.rates import describe_rates, gather_facts
-from transforms.resolve import Numbered, distinct_npis, iter_pairs, npi_ranges, number
-from transforms.summarize import Comparison, Observed, summarize
+from transforms.benchmark.observe import list_files, observe_providers
+from transforms.benchmark.payers import map_payers
+from transforms.benchmark.rates import describe_rates, gather_facts
+from transforms.benchmark.resolve import Numbered, distinct_npis, iter_pairs, npi_ranges, number
+from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 MONTH = date(2026, 6, 1)
 NATIONAL = {"97026": 6.79}  # 97028 is not priced: never trimmed, compared with nothing

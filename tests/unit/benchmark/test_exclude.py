@@ -10,8 +10,8 @@ import pytest
 from schemas.codes import EXCLUSIONS
 from tests.documents import ANN, BAD_CHECK_DIGIT
 from tests.plain_reading import is_valid_npi
-from transforms.exclude import exclusion, npi_rule, price_rule, row_rule
-from transforms.exclude import is_valid_npi as valid
+from transforms.benchmark.exclude import exclusion, npi_rule, price_rule, row_rule
+from transforms.benchmark.exclude import is_valid_npi as valid
 
 RULES = [rule.name for rule in EXCLUSIONS]
 NEED_NPPES = {"npi_unknown", "npi_deactivated", "outside_us"}

@@ -7,7 +7,7 @@ import pytest
 from schemas.codes import BUCA
 from schemas.reference import PAYERS, load_reference
 from tests.plain_payers import plain_payers
-from transforms.payers import conflicting_keys, fold_name, map_payers, payer_slug, unused_mappings
+from transforms.benchmark.payers import conflicting_keys, fold_name, map_payers, payer_slug, unused_mappings
 
 TABLE = pl.DataFrame(
     [

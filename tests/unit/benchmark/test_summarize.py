@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from schemas.codes import PERCENTILES
 from schemas.published import PROVIDERS
-from transforms.distribution import distribution
-from transforms.observe import FILES_BEHIND, observe_providers
-from transforms.summarize import Comparison, Observed, summarize
+from transforms.benchmark.distribution import distribution
+from transforms.benchmark.observe import FILES_BEHIND, observe_providers
+from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 STABLE = settings(max_examples=3, deadline=None, derandomize=True, database=None)
 MONTH = date(2026, 6, 1)

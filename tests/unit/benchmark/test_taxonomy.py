@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from schemas.reference import THERAPY_TAXONOMIES, load_reference
-from transforms.taxonomy import assign_tiers, rank_taxonomies
+from transforms.benchmark.taxonomy import assign_tiers, rank_taxonomies
 
 
 def tier_of(taxonomies: list[str], billing_code: str = "97026") -> tuple[str | None, str]:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from flows.arguments import build_parser
-from flows.cli import main
-from flows.run import RunResult
-from flows.show import print_result
+from flows.cli.app import main
+from flows.cli.arguments import build_parser
+from flows.cli.show import print_result
+from flows.orchestration.run import RunResult
 
-README = Path(__file__).resolve().parents[2] / "README.md"
+README = Path(__file__).resolve().parents[3] / "README.md"
 COMMANDS = (
     *("run", "nightly", "backfill", "demo", "inspect", "reference", "reference nppes", "reference medicare"),
     *("report", "rvu", "serve"),

@@ -22,9 +22,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from flows.demo_files import DemoFiles, write_market
+from flows.cli.demo_files import DemoFiles, write_market
 from schemas.codes import EXCLUSIONS, GEOGRAPHIES
-from transforms.demo_answers import COUNTS, FIGURES, Cell, check_answers, check_rows
+from transforms.demo.demo_answers import COUNTS, FIGURES, Cell, check_answers, check_rows
 
 MONTH = date(2026, 11, 1)
 PAYERS = {
@@ -56,7 +56,7 @@ def test_the_same_seed_writes_the_same_bytes(demo: DemoFiles, tmp_path: Path) ->
     """In another process, where strings hash differently."""
     code = (
         "import datetime, pathlib, sys\n"
-        "from flows.demo_files import write_market\n"
+        "from flows.cli.demo_files import write_market\n"
         "write_market(pathlib.Path(sys.argv[1]), datetime.date(2026, 11, 1))"
     )
     environment = os.environ | {"PYTHONHASHSEED": "4321", "TZ": "Asia/Tokyo"}

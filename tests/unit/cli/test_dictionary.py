@@ -12,9 +12,9 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.dictionary import describe_tables, main
-from flows.open_source import expand
-from flows.run import RunRequest, run
+from flows.cli.dictionary import describe_tables, main
+from flows.download.open_source import expand
+from flows.orchestration.run import RunRequest, run
 from schemas.codes import (
     BUCA,
     COMPOSITE_ALL,
@@ -31,7 +31,7 @@ from schemas.codes import (
 from schemas.published import PUBLISHED, SUMMARIES
 from schemas.table import Table
 
-DICTIONARY = Path(__file__).resolve().parents[2] / "output" / "README.md"
+DICTIONARY = Path(__file__).resolve().parents[3] / "output" / "README.md"
 MONTH = date(2025, 6, 1)
 LIBRARIES = ("polars", "DuckDB", "pandas")
 SUMMARIES_FILE = "summaries/month=2025-06/summaries.parquet"
@@ -103,7 +103,7 @@ def test_the_dictionary_is_written_where_asked(tmp_path: Path, capsys: pytest.Ca
     assert main([str(tmp_path / "README.md")]) == 0
     assert (tmp_path / "README.md").read_text(encoding="utf-8") == describe_tables()
     assert main([]) == 2
-    assert capsys.readouterr().err.startswith("usage: python -m flows.dictionary PATH")
+    assert capsys.readouterr().err.startswith("usage: python -m flows.cli.dictionary PATH")
 
 
 def test_every_published_column_and_code_is_in_the_dictionary() -> None:

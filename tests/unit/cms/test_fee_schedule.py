@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from tests.fee_schedule_files import gpci, pprrvu
+from transforms.cms.fee_schedule import read_fee_schedule, read_gpcis, read_relative_values
+from transforms.cms.medicare import medicare_year_for, price_localities
 from transforms.errors import UsageError
-from transforms.fee_schedule import read_fee_schedule, read_gpcis, read_relative_values
-from transforms.medicare import medicare_year_for, price_localities
 
 
 def stream(text: str) -> io.BytesIO:

@@ -7,7 +7,7 @@ import pytest
 
 from schemas.reference import LOCALITY_AMOUNTS, MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
 from tests.shared_files import shared_path
-from transforms.medicare import (
+from transforms.cms.medicare import (
     MedicareReference,
     RelativeValues,
     UnknownServiceError,

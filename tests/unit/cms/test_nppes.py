@@ -8,8 +8,8 @@ import pytest
 from schemas.nppes import NPPES, NPPES_DEACTIVATIONS, NPPES_RECORDS
 from tests.nppes_files import NAMES, many_records, npidata, record, rows
 from tests.shared_files import shared_path
+from transforms.cms.nppes import WANTED_COLUMNS, apply_updates, read_deactivations, read_nppes
 from transforms.errors import UsageError
-from transforms.nppes import WANTED_COLUMNS, apply_updates, read_deactivations, read_nppes
 
 SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 

@@ -13,15 +13,15 @@ from typing import Any
 
 import pytest
 
-from flows.config import PayerSource
-from flows.contents import ListedSource, PayerListing, Reach, list_payer, sources_of
-from flows.open_source import open_source
-from flows.sources import Source, redact
+from flows.download.open_source import open_source
+from flows.download.sources import Source, redact
+from flows.extract.contents import ListedSource, PayerListing, Reach, list_payer, sources_of
+from flows.settings.config import PayerSource
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
-from transforms.contents import StructureEnd
+from transforms.contents.contents import StructureEnd
+from transforms.contents.names import NO_NAMES, Names
 from transforms.limits import Limits
-from transforms.names import NO_NAMES, Names
 
 Json = Any
 JUNE = date(2025, 6, 1)
@@ -229,7 +229,7 @@ def test_relative_addresses_begin_at_the_tables_own(tmp_path: Path, monkeypatch:
         "e?f=2/",
     ]
     local = Source(write(tmp_path / "x", table({"in_network_files": [{"location": each} for each in stated]})))
-    monkeypatch.setattr("flows.contents.open_source", lambda *_, **__: open_source(local))
+    monkeypatch.setattr("flows.extract.contents.open_source", lambda *_, **__: open_source(local))
     found = sources_of(Source("https://toc.example.com/d/index.json?sig=3"))
     assert [source.location for source in found.sources] == [
         "https://toc.example.com/d/a.json?sig=2",

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transforms.names import MAX_NAMES, NO_NAMES, Names, name_of, names_of
+from transforms.contents.names import MAX_NAMES, NO_NAMES, Names, name_of, names_of
 
 STABLE = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 TEXTS = st.lists(st.one_of(st.none(), st.sampled_from(("", " ")), st.integers(0, 60).map(lambda n: f" n{n:02} ")))

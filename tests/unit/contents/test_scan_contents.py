@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from tests.contents_readings import plainly, scanned
 from tests.effort import usually
 from tests.generated_contents import broken_contents, generated_contents
-from tests.unit.test_contents import SHAPES, table
-from transforms import contents, scan_contents
-from transforms.contents import ContentsDate, Found, ListedFiles, StructureEnd
+from tests.unit.contents.test_contents import SHAPES, table
+from transforms.contents import contents, scan_contents
+from transforms.contents.contents import ContentsDate, Found, ListedFiles, StructureEnd
+from transforms.contents.listing import FoundFile, Listing
+from transforms.contents.names import MAX_NAMES, Names
 from transforms.errors import BadFileError
 from transforms.limits import Limits
-from transforms.listing import FoundFile, Listing
-from transforms.names import MAX_NAMES, Names
 
 MANY = settings(
     max_examples=usually(60, 20_000),

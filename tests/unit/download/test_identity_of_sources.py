@@ -4,10 +4,10 @@ from datetime import date
 
 import pytest
 
-from flows.config import PayerSource
-from flows.contents import list_payer
-from flows.sources import Source, names_apart
-from transforms.signatures import own_query
+from flows.download.sources import Source, names_apart
+from flows.extract.contents import list_payer
+from flows.settings.config import PayerSource
+from transforms.contents.signatures import own_query
 
 FILE = "https://mrf.example.com/download"
 SIGNED = {

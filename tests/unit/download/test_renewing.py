@@ -5,16 +5,16 @@ from threading import Event, Thread
 
 import pytest
 
-import flows.contents
-from flows.contents import Listed, ListedSource, Reach, renewing
-from flows.fetching import Fetching
-from flows.layout import Layout
-from flows.renewing import KEPT_SECONDS, Renewals
-from flows.sources import Source
+import flows.extract.contents
+from flows.download.renewing import KEPT_SECONDS, Renewals
+from flows.download.sources import Source
+from flows.extract.contents import Listed, ListedSource, Reach, renewing
+from flows.settings.fetching import Fetching
+from flows.storage.layout import Layout
 from tests.command_line import PATIENCE_SECONDS
+from transforms.contents.names import Names
 from transforms.errors import BadFileError
 from transforms.limits import Limits
-from transforms.names import Names
 
 FILE = "https://mrf.example.com/a.json"
 INDEX = "https://mrf.example.com/index.json?sig=1"
@@ -114,7 +114,7 @@ def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
         seen.append(reach)
         return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, 0, Names(), Names()),), ())
 
-    monkeypatch.setattr(flows.contents, "sources_of", sources_of)
+    monkeypatch.setattr(flows.extract.contents, "sources_of", sources_of)
     assert renewing(reach)(listed()) == f"{FILE}?sig=new"
     assert seen == [reach]
     assert renewing(Reach(Fetching(attempts=3), Layout(tmp_path), Limits(json_depth=30), "ijson")) is renewing(reach)

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from flows.fetching import Fetching
-from flows.resuming import RemoteFile
-from flows.sources import Source
+from flows.download.resuming import RemoteFile
+from flows.download.sources import Source
+from flows.settings.fetching import Fetching
 from transforms.errors import AnswerLostError, BadFileError, ContentChangedError
 
 BODY = Random(3).randbytes(1000)

@@ -11,14 +11,14 @@ from typing import NoReturn
 
 import pytest
 
-from flows.config import PayerSource
-from flows.contents import list_payer
-from flows.fetching import Fetching, HostLimits
-from flows.layout import Layout
-from flows.sources import Source, redact
-from flows.validators import ContentRange, Validators
-from flows.waiting import retry_after, seconds_before_retry
-from flows.web import open_url
+from flows.download.sources import Source, redact
+from flows.download.validators import ContentRange, Validators
+from flows.download.waiting import retry_after, seconds_before_retry
+from flows.download.web import open_url
+from flows.extract.contents import list_payer
+from flows.settings.config import PayerSource
+from flows.settings.fetching import Fetching, HostLimits
+from flows.storage.layout import Layout
 from tests.http_server import LATER, LONG_AGO, Fault, Page, Server, in_turn, now_and_then, once, serve
 from tests.json_text import json_bytes
 from transforms.errors import BadFileError, ContentChangedError, UnchangedError

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.apart import apart
-from flows.faults import during
+from flows.extract.apart import apart
+from flows.storage.faults import during
 from transforms.errors import OutOfResourcesError
 
 

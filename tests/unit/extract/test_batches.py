@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows import batches
-from flows.batches import MOST_BYTES, MOST_FILES, batch_sources
-from flows.sources import Source
+from flows.download.sources import Source
+from flows.extract import batches
+from flows.extract.batches import MOST_BYTES, MOST_FILES, batch_sources
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows import cores
+from flows.extract import cores
 
 
 @pytest.mark.parametrize(

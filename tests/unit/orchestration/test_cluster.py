@@ -10,8 +10,12 @@ from typing import Any
 
 import pytest
 
-from flows import cluster, dask_workers
-from flows.cluster import (
+from flows.download.open_source import expand
+from flows.download.sources import Source
+from flows.extract.extracts import Outcome, extract
+from flows.extract.workers import Reading
+from flows.orchestration import cluster, dask_workers
+from flows.orchestration.cluster import (
     Answer,
     Answers,
     Batch,
@@ -23,13 +27,9 @@ from flows.cluster import (
     read_one_by_one,
     share,
 )
-from flows.extracts import Outcome, extract
-from flows.fetching import Cluster, Fetching, HostLimits
-from flows.layout import Layout
-from flows.open_source import expand
-from flows.run import RunRequest, Steps, run
-from flows.sources import Source
-from flows.workers import Reading
+from flows.orchestration.run import RunRequest, Steps, run
+from flows.settings.fetching import Cluster, Fetching, HostLimits
+from flows.storage.layout import Layout
 from tests.command_line import digests
 from tests.documents import ANN, BOB, document, group, item, rate
 from tests.json_text import json_bytes
@@ -207,7 +207,7 @@ def test_a_scheduler_that_is_not_there_is_named(layout: Layout) -> None:
 
 def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     program = (
-        "import sys; from flows import cluster, dask_workers, nightly\n"
+        "import sys; from flows.orchestration import cluster, dask_workers, nightly\n"
         "assert dask_workers.elsewhere(cluster.Cluster()) is None\n"
         "print({'dask', 'distributed', 'prefect', 'prefect_dask'} & set(sys.modules))"
     )

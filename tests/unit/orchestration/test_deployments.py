@@ -14,11 +14,19 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Crashed, Failed
 
-from flows import deployments, orchestrate
-from flows.deployments import MonthFailedError, can_heal, describe, name_run, nightly, parse_month, tell_webhook
-from flows.extracts import Outcome
-from flows.nightly import MonthReport
-from flows.sources import Source
+from flows.download.sources import Source
+from flows.extract.extracts import Outcome
+from flows.orchestration import deployments, orchestrate
+from flows.orchestration.deployments import (
+    MonthFailedError,
+    can_heal,
+    describe,
+    name_run,
+    nightly,
+    parse_month,
+    tell_webhook,
+)
+from flows.orchestration.nightly import MonthReport
 from transforms.errors import BadFileError, NothingUsableError, UsageError
 
 MONTH = date(2025, 6, 1)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import flows.dask_workers
-import flows.object_store
-from flows.config import PayerSource
-from flows.contents import list_payer
+import flows.orchestration.dask_workers
+import flows.storage.object_store
+from flows.extract.contents import list_payer
+from flows.settings.config import PayerSource
 from tests.command_line import call, execute
 from tests.documents import ANN, document, group, item, rate
 from tests.json_text import json_bytes
@@ -27,7 +27,7 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def no_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     """A bucket whose store refuses connections."""
-    flows.object_store._store.cache_clear()
+    flows.storage.object_store._store.cache_clear()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "machine"))
     monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{free_port()}")
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
@@ -54,7 +54,7 @@ def test_a_payer_whose_files_are_in_a_store_that_does_not_answer_is_left_out_alo
 def test_a_dask_scheduler_that_does_not_answer_is_an_outage(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(flows.dask_workers, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(flows.orchestration.dask_workers, "CONNECT_SECONDS", 0.2)
     words = ("--dask", f"tcp://127.0.0.1:{free_port()}", "--output", tmp_path / "out", "--month", "2026-06", "--json")
     ended = call(capsys, "run", source, *words)
     assert ended.code == ended.json_line["exit_code"] == 4

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from prefect.client.schemas.objects import FlowRun, State
 
-from flows import registration
+from flows.orchestration import registration
 
 Changed = list[tuple[FlowRun, State[Any]]]
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.layout import Layout
-from flows.run_page import MOST_SHOWN, national_markdown, quarantine_markdown
+from flows.orchestration.run_page import MOST_SHOWN, national_markdown, quarantine_markdown
+from flows.storage.layout import Layout
 
 MONTH = date(2025, 6, 1)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.sources import without_secrets
-from flows.webhook import tell_failure
+from flows.download.sources import without_secrets
+from flows.orchestration.webhook import tell_failure
 
 TOLD: list[dict[str, Any]] = []
 

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from flows.config import Gates
-from flows.extracts import Outcome
-from flows.gates import judge_figures, judge_files
-from flows.payer_builds import PayerFigures
-from flows.sources import Source
+from flows.download.sources import Source
+from flows.extract.extracts import Outcome
+from flows.publish.gates import judge_figures, judge_files
+from flows.settings.config import Gates
+from flows.tables.payer_builds import PayerFigures
 
 FIGURES = PayerFigures(rows=130, reasons={"eligible": 100, "modifier": 30}, medians_usd={"97026": 10.0})
 BEFORE = {"rows_eligible": 100, "medians_usd": {"97026": 10.0}}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-import flows.object_store
-from flows import object_publication
-from flows.object_publication import RECORDS, STAGED, named_files, publish, published_manifest, settle
-from flows.object_store import Objects
+import flows.storage.object_store
+from flows.publish import object_publication
+from flows.publish.object_publication import RECORDS, STAGED, named_files, publish, published_manifest, settle
+from flows.storage.object_store import Objects
 from transforms.errors import UsageError
 
 FOLDERS = [f"{table}/month=2026-06" for table in ("rates", "summaries", "quality")]
@@ -52,8 +52,8 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Dying:
     from obstore.store import MemoryStore
 
     dying = Dying(MemoryStore())
-    monkeypatch.setattr(flows.object_store, "_store", lambda _root: dying)
-    monkeypatch.setattr("flows.object_publication.AT_ONCE", 1)
+    monkeypatch.setattr(flows.storage.object_store, "_store", lambda _root: dying)
+    monkeypatch.setattr("flows.publish.object_publication.AT_ONCE", 1)
     return dying
 
 

@@ -21,7 +21,7 @@ from tests.plain_json import (
     is_unread_date,
     plain_json,
 )
-from transforms.clean import (
+from transforms.read.clean import (
     class_of,
     codes_of,
     date_of,

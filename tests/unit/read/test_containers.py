@@ -15,15 +15,15 @@ from typing import BinaryIO, cast
 import msgspec
 import pytest
 
-from flows.records import decode_record
+from flows.storage.records import decode_record
 from tests.containers import gzip_members, gzipped, zipped, zstd
 from tests.documents import document as in_network
 from tests.json_text import json_bytes
 from tests.pipeline import extract_bytes, open_temporary
-from transforms.account import SourceAccount
-from transforms.containers import open_documents
 from transforms.errors import BadFileError
 from transforms.limits import Limits
+from transforms.read.account import SourceAccount
+from transforms.read.containers import open_documents
 
 TEXT = b'{"in_network": [], "x": "' + b"a" * 100_000 + b'"}'
 ONE_LAYER = ("gzip", "zip", "zstd", "gzip members")

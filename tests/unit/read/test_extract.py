@@ -10,8 +10,9 @@ from tests.documents import ANN, document, group, item, key_first, price, rate
 from tests.json_text import Pairs, json_bytes
 from tests.pipeline import ReadDocument, extract_bytes
 from tests.plain_reading import plain_extract
-from transforms import read_ijson, read_scan
-from transforms.extract import BATCH_WEIGHT, to_batches
+from transforms.read import read_ijson
+from transforms.read.extract import BATCH_WEIGHT, to_batches
+from transforms.scan import read_scan
 
 NPIS = tuple(range(1_000_000_000, 1_000_010_000))
 

@@ -14,14 +14,15 @@ import pytest
 from schemas.codes import DEFAULT_CODES
 from tests.effort import SOAK, usually
 from tests.pipeline import open_temporary
-from transforms import read_ijson, read_scan
-from transforms.collect import Collected
-from transforms.contents import read_contents
+from transforms.contents.contents import read_contents
 from transforms.errors import BadFileError
-from transforms.extract import ReadDocument
-from transforms.guard import GuardedStream, first_quote, has_long_number, has_long_string, last_quote
 from transforms.limits import LIMITS, Limits, crossed, environment_name, range_of
-from transforms.read_ijson import read_provider_reference
+from transforms.read import read_ijson
+from transforms.read.collect import Collected
+from transforms.read.extract import ReadDocument
+from transforms.read.guard import GuardedStream, first_quote, has_long_number, has_long_string, last_quote
+from transforms.read.read_ijson import read_provider_reference
+from transforms.scan import read_scan
 
 MIB = 1 << 20
 READERS: dict[str, ReadDocument] = {

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 
 from tests.pipeline import open_temporary
-from transforms import spool as spool_module
-from transforms.spool import Spool, batch_of
+from transforms.read import spool as spool_module
+from transforms.read.spool import Spool, batch_of
 
 Rows = list[tuple[object, ...]]
 SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from tests.pipeline import extract_bytes
-from transforms.surrogates import MendedStream, mend
+from transforms.read.surrogates import MendedStream, mend
 
 LONE = re.compile("[\ud800-\udfff]")
 STRINGS = (

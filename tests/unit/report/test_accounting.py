@@ -5,7 +5,7 @@ import polars as pl
 from schemas.codes import EXCLUSIONS
 from schemas.published import FILE_EXCLUSIONS, FILES
 from tests.report_market import file_row
-from transforms.accounting import count_down
+from transforms.report.accounting import count_down
 
 EXCLUDED = pl.DataFrame(
     [{"source_id": "a", "payer": "Aetna", "billing_code": "97026", "reason": "expired", "rows": 3}],

@@ -4,8 +4,8 @@ from decimal import Decimal
 from itertools import product
 
 from schemas.codes import DEFAULT_CODES
-from transforms.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows, only_state
-from transforms.medicare import MedicareReference, price_service
+from transforms.cms.medicare import MedicareReference, price_service
+from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows, only_state
 
 REFERENCE = MedicareReference.packaged()
 FIGURES = calculator_figures(REFERENCE, DEFAULT_CODES)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.report_market import HOSTILE, summary
-from transforms.charts import Fall, describe_change, make_scale, range_chart, sparkline, waterfall
-from transforms.figures import make_cell
+from transforms.report.charts import Fall, describe_change, make_scale, range_chart, sparkline, waterfall
+from transforms.report.figures import make_cell
 
 STABLE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 

@@ -6,7 +6,7 @@ from datetime import date
 
 import pytest
 
-from transforms.csv_text import csv_text, disarm
+from transforms.report.csv_text import csv_text, disarm
 
 
 @pytest.mark.parametrize(

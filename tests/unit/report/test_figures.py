@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.report_market import HOSTILE, summary
-from transforms.figures import dollars, make_cell, ratio, show_name, to_cents, to_tenth, usd
+from transforms.report.figures import dollars, make_cell, ratio, show_name, to_cents, to_tenth, usd
 
 STABLE = settings(max_examples=200, deadline=None, derandomize=True, database=None)
 

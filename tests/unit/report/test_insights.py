@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from schemas.codes import COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE
 from tests.report_market import published_example, summary
-from transforms.figures import Cell, make_cell
-from transforms.insights import MOST_NAMED, Insight, describe_geography, join_names
-from transforms.insights_payer import describe_payer
+from transforms.report.figures import Cell, make_cell
+from transforms.report.insights import MOST_NAMED, Insight, describe_geography, join_names
+from transforms.report.insights_payer import describe_payer
 
 STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 PAYERS = ("Aetna", "Cigna", "Acme Health Inc.", "Blue Cross Blue Shield", "Zeta", "Kappa", "Iota", "Eta", "Theta")

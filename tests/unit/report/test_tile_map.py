@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from schemas.codes import GEOGRAPHIES
 from schemas.geographies import BY_CODE, IN_ORDER, OTHERS_IN_ORDER, STATES_IN_ORDER, name_of, position_of
 from tests.report_market import summary
-from transforms.figures import Cell, make_cell
-from transforms.tile_map import MEASURES, SHADES, make_layer, map_data, write_figure
+from transforms.report.figures import Cell, make_cell
+from transforms.report.tile_map import MEASURES, SHADES, make_layer, map_data, write_figure
 
 STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 

@@ -7,9 +7,9 @@ from typing import BinaryIO, cast
 
 import pytest
 
-from transforms.blocks import BUFFERS, OverlappedBlocks
-from transforms.byte_spool import ByteSpool
-from transforms.scan_kernel.kernel import PADDING
+from transforms.scan.blocks import BUFFERS, OverlappedBlocks
+from transforms.scan.byte_spool import ByteSpool
+from transforms.scan.scan_kernel.kernel import PADDING
 
 SECONDS = 30  # in which a thread does something
 BLOCK_BYTES = 8

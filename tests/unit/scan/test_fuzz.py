@@ -18,9 +18,9 @@ from tests.fuzz.mutate import Mutator, applied
 from tests.fuzz.reading import Read, read_by_ijson, read_by_scan, without_bom
 from tests.fuzz.seeds import CORPUS, field_note_seeds, generated_seed
 from tests.fuzz.spans import parse
-from transforms.reference_index import key_table
-from transforms.reference_keys import Int64s, ReferenceKeys
-from transforms.scan_kernel import kernel as k
+from transforms.read.reference_keys import Int64s, ReferenceKeys
+from transforms.scan.reference_index import key_table
+from transforms.scan.scan_kernel import kernel as k
 
 
 def table_of(texts: list[str]) -> Int64s:

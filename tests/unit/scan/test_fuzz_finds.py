@@ -16,14 +16,16 @@ from tests.fee_schedule_files import gpci, pprrvu
 from tests.fuzz.reading import read_by_ijson, read_by_scan
 from tests.json_text import Pairs, Token, json_bytes
 from tests.shared_files import REPOSITORY
-from transforms import contents, read_ijson, read_scan, scan_contents
-from transforms.clean import NPI_BEYOND_INT64, npi_of, reference_key
-from transforms.collect import Collected
-from transforms.containers import open_documents
+from transforms.cms.fee_schedule import read_gpcis, read_relative_values
+from transforms.cms.nppes import read_deactivations, read_nppes
+from transforms.contents import contents, scan_contents
 from transforms.errors import BadFileError, UsageError
-from transforms.fee_schedule import read_gpcis, read_relative_values
-from transforms.nppes import read_deactivations, read_nppes
-from transforms.spool import rows_of
+from transforms.read import read_ijson
+from transforms.read.clean import NPI_BEYOND_INT64, npi_of, reference_key
+from transforms.read.collect import Collected
+from transforms.read.containers import open_documents
+from transforms.read.spool import rows_of
+from transforms.scan import read_scan
 
 SHEET = "xl/worksheets/sheet1.xml"
 
@@ -74,7 +76,7 @@ def test_a_number_beyond_python_s_limits_is_refused(read: Callable[[bytes], obje
 def test_a_long_integer_does_not_crash_the_process(tail: bytes) -> None:
     data = b'{"in_network":[{"billing_code_type_version":%b%b],"version":"1"}' % (b"9" * 4301, tail)
     program = (
-        "import io,sys;from transforms.read_ijson import *;"
+        "import io,sys;from transforms.read.read_ijson import *;"
         "read_document(io.BytesIO(sys.stdin.buffer.read()),frozenset({'97026'}),Collected(None))"
     )
     ended = subprocess.run(

@@ -20,11 +20,12 @@ from tests.fuzz.blocks import CutBlocks
 from tests.fuzz.reading import Reading, reading_of
 from tests.json_text import json_bytes
 from tests.shared_files import shared_folder
-from transforms import byte_spool, read_ijson, read_scan, reference_index, scan_section
-from transforms.blocks import BLOCK_BYTES
-from transforms.collect import Collected
 from transforms.errors import BadFileError, FullReadingNeededError
-from transforms.extract import ReadDocument
+from transforms.read import read_ijson
+from transforms.read.collect import Collected
+from transforms.read.extract import ReadDocument
+from transforms.scan import byte_spool, read_scan, reference_index, scan_section
+from transforms.scan.blocks import BLOCK_BYTES
 
 CODES = frozenset({"97026", "97028"})
 MANY = settings(
@@ -218,7 +219,7 @@ IDS = st.one_of(
 def test_a_number_is_found_under_its_exact_decimal(number: str, quoted: bool) -> None:
     from decimal import Decimal
 
-    from transforms.clean import reference_key
+    from transforms.read.clean import reference_key
 
     key = reference_key(Decimal(number))
     written = f'"{number}"' if quoted else number.lower()

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 import hatch_build
-from flows import extracts
+from flows.extract import extracts
 from tests.fuzz.blocks import POISONS
 from tests.fuzz.reading import read_by_scan, without_bom
 from tests.fuzz.seeds import CORPUS, field_note_seeds
 from tests.shared_files import REPOSITORY
 from transforms.errors import UsageError
-from transforms.scan_kernel import children, kernel, library, stamp
+from transforms.scan.scan_kernel import children, kernel, library, stamp
 
 FOLDER = REPOSITORY / "transforms" / "scan_kernel"
 FUNCTIONS = {
@@ -46,7 +46,7 @@ def test_every_source_counts_for_the_stamp() -> None:
     assert {path.name for path in FOLDER.iterdir() if path.suffix in (".c", ".h")} == set(stamp.SOURCES)
 
 
-SAY_PROBLEM = "from transforms.scan_kernel.library import problem; print(problem())"
+SAY_PROBLEM = "from transforms.scan.scan_kernel.library import problem; print(problem())"
 
 
 def test_a_library_of_these_sources_is_used(package: Path) -> None:

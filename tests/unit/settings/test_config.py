@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.config import Config, Gates, PayerSource, example_text, fill_month, load_config
-from flows.cron import cron_problem
-from flows.fetching import Cluster, Fetching, HostLimits
-from flows.toml_lines import Place, key_lines, line_of
+from flows.settings.config import Config, Gates, PayerSource, example_text, fill_month, load_config
+from flows.settings.cron import cron_problem
+from flows.settings.fetching import Cluster, Fetching, HostLimits
+from flows.settings.toml_lines import Place, key_lines, line_of
 from tests.shared_files import REPOSITORY
 from transforms.errors import UsageError
 from transforms.limits import Limits

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from flows.cli import main
-from flows.config import load_config
-from flows.fetching import Fetching
-from flows.protection import fetching_of, limits_of
+from flows.cli.app import main
+from flows.settings.config import load_config
+from flows.settings.fetching import Fetching
+from flows.settings.protection import fetching_of, limits_of
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, environment_name, range_of
 

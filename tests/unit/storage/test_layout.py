@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.layout import Layout, this_month
+from flows.storage.layout import Layout, this_month
 from tests.command_line import call
 from tests.documents import ANN, document, group, item, rate
 from tests.json_text import json_bytes
@@ -42,6 +42,6 @@ def test_nightly_takes_the_month_in_the_configured_time_zone_and_run_in_utc(
     schedule = '[schedule]\ntimezone = "Asia/Tokyo"'
     config.write_text(f'output = "{tmp_path}/out"\n{schedule}\n[[payer]]\nname = "Aetna"\nfiles = ["{source}"]\n')
     months = {"Asia/Tokyo": date(2026, 12, 1), "UTC": date(2026, 11, 1)}
-    monkeypatch.setattr("flows.layout.this_month", months.__getitem__)
+    monkeypatch.setattr("flows.storage.layout.this_month", months.__getitem__)
     assert call(capsys, "nightly", "--config", config, "--json").json_line["month"] == "2026-12"
     assert call(capsys, "run", source, "--output", tmp_path / "run", "--json").json_line["month"] == "2026-11"

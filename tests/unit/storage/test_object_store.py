@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-import flows.object_store
-from flows.addresses import split_url
-from flows.extracts import extract
-from flows.layout import Layout
-from flows.object_sources import expand_objects, find_object, open_object
-from flows.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile
-from flows.open_source import expand
-from flows.sources import Source, redact, resolve_location
+import flows.storage.object_store
+from flows.download.object_sources import expand_objects, find_object, open_object
+from flows.download.open_source import expand
+from flows.download.sources import Source, redact, resolve_location
+from flows.extract.extracts import extract
+from flows.settings.addresses import split_url
+from flows.storage.layout import Layout
+from flows.storage.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, ContentChangedError, TicRatesError, UnchangedError, UsageError
 
@@ -28,7 +28,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Objects:
     from obstore.store import MemoryStore
 
     store = MemoryStore()
-    monkeypatch.setattr(flows.object_store, "_store", lambda _root: store)
+    monkeypatch.setattr(flows.storage.object_store, "_store", lambda _root: store)
     return Objects("s3://bucket")
 
 
@@ -55,7 +55,7 @@ def test_an_object_too_large_to_be_copied_at_once_goes_through_us(
 ) -> None:
     from obstore.exceptions import GenericError
 
-    inner = flows.object_store._store("")
+    inner = flows.storage.object_store._store("")
 
     class Small:
         def __getattr__(self, name: str) -> Any:
@@ -65,8 +65,8 @@ def test_an_object_too_large_to_be_copied_at_once_goes_through_us(
             raise GenericError("<Code>InvalidRequest</Code> larger than the maximum allowable size for a copy source")
 
     bucket.put("a", b"12345" * 1_000)
-    monkeypatch.setattr(flows.object_store, "_store", lambda _root: Small())
-    monkeypatch.setattr(flows.object_store, "PIECE_BYTES", 64)
+    monkeypatch.setattr(flows.storage.object_store, "_store", lambda _root: Small())
+    monkeypatch.setattr(flows.storage.object_store, "PIECE_BYTES", 64)
     bucket.copy("a", "b")
     assert bucket.get("b") == b"12345" * 1_000
 
@@ -82,7 +82,7 @@ def test_an_object_is_created_once_and_a_lost_answer_does_not_deny_it(bucket: Ob
 def test_an_object_is_read_in_pieces_whatever_the_reader_asks_for(
     bucket: Objects, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows.object_store, "PIECE_BYTES", 10)
+    monkeypatch.setattr(flows.storage.object_store, "PIECE_BYTES", 10)
     content = bytes(range(size))
     bucket.put("mrf/a.json", content)
     with open_object(Source("s3://bucket/mrf/a.json")) as stream:
@@ -95,7 +95,7 @@ def test_an_object_is_read_in_pieces_whatever_the_reader_asks_for(
 def test_an_object_that_changes_while_it_is_read_is_never_mixed(
     bucket: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(flows.object_store, "PIECE_BYTES", 10)
+    monkeypatch.setattr(flows.storage.object_store, "PIECE_BYTES", 10)
     bucket.put("a.json", b"a" * 100)
     with (
         pytest.raises(ContentChangedError, match="the object changed"),
@@ -236,7 +236,7 @@ def test_what_can_not_be_written_is_said_before_anything_is_read(
 ) -> None:
     from obstore.exceptions import PermissionDeniedError
 
-    from flows.publish import begin
+    from flows.publish.publish import begin
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -246,7 +246,7 @@ def test_what_can_not_be_written_is_said_before_anything_is_read(
     class ReadOnly:
         put = refuse
 
-    monkeypatch.setattr(flows.object_store, "_store", lambda _root: ReadOnly())
+    monkeypatch.setattr(flows.storage.object_store, "_store", lambda _root: ReadOnly())
     with pytest.raises(UsageError, match=r"s3://bucket/out/\.state/writable: access denied"):
         begin(Layout.at("s3://bucket/out"))
 
@@ -294,7 +294,7 @@ def test_stores_are_made_from_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("AZURE_STORAGE_ACCOUNT_NAME", "account")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "set")
-    make: Callable[[str], Any] = flows.object_store._store.__wrapped__
+    make: Callable[[str], Any] = flows.storage.object_store._store.__wrapped__
     assert [type(make(root)).__name__ for root in ("s3://b", "gs://b", "az://b", "file://")] == [
         "S3Store",
         "GCSStore",
@@ -311,7 +311,8 @@ def test_local_folders_never_import_the_library(tmp_path: Path) -> None:
     import sys
 
     code = (
-        "import sys, pathlib; from flows.layout import Layout; from flows.publish import begin, record\n"
+        "import sys, pathlib; from flows.storage.layout import Layout\n"
+        "from flows.publish.publish import begin, record\n"
         "layout = Layout.at(pathlib.Path(sys.argv[1])); begin(layout); record(layout, lambda m: None)\n"
         "assert 'obstore' not in sys.modules"
     )
@@ -327,6 +328,6 @@ def test_a_reading_that_can_not_go_on_is_the_file_s_own_failure(
     objects, found = find_object("s3://bucket/a.json")
     reader = objects.open(found)
     monkeypatch.setattr(reader, "_store", None)
-    monkeypatch.setattr(flows.object_store, "_errors", lambda: (AttributeError,))
+    monkeypatch.setattr(flows.storage.object_store, "_errors", lambda: (AttributeError,))
     with pytest.raises(BadFileError, match=r"s3://bucket/a\.json"), reader:
         reader.read()

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.faults import during, raise_if_exhausted
-from flows.layout import Layout
-from flows.remote import RemoteReferences
+from flows.extract.remote import RemoteReferences
+from flows.storage.faults import during, raise_if_exhausted
+from flows.storage.layout import Layout
 from transforms.errors import BadFileError, OutOfResourcesError, UsageError
 
 PLACE = Path("/nowhere/out")

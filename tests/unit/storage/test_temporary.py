@@ -13,10 +13,10 @@ from threading import Thread
 
 import pytest
 
-from flows import temporary
-from flows.folders import exchange_folders
-from flows.layout import write_atomically
-from flows.temporary import is_left, remove_at_once, set_aside, sweep, unfinished_file, unfinished_folder
+from flows.storage import temporary
+from flows.storage.folders import exchange_folders
+from flows.storage.layout import write_atomically
+from flows.storage.temporary import is_left, remove_at_once, set_aside, sweep, unfinished_file, unfinished_folder
 from tests.command_line import PATIENCE_SECONDS
 from tests.shared_files import REPOSITORY
 
@@ -24,7 +24,7 @@ KINDS = [unfinished_folder, unfinished_file]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from flows.temporary import unfinished_file, unfinished_folder
+from flows.storage.temporary import unfinished_file, unfinished_folder
 with unfinished_folder(Path(sys.argv[1])) as folder, unfinished_file(Path(sys.argv[1])) as file:
     (folder / "rates.parquet").write_bytes(b"half")
     file.write_bytes(b"half")
@@ -208,7 +208,7 @@ def test_tables_that_are_exchanged_in_steps_are_safe_from_sweeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system without exchange the last good tables have a temporary name for a moment."""
-    monkeypatch.setattr("flows.folders._exchange", lambda *_: False)
+    monkeypatch.setattr("flows.storage.folders._exchange", lambda *_: False)
     for name in ("new", "target"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()

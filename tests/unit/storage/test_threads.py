@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from flows.threads import Threads, in_threads, interruptible, result_of
+from flows.storage.threads import Threads, in_threads, interruptible, result_of
 from tests.command_line import PATIENCE_SECONDS
 from tests.unit.test_layers import imported, modules, tree_of
 
@@ -103,5 +103,5 @@ def test_threads_that_do_work_are_started_in_one_module_alone() -> None:
         if path.stem == "threads":
             continue
         names = {name for node in ast.walk(tree_of(path)) if isinstance(node, ast.alias) for name in [node.name]}
-        assert "ThreadPoolExecutor" not in names, f"{path}: use flows.threads"
+        assert "ThreadPoolExecutor" not in names, f"{path}: use flows.storage.threads"
         assert "concurrent.futures.thread" not in set(imported(tree_of(path)))

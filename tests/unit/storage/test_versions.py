@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.extracts import _READERS, reading_version
-from flows.payer_builds import _BUILDING_MODULES, payer_rules
-from flows.versions import _source, _sources, _stated, code_version, rules_version
+from flows.extract.extracts import _READERS, reading_version
+from flows.storage.versions import _source, _sources, _stated, code_version, rules_version
+from flows.tables.payer_builds import _BUILDING_MODULES, payer_rules
 from tests.shared_files import REPOSITORY
 
 OF_CODES = re.compile(r"from schemas\.codes import (\([^)]*\)|.*)")
@@ -21,11 +21,24 @@ def counted(*modules: str, without: str | None = None) -> set[str]:
 
 def test_imports_are_followed_through_transforms_and_schemas() -> None:
     rules = counted(*_BUILDING_MODULES)
-    assert {"transforms.exclude", "transforms.taxonomy", "transforms.resolve", "schemas.codes"} <= rules
-    assert not {"transforms.charts", "transforms.read_scan", "flows.layout", "transforms.demo_market"} & rules
+    assert {
+        "transforms.benchmark.exclude",
+        "transforms.benchmark.taxonomy",
+        "transforms.benchmark.resolve",
+        "schemas.codes",
+    } <= rules
+    assert (
+        not {
+            "transforms.report.charts",
+            "transforms.scan.read_scan",
+            "flows.storage.layout",
+            "transforms.demo.demo_market",
+        }
+        & rules
+    )
     readers = counted(*_READERS, without="schemas.codes")
-    assert {"transforms.clean", "transforms.walk", "transforms.limits", "schemas.extracted"} <= readers
-    assert not {"transforms.exclude", "schemas.codes", "schemas.published"} & readers
+    assert {"transforms.read.clean", "transforms.read.walk", "transforms.limits", "schemas.extracted"} <= readers
+    assert not {"transforms.benchmark.exclude", "schemas.codes", "schemas.published"} & readers
 
 
 def test_readers_use_no_code_list_that_their_version_leaves_out() -> None:
@@ -38,20 +51,20 @@ def test_readers_use_no_code_list_that_their_version_leaves_out() -> None:
 
 
 def test_versions_are_the_same_in_another_process() -> None:
-    program = "from flows.payer_builds import *; print(payer_rules(), reading_version())"
+    program = "from flows.tables.payer_builds import *; print(payer_rules(), reading_version())"
     arguments = [sys.executable, "-c", program]
     other = subprocess.run(arguments, capture_output=True, text=True, cwd=REPOSITORY, check=True).stdout.split()
     assert other == [payer_rules(), reading_version()]
 
 
 def test_constants_and_functions_in_force_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {rules_version("transforms.exclude")}
+    before = {rules_version("transforms.benchmark.exclude")}
     for name, value in (("ALLOWED_MODIFIERS", ("GP",)), ("NAMES", ["a", "b"]), ("price_rule", lambda: None)):
         with monkeypatch.context() as patched:
-            patched.setattr(f"transforms.exclude.{name}", value)
-            before.add(rules_version("transforms.exclude"))
+            patched.setattr(f"transforms.benchmark.exclude.{name}", value)
+            before.add(rules_version("transforms.benchmark.exclude"))
     assert len(before) == 4
-    assert rules_version("transforms.exclude") in before
+    assert rules_version("transforms.benchmark.exclude") in before
 
 
 def test_sets_are_stated_in_one_order() -> None:

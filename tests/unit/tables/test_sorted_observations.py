@@ -6,8 +6,8 @@ from random import Random
 import polars as pl
 import pytest
 
-from flows import sorted_observations
-from flows.sorted_observations import SortedObservations
+from flows.tables import sorted_observations
+from flows.tables.sorted_observations import SortedObservations
 from schemas.published import PROVIDERS
 
 

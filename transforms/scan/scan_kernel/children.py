@@ -1,6 +1,6 @@
 """Which children of an open object or array are complete: what ``scan_contents`` asks the kernel."""
 
-from transforms.scan_kernel.library import Function, function
+from transforms.scan.scan_kernel.library import Function, function
 
 NEED_MORE, CLOSED, TOO_DEEP = range(3)  # events of complete_children
 

@@ -3,7 +3,7 @@
 import ctypes
 from typing import ClassVar
 
-from transforms.scan_kernel.library import Function, function
+from transforms.scan.scan_kernel.library import Function, function
 
 # By which rule a text is cleaned
 (

@@ -7,7 +7,7 @@ at any byte. Buffers have ``PADDING`` bytes behind their data, which may be read
 the beginning of a line of 64 bytes. Memory is passed by address. What each function gives stands in the C sources.
 """
 
-from transforms.scan_kernel.library import Function, function
+from transforms.scan.scan_kernel.library import Function, function
 
 PADDING = 128
 

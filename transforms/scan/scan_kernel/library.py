@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 
-from transforms.scan_kernel.stamp import LEVELS, LIBRARY, stamp_of
+from transforms.scan.scan_kernel.stamp import LEVELS, LIBRARY, stamp_of
 
 NEXT_STEP = "run `make` or `python hatch_build.py` where the sources are, or install the package again"
 

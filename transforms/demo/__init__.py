@@ -1,0 +1,1 @@
+"""A synthetic market with known answers: payers, providers, prices, files and NPPES records."""

@@ -1,0 +1,1 @@
+"""Summaries to what a page says: figures, sentences, charts, map, calculator, CSV."""
