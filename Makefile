@@ -55,6 +55,7 @@ load: $(STAMP)
 
 docs: $(STAMP)
 	$(BIN)/python -m flows.cli.dictionary output/README.md
+	$(BIN)/python -m tests.docs
 
 # What is locked: its licences, its bill of materials, and what is publicly known against it.
 licences: $(STAMP)

@@ -15,7 +15,7 @@ First steps:
   tic-rates run FOLDER --month 2025-06 --nppes ZIP   a month's benchmarks from real files
   tic-rates COMMAND --help                           its options, and an example
 
-From laptop to cluster, the same tables byte for byte (README, "From laptop to cluster", says more):
+From laptop to cluster, the same tables byte for byte (docs/how-to/dask.md says more):
   tic-rates run FOLDER                               one machine, all its cores
   tic-rates run s3://BUCKET/mrf/ --output s3://BUCKET/out
   dask scheduler; dask worker tcp://HOST:8786 --nthreads 1 --nworkers CORES     once; on each machine
@@ -39,7 +39,7 @@ Tables, columns and methodology: README.md in the repository's output folder.
 ELSEWHERE = """
 More than one machine: name a Dask scheduler in [cluster] of the configuration, and start workers:
 `dask worker tcp://HOST:8786 --nthreads 1`.
-All must see the same output folder and files. README, "From laptop to cluster", has it in ten lines."""
+All must see the same output folder and files. docs/how-to/dask.md has it in ten lines."""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,10 +1,10 @@
-"""A month on paper: files, machines, hours, network, dollars. Writes the tables of docs/SCALE.md.
+"""A month on paper: files, machines, hours, network, dollars. Writes the tables of docs/explanation/scale.md.
 
     python -m tests.bench.scale            print them
-    python -m tests.bench.scale --write    put them into docs/SCALE.md
+    python -m tests.bench.scale --write    put them into docs/explanation/scale.md
 
 Deterministic: sizes are the quantiles of a distribution, not draws from it; the order of a listing is by a hash. Speeds
-come from tests/bench/RESULTS.md, everything else from the constants below, with its source in docs/SCALE.md.
+come from tests/bench/RESULTS.md, all else from the constants below, with its source in docs/explanation/scale.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from statistics import NormalDist
 from flows.extract.batches import MOST_BYTES, MOST_FILES
 from tests.shared_files import REPOSITORY
 
-DOCUMENT = REPOSITORY / "docs" / "SCALE.md"
+DOCUMENT = REPOSITORY / "docs" / "explanation" / "scale.md"
 RESULTS = REPOSITORY / "tests" / "bench" / "RESULTS.md"
 GB, TB = 1e9, 1e12
 
@@ -168,7 +168,7 @@ def bends_table() -> Iterator[str]:
 
 def costs_table() -> Iterator[str]:
     """Dollars for a month."""
-    yield "| month | core-hours | on demand | spot | parsing everything: core-hours | on demand | times as dear |"
+    yield "| month | core-hours | on demand | spot | parsing everything: core-hours | on demand | times the cost |"
     yield "| --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     found = speeds()
     for month in MONTHS:
@@ -226,6 +226,6 @@ def main(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="A simulated month; the tables of docs/SCALE.md.")
-    parser.add_argument("--write", action="store_true", help="put them into docs/SCALE.md")
+    parser = argparse.ArgumentParser(description="A simulated month; the tables of docs/explanation/scale.md.")
+    parser.add_argument("--write", action="store_true", help="put them into docs/explanation/scale.md")
     main(parser.parse_args())

@@ -1,4 +1,4 @@
-"""docs/SCALE.md says what the simulation says."""
+"""docs/explanation/scale.md says what the simulation says."""
 
 import pytest
 

@@ -2,17 +2,13 @@
 
 import re
 import shlex
-from datetime import date
 from pathlib import Path
 
 import pytest
 
 from flows.cli.app import main
 from flows.cli.arguments import build_parser
-from flows.cli.show import print_result
-from flows.orchestration.run import RunResult
 
-README = Path(__file__).resolve().parents[3] / "README.md"
 COMMANDS = (
     *("run", "nightly", "backfill", "demo", "inspect", "reference", "reference nppes", "reference medicare"),
     *("report", "rvu", "serve"),
@@ -113,23 +109,3 @@ def test_every_option_is_explained(command: str, capsys: pytest.CaptureFixture[s
     text = helped(command, capsys).split("options:")[1]
     for option in re.split(r"^  (?=-)", text, flags=re.MULTILINE)[1:]:
         assert re.search(r"(\s{2,}|\n\s+)\w", option), option
-
-
-def test_commands_in_the_readme_exist() -> None:
-    blocks = re.findall(r"```(?:sh|console)\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
-    lines = [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
-    commands = [re.sub(r"^.*?\btic-rates ", "", line) for line in lines if re.search(r"(^|/)tic-rates \w", line)]
-    assert {command.split()[0] for command in commands} == {name.split()[0] for name in COMMANDS}
-    for command in commands:
-        build_parser().parse_args(shlex.split(command, comments=True))
-
-
-@pytest.mark.slow
-def test_the_national_table_in_the_readme_is_the_one_printed(
-    demo_output: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    print_result(RunResult(date(2025, 6, 1), demo_output, with_nppes=True))
-    printed = {line.strip() for line in capsys.readouterr().out.splitlines()}
-    shown = [line for line in README.read_text(encoding="utf-8").splitlines() if line.count("│") == 9]
-    assert len(shown) == 8
-    assert {line.strip() for line in shown} <= printed

@@ -160,9 +160,9 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     assert len(values["http"]) == 10 and len(values["schedule"]) == 2 and len(values["notify"]) == 1
 
 
-def test_the_readmes_configuration_is_a_good_one(tmp_path: Path) -> None:
-    blocks = re.findall(r"```toml\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
-    (config,) = (load(tmp_path, block) for block in blocks)
+def test_the_configuration_of_the_guide_is_a_good_one(tmp_path: Path) -> None:
+    guide = REPOSITORY / "docs" / "how-to" / "nightly-and-backfill.md"
+    (config,) = (load(tmp_path, block) for block in re.findall(r"```toml\n(.*?)```", guide.read_text(), re.DOTALL))
     assert [payer.name for payer in config.payers] == ["Anthem", "UnitedHealthcare"]
 
 
