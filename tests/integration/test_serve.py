@@ -34,9 +34,11 @@ CONFIG = """
 [[payer]]
 name = "Aetna"
 files = ["mrf/*"]
+undated = "any"
 [[payer]]
 name = "Slow"
 files = ["{address}/slow.json?X-Amz-Signature=5ecre7"]
+undated = "any"
 [gates]
 min_files_read = 0.5
 min_nppes_share = false
