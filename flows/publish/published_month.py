@@ -3,15 +3,20 @@
 A run of some payers only keeps the others as they were published. Nothing of this depends on the cache.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from pathlib import Path
 from typing import Any
+
+import polars as pl
 
 from flows.download.sources import Source
 from flows.extract.extracts import Outcome
 from flows.publish.publish import published
+from flows.publish.restored_builds import Names, merge_files, published_files, restore_build
 from flows.storage.layout import Layout
+from flows.tables.payer_builds import PayerBuild
 
 
 @dataclass(frozen=True)
@@ -116,6 +121,16 @@ class Standing:
     def blocks(self, payer: str) -> set[str]:
         """The blocks of the configuration behind what is published of a payer; none where they have all left it."""
         return set(self.published.payers.get(payer, {}).get("groups", ())) & self.configured
+
+    def restore(
+        self, payer: str, folder: Path, national: pl.DataFrame, moved: Callable[[Names], Names]
+    ) -> tuple[PayerBuild, Names] | None:
+        """``restore_build`` of a payer as it is published; None where this month has nothing of it."""
+        return restore_build(self.published, payer, folder, national, moved)
+
+    def merge_files(self, now: pl.DataFrame, unread: set[str], behind: Mapping[str, str | None]) -> pl.DataFrame:
+        """``schemas.FILES`` of this run with those published that still count: see ``restored_builds.merge_files``."""
+        return merge_files(now, published_files(self.published), unread, behind)
 
     @property
     def unread(self) -> list[str]:

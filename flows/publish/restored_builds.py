@@ -6,11 +6,11 @@ Memory: one piece of its rates, and its outliers.
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from flows.publish.publish import bring_published
-from flows.publish.published_month import PublishedMonth
 from flows.storage.tables import read_pieces, write_table
 from flows.tables.payer_builds import PayerBuild, RowCounts, link, rates_path
 from flows.tables.sorted_observations import SortedObservations
@@ -19,13 +19,16 @@ from schemas.table import Table
 from transforms.benchmark.observe import observe_providers
 from transforms.benchmark.payers import payer_slug
 
+if TYPE_CHECKING:  # which imports this module
+    from flows.publish.published_month import PublishedMonth
+
 UNREADABLE = ("quarantined", "undated")  # the statuses of sources whose content is in no table
 
 Names = set[str | None]
 
 
 def restore_build(
-    published: PublishedMonth, payer: str, folder: Path, national: pl.DataFrame, moved: Callable[[Names], Names]
+    published: "PublishedMonth", payer: str, folder: Path, national: pl.DataFrame, moved: Callable[[Names], Names]
 ) -> tuple[PayerBuild, Names] | None:
     """A payer's published tables, and the reporting entities in them; None where this month has none.
 
@@ -108,7 +111,7 @@ def as_declared(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
     return filled.with_columns(pl.col(name).fill_null([]) for name in lists).lazy().pipe(table.conform).collect()
 
 
-def published_files(published: PublishedMonth) -> pl.DataFrame:
+def published_files(published: "PublishedMonth") -> pl.DataFrame:
     """The month's ``schemas.FILES`` as published; no rows where there are none."""
     folder = published.layout.month("quality", published.month)
     bring_published(published.layout, folder.relative_to(published.layout.root).as_posix())

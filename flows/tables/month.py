@@ -8,14 +8,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
 from flows.download.sources import names_apart
 from flows.extract.apart import Apart
 from flows.extract.extracts import Outcome, UnresolvedReferences
-from flows.publish.published_month import Standing
-from flows.publish.restored_builds import merge_files, published_files, restore_build
 from flows.storage.faults import during
 from flows.storage.tables import read_pieces, write_table
 from flows.tables.month_inputs import (
@@ -38,6 +37,9 @@ from transforms.benchmark.summarize import Comparison, Observed, summarize
 from transforms.cms.medicare import national_amounts
 from transforms.read.clean import date_of
 
+if TYPE_CHECKING:  # the room above passes it in
+    from flows.publish.published_month import Standing
+
 LOG = logging.getLogger(__name__)
 # What is larger is done apart; less is done before another process has begun, and asks for little memory
 LARGE_PAIRS = 1_000_000  # of price and provider, at most
@@ -54,7 +56,7 @@ class MonthBuilder:
     ``quality/files``, which says what each name was.
     """
 
-    def __init__(self, inputs: MonthInputs, folder: Path, apart: Apart, standing: Standing | None = None) -> None:
+    def __init__(self, inputs: MonthInputs, folder: Path, apart: Apart, standing: "Standing | None" = None) -> None:
         self._inputs = inputs
         self._request = inputs.request
         self.outcomes = inputs.outcomes
@@ -145,7 +147,7 @@ class MonthBuilder:
         for payer in sorted(standing.published.payers.keys() & set(payers)):
             with during(f"restoring the tables of {payer}", self._folder):
                 folder, moved = self._folder / "restored", partial(self._moved, payer)
-                found = restore_build(standing.published, payer, folder, national, moved)
+                found = standing.restore(payer, folder, national, moved)
             if found is not None:
                 self.builds[payer], self._restored[payer] = found
 
@@ -244,7 +246,7 @@ class MonthBuilder:
             files = count_files(self._with_published(files, self._standing), counts)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
 
-    def _with_published(self, files: pl.DataFrame, standing: Standing) -> pl.DataFrame:
+    def _with_published(self, files: pl.DataFrame, standing: "Standing") -> pl.DataFrame:
         """Files of this run, those that it did not read, and those that restored rows stand on."""
         unread = {file["shown"] for file in standing.files}
         behind: dict[str, str | None] = {}
@@ -252,8 +254,7 @@ class MonthBuilder:
             is_withheld = payer in self.withheld
             reason = f"{payer} is withheld: its published rows are of this content" if is_withheld else None
             behind |= dict.fromkeys(self.builds[payer].source_ids, reason)
-        before = published_files(standing.published) if unread or behind else FILES.empty()
-        return merge_files(files, before, unread, behind)
+        return standing.merge_files(files, unread, behind) if unread or behind else files
 
 
 def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:
