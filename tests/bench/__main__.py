@@ -78,7 +78,7 @@ def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> I
             found[PEER] = read_with_peer(path, peers / "mrf-extract")
         floor = found["inflate"].seconds
         for way, figures in found.items():
-            if way in WHAT or way.startswith((PEER, PARALLEL)):
+            if way in WHAT or way.startswith((PEER, PARALLEL)) or way.endswith("wanted"):
                 yield (
                     f"| {shape} | {WHAT.get(way, way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
                     f"{figures.seconds / floor:.2f} | {figures.cpu:.2f} | {figures.mib:,.0f} |"

@@ -23,10 +23,11 @@ from typing import BinaryIO, cast
 import ijson
 from isal import igzip
 
-from tests.bench.synthetic import SHAPES, write
+from tests.bench.synthetic import DISTINCT_CODES, SHAPES, write
 from tests.peak_memory import peak_bytes
 
 CODES = frozenset({"97026", "97028"})
+SHARES = ("0.05%", "3%", "30%", "100%")  # of the items that are wanted
 BUFFER_BYTES = 4 << 20
 SMALL = b'{"in_network":[{"billing_code":"97026","negotiated_rates":[{"negotiated_prices":[{"negotiated_rate":1}]}]}]}'
 TOGETHER = ("inflate", "scan_in_one_thread")  # as `run` reads where every core has a file of its own
@@ -45,30 +46,38 @@ def inflate(path: str) -> Callable[[], object]:
     return measured
 
 
-def scan(path: str) -> Callable[[], object]:
+def codes_of(share: str) -> frozenset[str]:
+    """The two codes, and so many more that such a share of the synthetic items is wanted."""
+    count = round(float(share.rstrip("%")) / 100 * DISTINCT_CODES)
+    return CODES | {f"{10_000 + number * DISTINCT_CODES // count}" for number in range(count)}
+
+
+def scan(path: str, share: str = "") -> Callable[[], object]:
     """The reader alone: container, scan, decoding; no sha256, no tables. Imports its own, so that others don't pay."""
     from transforms.read import containers  # noqa: F401 containers brings pyarrow, which takes its time
     from transforms.scan import read_scan
 
-    return lambda: _read_with(read_scan.read_document, path)
+    codes = codes_of(share) if share else CODES
+    return lambda: _read_with(read_scan.read_document, path, codes)
 
 
-def scan_in_one_thread(path: str) -> Callable[[], object]:
+def scan_in_one_thread(path: str, share: str = "") -> Callable[[], object]:
     """Likewise, inflating and scanning in turn."""
     from transforms.read import containers  # noqa: F401
     from transforms.scan import read_scan
 
-    return lambda: _read_with(partial(read_scan.read_document, overlap=False), path)
+    codes = codes_of(share) if share else CODES
+    return lambda: _read_with(partial(read_scan.read_document, overlap=False), path, codes)
 
 
-def _read_with(read: Callable[..., None], path: str) -> None:
+def _read_with(read: Callable[..., None], path: str, codes: frozenset[str]) -> None:
     from transforms.read.collect import Collected
     from transforms.read.containers import open_documents
 
     with Path(path).open("rb", buffering=0) as file:
         for document in open_documents(file, _open_temporary):
             collected = Collected(_open_temporary)
-            read(document.stream, CODES, collected)
+            read(document.stream, codes, collected)
             collected.close()
 
 
@@ -102,7 +111,12 @@ def ijson_items(path: str) -> Callable[[], object]:
 
 
 WAYS: dict[str, Callable[[str], Callable[[], object]]] = {
-    way.__name__: way for way in (inflate, scan, scan_in_one_thread, extract, ijson_items)
+    **{way.__name__: way for way in (inflate, scan, scan_in_one_thread, extract, ijson_items)},
+    **{
+        f"{way.__name__}, {share} wanted": partial(way, share=share)
+        for way in (scan, scan_in_one_thread)
+        for share in SHARES
+    },
 }
 
 RUNS = [(way, 1) for way in WAYS] + [(way, 2) for way in TOGETHER]  # and of how many files at once
@@ -186,7 +200,7 @@ def main(folder: str = "", megabytes: str = "400", repeats: str = "5") -> None:
         print(f"{shape}: {path.stat().st_size / 1e6:.0f} MB of gzip")
         for way, figures in found.items():
             seconds, ratio = figures.seconds, figures.seconds / floor
-            print(f"  {way:<28}{seconds:>8.2f} s {ratio:>7.2f} x {figures.cpu:>7.2f} s CPU {figures.mib:>6.0f} MiB")
+            print(f"  {way:<34}{seconds:>8.2f} s {ratio:>7.2f} x {figures.cpu:>7.2f} s CPU {figures.mib:>6.0f} MiB")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 
 Made-up values; keys, nesting and proportions as real payers' files have them, and as compressible: gzip at level 6
 makes a tenth of them, of the real files at hand a tenth to a sixtieth. What is near by in a file repeats itself.
-One item in five thousand has a wanted code, two among ten thousand codes.
+One item in five thousand has one of the two codes; the others have two thousand codes in turn.
 """
 
 import gzip

@@ -9,7 +9,7 @@ enum { POISON = PADDING, HEAD = 64 * 1024, MOST_ROWS = 4000, MOST_DOUBTS = 500 }
 
 /* What one scan says; where it refuses, only the event */
 typedef struct {
-    int64_t event, place, seen, nulls, others, count;
+    int64_t event, stopped, seen, nulls, others, count;
     index_row rows[MOST_ROWS]; /* hash or 0 */
 } scan_result;
 
@@ -28,7 +28,7 @@ typedef struct {
     int64_t at_first, at_second; /* where blocks ended when something else was found */
     int64_t doubt_count;
     index_row doubts[MOST_DOUBTS]; /* elements that some cuts leave to Python, as the others judge them */
-} plan;
+} scan_plan;
 
 static void put(scan_result *out, int64_t hash, int64_t start, int64_t end) {
     if (out->count < MOST_ROWS)
@@ -45,7 +45,7 @@ static void take(scan_state *state, const index_row *rows, int64_t kind, int64_t
 }
 
 /* One section under up to two cuts */
-static void scan(const plan *plan, int64_t first, int64_t second, const uint8_t *poison, scan_result *out) {
+static void scan(const scan_plan *plan, int64_t first, int64_t second, const uint8_t *poison, scan_result *out) {
     static _Thread_local index_row rows[MOST_ROWS];
     scan_state state = {.deepest = DEEP, .section = plan->kind, .start = NOWHERE, .single = plan->single};
     state.state = plan->single ? ELEMENT_NEXT : ELEMENT_OR_END;
@@ -87,13 +87,13 @@ static void scan(const plan *plan, int64_t first, int64_t second, const uint8_t 
             state.start -= state.pos;
         state.pos = 0;
     }
-    out->place = state.pos + base;
+    out->stopped = state.pos + base;
     out->seen = state.seen;
     out->nulls = state.nulls;
     out->others = state.others;
 }
 
-static void doubt(plan *plan, int64_t hash, int64_t start, int64_t end) {
+static void doubt(scan_plan *plan, int64_t hash, int64_t start, int64_t end) {
     for (int64_t i = 0; i < plan->doubt_count; i++)
         if (plan->doubts[i].hash == hash && plan->doubts[i].start == start)
             return;
@@ -103,7 +103,7 @@ static void doubt(plan *plan, int64_t hash, int64_t start, int64_t end) {
 
 /* Whether two scans found the same; elements that one of them leaves to Python are noted as doubts.
    Where blocks end decides what of a broken document is looked at, so there only a crash would be a find. */
-static bool agree(plan *plan) {
+static bool agree(scan_plan *plan) {
     const scan_result *one = plan->uncut, *other = plan->cut;
     if (!plan->sound)
         return true;
@@ -111,7 +111,7 @@ static bool agree(plan *plan) {
         return one->event == other->event;
     const bool indexed = plan->kind == REFERENCES_INDEXED;
     const int64_t passed = one->seen - other->seen;
-    if (one->place != other->place || one->nulls != other->nulls || one->others != other->others ||
+    if (one->stopped != other->stopped || one->nulls != other->nulls || one->others != other->others ||
         passed != (indexed ? 0 : other->count - one->count))
         return false;
     for (int64_t i = 0, j = 0; i < one->count || j < other->count;) {
@@ -138,8 +138,8 @@ static bool agree(plan *plan) {
 }
 
 /* Cut at every byte, then at so many pairs; the number of scans, or minus that where the last one differs */
-PUBLIC int64_t cut_everywhere(plan *plan);
-int64_t cut_everywhere(plan *plan) {
+PUBLIC int64_t cut_everywhere(scan_plan *plan);
+int64_t cut_everywhere(scan_plan *plan) {
     const int64_t size = plan->size, first = plan->first;
     scan(plan, size, size, plan->poisons, plan->uncut);
     uint64_t noise = (uint64_t)plan->seed | 1;
@@ -149,16 +149,16 @@ int64_t cut_everywhere(plan *plan) {
         noise ^= noise >> 7;
         noise ^= noise << 17;
         const int64_t number = (int64_t)(noise >> 2);
-        int64_t place = turn, second = size;
+        int64_t at = turn, second = size;
         if (turn >= size) {
-            place = first + 1 + number % (size - first - 1);
-            second = place + 1 + (number >> 20) % 130;
+            at = first + 1 + number % (size - first - 1);
+            second = at + 1 + (number >> 20) % 130;
             second = second < size ? second : size;
         }
-        scan(plan, place, second, plan->poisons + POISON * ((number >> 40) % plan->poison_count), plan->cut);
+        scan(plan, at, second, plan->poisons + POISON * ((number >> 40) % plan->poison_count), plan->cut);
         done++;
         if (!agree(plan)) {
-            plan->at_first = place;
+            plan->at_first = at;
             plan->at_second = second;
             return -done;
         }

@@ -62,7 +62,7 @@ class Result(ctypes.Structure):
 
 
 class Plan(ctypes.Structure):
-    """``plan`` of kernel_cuts.c."""
+    """``scan_plan`` of kernel_cuts.c."""
 
     _fields_: ClassVar = [
         *((name, ctypes.c_int64) for name in ("data", "size", "sound", "first", "kind", "single", "table", "poisons")),

@@ -62,8 +62,6 @@ from transforms.scan.scan_kernel import kernel as k
 ENGINE = "scan"
 
 _CLOSING = {True: ord("}"), False: ord("]")}
-_BLANKS = b" \n\r\t"
-_LOOKED_AT = 64  # bytes at a time, for the first that is no blank
 
 # What an open object or array is to the reading
 (
@@ -183,13 +181,7 @@ class _Reading:
 
     def place_from(self, start: int) -> int:
         """Where the first byte from ``start`` on stands that is not white space, or the end of the data."""
-        while start < self.size:
-            piece = self.data[start : min(start + _LOOKED_AT, self.size)].tobytes()
-            rest = len(piece.lstrip(_BLANKS))
-            if rest:
-                return start + len(piece) - rest
-            start += len(piece)
-        return self.size
+        return k.skip_blanks(self.data.ctypes.data, self.size, start)
 
     def bad(self, what: str, *, plain: bool = False, at: int | None = None) -> NoReturn:
         """Raise the error, with its place."""

@@ -24,8 +24,8 @@ from transforms.scan.scan_texts import Texts
 
 ITEMS, PRICES, CITATIONS, GROUPS, REFERENCES = 1 << 14, 1 << 15, 1 << 17, 1 << 16, 1 << 15  # rooms, in rows
 NPIS, DIGITS = 1 << 21, 20 << 16
-TEXTS, TEXT_BYTES = 1 << 15, 1 << 21
-KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 14  # of more, all are forgotten with each batch, which holds a copy
+TEXTS, TEXT_BYTES = 1 << 13, 1 << 20
+KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # of more, all are forgotten with each batch, which holds a copy
 LIST_BYTES = 8_192  # of a list of codes or names as it is written; the schema's hundred service codes take 600
 
 Fallback = Callable[[memoryview], None]
