@@ -416,15 +416,16 @@ class _Writers:
         return [path for path in paths if path.exists()]
 
     def _concealed(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        import pyarrow as pa
-
         from flows.download.concealing import conceal
+        from transforms.read import arrow_columns
 
         at = batch.schema.get_field_index("location")
+        if batch.column(at).null_count == batch.num_rows:
+            return batch
         kept: list[str | None] = []
         for location in batch.column(at).to_pylist():
             shown, address = (None, None) if location is None else conceal(location, self._source)
             kept.append(shown)
             if shown is not None and address is not None:
                 self.signed[shown] = address
-        return batch.set_column(at, batch.schema.field(at), pa.array(kept, pa.string()))
+        return batch.set_column(at, batch.schema.field(at), arrow_columns.texts(kept))

@@ -167,8 +167,8 @@ def _flags(collected: Collected) -> tuple[str, ...]:
 
 
 def _has_remote(references: pa.RecordBatch) -> bool:
-    no_groups = pc.equal(references.column("n_groups"), 0)
-    return bool(pc.any(pc.and_(references.column("location").is_valid(), no_groups)).as_py())
+    empty = references.filter(arrow.flags(arrow.numpy_of(references.column("n_groups")) == 0))
+    return bool(empty.column("location").null_count < empty.num_rows)
 
 
 def _tables(collected: Collected) -> Iterator[tuple[Table, Iterable[pa.RecordBatch]]]:
