@@ -1,7 +1,7 @@
 /* The kernel alone on any bytes: buffers and columns of exactly the promised size, so that a sanitizer sees one byte too
    many. With clang's libFuzzer by coverage (-fsanitize=fuzzer); else main() changes the files that it is given at random.
 
-   cc -fsanitize=address,undefined -Itransforms/scan_kernel -DLEVEL=sse2 tests/fuzz/kernel_fuzz.c -o kernel_fuzz */
+   cc -fsanitize=address,undefined -Itransforms/scan/scan_kernel -DLEVEL=sse2 tests/fuzz/kernel_fuzz.c -o kernel_fuzz */
 
 #include "kernel.c"
 

@@ -30,7 +30,12 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=undefined",
 SOURCE = Path(__file__).with_name("kernel_fuzz.c")
 KERNEL = REPOSITORY / hatch_build.FOLDER
 COPIED = ("flows", "transforms", "schemas", "tests", "hatch_build.py", "pyproject.toml", "README.md")
-SUITE = [f"tests/unit/test_{name}.py" for name in ("read_scan", "fuzz", "fuzz_finds", "scan_contents")]
+SUITE = [
+    "tests/unit/scan/test_read_scan.py",
+    "tests/unit/scan/test_fuzz.py",
+    "tests/unit/scan/test_fuzz_finds.py",
+    "tests/unit/contents/test_scan_contents.py",
+]
 
 
 def run(command: list[str], **options: object) -> None:

@@ -20,7 +20,7 @@ from tests.shared_files import REPOSITORY
 from transforms.errors import UsageError
 from transforms.scan.scan_kernel import children, kernel, library, stamp
 
-FOLDER = REPOSITORY / "transforms" / "scan_kernel"
+FOLDER = REPOSITORY / hatch_build.FOLDER
 FUNCTIONS = {
     name: len(found.argtypes) for name, found in vars(kernel).items() if hasattr(found, "argtypes")
 }  # how many arguments each has
@@ -55,14 +55,14 @@ def test_a_library_of_these_sources_is_used(package: Path) -> None:
 
 @pytest.mark.parametrize("name", stamp.SOURCES)
 def test_a_library_of_other_sources_is_not_used(package: Path, name: str) -> None:
-    with (package / "transforms" / "scan_kernel" / name).open("a") as source:
+    with (package / hatch_build.FOLDER / name).open("a") as source:
         source.write("\n")
     assert "built from other sources; run `make`" in run_elsewhere(package, SAY_PROBLEM)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no library"])
 def test_what_is_no_library_is_not_used(package: Path, content: bytes | None) -> None:
-    place = package / "transforms" / "scan_kernel" / stamp.LIBRARY
+    place = package / hatch_build.FOLDER / stamp.LIBRARY
     place.unlink()
     if content is not None:
         place.write_bytes(content)
