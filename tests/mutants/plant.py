@@ -30,7 +30,9 @@ _OPERATORS: dict[type[ast.operator], str] = {
 _OPPOSITES = ("min", "max"), ("any", "all"), ("any_horizontal", "all_horizontal"), ("min_horizontal", "max_horizontal")
 _RENAMED = {one: other for pair in _OPPOSITES for one, other in (pair, pair[::-1])}
 _TELLING = ("how", "side", "nulls_equal", "maintain_order", "strict")  # arguments whose default means something else
-_MODULES = ("pl", "np", "re", "hashlib", "unicodedata", "calendar", "datetime")  # their calls have no owner to leave
+_MEANING = frozenset(  # calls that change values; without others, such as select and lazy, code fails or means the same
+    "sort unique drop_nulls filter fill_null explode strip lstrip rstrip lower upper casefold zfill quantize".split()
+)
 _LONGEST = 80
 _PASSED_OVER = (ast.Raise, ast.Assert, ast.Import, ast.ImportFrom, ast.JoinedStr)  # wording, and what mypy holds
 
@@ -120,7 +122,7 @@ class _Planter:
         if isinstance(node.func, ast.Attribute):
             owner, name = node.func.value, node.func.attr
             end = self._span(node.func)[1]
-            if not isinstance(owner, ast.Name) or owner.id not in _MODULES:
+            if name in _MEANING:
                 call = self._shorten(self.source[self._span(owner)[1] : self._span(node)[1]])
                 yield node, f"({self._of(owner)})", f"{call} -> dropped"
             if name in _RENAMED:

@@ -38,7 +38,6 @@ def faults(code: str) -> dict[str, str]:
         (
             "a.join(b, how='semi', on=c)",
             {
-                "module: .join(b, how='semi', on=c) -> dropped": "(a)",
                 "module: how='semi' -> dropped": "a.join(b, **{}, on=c)",
             },
         ),

@@ -145,6 +145,22 @@ def test_the_mean_is_the_exact_sum_over_the_number_whatever_the_order(seed: int)
     assert distribution(counted.reverse(), ["cell"])["mean_usd"].to_list() == [expected]
 
 
+def test_means_of_sums_beyond_exact_integers_are_plain_ones() -> None:
+    counted = pl.DataFrame({"cell": ["x", "x", "y"], "rate_usd": [2e9, 5e11, 1e300], "count": [3, 1, 2]})
+    assert distribution(counted, ["cell"])["mean_usd"].to_list() == [(3 * 2e9 + 5e11) / 4, 1e300]
+
+
+def test_values_stay_in_order_within_many_cells() -> None:
+    chance = Random(1)
+    values = [(chance.randrange(5), round(chance.uniform(1, 900), 2)) for _ in range(60_000)]
+    frame = pl.DataFrame(values, schema=["cell", "rate_usd"], orient="row").with_columns(count=pl.lit(1, pl.Int64))
+    for row in distribution(frame, ["cell"]).iter_rows(named=True):
+        of_cell = sorted(rate for cell, rate in values if cell == row["cell"])
+        expected = [float(np.quantile(of_cell, p / 100)) for p in PERCENTILES]
+        assert [row[f"p{p}_usd"] for p in PERCENTILES] == pytest.approx(expected, rel=1e-13)
+        assert (row["min_usd"], row["max_usd"]) == (of_cell[0], of_cell[-1])
+
+
 RATE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     "payer": pl.String,
     "billing_code": pl.String,
