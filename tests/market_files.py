@@ -44,9 +44,9 @@ def market_file(seed: int) -> bytes:
     chance = Random(seed)
 
     def some_group() -> dict[str, Any]:
-        return group(
-            *chance.sample(NPIS, chance.randint(1, 4)), tin={"type": "ein", "value": f"{chance.randrange(1, 14):09d}"}
-        )
+        number = chance.randrange(14)
+        tin = {"type": "ein", "value": f"{number:09d}"} if number else None
+        return group(*chance.sample(NPIS, chance.randint(1, 4)), tin=tin)
 
     def some_price() -> dict[str, Any]:
         return price(

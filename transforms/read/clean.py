@@ -152,7 +152,7 @@ def _key_of_numeric(text: str) -> str:
 def _canonical(value: Decimal, shift: int = 0) -> str:
     """One spelling for each number, times ten to the ``shift``, without rounding or writing out a huge exponent."""
     negative, digits, exponent = value.as_tuple()
-    text = "".join(map(str, digits)).lstrip("0")
+    text = "".join(map(str, digits))
     significant = text.rstrip("0")
     if not significant:
         return "0"
@@ -165,8 +165,7 @@ def _canonical(value: Decimal, shift: int = 0) -> str:
 
 
 def _is_integral(value: Decimal) -> bool:
-    exponent = value.as_tuple().exponent
-    return isinstance(exponent, int) and (exponent >= 0 or value == value.to_integral_value())
+    return value == value.to_integral_value()
 
 
 def _float(value: int | Decimal) -> float:

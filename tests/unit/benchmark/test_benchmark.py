@@ -23,7 +23,7 @@ from tests.plain_reading import (
 from transforms.benchmark.observe import list_files, observe_providers
 from transforms.benchmark.payers import map_payers
 from transforms.benchmark.rates import describe_rates, gather_facts
-from transforms.benchmark.resolve import Numbered, distinct_npis, iter_pairs, npi_ranges, number
+from transforms.benchmark.resolve import Numbered, distinct_npis, iter_pairs, npi_ranges, number, pair_count
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 MONTH = date(2026, 6, 1)
@@ -139,6 +139,12 @@ def test_ranges_of_npis_follow_each_other_and_their_size_changes_no_row(pairs_ea
     facts = gather_facts("Aetna", numbered, mapping, [source.source_id for source in sources()], None, CODES)
     parts = [describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)]
     assert len(parts) == len(ranges)
+    npis = distinct_npis(numbered).collect()["npi"].sort()
+    held = [len(npis.filter((npis >= low) & (npis < (high or 2**62)))) for low, high in ranges if low is not None]
+    assert not held or max(held) - min(held) <= 1
+    if pairs_each == 100_000:
+        assert ranges == [(None, None)]
+        assert len(npi_ranges(numbered, pair_count(numbered) - 1)) == 2
     if pairs_each == 1:  # a range for each NPI, and one for null
         assert len(ranges) == 1 + distinct_npis(numbered).collect().height
     assert pl.concat(parts).equals(pl.concat(rates_by_payer(with_nppes=False)["Aetna"]))
