@@ -105,7 +105,7 @@ class MedicareReference:
         return [
             RelativeValues(
                 row["billing_code"],
-                row["status_code"] or "",
+                row["status_code"],
                 row["multiple_procedure_indicator"] or "",
                 *(Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu")),
             )

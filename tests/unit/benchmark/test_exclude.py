@@ -3,6 +3,7 @@
 from datetime import date
 from itertools import combinations
 from random import Random
+from typing import Any
 
 import polars as pl
 import pytest
@@ -67,7 +68,7 @@ NEVER_TOGETHER = {("no_npi", "npi_invalid"), ("place_of_service", "billing_class
 PAIRS = [pair for pair in combinations(RULES, 2) if pair not in NEVER_TOGETHER]
 
 
-def name_of(*rules: str, with_nppes: bool = True, **changes: object) -> str | None:
+def name_of(*rules: str, with_nppes: bool = True, **changes: Any) -> str | None:
     row = ELIGIBLE | changes
     for rule in rules:
         row |= FAILING[rule]
@@ -107,6 +108,46 @@ def test_a_practice_abroad_has_no_state_of_ours_or_another_country_and_none_stat
     state: str | None, country: str | None, excluded: bool
 ) -> None:
     assert name_of(state=state, country=country) == ("outside_us" if excluded else None)
+
+
+EARLIER = date(2026, 5, 31)
+EDGES: tuple[tuple[str | None, dict[str, object]], ...] = (
+    ("arrangement", {"arrangement": None}),
+    ("arrangement", {"arrangement": "FFS"}),
+    ("not_dollars", {"negotiated_type": None}),
+    ("not_dollars", {"negotiated_type": "per diem"}),
+    (None, {"negotiated_type": "derived"}),
+    (None, {"negotiated_type": "fee schedule"}),
+    ("bad_rate", {"negotiated_rate": None}),
+    ("bad_rate", {"negotiated_rate": float("nan")}),
+    ("bad_rate", {"negotiated_rate": float("inf")}),
+    ("bad_rate", {"negotiated_rate": -0.01}),
+    (None, {"negotiated_rate": 0.01}),
+    (None, {"modifiers": []}),
+    (None, {"modifiers": ["00", "59", "96", "97", "GN", "GO", "GP", "KX"]}),
+    ("modifier", {"modifiers": ["CO"]}),
+    (None, {"service_codes": []}),
+    (None, {"service_codes": ["11", "22"]}),
+    (None, {"service_codes": ["22", "CSTM-00"]}),
+    ("place_of_service", {"service_codes": ["22"], "billing_class": "both"}),
+    (None, {"service_codes": ["22"], "billing_class": "institutional"}),
+    (None, {"expiration_date": date(2026, 6, 1)}),
+    ("expired", {"expiration_date": EARLIER}),
+    ("expired", {"last_updated_on": date(2027, 1, 2)}),
+    (None, {"expiration_date": None}),
+    (None, {"expiration_date": EARLIER, "last_updated_on": None}),
+    ("no_npi", {"npi": 0}),
+    ("npi_invalid", {"npi": 1}),
+    ("npi_invalid", {"npi": -1}),
+    ("billing_class", {"billing_class": None}),
+    ("billing_class", {"billing_class": ""}),
+    ("billing_class", {"billing_class": "Professional"}),  # cleaning is not this module's
+)
+
+
+@pytest.mark.parametrize(("rule", "changes"), EDGES)
+def test_each_rule_at_its_edges(rule: str | None, changes: dict[str, Any]) -> None:
+    assert name_of(**changes) == rule
 
 
 def test_failing_all_is_the_first() -> None:

@@ -1,3 +1,4 @@
+import hashlib
 import random
 import string
 
@@ -201,6 +202,12 @@ def test_slugs_of_plain_names_are_bare(payer: str, slug: str) -> None:
 def test_no_slug_is_the_name_of_a_device(payer: str) -> None:
     assert payer_slug(payer).startswith(f"{payer.lower()}-")
     assert payer_slug("Com10") == "com10"
+
+
+def test_a_slug_that_would_be_lossy_has_eight_digits_of_the_names_digest_behind_it() -> None:
+    digest = hashlib.sha256(b"(Aetna) 2.").hexdigest()
+    assert payer_slug("(Aetna) 2.") == f"aetna-2-{digest[:8]}"
+    assert payer_slug("A") == "a"
 
 
 def test_a_slug_is_bare_up_to_80_characters_and_cut_there() -> None:

@@ -47,6 +47,16 @@ def test_the_longest_matching_entry_wins() -> None:
     assert ranked["97026"].to_list() == ["21", "2207Q00000X", "1225X00000X", "0225XH1200X"]
 
 
+def test_prefixes_of_every_length_match_and_the_longest_one_counts() -> None:
+    taxonomy = "207Q00000X"
+    for length in range(1, len(taxonomy) + 1):
+        shorter = [f"{taxonomy[:less]}*" for less in range(1, length)]
+        entries = [*shorter, f"{taxonomy[:length]}*"]
+        tiers = ["balanced"] * len(shorter) + ["strict"]
+        table = pl.DataFrame({"code": entries, "tier": tiers, "label": "", "why": ""}, schema=THERAPY_TAXONOMIES.polars)
+        assert rank_taxonomies([taxonomy], ["97026"], table)["97026"].to_list() == [f"0{taxonomy}"]
+
+
 def test_there_is_one_row_per_npi_and_billing_code_even_without_taxonomies() -> None:
     nppes = pl.LazyFrame({"npi": [3, 1, 2], "taxonomies": [["225100000X"], [], ["207N00000X", "171100000X"]]})
     found = assign_tiers(nppes, ["97026", "97028"]).collect().sort("npi", "billing_code")

@@ -237,3 +237,25 @@ def test_a_long_list_of_priced_codes_is_shortened_and_says_by_how_much() -> None
     for number, ending in ((12, "00109 and 2 more. "), (10, "00109. ")):
         with pytest.raises(UnknownServiceError, match=f"priced: 00100, 00101, .*{ending}Others come with"):
             price_service(fee_schedule(2026, codes[:number]), "97026", 1, "AK", 2026)
+
+
+def test_the_order_of_the_reference_tables_changes_nothing() -> None:
+    shuffled = MedicareReference(
+        REFERENCE.rvus.reverse(), REFERENCE.gpcis.reverse(), REFERENCE.conversion_factors.reverse()
+    )
+    for text in ("2024-02", "2024-03", "2025-05"):
+        assert price_localities(shuffled, CODES, month(text)).equals(price_localities(REFERENCE, CODES, month(text)))
+        assert conversion_factor_for(shuffled, month(text)) == conversion_factor_for(REFERENCE, month(text))
+    assert [values.billing_code for values in shuffled.relative_values(2025)] == CODES
+    places = [(place.state, place.locality, place.mac) for place in shuffled.localities(2025)]
+    assert places == sorted(places) and len(places) == 109
+
+
+def test_relative_values_are_those_of_the_year_with_blanks_for_what_it_does_not_state() -> None:
+    (values,) = REFERENCE.relative_values(2025, ["97026"])
+    assert (values.status_code, values.multiple_procedure_indicator, values.therapy) == ("R", "5", True)
+    blank = fee_schedule(2026, ["99213"])
+    rvus = blank.rvus.with_columns(multiple_procedure_indicator=pl.lit(None, pl.String))
+    (values,) = replace(blank, rvus=rvus).relative_values(2026)
+    assert (values.status_code, values.multiple_procedure_indicator, values.therapy) == ("A", "", False)
+    assert (values.work_rvu, values.pe_rvu, values.mp_rvu) == (Decimal(1), Decimal("0.5"), Decimal(0))
