@@ -1,5 +1,6 @@
 """The methodology from extracts to summaries, in memory, against the plain reading of the same files."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
@@ -9,7 +10,9 @@ import polars as pl
 import pytest
 
 from schemas.published import PROVIDERS, RATE_GRAIN, RATES, SUMMARIES
+from tests.documents import ANN, BOB, EVE, Record, document, group, item, price, rate, reference
 from tests.fuzz.plain_rows import respelled
+from tests.json_text import json_bytes
 from tests.market_files import CODES, MARKET_REMOTE, PLAIN_NPPES, market_contents, plain_market
 from tests.pipeline import Extracted, extract_bytes, join_sources
 from tests.plain_reading import (
@@ -128,6 +131,27 @@ def test_every_rate_has_the_parent_of_its_name_and_the_tier_of_its_npi_and_they_
             assert row["taxonomy_tier"] == tiers[respelled(grain_of(row))]
             taxonomies = PLAIN_NPPES[row["npi"]].taxonomies if row["taxonomy_tier"] else (None,)
             assert row["taxonomy"] in taxonomies
+
+
+def numbered_document(*rates: Record, references: Sequence[Record] = ()) -> Numbered:
+    return number(join_sources([extract_bytes(json_bytes(document(item(*rates), references=references)))]))
+
+
+def test_pairs_are_counted_before_duplicates_go() -> None:
+    cited = reference(1, group(ANN, BOB))
+    twice = [price(), price(negotiated_rate=31)]
+    both = rate(group(ANN, BOB, EVE), prices=twice, provider_references=[1])
+    assert pair_count(numbered_document(both, references=[cited])) == 2 * (3 + 2)
+    assert pair_count(numbered_document(both, both, rate(group(ANN)), references=[cited])) == 2 * (2 * (3 + 2)) + 1
+    assert pair_count(numbered_document(rate())) == 0
+
+
+def test_a_range_begins_and_ends_at_the_first_of_many_rows_of_an_npi() -> None:
+    rates = [rate(group(ANN, BOB), prices=[price(negotiated_rate=cents / 100)]) for cents in range(1, 400)]
+    numbered = numbered_document(*rates)
+    low, high = sorted((ANN, BOB))
+    assert npi_ranges(numbered, 1) == [(None, low), (low, high), (high, None)]
+    assert [pairs.rows.height for pairs in iter_pairs(numbered, 1)] == [0, 399, 399]
 
 
 @pytest.mark.parametrize("pairs_each", [1, 40, 100_000])

@@ -144,6 +144,15 @@ def test_a_year_without_indices_does_not_count() -> None:
         REFERENCE.rvus, REFERENCE.gpcis.filter(pl.col("year") != 2025), REFERENCE.conversion_factors
     )
     assert medicare_year_for(no_gpcis, month("2025-05")) == 2024
+    assert conversion_factor_for(no_gpcis, month("2025-05")) == Decimal("33.2875")
+
+
+def test_a_factor_of_the_months_last_day_is_in_force() -> None:
+    both = fee_schedule(2026, ["99213"], "40")
+    later = [(2026, datetime.date(2026, 6, 30), datetime.date(2026, 12, 31), "41")]
+    factors = pl.DataFrame(later, schema=MEDICARE_CONVERSION_FACTORS.polars, orient="row")
+    both = replace(both, conversion_factors=pl.concat([both.conversion_factors, factors]))
+    assert [conversion_factor_for(both, month(text)) for text in ("2026-05", "2026-06")] == [40, 41]
 
 
 @pytest.mark.parametrize(
@@ -214,6 +223,11 @@ def test_a_service_that_is_no_therapy_has_no_reduction() -> None:
     assert (alaska.units_usd, alaska.therapy_reduced_usd, alaska.units_reduced_usd) == (Decimal("160.00"), None, None)
 
 
+def test_codes_and_states_may_be_padded_and_in_lower_case() -> None:
+    price = price_service(fee_schedule(2026, ["G0283"]), " g0283 ", 1, " ak ", 2026)
+    assert (price.values.billing_code, price.state) == ("G0283", "AK")
+
+
 def test_every_locality_of_the_state_is_priced() -> None:
     assert len(price_service(REFERENCE, "97028", 1, "CA", 2025).localities) > 20
 
@@ -234,7 +248,7 @@ def test_an_unknown_service_names_what_is_available(code: str, units: int, state
 
 def test_a_long_list_of_priced_codes_is_shortened_and_says_by_how_much() -> None:
     codes = [f"001{number:02}" for number in range(12)]
-    for number, ending in ((12, "00109 and 2 more. "), (10, "00109. ")):
+    for number, ending in ((12, "00109 and 2 more. "), (11, "00109 and 1 more. "), (10, "00109. ")):
         with pytest.raises(UnknownServiceError, match=f"priced: 00100, 00101, .*{ending}Others come with"):
             price_service(fee_schedule(2026, codes[:number]), "97026", 1, "AK", 2026)
 
@@ -246,6 +260,9 @@ def test_the_order_of_the_reference_tables_changes_nothing() -> None:
     for text in ("2024-02", "2024-03", "2025-05"):
         assert price_localities(shuffled, CODES, month(text)).equals(price_localities(REFERENCE, CODES, month(text)))
         assert conversion_factor_for(shuffled, month(text)) == conversion_factor_for(REFERENCE, month(text))
+        assert price_localities(shuffled, CODES, month(text)).equals(
+            price_localities(shuffled, CODES, month(text)).sort(LOCALITY_AMOUNTS.grain)
+        )
     assert [values.billing_code for values in shuffled.relative_values(2025)] == CODES
     places = [(place.state, place.locality, place.mac) for place in shuffled.localities(2025)]
     assert places == sorted(places) and len(places) == 109
@@ -258,4 +275,4 @@ def test_relative_values_are_those_of_the_year_with_blanks_for_what_it_does_not_
     rvus = blank.rvus.with_columns(multiple_procedure_indicator=pl.lit(None, pl.String))
     (values,) = replace(blank, rvus=rvus).relative_values(2026)
     assert (values.status_code, values.multiple_procedure_indicator, values.therapy) == ("A", "", False)
-    assert (values.work_rvu, values.pe_rvu, values.mp_rvu) == (Decimal(1), Decimal("0.5"), Decimal(0))
+    assert (values.work_rvu, values.pe_rvu, values.mp_rvu) == (Decimal(1), Decimal(1), Decimal(0))
