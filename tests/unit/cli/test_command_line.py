@@ -1,14 +1,19 @@
 """What a newcomer gets wrong, and reads first: one clear line and exit 2; an example in every help text."""
 
+import json
 import re
 import shlex
+import subprocess
+import sys
+from importlib.metadata import version
 from pathlib import Path
 
+import click
 import pytest
 
-from flows.cli.app import main
-from flows.cli.arguments import build_parser
+from flows.cli.app import PROGRAM, main
 
+REPOSITORY = Path(__file__).resolve().parents[3]
 COMMANDS = (
     *("run", "nightly", "backfill", "demo", "inspect", "reference", "reference nppes", "reference medicare"),
     *("report", "rvu", "serve"),
@@ -17,10 +22,7 @@ COMMANDS = (
 
 def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """The last line on stderr of a command that must exit with 2."""
-    try:
-        code = main(arguments)
-    except SystemExit as stopped:  # argparse's own way
-        code = stopped.code if isinstance(stopped.code, int) else 1
+    code = main(arguments)
     printed = capsys.readouterr()
     assert code == 2
     assert printed.out == ""
@@ -29,23 +31,33 @@ def refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def helped(command: str, capsys: pytest.CaptureFixture[str]) -> str:
-    with pytest.raises(SystemExit) as stopped:
-        main([*command.split(), "--help"])
-    assert stopped.value.code == 0
+    assert main([*command.split(), "--help"]) == 0
     return capsys.readouterr().out
+
+
+def parse(words: list[str]) -> None:
+    """Parse a command line without running it; a mistake is an error."""
+    command: click.Command | None = PROGRAM
+    while isinstance(command, click.Group):
+        _, command, words = command.resolve_command(click.Context(command), words)
+    assert command is not None
+    command.make_context("tic-rates", words)
 
 
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("", "the following arguments are required: COMMAND"),
-        ("bogus", "invalid choice: 'bogus' (choose from 'run', "),
-        ("run", "the following arguments are required: SOURCE"),
-        ("run FILE --month 2025-13", "'2025-13' is no month; write it as 2025-06"),
-        ("run FILE --month june", "'june' is no month; write it as 2025-06"),
+        ("", "tic-rates: Missing command; see tic-rates --help"),
+        ("bogus", "tic-rates: No such command 'bogus'; see tic-rates --help"),
+        ("run", "Missing argument 'SOURCE...'; see tic-rates run --help"),
+        (
+            "run FILE --month 2025-13",
+            "'--month': expected YYYY-MM, for example 2025-06, not '2025-13'",
+        ),
+        ("run FILE --month june", "expected YYYY-MM, for example 2025-06, not 'june'; see tic-rates run --help"),
         ("run FILE --codes 97026;97028", "not a billing code: '97026;97028'; give codes like 97026,97028"),
-        ("run FILE --workers 0", "'0' is no whole number above zero"),
-        ("run FILE --bogus", "unrecognized arguments: --bogus"),
+        ("run FILE --workers 0", "Invalid value for '--workers': 0 is not in the range x>=1"),
+        ("run FILE --bogus", "No such option '--bogus'"),
         ("run nowhere", "nowhere: no such file or folder; check the path"),
         ("run ''", "SOURCE is empty; give a file, a folder, a glob or a URL, or . for the current folder"),
         (f"run {'x' * 5_000}", f"{'x' * 200}...: File name too long; check the path"),
@@ -60,14 +72,17 @@ def helped(command: str, capsys: pytest.CaptureFixture[str]) -> str:
         ("run FILE --output FILE", "Not a directory; give another --output"),
         ("inspect nowhere", "nowhere: no such file or folder; check the path"),
         ("inspect FOLDER", "2 files; inspect reads one"),
-        ("reference", "the following arguments are required: KIND"),
+        ("reference", "Missing command; see tic-rates reference --help"),
         ("reference nppes nowhere", "nowhere: no such file"),
         ("reference nppes FILE --output OUT", "this is no NPPES npidata csv"),
         ("reference medicare --rvu nowhere --gpci FILE --year 2026", "nowhere: no such file"),
-        ("reference medicare --rvu FILE --gpci FILE --year 26", "'26' is no year; write it as 2025"),
+        (
+            "reference medicare --rvu FILE --gpci FILE --year 26",
+            "expected YYYY, for example 2025, not '26'",
+        ),
         ("serve --config nowhere", "nowhere: No such file or directory; name one with --config"),
-        ("serve --port 70000", "'70000' is no port; write it as 4200"),
-        ("rvu 97026 --state AK --year soon", "'soon' is no year; write it as 2025"),
+        ("serve --port 70000", "Invalid value for '--port': 70000 is not in the range 0<=x<=65535"),
+        ("rvu 97026 --state AK --year soon", "expected YYYY, for example 2025, not 'soon'"),
         ("rvu 97026 --state ZZ --year 2025", "no Medicare locality of 'ZZ' in 2025; there are: AK"),
         ("rvu 97026 --state AK --year 1999", "no fee schedule of 1999; loaded: 2020, "),
         ("rvu 99999 --state AK --year 2025", "code '99999' has no Medicare amount in 2025; priced: 97026, 97028"),
@@ -101,11 +116,60 @@ def test_every_command_has_help_with_an_example_that_parses(command: str, capsys
     example = re.search(r"^example: tic-rates (.*)$", helped(command, capsys), re.MULTILINE)
     assert example is not None
     assert example[1].startswith(command)
-    build_parser().parse_args(shlex.split(example[1]))
+    parse(shlex.split(example[1]))
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_is_explained(command: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = helped(command, capsys).split("options:")[1]
+    text = helped(command, capsys).split("Options:")[1]
     for option in re.split(r"^  (?=-)", text, flags=re.MULTILINE)[1:]:
         assert re.search(r"(\s{2,}|\n\s+)\w", option), option
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"tic-rates {version('tic-rates')}\n"
+
+
+def test_a_usage_error_with_json_is_one_json_line_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "--json"]) == 2
+    line = json.loads(capsys.readouterr().out)
+    assert line == {"error": "Missing argument 'SOURCE...'; see tic-rates run --help", "exit_code": 2}
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_is_installed_for_the_users_shell(
+    shell: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", f"/usr/bin/{shell}")
+    assert main(["--install-completion"]) == 0
+    place, _, step = capsys.readouterr().out.partition(": ")
+    assert "start a new shell" in step
+    assert "_TIC_RATES_COMPLETE" in Path(place).read_text(encoding="utf-8")
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [Path(place)]
+
+
+def test_completion_for_another_shell_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    assert "set it to one of bash, zsh, fish" in refused(["--install-completion"], capsys)
+
+
+def test_the_shell_is_given_commands_and_options(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for typed, word in (("tic-rates ni", "nightly"), ("tic-rates run --no-r", "--no-report")):
+        monkeypatch.setenv("_TIC_RATES_COMPLETE", "bash_complete")
+        monkeypatch.setenv("COMP_WORDS", typed)
+        monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+        main([])
+        assert f"plain,{word}" in capsys.readouterr().out
+
+
+def test_help_and_wrong_usage_import_none_of_the_heavy_libraries() -> None:
+    code = "import sys; from flows.cli.app import main; main(['--help']); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY)
+    heavy = {"polars", "prefect", "pyarrow", "numpy", "pydantic", "rich", "httpx"}
+    assert not heavy & set(ended.stdout.splitlines()[-1].split())

@@ -1,0 +1,152 @@
+"""The commands on single files and figures: inspect, reference, report, rvu. Each imports what it uses when it runs."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli.options import (
+    POSITIVE,
+    Group,
+    Result,
+    codes_option,
+    command,
+    output_option,
+    reader_option,
+    year_of,
+)
+from flows.cli.streams import tell
+from transforms.errors import UsageError
+
+
+@command("inspect", example="inspect in-network.json.gz --json")
+@click.argument("source", metavar="SOURCE")
+@click.option("--strict", is_flag=True, help="Parse every byte, also what is not wanted (ijson).")
+@reader_option
+@codes_option
+def inspect_command(*, as_json: bool, source: str, strict: bool, reader: Any, codes: tuple[str, ...]) -> Result:
+    """Say what is in one file: header, shape, codes found, quirks.
+
+    SOURCE is a file or a URL. One streaming pass with the reader that `run` uses; writes nothing.
+    """
+    from flows.cli.inspection import inspect
+    from flows.cli.show import print_inspection
+    from flows.download.open_source import expand
+    from flows.settings.protection import fetching_of
+
+    sources = expand([source])
+    if len(sources) > 1:
+        raise UsageError(f"{source} is {len(sources)} files; inspect reads one")
+    found = inspect(sources[0], codes, "ijson" if strict else reader, fetching_of())
+    if not as_json:
+        tell(print_inspection, found)
+    return found, 0
+
+
+@command("nppes", example="reference nppes NPPES_Data_Dissemination_June_2025.zip --weekly NPPES_weekly.zip")
+@click.argument("file", type=Path, metavar="FILE")
+@click.option(
+    "--weekly", type=Path, multiple=True, metavar="FILE", help="Weekly update; again for the next, oldest first."
+)
+@click.option(
+    "--deactivated",
+    type=Path,
+    multiple=True,
+    metavar="FILE",
+    help="CMS's report of deactivated NPIs; may be given again.",
+)
+@output_option
+def nppes_command(
+    *, as_json: bool, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Path, ...], output: Path | str
+) -> Result:
+    """Build the provider lookup from CMS's monthly NPPES download.
+
+    FILE is CMS's zip or csv. Writes DIR/reference/nppes.parquet, where `run` with the same --output finds it.
+    """
+    from flows.cli.show import print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.mirror import keep
+    from flows.tables.reference import build_nppes
+
+    layout = Layout.at(output)
+    target = layout.nppes
+    figures = {"lookup": layout.name_of(target)} | build_nppes(file, target, weekly=weekly, deactivated=deactivated)
+    keep(layout, target, dated=True)
+    if not as_json:
+        tell(print_figures, figures)
+    return figures, 0
+
+
+@command("medicare", example="reference medicare --rvu PPRRVU26_JAN.csv --gpci GPCI2026.csv --year 2026")
+@click.option("--rvu", type=Path, required=True, metavar="FILE", help="PPRRVU csv, or the zip that holds it.")
+@click.option("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv, or the zip that holds it.")
+@click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2026.")
+@output_option
+def medicare_command(*, as_json: bool, rvu: Path, gpci: Path, year: int, output: Path | str) -> Result:
+    """Add a year of the Physician Fee Schedule.
+
+    2020 to 2025 come with the package, for 97026 and 97028; a year built here has every code and overrides them. `run`
+    and `rvu` read it when given the same --output.
+    """
+    from flows.cli.show import print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.mirror import keep
+    from flows.tables.reference import build_medicare
+
+    layout = Layout.at(output)
+    figures = build_medicare(rvu, gpci, year, layout.reference)
+    keep(layout, *sorted((layout.reference / str(year)).glob("*.csv")), dated=True)
+    if not as_json:
+        tell(print_figures, figures)
+    return figures, 0
+
+
+reference_command = Group(
+    "reference",
+    {"nppes": __name__, "medicare": __name__},
+    help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
+    epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip",
+)
+
+
+@command("report", example="report --output output")
+@output_option
+def report_command(*, as_json: bool, output: Path | str) -> Result:
+    """Rebuild the HTML report from the published tables.
+
+    Writes DIR/report: pages by code, state and payer, that open from disk, offline. Open DIR/report/index.html.
+    """
+    from flows.cli.show import print_figures
+    from flows.report.report import build_report
+    from flows.storage.layout import Layout
+
+    figures = build_report(Layout.at(output))
+    if not as_json:
+        tell(print_figures, figures)
+    return figures, 0
+
+
+@command("rvu", example="rvu 97026 --units 1 --state AK --year 2025")
+@click.argument("code", type=str.upper, metavar="CODE")
+@click.option("--units", type=POSITIVE, default=1, metavar="N", help="How many services (default: 1).")
+@click.option("--state", type=str.upper, required=True, metavar="XX", help="Two-letter USPS code.")
+@click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2025.")
+@output_option
+def rvu_command(*, as_json: bool, code: str, units: int, state: str, year: int, output: Path | str) -> Result:
+    """Show RVUs and the Medicare amount of a code.
+
+    CODE is a CPT or HCPCS code. One line per Medicare locality of the state: services of one day, by one provider,
+    outside facilities.
+    """
+    from flows.cli.show import print_service, service_as_json
+    from flows.storage.layout import Layout
+    from flows.storage.mirror import renew_folder
+    from flows.tables.reference import load_medicare
+    from transforms.cms.medicare import price_service
+
+    layout = Layout.at(output)
+    renew_folder(layout, layout.reference, layout.nppes)
+    price = price_service(load_medicare(layout.reference), code, units, state, year)
+    if not as_json:
+        tell(print_service, price)
+    return service_as_json(price), 0

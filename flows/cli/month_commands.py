@@ -1,0 +1,229 @@
+"""The commands that publish months: run, nightly, backfill, demo, serve. Each imports what it uses when it runs."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from flows.cli.options import (
+    POSITIVE,
+    Result,
+    codes_option,
+    command,
+    config_option,
+    configured_options,
+    location_of,
+    month_of,
+    output_option,
+    prefect_option,
+    reader_option,
+    report_option,
+)
+from flows.cli.streams import tell
+from transforms.errors import TicRatesError, UsageError
+
+if TYPE_CHECKING:
+    from flows.settings.config import Config
+
+
+@command("run", example="run 'mrf/*.json.gz' --month 2025-06 --nppes NPPES_Data_Dissemination_June_2025.zip")
+@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.option("--month", type=month_of, metavar="YYYY-MM", help="Month to publish (default: this one, in UTC).")
+@click.option(
+    "--nppes",
+    type=location_of,
+    metavar="FILE",
+    help="NPPES: a built lookup, or CMS's zip or csv, built once and cached; default: what `reference nppes` built in "
+    "DIR. Without any, no states and no tiers.",
+)
+@codes_option
+@output_option
+@click.option("--workers", type=POSITIVE, metavar="N", help="Files at a time (default: cores).")
+@reader_option
+@report_option
+@click.option("--dask", metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://HOST:8786.")
+@prefect_option
+def run_command(*, as_json: bool, sources: tuple[str, ...], month: date | None, **options: Any) -> Result:
+    """Read payers' files and publish a month's benchmarks.
+
+    SOURCE is a file, a folder, a glob, an http(s):// or s3:// URL; an in-network file or a table of contents. Files
+    are told apart by content, not by name. A bad one is quarantined with the reason, the others go on. What was read
+    before is not read again; a run that was stopped resumes.
+    """
+    from flows.cli.show import print_result
+    from flows.download.open_source import expand
+    from flows.orchestration.run import RunRequest
+    from flows.settings.protection import fetching_of
+    from flows.storage.layout import this_month
+
+    nppes = options["nppes"]
+    if isinstance(nppes, Path) and not nppes.is_file():
+        what = "is a folder" if nppes.is_dir() else "no such file"
+        raise UsageError(f"--nppes {nppes}: {what}; give the built lookup, or CMS's zip or csv")
+    month = month or this_month("UTC")  # no configuration names a time zone here
+    fetching = fetching_of()
+    request = RunRequest(
+        expand(sources),
+        month,
+        options["codes"],
+        options["output"],
+        nppes,
+        workers=options["workers"] or 0,
+        engine=options["reader"],
+        fetching=fetching,
+        limits=fetching.bounds,
+        report=not options["no_report"],
+    )
+    result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
+    if not as_json:
+        tell(print_result, result)
+    return result.as_json(), result.exit_code
+
+
+def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
+    """The run as plain calls, or the same steps as a Prefect flow; here, or on a cluster."""
+    from functools import partial
+
+    from flows.orchestration.dask_workers import elsewhere
+    from flows.settings.fetching import Cluster
+
+    cluster = Cluster(dask)
+    if prefect:
+        from flows.orchestration.orchestrate import run_flow
+
+        return partial(run_flow, cluster=cluster)
+    from flows.orchestration.run import Steps, run
+
+    return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
+
+
+@command("nightly", example="nightly --config tic-rates.toml")
+@configured_options
+@click.option(
+    "--month",
+    type=month_of,
+    metavar="YYYY-MM",
+    help="Month to publish (default: this one, in [schedule] timezone).",
+)
+@click.option("--example", is_flag=True, help="Print a whole configuration, explained, and end.")
+def nightly_command(*, as_json: bool, config: Path, month: date | None, example: bool, **options: Any) -> Result:
+    """Bring this month up to date for every payer in the configuration.
+
+    Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file. A
+    payer whose figures fail a gate keeps its last good ones (exit code 3).
+
+    More than one machine: name a Dask scheduler in [cluster] of the configuration, and start workers by `dask worker
+    tcp://HOST:8786 --nthreads 1`. All must see the same output folder and files: docs/how-to/dask.md.
+    """
+    from flows.cli.show_months import print_months
+    from flows.orchestration.nightly import run_month
+    from flows.settings.config import example_text
+    from flows.storage.layout import this_month
+
+    if example:
+        tell(print, example_text(), end="")
+        return {}, 0
+    settings = _load_config(config, no_gates=options["no_gates"])
+    month = month or this_month(settings.timezone)
+    try:
+        report = run_month(
+            settings, month, payers=options["payers"], force=options["force"], pages=not options["no_report"]
+        )
+    except TicRatesError as error:
+        _notify(settings, month, str(error))
+        raise
+    if not as_json:
+        tell(print_months, [report])
+    return report.as_json(), report.exit_code
+
+
+@command("backfill", example="backfill --from 2025-01 --to 2025-06 --payer Cigna")
+@configured_options
+@click.option("--from", "first", type=month_of, required=True, metavar="YYYY-MM", help="First month.")
+@click.option("--to", "last", type=month_of, required=True, metavar="YYYY-MM", help="Last month.")
+@click.option("--newest-first", is_flag=True, help="Begin with the last month.")
+def backfill_command(*, as_json: bool, config: Path, first: date, last: date, **options: Any) -> Result:
+    """Bring past months up to date.
+
+    Safe to repeat: a published month without changes is left alone, one that was stopped resumes, one that fails does
+    not stop the others. A source whose address names no month counts for a past month only if its last_updated_on, or
+    its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
+    """
+    from flows.cli.show_months import print_months
+    from flows.orchestration.nightly import run_backfill
+
+    settings = _load_config(config, no_gates=options["no_gates"])
+    report = run_backfill(
+        settings,
+        first,
+        last,
+        payers=options["payers"],
+        force=options["force"],
+        newest_first=options["newest_first"],
+        pages=not options["no_report"],
+    )
+    for month in report.months:
+        if month.reason is not None:
+            _notify(settings, month.month, month.reason)
+    if not as_json:
+        tell(print_months, report.months)
+    return report.as_json(), report.exit_code
+
+
+def _load_config(path: Path, *, no_gates: bool) -> "Config":
+    from flows.settings.config import Gates, load_config
+
+    config = load_config(path)
+    return replace(config, gates=Gates(None, None, None, None, withhold_vanished=False)) if no_gates else config
+
+
+def _notify(config: "Config", month: date, reason: str) -> None:
+    """Send a month that failed to the webhook of the configuration."""
+    from flows.orchestration.webhook import tell_failure
+    from flows.storage.layout import month_name
+
+    tell_failure(config.webhook, month=month_name(month), status="failed", reason=reason)
+
+
+@command("demo", example="demo --output output")
+@click.option("--month", type=month_of, default="2025-06", metavar="YYYY-MM", help="Default: 2025-06.")
+@output_option
+@prefect_option
+def demo_command(*, as_json: bool, month: date, output: Path | str, prefect: bool | None) -> Result:
+    """Write a small synthetic market with known answers, run it and check every cell.
+
+    The market's files lie in DIR/demo, its tables beside: DIR is an ordinary output folder.
+    """
+    from flows.cli.demo import run_demo
+
+    return run_demo(output, month, _runner(prefect=prefect), quiet=as_json)
+
+
+@command("serve", example="serve --config tic-rates.toml")
+@config_option
+@click.option("--host", default="127.0.0.1", metavar="HOST", help="Where to listen (default: 127.0.0.1).")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    default=4200,
+    metavar="N",
+    help="Port of the pages and the API; 0: any (default: 4200).",
+)
+def serve_command(*, as_json: bool, config: Path, host: str, port: int) -> Result:
+    """Run the nightly on its schedule, and backfills on request, with Prefect.
+
+    Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a worker,
+    and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.
+    """
+    from flows.orchestration.serving import serve
+    from flows.settings.config import load_config
+
+    def say(text: str) -> None:
+        tell(print, text, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    serve(load_config(config), host, port, say)
+    return {}, 0

@@ -1,0 +1,178 @@
+"""What commands share: the class that gives each an example and its result line, and the options of several of them."""
+
+import functools
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from flows.cli.streams import tell
+from flows.storage.faults import during
+from transforms.errors import UsageError
+
+Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
+Function = Callable[..., Any]
+
+WIDTH = 100  # of every help text, so that the generated reference is the same on every terminal
+
+POSITIVE = click.IntRange(min=1)
+
+
+def print_and_end(ctx: click.Context, text: str) -> None:
+    """Print instead of running a command; ends with exit code 0, also when the reader closed the pipe."""
+    with during("printing", Path.cwd()):
+        tell(print, text)
+    ctx.exit()
+
+
+def _print_help(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        print_and_end(ctx, ctx.get_help())
+
+
+class Command(click.Command):
+    """A command whose epilog is printed as it is written."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the epilog without wrapping."""
+        formatter.write(f"\n{self.epilog}\n")
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        """The option --help, which prints by our own means."""
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _print_help
+        return option
+
+
+class Group(Command, click.Group):
+    """Commands in the order given, each imported when it is used.
+
+    Args:
+        modules: the module of each command, which holds it under its name.
+    """
+
+    def __init__(self, name: str, modules: Mapping[str, str], **settings: Any) -> None:
+        super().__init__(name, context_settings={"terminal_width": WIDTH}, no_args_is_help=False, **settings)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names in the order given."""
+        return list(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """One command, imported now."""
+        module = self._modules.get(cmd_name)
+        return None if module is None else getattr(import_module(module), f"{cmd_name}_command")
+
+
+def command(name: str, *, example: str) -> Callable[[Function], Command]:
+    """A command from a function that returns a ``Result``; the function's docstring is the help.
+
+    The function receives ``as_json`` with its options, and prints for people only without it.
+    """
+
+    def define(function: Function) -> Command:
+        @click.option("--json", "as_json", is_flag=True, help="One machine-readable result line on stdout.")
+        @functools.wraps(function)
+        def run(*, as_json: bool, **options: Any) -> int:
+            with during(f"running {name}", options.get("output") or Path.cwd()):
+                result, code = function(as_json=as_json, **options)
+                if as_json:
+                    tell(print, json.dumps(result, default=str))
+            return int(code)
+
+        return click.command(name, cls=Command, epilog=f"example: tic-rates {example}")(run)
+
+    return define
+
+
+def month_of(text: str) -> date:
+    """The first day of a month written as YYYY-MM."""
+    try:
+        return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise click.BadParameter(f"expected YYYY-MM, for example 2025-06, not {text!r}") from None
+
+
+def year_of(text: str) -> int:
+    """A year of four digits."""
+    if len(text) != 4 or not text.isdecimal():
+        raise click.BadParameter(f"expected YYYY, for example 2025, not {text!r}")
+    return int(text)
+
+
+def location_of(text: str) -> Path | str:
+    """A path, or the URL of a place in object storage."""
+    from flows.settings.addresses import SCHEMES, is_object_url, split_url
+
+    if "://" not in text:
+        return Path(text)
+    if not is_object_url(text):
+        scheme = text.partition("://")[0]
+        raise UsageError(f"{scheme}:// can't be written to; give a path, or {', '.join(SCHEMES[:3])}://")
+    split_url(text)
+    return text
+
+
+def codes_of(text: str) -> tuple[str, ...]:
+    """Billing codes with commas between them."""
+    from schemas.codes import parse_codes
+
+    try:
+        return parse_codes(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+output_option = click.option(
+    "--output", type=location_of, default="output", metavar="DIR", help="Folder, or s3://... (default: output)."
+)
+codes_option = click.option(
+    "--codes",
+    type=codes_of,
+    default="97026,97028",
+    metavar="CODES",
+    help="Billing codes wanted, with commas between (default: 97026,97028).",
+)
+reader_option = click.option(
+    "--reader",
+    type=click.Choice(["scan", "ijson"]),
+    help="scan decodes only what matches (default where its C sources are compiled); ijson parses every byte.",
+)
+report_option = click.option("--no-report", is_flag=True, help="Leave the report's pages as they are.")
+prefect_option = click.option(
+    "--prefect/--no-prefect",
+    default=None,
+    help="Record the run in Prefect, or not (embedded server unless PREFECT_API_URL names one; default: not).",
+)
+config_option = click.option(
+    "--config",
+    type=Path,
+    default="tic-rates.toml",
+    metavar="FILE",
+    help="Configuration (default: tic-rates.toml); `tic-rates nightly --example` prints one.",
+)
+
+
+def configured_options(function: Function) -> Function:
+    """What `nightly` and `backfill` share."""
+    options = (
+        config_option,
+        click.option(
+            "--payer",
+            "payers",
+            multiple=True,
+            metavar="NAME",
+            help="Read this payer of the configuration only, with those that share a payer or a file with it; may be "
+            "given again. The others stay as they are published.",
+        ),
+        click.option("--force", is_flag=True, help="Read and build everything anew."),
+        click.option("--no-gates", is_flag=True, help="Publish whatever the gates say."),
+        report_option,
+    )
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)
