@@ -1,5 +1,6 @@
 """The commands that publish months: run, nightly, backfill, demo, serve. Each imports what it uses when it runs."""
 
+import json
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -110,7 +111,8 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
     help="Month to publish (default: this one, in [schedule] timezone).",
 )
 @click.option("--example", is_flag=True, help="Print a whole configuration, explained, and end.")
-def nightly_command(*, as_json: bool, config: Path, month: date | None, example: bool, **options: Any) -> Result:
+@click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration, for editors, and end.")
+def nightly_command(*, as_json: bool, config: Path, month: date | None, **options: Any) -> Result:
     """Bring this month up to date for every payer in the configuration.
 
     Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file. A
@@ -121,11 +123,10 @@ def nightly_command(*, as_json: bool, config: Path, month: date | None, example:
     """
     from flows.cli.show_months import print_months
     from flows.orchestration.nightly import run_month
-    from flows.settings.config import example_text
     from flows.storage.layout import this_month
 
-    if example:
-        tell(print, example_text(), end="")
+    if options["example"] or options["schema"]:
+        _print_shape(schema=options["schema"])
         return {}, 0
     settings = _load_config(config, no_gates=options["no_gates"])
     month = month or this_month(settings.timezone)
@@ -139,6 +140,18 @@ def nightly_command(*, as_json: bool, config: Path, month: date | None, example:
     if not as_json:
         tell(print_months, [report])
     return report.as_json(), report.exit_code
+
+
+def _print_shape(*, schema: bool) -> None:
+    """The configuration's JSON schema, or its example."""
+    if schema:
+        from flows.settings.validation import settings_schema
+
+        tell(print, json.dumps(settings_schema(), indent=2))
+    else:
+        from flows.settings.config import example_text
+
+        tell(print, example_text(), end="")
 
 
 @command("backfill", example="backfill --from 2025-01 --to 2025-06 --payer Cigna")

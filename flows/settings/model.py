@@ -1,0 +1,363 @@
+"""The shape of `tic-rates.toml` as pydantic models: its keys, types, ranges and examples."""
+
+import glob
+import re
+from collections.abc import Iterable
+from datetime import date, datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from flows.settings import values
+from flows.settings.addresses import REMOTE_SCHEMES, Location, is_object_url, split_url
+from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
+from schemas.codes import DEFAULT_CODES, parse_codes
+from transforms.errors import UsageError
+from transforms.limits import LIMITS, Limits, range_of
+
+_HOST = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e]+")
+_ADDRESS = "https://mrf.example.com/{month}_index.json.gz"
+_SCHEDULER = "tcp://scheduler.example.com:8786"
+
+
+# ---- Types of values ------------------------------------------------------------------------------------------------
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known word that was probably meant."""
+    folded = {each.casefold(): each for each in known}
+    return next((folded[close] for close in get_close_matches(word.casefold(), folded, 1)), None)
+
+
+def _off(value: object) -> object:
+    return None if value is False else value
+
+
+def _secret(value: object, info: ValidationInfo) -> object:
+    """The text itself; of ``{ env = "NAME" }``, the environment variable's."""
+    if not isinstance(value, dict) or set(value) != {"env"} or not isinstance(value["env"], str):
+        return value
+    assert info.context is not None
+    text = info.context["environ"].get(value["env"], "").strip()
+    if not text:
+        raise ValueError(f"the environment variable {value['env']} is not set; set it where this runs")
+    return text
+
+
+def _is_url(text: str, schemes: Iterable[str]) -> bool:
+    try:
+        parts = urlsplit(text)
+        host = bool(parts.hostname or parts.scheme == "file")
+        return parts.scheme.lower() in schemes and host and (parts.port or 1) > 0
+    except ValueError:
+        return False
+
+
+def _pattern(text: str) -> str:
+    try:
+        re.compile(text)
+    except (re.error, OverflowError, RecursionError) as error:
+        hint = "write . * + ? ( ) [ as \\. and so on where they are meant as they stand"
+        raise ValueError(f"{text!r} is not a regular expression: {error}; {hint}") from None
+    return text
+
+
+def _address(text: str) -> str:
+    if "{" in values.fill_month(text, date.min):
+        raise ValueError(f"braces hold something else than {', '.join(values.TEMPLATES)}; write one of those")
+    if "://" in text and not _is_url(text, REMOTE_SCHEMES):
+        raise ValueError("not an address that can be read; write http(s)://HOST/..., s3://BUCKET/... or a path")
+    return text
+
+
+def _place(text: str) -> str:
+    if "://" in text and not is_object_url(text):
+        raise ValueError("not a place that can be used; write a path, or s3://BUCKET/..., gs:// or az://")
+    if "://" in text:
+        try:
+            split_url(text)
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+    return text
+
+
+def _codes(text: str) -> str:
+    parse_codes(text)
+    return text
+
+
+def _header_value(text: str) -> str:
+    if not _HEADER_VALUE.fullmatch(text):
+        raise ValueError("its value holds what a header can't: write it on one line, in ASCII")
+    return text
+
+
+def _cron(text: str) -> str:
+    try:
+        CronSim(text, datetime(2025, 1, 1))
+        problem = None if len(text.split()) == 5 else "Wrong number of fields"
+    except CronSimError as error:
+        problem = str(error)
+    if problem:
+        raise ValueError(f"{problem}; five fields are expected: minute, hour, day, month, day of the week")
+    return text
+
+
+def _timezone(text: str) -> str:
+    try:
+        ZoneInfo(text)
+    except (KeyError, ValueError, OSError):  # OSError: the name of a folder of zones, such as America
+        meant = nearest(text, available_timezones()) or "America/New_York"
+        raise ValueError(f'{text!r} is not a time zone; write a name such as "{meant}"') from None
+    return text
+
+
+def _webhook(text: str) -> str:
+    if not _is_url(text, ("http", "https")):
+        raise ValueError("not an http(s):// address")
+    return text
+
+
+def _dask(text: str) -> str:
+    if not _is_url(text, ("tcp", "tls", "ws", "wss")):
+        raise ValueError("not the address of a Dask scheduler")
+    return text
+
+
+class _FromEnvironment(BaseModel):
+    """How a secret names its environment variable: for the JSON schema."""
+
+    env: str
+
+
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Secret = Annotated[Text, BeforeValidator(_secret, json_schema_input_type=str | _FromEnvironment)]
+Address = Annotated[Secret, AfterValidator(_address), Field(examples=[_ADDRESS])]
+Place = Annotated[Text, AfterValidator(_place)]
+Pattern = Annotated[Text, AfterValidator(_pattern), Field(examples=["OHPH-Chiro"])]
+Code = Annotated[Text, AfterValidator(_codes), Field(examples=["97026"])]
+Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Timeout = Annotated[float, Field(ge=0.001, le=86_400)]
+OFF = BeforeValidator(_off, json_schema_input_type=float | Literal[False])
+Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, OFF]
+Change = Annotated[Annotated[float, Field(ge=0, le=1_000)] | None, OFF]
+RequestRate = Annotated[Annotated[float, Field(ge=0.001, le=10_000)] | None, OFF]
+Connections = Annotated[int, Field(ge=1, le=256)]
+
+
+# ---- Sections -------------------------------------------------------------------------------------------------------
+
+
+class Section(BaseModel):
+    """A table of the configuration: no unknown keys, no converted types; errors never hold what was written."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Host(Section):
+    """An exception for one host."""
+
+    connections: Connections | None = None
+    requests_per_second: RequestRate = None
+
+    def value(self, standard: HostLimits) -> HostLimits:
+        """The limits of this host; what it does not say is ``standard``."""
+        rate = (
+            self.requests_per_second if "requests_per_second" in self.model_fields_set else standard.requests_per_second
+        )
+        return HostLimits(self.connections or standard.connections, rate)
+
+
+class Http(Section):
+    """How files are fetched."""
+
+    user_agent: Annotated[Text, AfterValidator(_header_value)] = USER_AGENT
+    connect_seconds: Timeout = Fetching.connect_seconds
+    read_seconds: Timeout = Fetching.read_seconds
+    attempts: Annotated[int, Field(ge=1, le=1_000)] = Fetching.attempts
+    first_wait_seconds: Seconds = Fetching.first_wait_seconds
+    longest_wait_seconds: Seconds = Field(default=Fetching.longest_wait_seconds, validate_default=True)
+    connections_per_host: Connections = HostLimits.connections
+    requests_per_second: RequestRate = HostLimits.requests_per_second
+    allow_private: bool = Fetching.allow_private
+    hosts: dict[str, Host] = {}
+
+    @field_validator("longest_wait_seconds")
+    @classmethod
+    def _is_longest(cls, seconds: float, info: ValidationInfo) -> float:
+        first = info.data.get("first_wait_seconds", 0.0)
+        if seconds < first:
+            raise ValueError(f"is below first_wait_seconds ({first:g}); write that or more")
+        return seconds
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_names(cls, hosts: dict[str, Host]) -> dict[str, Host]:
+        strange = [name for name in hosts if not _HOST.fullmatch(name.lower())]
+        if strange:
+            hint = "write it without scheme, port and path, such as mrf.example.com"
+            raise ValueError(f"{strange[0]!r} is not a host name; {hint}")
+        return hosts
+
+    def value(self, bounds: Limits) -> Fetching:
+        """How to fetch, within ``bounds``."""
+        standard = HostLimits(self.connections_per_host, self.requests_per_second)
+        hosts = {name.lower(): host.value(standard) for name, host in self.hosts.items()}
+        same = {name: getattr(self, name) for name in Http.model_fields.keys() & Fetching.__dataclass_fields__.keys()}
+        return Fetching(**same | {"limits": standard, "hosts": tuple(sorted(hosts.items())), "bounds": bounds})
+
+
+def _limits_model() -> type[Section]:
+    standard = Limits()
+    fields: dict[str, Any] = {}
+    for name in LIMITS:
+        low, high = range_of(name)
+        fields[name] = (Annotated[int, Field(ge=low, le=high)], getattr(standard, name))
+    return create_model("Limits", __base__=Section, __doc__="What one file may do to this machine.", **fields)
+
+
+LimitsSection = _limits_model()
+
+
+class GatesSection(Section):
+    """What must hold before a month is replaced; false turns one off."""
+
+    min_files_read: Share = values.Gates.min_files_read
+    max_rows_change: Change = values.Gates.max_rows_change
+    max_median_change: Change = values.Gates.max_median_change
+    min_nppes_share: Share = values.Gates.min_nppes_share
+    withhold_vanished: bool = values.Gates.withhold_vanished
+
+
+class Schedule(Section):
+    """When the nightly runs."""
+
+    cron: Annotated[Text, AfterValidator(_cron)] = values.DEFAULT_SCHEDULE
+    timezone: Annotated[Text, AfterValidator(_timezone)] = values.DEFAULT_TIMEZONE
+
+
+class Notify(Section):
+    """Who is told of failures."""
+
+    webhook: Annotated[Secret, AfterValidator(_webhook)] | None = Field(
+        default=None, examples=["https://hooks.example.com/..."]
+    )
+
+
+class ClusterSection(Section):
+    """Where files are read, when not here."""
+
+    dask: Annotated[Text, AfterValidator(_dask)] | None = Field(default=None, examples=[_SCHEDULER])
+    machines: Annotated[int, Field(ge=1, le=10_000)] = 1
+
+
+class Payer(Section):
+    """One payer's tables of contents and files."""
+
+    name: Annotated[Text, Field(examples=["Aetna"])]
+    contents: list[Address] = []
+    files: list[Address] = []
+    include: list[Pattern] = []
+    exclude: list[Pattern] = []
+    headers: dict[str, Annotated[Secret, AfterValidator(_header_value)]] = {}
+    undated: Literal["any"] | None = None
+
+    @field_validator("headers")
+    @classmethod
+    def _are_names(cls, headers: dict[str, str]) -> dict[str, str]:
+        if not all(map(_HEADER_NAME.fullmatch, headers)):
+            raise ValueError('a header\'s name is not one; write headers = { Name = "value" }')
+        return headers
+
+    @model_validator(mode="after")
+    def _has_sources(self) -> Self:
+        if not self.contents and not self.files:
+            raise ValueError(f'has neither contents nor files; write contents = ["{_ADDRESS}"]')
+        return self
+
+    def value(self, folder: Path) -> values.PayerSource:
+        """The payer with its relative paths under ``folder``."""
+        return values.PayerSource(
+            self.name,
+            tuple(_resolved(text, folder) for text in self.contents),
+            tuple(_resolved(text, folder) for text in self.files),
+            tuple(self.include),
+            tuple(self.exclude),
+            tuple(self.headers.items()),
+            self.undated,
+        )
+
+
+class Settings(Section):
+    """A whole configuration, as it is written."""
+
+    output: Place = "output"
+    nppes: Place | None = Field(default=None, examples=["NPPES_Data_Dissemination.zip"])
+    codes: Annotated[list[Code], Field(min_length=1)] = list(DEFAULT_CODES)
+    workers: Annotated[int, Field(ge=0, le=1_024)] = 0
+    reader: Literal["scan", "ijson"] | None = None
+    http: Http = Http()
+    limits: LimitsSection = LimitsSection()  # type: ignore[valid-type]
+    gates: GatesSection = GatesSection()
+    notify: Notify = Notify()
+    schedule: Schedule = Schedule()
+    cluster: ClusterSection = ClusterSection()
+    payer: Annotated[list[Payer], Field(min_length=1)]
+
+    @field_validator("payer")
+    @classmethod
+    def _are_named_once(cls, payers: list[Payer]) -> list[Payer]:
+        names = [payer.name.casefold() for payer in payers]
+        for number, name in enumerate(names):
+            if name in names[:number]:
+                raise ValueError(f"the name {payers[number].name!r} stands twice; write both as one payer")
+        return payers
+
+    def value(self, path: Path) -> values.Config:
+        """The configuration as plain values, relative paths under the folder of ``path``."""
+        folder = path.parent
+        limits = Limits(**dict(self.limits))
+        return values.Config(
+            path,
+            tuple(payer.value(folder) for payer in self.payer),
+            output=_located(self.output, folder),
+            nppes=None if self.nppes is None else _located(self.nppes, folder),
+            codes=tuple(sorted({code for text in self.codes for code in parse_codes(text)})),
+            workers=self.workers,
+            engine=self.reader,
+            fetching=self.http.value(limits),
+            gates=values.Gates(**self.gates.model_dump()),
+            limits=limits,
+            schedule=self.schedule.cron,
+            timezone=self.schedule.timezone,
+            webhook=self.notify.webhook,
+            cluster=Cluster(self.cluster.dask, self.cluster.machines),
+        )
+
+
+def _located(text: str, folder: Path) -> Location:
+    return text if "://" in text else folder / text
+
+
+def _resolved(text: str, folder: Path) -> str:
+    if "://" in text:
+        return text
+    return str((glob.escape(str(folder)) if glob.has_magic(text) else folder) / Path(text))
