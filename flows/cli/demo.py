@@ -14,7 +14,7 @@ from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.mirror import keep
 from schemas.codes import DEFAULT_CODES
-from transforms.demo.demo_answers import check_answers, check_rows
+from transforms.demo.answers import check_answers, check_rows
 from transforms.errors import TicRatesError
 
 MOST_SHOWN = 20

@@ -9,10 +9,10 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from transforms.demo.demo_answers import Answers, answer
-from transforms.demo.demo_documents import Document, write_documents
-from transforms.demo.demo_market import DEFAULT_SEED, make_market
-from transforms.demo.demo_nppes import write_nppes
+from transforms.demo.answers import Answers, answer
+from transforms.demo.documents import Document, write_documents
+from transforms.demo.market import DEFAULT_SEED, make_market
+from transforms.demo.nppes import write_nppes
 
 _ZIP_DATE = (2020, 1, 1, 0, 0, 0)
 _GZIP_MEMBER = 200_000  # bytes of JSON in each member of a file that has several

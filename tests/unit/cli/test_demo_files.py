@@ -24,7 +24,7 @@ import pytest
 
 from flows.cli.demo_files import DemoFiles, write_market
 from schemas.codes import EXCLUSIONS, GEOGRAPHIES
-from transforms.demo.demo_answers import COUNTS, FIGURES, Cell, check_answers, check_rows
+from transforms.demo.answers import COUNTS, FIGURES, Cell, check_answers, check_rows
 
 MONTH = date(2026, 11, 1)
 PAYERS = {

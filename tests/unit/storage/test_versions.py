@@ -32,7 +32,7 @@ def test_imports_are_followed_through_transforms_and_schemas() -> None:
             "transforms.report.charts",
             "transforms.scan.read_scan",
             "flows.storage.layout",
-            "transforms.demo.demo_market",
+            "transforms.demo.market",
         }
         & rules
     )

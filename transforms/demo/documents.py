@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from datetime import date
 from random import Random
 
-from transforms.demo.demo_items import Json, decoys, filler
-from transforms.demo.demo_layouts import FILES, DemoFile, Layout
-from transforms.demo.demo_market import Market, Offer
-from transforms.demo.demo_prices import Price
-from transforms.demo.demo_providers import Member, Tin
+from transforms.demo.items import Json, decoys, filler
+from transforms.demo.layouts import FILES, DemoFile, Layout
+from transforms.demo.market import Market, Offer
+from transforms.demo.prices import Price
+from transforms.demo.providers import Member, Tin
 
 _FILLERS = 450  # items of other codes in each file
 _OFFERS_PER_ITEM = 12  # so the same code stands in many items of one file
-_GHOST_REFERENCES = 25  # that nobody cites
+_GHOST_REFERENCES = 25  # that no price cites
 _GHOST_TIN = Tin("009999999", "ein", "Nobody's contract")
 _NAMES = {"97026": "Infrared therapy", "97028": "Ultraviolet therapy"}
 _MISSING = 8_888_888  # a reference id that no file defines
@@ -191,7 +191,7 @@ class _Writer:
         return shown
 
     def _filler_rate(self) -> Json:
-        """Some of the same providers at some other price."""
+        """Some of the same providers at another price."""
         rate = self._providers(self._random.choice(self._members)[:4])
         cents = self._random.randint(1_000, 90_000)
         price = Price("negotiated", cents / 100, "professional", None, ("11",), (), None)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import Literal
 
-from transforms.demo.demo_market import AETNA, ANTHEM, BLUE_ILLINOIS, CIGNA, LANTERN, PREMERA, UNITED, Publisher
+from transforms.demo.market import AETNA, ANTHEM, BLUE_ILLINOIS, CIGNA, LANTERN, PREMERA, UNITED, Publisher
 
 
 @dataclass(frozen=True)

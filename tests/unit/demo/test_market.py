@@ -2,8 +2,8 @@ from collections import Counter
 from datetime import date
 
 from schemas.codes import EXCLUSIONS, GEOGRAPHIES
-from transforms.demo.demo_market import DEFAULT_SEED, PUBLISHERS, Market, make_market
-from transforms.demo.demo_providers import TAXONOMIES, Provider, check_digit
+from transforms.demo.market import DEFAULT_SEED, PUBLISHERS, Market, make_market
+from transforms.demo.providers import TAXONOMIES, Provider, check_digit
 
 MONTH = date(2026, 11, 1)
 MARKET = make_market(MONTH)

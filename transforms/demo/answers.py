@@ -1,6 +1,6 @@
 """The demo's known answers: every summaries cell, from the market's contracts alone, in plain Python.
 
-Nothing here reads a file or calls the pipeline's transforms: whoever agrees with it got there another way.
+Nothing here reads a file or calls the pipeline's transforms, so agreement with it is independent evidence.
 """
 
 import math
@@ -14,13 +14,13 @@ from statistics import fmean, median
 import polars as pl
 
 from schemas.codes import BUCA, COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE, PERCENTILES
-from transforms.demo.demo_market import Market
-from transforms.demo.demo_prices import LAST_RULE, Price
-from transforms.demo.demo_providers import Member, Provider
+from transforms.demo.market import Market
+from transforms.demo.prices import LAST_RULE, Price
+from transforms.demo.providers import Member, Provider
 
 COUNTS = ("n_npi", "n_tin")
 FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd")
-_CLOSE = 1e-9  # relative: the order of a sum, not another rule
+_CLOSE = 1e-9  # relative: allows another order of summation, not another rule
 
 
 @dataclass(frozen=True, order=True)
@@ -37,7 +37,7 @@ class Cell:
 
 @dataclass(frozen=True, order=True)
 class RowKind:
-    """Rate rows that share payer, code and fate; ``exclusion`` is empty for eligible rows."""
+    """Rate rows that share payer, code and exclusion; ``exclusion`` is empty for eligible rows."""
 
     payer: str
     billing_code: str
@@ -46,7 +46,7 @@ class RowKind:
 
 @dataclass(frozen=True)
 class Answers:
-    """What the pipeline must find in a month: counts and figures by cell, distinct rate rows by their fate."""
+    """What the pipeline must find in a month: counts and figures by cell, distinct rate rows by exclusion."""
 
     month: date
     cells: Mapping[Cell, Mapping[str, float]]
@@ -55,7 +55,7 @@ class Answers:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """How many things were compared, and each difference in words."""
+    """The number of comparisons, and a description of each difference."""
 
     cells: int
     wrong: tuple[str, ...]

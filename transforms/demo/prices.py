@@ -1,11 +1,11 @@
-"""The demo's prices: rows whose representative rate is known beforehand, and noise rows that must not matter."""
+"""The demo's prices: rows whose representative rate is known in advance, and noise rows that must not change it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from random import Random
 
-# (negotiated_type, cents): by the contract's rule each list comes to the cents it is made for
+# (negotiated_type, cents): the representative rate of each list is the cents it is made for
 Quote = tuple[str, int]
 LAST_RULE = "billing_class"  # about prices, and after those about providers
 _Recipe = Callable[[int, int], list[Quote]]
@@ -24,7 +24,7 @@ _RECIPES: tuple[_Recipe, ...] = (
     lambda cents, step: [
         ("derived", cents - step), ("derived", cents - step), ("derived", cents), ("derived", cents + step)
     ],
-    # the best type wins, whatever the others say
+    # the best type wins over the others
     lambda cents, step: [("fee schedule", cents - 4 * step), ("negotiated", cents), ("derived", cents - step)],
     lambda cents, step: [
         ("fee schedule", cents + 4 * step), ("derived", cents - step), ("derived", cents + step),
@@ -54,7 +54,7 @@ def quotes(random: Random, cents: int) -> list[Quote]:
 
 
 def price(random: Random, quote: Quote, billing_class: str, settings: tuple[str, ...], month: date) -> Price:
-    """An eligible price: whatever the details drawn, no rule takes it out."""
+    """An eligible price: no rule excludes it, for any details drawn."""
     negotiated_type, cents = quote
     professional = billing_class == "professional"
     return Price(
@@ -69,7 +69,7 @@ def price(random: Random, quote: Quote, billing_class: str, settings: tuple[str,
 
 
 def spoiled(random: Random, good: Price, month: date) -> list[Price]:
-    """Variants of an eligible price, each failing one rule about prices, at rates that would show if they counted."""
+    """Variants of an eligible price, each failing one rule about prices, at rates that would change the figures if they counted."""
     rate = round((good.negotiated_rate or 1) * random.choice((0.4, 2.5)), 2)
     loud = replace(good, negotiated_rate=rate)
     variants = [
@@ -87,7 +87,7 @@ def spoiled(random: Random, good: Price, month: date) -> list[Price]:
 
 
 def noise(random: Random, good: Price, month: date) -> list[Price]:
-    """None to three of the spoiled variants."""
+    """Zero to three of the ineligible variants."""
     return random.sample(spoiled(random, good, month), random.choice((0, 0, 1, 1, 2, 3)))
 
 

@@ -7,13 +7,13 @@ from random import Random
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
 
 _NPI_PREFIX = "80840"  # ISO/IEC 7812 prefix of US health identifiers: part of the check digit, not of the NPI
-_FIRST_NPI = 2_00_000_001  # nine digits; CMS has issued only NPIs that begin with 1, so these name nobody
+_FIRST_NPI = 2_00_000_001  # nine digits; CMS has issued only NPIs that begin with 1, so these belong to no provider
 _FIRST_TIN = 1_000_001  # after prefix 00, which the IRS doesn't issue, and which becomes shorter as a number
 
 _LARGE = {"CA": 30, "TX": 26, "FL": 24, "NY": 24, "IL": 22, "WA": 18}
-_BYSTANDERS = 40  # in NPPES, in nobody's prices
+_BYSTANDERS = 40  # in NPPES, in no price
 
-# The first seven stand in every geography, so that each tier has somebody everywhere.
+# The first seven stand in every geography, so that each tier has a provider in each of them.
 TAXONOMIES: tuple[tuple[str, ...], ...] = (
     ("225100000X",),
     ("225X00000X",),
@@ -35,7 +35,7 @@ _ULTRAVIOLET = DEFAULT_CODES[1]
 
 @dataclass(frozen=True)
 class Provider:
-    """One NPI as the market means it; ``exclusion`` is the rule that keeps its rows out, null when they count."""
+    """One synthetic NPI; ``exclusion`` is the rule that keeps its rows out, null when they count."""
 
     npi: int
     state: str
@@ -78,7 +78,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Roster:
-    """Everybody: providers by NPI, and by home state the members that payers contract with there.
+    """All providers: by NPI, and by home state the members that payers contract with there.
 
     ``spare`` members stand under TINs of their own, for contracts whose rate is an outlier.
     """
@@ -157,7 +157,7 @@ def _local_members(
 
 
 def _chain(random: Random, numbers: _Numbers, home: str, local: list[tuple[Provider, ...]]) -> tuple[Member, ...]:
-    """One TIN with providers of several states: only ``tin`` observations of the US see it as one."""
+    """One TIN with providers of several states: it is one observation only in ``tin`` weighting of the US."""
     tin = numbers.tin(f"Lamps & Beyond Holdings of {home}")
     return tuple(Member(tin, provider.npi) for found in local for provider in random.sample(found, 3))
 

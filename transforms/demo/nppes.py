@@ -6,8 +6,8 @@ from datetime import date
 from io import StringIO
 
 from schemas.codes import GEOGRAPHIES
-from transforms.demo.demo_market import Market
-from transforms.demo.demo_providers import Provider
+from transforms.demo.market import Market
+from transforms.demo.providers import Provider
 
 _DEACTIVATED_ON = "01/15/2024"
 _REACTIVATED_ON = "06/03/2024"
@@ -76,7 +76,7 @@ def _address(kind: str, state: str, country: str) -> dict[str, str]:
 
 
 def _what(provider: Provider) -> dict[str, str]:
-    """Taxonomies in their numbered columns, the first one primary."""
+    """Taxonomies in their numbered columns; the first is primary."""
     row = {}
     for place, taxonomy in enumerate(provider.taxonomies, start=1):
         row[f"Healthcare Provider Taxonomy Code_{place}"] = taxonomy

@@ -5,9 +5,9 @@ import polars as pl
 import pytest
 
 from schemas.codes import GEOGRAPHIES
-from transforms.demo.demo_answers import COUNTS, FIGURES, Answers, Cell, RowKind, answer, check_answers, check_rows
-from transforms.demo.demo_market import ANTHEM, DEFAULT_SEED, Contract, Market, make_market
-from transforms.demo.demo_providers import Member, Provider, Tin
+from transforms.demo.answers import COUNTS, FIGURES, Answers, Cell, RowKind, answer, check_answers, check_rows
+from transforms.demo.market import ANTHEM, DEFAULT_SEED, Contract, Market, make_market
+from transforms.demo.providers import Member, Provider, Tin
 
 MONTH = date(2026, 11, 1)
 

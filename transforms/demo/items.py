@@ -1,4 +1,4 @@
-"""Items that are none of the wanted codes: filler of other services, and decoys that look like the wanted ones."""
+"""Items of other codes than the wanted ones: filler of other services, and decoys that look like the wanted ones."""
 
 from random import Random
 from typing import Any
@@ -17,7 +17,7 @@ _TRICKY_NAME = 'Lamp "A" {see [97026], or "billing_code": "97028"} \\'
 
 
 def filler(random: Random, rates: list[Json]) -> Json:
-    """An item of some other service, ``rates`` under it."""
+    """An item of another service that holds ``rates``."""
     code_type, code, name = random.choice(_SERVICES)
     if random.random() < 0.6:
         code_type, code, name = "CPT", str(random.randint(10_000, 96_999)), f"Service {random.randint(1, 9_999)}"

@@ -1,7 +1,7 @@
-"""The demo's market: contracts with the rate each must come to, and the offers that publish them.
+"""The demo's market: contracts with the representative rate of each, and the offers that publish them.
 
-Everything the demo knows follows from here: the files are written from the offers, the known answers are computed
-from the contracts. Seeded: the same seed and month are the same market.
+The files are written from the offers; the known answers are computed from the contracts. The same seed and month
+give the same market.
 """
 
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from itertools import product
 from random import Random
 
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
-from transforms.demo.demo_prices import Price, noise, other_arrangement, price, quotes, spoiled
-from transforms.demo.demo_providers import Member, Provider, make_roster
+from transforms.demo.prices import Price, noise, other_arrangement, price, quotes, spoiled
+from transforms.demo.providers import Member, Provider, make_roster
 
 DEFAULT_SEED = 97026
 
@@ -23,7 +23,7 @@ _OUTLIER_CENTS = (6, 25_000)  # under 10% and over 1000% of any year's Medicare 
 
 @dataclass(frozen=True)
 class Publisher:
-    """Who signs a file: the header's name, and what its items and prices state."""
+    """The publisher of a file: the name in the header, and what its items and prices state."""
 
     reporting_entity_name: str
     payer: str
@@ -50,7 +50,7 @@ _PRAIRIE = ("IL", "IA", "NE", "KS", "SD", "ND", "MN")
 
 @dataclass(frozen=True)
 class Contract:
-    """What a payer pays these members for a code and class: their representative rate, meant before it is published."""
+    """What a payer pays these members for a code and class: the representative rate that its offers must yield."""
 
     payer: str
     billing_code: str
@@ -62,7 +62,7 @@ class Contract:
 
 @dataclass(frozen=True)
 class Offer:
-    """Prices that one publisher publishes for some members; ``unresolved``: it also cites a reference that isn't."""
+    """Prices that one publisher publishes for some members; ``unresolved``: it also cites a reference that the file does not define."""
 
     publisher: Publisher
     billing_code: str
@@ -75,7 +75,7 @@ class Offer:
 
 @dataclass(frozen=True)
 class Market:
-    """Providers by NPI, contracts (what is meant) and offers (what is published)."""
+    """Providers by NPI, contracts (the intended rates) and offers (what is published)."""
 
     month: date
     seed: int
@@ -114,7 +114,7 @@ def _worthless_offers(random: Random, members: tuple[Member, ...], month: date) 
 
 
 def _publishers(random: Random, payer: str, state: str) -> tuple[Publisher, ...]:
-    """Who publishes a payer's prices in a state: two Blues at once in some, nobody where the payer isn't."""
+    """Publishers of a payer's prices in a state: two Blues in some states, none where the payer is absent."""
     if payer == LANTERN.payer:
         return (LANTERN,) if state in _PRAIRIE else ()
     if payer == ANTHEM.payer:
