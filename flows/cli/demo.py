@@ -12,7 +12,7 @@ from flows.download.open_source import expand
 from flows.orchestration.run import RunRequest, RunResult
 from flows.settings.addresses import Location
 from flows.storage.layout import Layout
-from flows.storage.mirror import keep
+from flows.storage.object_sync import keep
 from schemas.codes import DEFAULT_CODES
 from transforms.demo.answers import check_answers, check_rows
 from transforms.errors import TicRatesError

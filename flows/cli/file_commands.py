@@ -65,7 +65,7 @@ def nppes_command(
     """
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout
-    from flows.storage.mirror import keep
+    from flows.storage.object_sync import keep
     from flows.tables.reference import build_nppes
 
     layout = Layout.at(output)
@@ -90,7 +90,7 @@ def medicare_command(*, as_json: bool, rvu: Path, gpci: Path, year: int, output:
     """
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout
-    from flows.storage.mirror import keep
+    from flows.storage.object_sync import keep
     from flows.tables.reference import build_medicare
 
     layout = Layout.at(output)
@@ -140,7 +140,7 @@ def rvu_command(*, as_json: bool, code: str, units: int, state: str, year: int, 
     """
     from flows.cli.show import print_service, service_as_json
     from flows.storage.layout import Layout
-    from flows.storage.mirror import renew_folder
+    from flows.storage.object_sync import renew_folder
     from flows.tables.reference import load_medicare
     from transforms.cms.medicare import price_service
 

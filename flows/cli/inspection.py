@@ -4,14 +4,14 @@ import time
 from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
-from flows.download.concealing import conceal_headers
 from flows.download.open_source import open_source
+from flows.download.signed_locations import conceal_headers
 from flows.download.sources import Source
-from flows.extract.extracts import Engine, default_engine, reader_of
+from flows.extract.extract_source import Engine, default_engine, reader_of
 from flows.extract.progress import make_counters, shown
 from flows.settings.fetching import Fetching
-from flows.storage.faults import during
 from flows.storage.layout import open_temporary, temporary_folder
+from flows.storage.resource_errors import during
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.read.account import DocumentAccount, SourceAccount
 from transforms.read.extract import extract_source

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from flows.cli.streams import tell
-from flows.storage.faults import during
+from flows.storage.resource_errors import during
 from transforms.errors import UsageError
 
 Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
+from flows.download.http_validators import Validators
 from flows.download.sources import HashingStream, Source
-from flows.download.validators import Validators
 from flows.settings.addresses import split_url
 from flows.storage.object_store import Found, Objects
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError

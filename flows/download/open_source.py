@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
-from flows.download.renewing import Renew
+from flows.download.http_validators import Validators
 from flows.download.sources import HashingStream, Source, redact
-from flows.download.validators import Validators
+from flows.download.url_renewal import Renew
 from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
@@ -88,7 +88,7 @@ def open_source(
         from flows.download.object_sources import open_object
 
         return open_object(source, known)
-    from flows.download.web import open_url
+    from flows.download.http_client import open_url
 
     return open_url(source, fetching, layout, known=known, renew=renew)
 

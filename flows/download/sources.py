@@ -12,7 +12,7 @@ from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit, urlunsplit
 from weakref import finalize
 
-from flows.download.validators import Validators
+from flows.download.http_validators import Validators
 from flows.settings.addresses import is_object_url
 from transforms.contents.signatures import own_query
 from transforms.errors import BadFileError

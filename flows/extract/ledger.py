@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from flows.download.http_validators import Validators
 from flows.download.sources import Source, sha256_of
-from flows.download.validators import Validators
 from flows.storage.layout import Layout, write_atomically
-from flows.storage.mirror import keep, renew
+from flows.storage.object_sync import keep, renew
 from flows.storage.records import read_record
 from transforms.errors import UsageError
 
@@ -26,7 +26,9 @@ class Entry:
     bytes: int
     fingerprint: str | None = None
     validators: Validators = field(default_factory=Validators)
-    signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # never written; see flows.download.concealing
+    signed: Mapping[str, str] = field(
+        default_factory=dict, repr=False
+    )  # never written; see flows.download.signed_locations
 
 
 class _Record(msgspec.Struct, kw_only=True):

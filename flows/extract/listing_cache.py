@@ -13,18 +13,18 @@ from pathlib import Path
 
 import msgspec
 
+from flows.download.http_validators import Validators
 from flows.download.sources import Source, without_secrets
-from flows.download.validators import Validators
 from flows.extract.ledger import fingerprint
+from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout, write_atomically
-from flows.storage.mirror import forget, keep, renew
+from flows.storage.object_sync import forget, keep, renew
 from flows.storage.records import decode_record
-from flows.storage.versions import code_version
 from transforms.contents.listing import Choice, FoundFile, Listing, key_of
 from transforms.limits import Limits, limits_of_content, same_within
 
 _READERS = (
-    "flows.extract.contents",
+    "flows.extract.payer_listing",
     "flows.extract.listing_cache",
     "transforms.contents.listing",
     "transforms.contents.scan_contents",

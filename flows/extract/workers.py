@@ -13,11 +13,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from flows.download.sources import Source
-from flows.extract.contents import Reach, renewing
 from flows.extract.cores import cores
-from flows.extract.extracts import Engine, Outcome, extract, find_unchanged
-from flows.extract.pools import Pools
+from flows.extract.extract_source import Engine, Outcome, extract, find_unchanged
+from flows.extract.payer_listing import Reach, renewing
 from flows.extract.progress import Counters, add, make_counters, shown
+from flows.extract.worker_pools import Pools
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from flows.storage.threads import in_threads

@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.download.sources import Source
-from flows.extract.contents import renewing
-from flows.extract.extracts import ACCOUNT, Outcome, extract, reading_version
+from flows.extract.extract_source import ACCOUNT, Outcome, extract, reading_version
+from flows.extract.payer_listing import renewing
 from flows.extract.progress import add, make_counters, shown
 from flows.extract.workers import Reading, find_unchanged_many
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Cluster, Fetching, HostLimits
 from flows.storage.layout import Layout
-from flows.storage.mirror import have
+from flows.storage.object_sync import have
 from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
-from flows.extract.contents import Reach, list_payer
-from flows.extract.extracts import Outcome, UnresolvedReferences
-from flows.extract.undated import set_undated_aside, undated_blocks
+from flows.extract.extract_source import Outcome, UnresolvedReferences
+from flows.extract.payer_listing import Reach, list_payer
+from flows.extract.undated_sources import set_undated_aside, undated_blocks
 from flows.orchestration.dask_workers import elsewhere
 from flows.orchestration.run import (
     UNREACHABLE,
@@ -30,13 +30,13 @@ from flows.orchestration.run import (
     require_usable,
     sweep_all,
 )
-from flows.publish.judging import Judge
+from flows.publish.gates_of_month import Judge
 from flows.publish.publish import PublishedMeanwhileError, begin, published_before
 from flows.publish.published_month import PublishedMonth, Standing
 from flows.settings.config import Config, Gates, PayerSource
+from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month
 from flows.storage.threads import in_threads
-from flows.storage.versions import digest_of
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 if TYPE_CHECKING:

@@ -24,7 +24,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows.download.sources import Source
 from flows.extract.batches import batch_sources
-from flows.extract.extracts import Outcome
+from flows.extract.extract_source import Outcome
 from flows.extract.workers import ExtractOne, Reading
 from flows.orchestration import dask_workers
 from flows.orchestration.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one

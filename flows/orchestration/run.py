@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source, names_apart
-from flows.extract.extracts import READER_VERSION, Engine, Outcome, UnresolvedReferences
+from flows.extract.extract_source import READER_VERSION, Engine, Outcome, UnresolvedReferences
 from flows.extract.workers import ExtractMany, ReadElsewhere, Reading, extract_many
 from flows.publish.publish import (
     TABLES,
@@ -28,10 +28,10 @@ from flows.publish.publish import (
 )
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.fetching import Fetching
-from flows.storage.faults import during, raise_if_exhausted
 from flows.storage.layout import Layout, locked, month_name
-from flows.storage.mirror import renew_folder
-from flows.storage.temporary import sweep, unfinished_folder
+from flows.storage.object_sync import renew_folder
+from flows.storage.resource_errors import during, raise_if_exhausted
+from flows.storage.temporary_files import sweep, unfinished_folder
 from flows.storage.threads import in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
@@ -39,8 +39,8 @@ from transforms.limits import Limits
 
 if TYPE_CHECKING:
     from flows.publish.published_month import Standing
-    from flows.tables.month import MonthBuilder
     from flows.tables.month_inputs import MonthInputs, MonthRequest
+    from flows.tables.month_tables import MonthBuilder
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
@@ -177,7 +177,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
-    from flows.extract.contents import Reach, sources_of
+    from flows.extract.payer_listing import Reach, sources_of
 
     reading = Reading(
         frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
@@ -252,8 +252,8 @@ def build_and_publish(
     Raises:
         PublishedMeanwhileError: it was published once more since.
     """
-    from flows.extract.apart import apart
-    from flows.tables.month import MonthBuilder
+    from flows.extract.separate_process import apart
+    from flows.tables.month_tables import MonthBuilder
 
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:

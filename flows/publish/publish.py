@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.download.sources import sha256_of
-from flows.storage.folders import exchange_folders
+from flows.storage.atomic_folders import exchange_folders
 from flows.storage.layout import (
     Layout,
     locked,
@@ -26,10 +26,10 @@ from flows.storage.layout import (
     write_atomically,
     written_beside,
 )
-from flows.storage.mirror import AT_ONCE, bring, renew
 from flows.storage.object_store import Objects
+from flows.storage.object_sync import AT_ONCE, bring, renew
 from flows.storage.signals import deferred_signals
-from flows.storage.temporary import is_left, remove_at_once
+from flows.storage.temporary_files import is_left, remove_at_once
 from flows.storage.threads import in_threads
 from transforms.errors import TicRatesError, UsageError
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.publish.publish import bring_published
-from flows.storage.tables import read_pieces, write_table
+from flows.storage.parquet import read_pieces, write_table
+from flows.tables.observations_external_sort import SortedObservations
 from flows.tables.payer_builds import PayerBuild, RowCounts, link, rates_path
-from flows.tables.sorted_observations import SortedObservations
 from schemas.published import FILES, PROVIDERS, RATES
 from schemas.table import Table
 from transforms.benchmark.observe import observe_providers

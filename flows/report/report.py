@@ -12,11 +12,11 @@ from flows.report.report_pages import CodePages, File
 from flows.report.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
 from flows.report.report_site import make_environment, make_site
 from flows.report.report_tables import Published, load_published
-from flows.storage.faults import during
-from flows.storage.folders import exchange_folders
+from flows.storage.atomic_folders import exchange_folders
 from flows.storage.layout import Layout, locked, month_name
-from flows.storage.mirror import renew_folder
-from flows.storage.temporary import sweep, unfinished_folder
+from flows.storage.object_sync import renew_folder
+from flows.storage.resource_errors import during
+from flows.storage.temporary_files import sweep, unfinished_folder
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
 from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows

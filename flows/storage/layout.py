@@ -1,6 +1,6 @@
 """Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders.
 
-An output in object storage is worked on in a local folder that stands for it (``flows.storage.mirror``).
+An output in object storage is worked on in a local folder that stands for it (``flows.storage.object_sync``).
 """
 
 import fcntl
@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 
 from flows.settings.addresses import Location, is_object_url
 from flows.storage.object_store import Objects
-from flows.storage.temporary import unfinished_file
+from flows.storage.temporary_files import unfinished_file
 from transforms.errors import UsageError
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"

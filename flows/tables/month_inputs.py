@@ -13,16 +13,16 @@ from typing import Any, cast
 
 import polars as pl
 
-from flows.download.concealing import digest_kept, is_refused, shown
+from flows.download.signed_locations import digest_kept, is_refused, shown
 from flows.download.sources import resolve_location
-from flows.extract.extracts import Outcome, UnresolvedReferences
+from flows.extract.extract_source import Outcome, UnresolvedReferences
 from flows.extract.ledger import content_of
-from flows.extract.remote import RemoteReferences
+from flows.extract.provider_references import RemoteReferences
 from flows.settings.fetching import Fetching
-from flows.storage.faults import during
+from flows.storage.code_versions import digest_of, rules_version
 from flows.storage.layout import Layout
-from flows.storage.mirror import have_all
-from flows.storage.versions import digest_of, rules_version
+from flows.storage.object_sync import have_all
+from flows.storage.resource_errors import during
 from flows.tables.payer_builds import PayerInputs, payer_rules
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
@@ -41,11 +41,11 @@ DOCUMENTS = pl.Schema(
     }
 )
 _RULES = (
-    "flows.tables.month",
+    "flows.tables.month_tables",
     "flows.tables.month_inputs",
     "flows.tables.payer_builds",
     "flows.publish.restored_builds",
-    "flows.storage.tables",
+    "flows.storage.parquet",
 )
 
 

@@ -14,14 +14,14 @@ from typing import Any
 
 import polars as pl
 
-from flows.extract.extracts import reading_version
-from flows.storage.folders import Sealed, put_in_place, seal, unsealed
+from flows.extract.extract_source import reading_version
+from flows.storage.atomic_folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.code_versions import digest_of, rules_version
 from flows.storage.layout import Layout
-from flows.storage.mirror import keep
-from flows.storage.tables import write_table
-from flows.storage.temporary import unfinished_folder
-from flows.storage.versions import digest_of, rules_version
-from flows.tables.sorted_observations import SortedObservations
+from flows.storage.object_sync import keep
+from flows.storage.parquet import write_table
+from flows.storage.temporary_files import unfinished_folder
+from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
@@ -48,8 +48,8 @@ COUNTED = {  # what is counted, by which columns
 _BUILDING_MODULES = (
     "flows.tables.month_inputs",
     "flows.tables.payer_builds",
-    "flows.tables.sorted_observations",
-    "flows.storage.tables",
+    "flows.tables.observations_external_sort",
+    "flows.storage.parquet",
 )
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 

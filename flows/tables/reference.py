@@ -22,13 +22,13 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from flows.download.object_sources import find_object
-from flows.storage.folders import exchange_folders
+from flows.storage.atomic_folders import exchange_folders
+from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout
-from flows.storage.mirror import bring, have, keep
-from flows.storage.tables import holds
-from flows.storage.temporary import sweep, unfinished_folder
-from flows.storage.versions import code_version
-from flows.tables.sorted_lookup import SpilledRecords
+from flows.storage.object_sync import bring, have, keep
+from flows.storage.parquet import holds
+from flows.storage.temporary_files import sweep, unfinished_folder
+from flows.tables.nppes_external_sort import SpilledRecords
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
 from schemas.table import SchemaError
@@ -38,7 +38,7 @@ from transforms.cms.nppes import read_deactivations, read_nppes
 from transforms.errors import UsageError
 
 NPPES_DOWNLOAD = "https://download.cms.gov/nppes/NPI_Files.html"
-_BUILDERS = ("flows.tables.reference", "flows.tables.sorted_lookup", "transforms.cms.nppes")
+_BUILDERS = ("flows.tables.reference", "flows.tables.nppes_external_sort", "transforms.cms.nppes")
 
 _NPIDATA = re.compile(r"(?:.*/)?npidata_pfile_(?!.*fileheader)[^/]*\.csv", re.IGNORECASE)
 _REPORT = re.compile(r".*\.(?:xlsx|csv)", re.IGNORECASE)

@@ -88,7 +88,7 @@ def _open_temporary() -> BinaryIO:
 def extract(path: str) -> Callable[[], object]:
     """What `run` does with a file: sha256 and extract tables too."""
     from flows.download.sources import Source
-    from flows.extract.extracts import extract as extract_one
+    from flows.extract.extract_source import extract as extract_one
     from flows.storage.layout import Layout
 
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))

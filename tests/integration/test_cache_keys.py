@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-import flows.extract.extracts
+import flows.extract.extract_source
 from flows.download.sources import Source
-from flows.extract.extracts import extract
+from flows.extract.extract_source import extract
 from flows.extract.ledger import content_of, recall
 from flows.publish.publish import read_manifest
 from flows.storage.layout import Layout
@@ -135,17 +135,17 @@ def test_a_lowered_limit_reads_again_and_a_raised_one_does_not(tmp_path: Path) -
 
 def test_another_version_of_reading_reads_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.publish("nightly")
-    monkeypatch.setattr(flows.extract.extracts, "READER_VERSION", "test")
+    monkeypatch.setattr(flows.extract.extract_source, "READER_VERSION", "test")
     ended = world.publish("nightly")
     assert (ended.json_line["status"], ended.json_line["sources"]) == ("published", {"matched": 4})
 
 
 EDIT = """
-import flows.storage.versions
-held = flows.storage.versions._source
+import flows.storage.code_versions
+held = flows.storage.code_versions._source
 def edited(name):
     return held(name) + (b"# edited" if name == {module!r} else b"")
-flows.storage.versions._source = edited
+flows.storage.code_versions._source = edited
 """
 
 

@@ -28,10 +28,10 @@ from tests.nppes_files import npidata, record
 ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan", "Bcme Health Plan")
 STEPS = {  # what the message says -> what is called then
     "building the provider lookup": "flows.tables.reference:build_nppes",
-    "reading": "flows.extract.extracts:_read",
-    "keeping what was read": "flows.extract.extracts:remember",
+    "reading": "flows.extract.extract_source:_read",
+    "keeping what was read": "flows.extract.extract_source:remember",
     "building the tables of Acme Health Plan": "flows.tables.payer_builds:_write",
-    "summarising the month": "flows.tables.month:MonthBuilder._write_summaries",
+    "summarising the month": "flows.tables.month_tables:MonthBuilder._write_summaries",
     "publishing the month": "flows.publish.publish:sync_folder",
     "publishing the month, when a table is out": "flows.publish.publish:exchange_folders",
     "building the report": "flows.report.report:report_files",

@@ -14,9 +14,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.download.sources import Source
-from flows.extract.contents import Reach, renewing
-from flows.extract.extracts import Outcome, extract
-from flows.extract.remote import RemoteReferences
+from flows.extract.extract_source import Outcome, extract
+from flows.extract.payer_listing import Reach, renewing
+from flows.extract.provider_references import RemoteReferences
 from flows.extract.workers import Reading, extract_many
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
@@ -217,7 +217,7 @@ from pathlib import Path
 from flows.settings.fetching import Fetching, HostLimits
 from flows.storage.layout import Layout
 from flows.download.sources import Source
-from flows.download.web import open_url
+from flows.download.http_client import open_url
 url, cache, connections = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 from concurrent.futures import ThreadPoolExecutor
 def fetch(number):

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-import flows.extract.remote
+import flows.extract.provider_references
 import flows.tables.payer_builds
 from flows.cli.demo import run_demo
 from flows.download.sources import HashingStream, Source
@@ -90,7 +90,7 @@ def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         sources.append(Source(str(path)))
     with_nppes = request.param == "with NPPES"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flows.extract.remote.RemoteReferences, "_open", served)
+        patch.setattr(flows.extract.provider_references.RemoteReferences, "_open", served)
         patch.setattr(flows.tables.payer_builds, "PAIRS_EACH", 1_000)
         lookup = nppes_lookup(folder) if with_nppes else None
         result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1, report=False))

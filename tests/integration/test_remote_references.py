@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.extract.remote import FAILURES_PER_HOST, FETCHES_AT_ONCE, RemoteReferences
+from flows.extract.provider_references import FAILURES_PER_HOST, FETCHES_AT_ONCE, RemoteReferences
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from tests.command_line import Ended, call, digests

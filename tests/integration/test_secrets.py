@@ -169,7 +169,7 @@ def test_nothing_secret_is_left_or_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr("flows.download.resuming.seconds_before_retry", lambda *_, **__: 0.0)
+    monkeypatch.setattr("flows.download.resumable_download.seconds_before_retry", lambda *_, **__: 0.0)
     for name, value in SECRET_ENVIRONMENT.items():
         monkeypatch.setenv(name, value)
     signed = f"{world.server.url}/files/1.json?sig={secret('listed')}"

@@ -15,7 +15,7 @@ import pytest
 
 from flows.download.open_source import open_source
 from flows.download.sources import Source, redact
-from flows.extract.contents import ListedSource, PayerListing, Reach, list_payer, sources_of
+from flows.extract.payer_listing import ListedSource, PayerListing, Reach, list_payer, sources_of
 from flows.settings.config import PayerSource
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
@@ -229,7 +229,7 @@ def test_relative_addresses_begin_at_the_tables_own(tmp_path: Path, monkeypatch:
         "e?f=2/",
     ]
     local = Source(write(tmp_path / "x", table({"in_network_files": [{"location": each} for each in stated]})))
-    monkeypatch.setattr("flows.extract.contents.open_source", lambda *_, **__: open_source(local))
+    monkeypatch.setattr("flows.extract.payer_listing.open_source", lambda *_, **__: open_source(local))
     found = sources_of(Source("https://toc.example.com/d/index.json?sig=3"))
     assert [source.location for source in found.sources] == [
         "https://toc.example.com/d/a.json?sig=2",

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from flows.download.http_client import open_url
+from flows.download.http_validators import ContentRange, Validators
 from flows.download.network import is_public
-from flows.download.resuming import Held, Pace
+from flows.download.resumable_download import Held, Pace
+from flows.download.retry import retry_after
 from flows.download.sources import Source, resolve_location, unfollowed
-from flows.download.validators import ContentRange, Validators
-from flows.download.waiting import retry_after
-from flows.download.web import open_url
-from flows.extract.remote import RemoteReferences
+from flows.extract.provider_references import RemoteReferences
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from tests.http_server import Page, serve, serve_raw
@@ -80,7 +80,7 @@ def test_no_spelling_of_this_machine_passes_for_a_public_host(host: str) -> None
 def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine's server stands for one on the internet."""
     monkeypatch.setattr("flows.download.network.is_public", lambda address: address == "127.0.0.1")
-    monkeypatch.setattr("flows.download.web.is_private_host", lambda host: host != "127.0.0.1")
+    monkeypatch.setattr("flows.download.http_client.is_private_host", lambda host: host != "127.0.0.1")
 
 
 @pytest.mark.usefixtures("here_is_public")

@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 
 from flows.download.sources import Source, names_apart
-from flows.extract.contents import list_payer
+from flows.extract.payer_listing import list_payer
 from flows.settings.config import PayerSource
 from transforms.contents.signatures import own_query
 

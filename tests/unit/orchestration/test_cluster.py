@@ -12,7 +12,7 @@ import pytest
 
 from flows.download.open_source import expand
 from flows.download.sources import Source
-from flows.extract.extracts import Outcome, extract
+from flows.extract.extract_source import Outcome, extract
 from flows.extract.workers import Reading
 from flows.orchestration import cluster, dask_workers
 from flows.orchestration.cluster import (

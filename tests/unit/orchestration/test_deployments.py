@@ -15,7 +15,7 @@ from prefect.futures import PrefectConcurrentFuture
 from prefect.states import Crashed, Failed
 
 from flows.download.sources import Source
-from flows.extract.extracts import Outcome
+from flows.extract.extract_source import Outcome
 from flows.orchestration import deployments, orchestrate
 from flows.orchestration.deployments import (
     MonthFailedError,

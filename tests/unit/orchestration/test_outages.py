@@ -7,7 +7,7 @@ import pytest
 
 import flows.orchestration.dask_workers
 import flows.storage.object_store
-from flows.extract.contents import list_payer
+from flows.extract.payer_listing import list_payer
 from flows.settings.config import PayerSource
 from tests.command_line import call, execute
 from tests.documents import ANN, document, group, item, rate

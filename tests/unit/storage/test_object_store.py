@@ -12,7 +12,7 @@ import flows.storage.object_store
 from flows.download.object_sources import expand_objects, find_object, open_object
 from flows.download.open_source import expand
 from flows.download.sources import Source, redact, resolve_location
-from flows.extract.extracts import extract
+from flows.extract.extract_source import extract
 from flows.settings.addresses import split_url
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile

@@ -6,9 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.extract.remote import RemoteReferences
-from flows.storage.faults import during, raise_if_exhausted
+from flows.extract.provider_references import RemoteReferences
 from flows.storage.layout import Layout
+from flows.storage.resource_errors import during, raise_if_exhausted
 from transforms.errors import BadFileError, OutOfResourcesError, UsageError
 
 PLACE = Path("/nowhere/out")

@@ -13,10 +13,10 @@ from threading import Thread
 
 import pytest
 
-from flows.storage import temporary
-from flows.storage.folders import exchange_folders
+from flows.storage import temporary_files
+from flows.storage.atomic_folders import exchange_folders
 from flows.storage.layout import write_atomically
-from flows.storage.temporary import is_left, remove_at_once, set_aside, sweep, unfinished_file, unfinished_folder
+from flows.storage.temporary_files import is_left, remove_at_once, set_aside, sweep, unfinished_file, unfinished_folder
 from tests.command_line import PATIENCE_SECONDS
 from tests.shared_files import REPOSITORY
 
@@ -24,7 +24,7 @@ KINDS = [unfinished_folder, unfinished_file]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from flows.storage.temporary import unfinished_file, unfinished_folder
+from flows.storage.temporary_files import unfinished_file, unfinished_folder
 with unfinished_folder(Path(sys.argv[1])) as folder, unfinished_file(Path(sys.argv[1])) as file:
     (folder / "rates.parquet").write_bytes(b"half")
     file.write_bytes(b"half")
@@ -121,8 +121,8 @@ def test_a_forked_child_neither_keeps_its_parents_lock_nor_releases_it(tmp_path:
         (mine,) = tmp_path.iterdir()
         living = fork_child()
         try:
-            for descriptor in list(temporary._held):  # as when the parent is killed
-                temporary._unlock(descriptor)
+            for descriptor in list(temporary_files._held):  # as when the parent is killed
+                temporary_files._unlock(descriptor)
             assert is_left(mine)
         finally:
             os.kill(living, signal.SIGKILL)
@@ -146,7 +146,7 @@ def test_where_locks_may_not_be_shared_what_was_still_for_days_goes(
     if kind == "no locks":
         monkeypatch.setattr(fcntl, "flock", refuse_locks)
     else:
-        monkeypatch.setattr(temporary, "_LOCAL", set())
+        monkeypatch.setattr(temporary_files, "_LOCAL", set())
     sweep(tmp_path)
     assert list(tmp_path.iterdir()) == [written]
 
@@ -166,7 +166,7 @@ def test_work_goes_on_where_there_are_no_locks(
 
 
 def test_one_that_is_swept_before_it_is_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = temporary._lock
+    lock = temporary_files._lock
     swept: list[Path] = []
 
     def sweep_first(path: Path) -> int | None:
@@ -175,7 +175,7 @@ def test_one_that_is_swept_before_it_is_locked_is_made_anew(tmp_path: Path, monk
             sweep(tmp_path)
         return lock(path)
 
-    monkeypatch.setattr(temporary, "_lock", sweep_first)
+    monkeypatch.setattr(temporary_files, "_lock", sweep_first)
     with unfinished_folder(tmp_path) as mine:
         assert mine.is_dir()
         assert not swept[0].exists()
@@ -208,7 +208,7 @@ def test_tables_that_are_exchanged_in_steps_are_safe_from_sweeps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system without exchange the last good tables have a temporary name for a moment."""
-    monkeypatch.setattr("flows.storage.folders._exchange", lambda *_: False)
+    monkeypatch.setattr("flows.storage.atomic_folders._exchange", lambda *_: False)
     for name in ("new", "target"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.extract.extracts import _READERS, reading_version
-from flows.storage.versions import _source, _sources, _stated, code_version, rules_version
+from flows.extract.extract_source import _READERS, reading_version
+from flows.storage.code_versions import _source, _sources, _stated, code_version, rules_version
 from flows.tables.payer_builds import _BUILDING_MODULES, payer_rules
 from tests.shared_files import REPOSITORY
 

@@ -11,7 +11,7 @@ from flows.storage.layout import month_name
 from transforms.errors import NothingUsableError
 
 if TYPE_CHECKING:
-    from flows.tables.month import MonthBuilder
+    from flows.tables.month_tables import MonthBuilder
 
 LOG = logging.getLogger(__name__)
 

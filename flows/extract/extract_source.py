@@ -14,18 +14,18 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
+from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
-from flows.download.renewing import Renew
 from flows.download.sources import HashingStream, Source, sha256_of
-from flows.download.validators import Validators
+from flows.download.url_renewal import Renew
 from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.settings.fetching import Fetching
-from flows.storage.faults import raise_if_exhausted
-from flows.storage.folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.atomic_folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout, open_temporary
-from flows.storage.mirror import keep
-from flows.storage.temporary import unfinished_folder
-from flows.storage.versions import code_version, digest_of
+from flows.storage.object_sync import keep
+from flows.storage.resource_errors import raise_if_exhausted
+from flows.storage.temporary_files import unfinished_folder
 from schemas.codes import CODE_TYPES
 from transforms.errors import (
     BadFileError,
@@ -320,7 +320,7 @@ def _read_as_needed(source: Source, reading: _Reading, known: Validators | None)
 
 
 def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
-    from flows.download.concealing import conceal_headers
+    from flows.download.signed_locations import conceal_headers
     from transforms.read.extract import extract_source
 
     layout = reading.layout
@@ -388,7 +388,7 @@ class _Writers:
         self._open = ExitStack()
 
     def __enter__(self) -> "_Writers":
-        from flows.storage.tables import parquet_writer
+        from flows.storage.parquet import parquet_writer
         from schemas.extracted import EXTRACTED
 
         with ExitStack() as opening:
@@ -416,7 +416,7 @@ class _Writers:
         return [path for path in paths if path.exists()]
 
     def _concealed(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        from flows.download.concealing import conceal
+        from flows.download.signed_locations import conceal
         from transforms.read import arrow_columns
 
         at = batch.schema.get_field_index("location")

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 
-from flows.storage.tables import parquet_writer
+from flows.storage.parquet import parquet_writer
 from schemas.nppes import NPPES
 from transforms.cms.nppes import apply_updates
 

@@ -11,17 +11,17 @@ from datetime import date
 from functools import lru_cache
 from typing import BinaryIO, cast
 
+from flows.download.http_validators import Validators
 from flows.download.open_source import expand, open_source
-from flows.download.renewing import Renew, Renewals
 from flows.download.sources import Source, is_plain, origin_of, redact, resolve_location, unfollowed
-from flows.download.validators import Validators
-from flows.extract.extracts import Engine, default_engine
+from flows.download.url_renewal import Renew, Renewals
+from flows.extract.extract_source import Engine, default_engine
 from flows.extract.listing_cache import keep_listing, kept_listing
-from flows.extract.undated import lies_in, names_month
+from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.config import PayerSource, asks_for_month, fill_month
 from flows.settings.fetching import Fetching
-from flows.storage.faults import during, raise_if_exhausted
 from flows.storage.layout import Layout, open_temporary, temporary_folder
+from flows.storage.resource_errors import during, raise_if_exhausted
 from transforms.contents.contents import ContentsDate, Found, StructureEnd
 from transforms.contents.listing import Choice, FoundFile, Listing
 from transforms.contents.names import Names

@@ -11,11 +11,11 @@ from typing import NoReturn
 
 import pytest
 
+from flows.download.http_client import open_url
+from flows.download.http_validators import ContentRange, Validators
+from flows.download.retry import retry_after, seconds_before_retry
 from flows.download.sources import Source, redact
-from flows.download.validators import ContentRange, Validators
-from flows.download.waiting import retry_after, seconds_before_retry
-from flows.download.web import open_url
-from flows.extract.contents import list_payer
+from flows.extract.payer_listing import list_payer
 from flows.settings.config import PayerSource
 from flows.settings.fetching import Fetching, HostLimits
 from flows.storage.layout import Layout

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.extract.apart import apart
-from flows.storage.faults import during
+from flows.extract.separate_process import apart
+from flows.storage.resource_errors import during
 from transforms.errors import OutOfResourcesError
 
 

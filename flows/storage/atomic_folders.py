@@ -9,10 +9,10 @@ from typing import TypeVar
 import msgspec
 
 from flows.storage.layout import Layout
-from flows.storage.mirror import have
+from flows.storage.object_sync import have
 from flows.storage.records import read_record
 from flows.storage.signals import deferred_signals
-from flows.storage.temporary import set_aside
+from flows.storage.temporary_files import set_aside
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2

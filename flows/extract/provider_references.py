@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
 from flows.download.sources import HashingStream, Source, unfollowed
-from flows.download.validators import Validators
-from flows.extract.extracts import reading_version
+from flows.extract.extract_source import reading_version
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Fetching
-from flows.storage.faults import raise_if_exhausted
 from flows.storage.layout import Layout, open_temporary
-from flows.storage.mirror import have, keep
 from flows.storage.object_store import StoreError
-from flows.storage.tables import holds, parquet_writer
-from flows.storage.temporary import unfinished_file
+from flows.storage.object_sync import have, keep
+from flows.storage.parquet import holds, parquet_writer
+from flows.storage.resource_errors import raise_if_exhausted
+from flows.storage.temporary_files import unfinished_file
 from flows.storage.threads import in_threads
 from schemas.extracted import REMOTE_GROUPS
 from transforms.errors import BadFileError, HostFailedError, UnchangedError
@@ -187,7 +187,7 @@ class RemoteReferences:
     def _open(self, source: Source, known: Validators | None) -> AbstractContextManager[HashingStream]:
         if not source.is_url or is_object_url(source.location):
             return open_source(source, known=known)
-        from flows.download.web import open_url
+        from flows.download.http_client import open_url
 
         public_only = not self._fetching.allow_private
         return open_url(source, self._fetching, self._layout, known=known, public_only=public_only)

@@ -14,10 +14,10 @@ from typing import Protocol
 
 from isal import isal_zlib
 
-from flows.download.renewing import Renew
+from flows.download.http_validators import ContentRange, Validators
+from flows.download.retry import Wait, retry_after, seconds_before_retry
 from flows.download.sources import Source
-from flows.download.validators import ContentRange, Validators
-from flows.download.waiting import Wait, retry_after, seconds_before_retry
+from flows.download.url_renewal import Renew
 from flows.settings.fetching import Fetching
 from transforms.errors import (
     AnswerLostError,
@@ -38,7 +38,7 @@ ASK_CONTENTS = "read its table of contents again for a new address"
 
 
 class AnyAnswer(Protocol):
-    """What this module needs of ``flows.download.web.Answer``."""
+    """What this module needs of ``flows.download.http_client.Answer``."""
 
     status: int
     headers: Mapping[str, str]

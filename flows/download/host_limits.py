@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
-from flows.download.waiting import Wait
+from flows.download.retry import Wait
 from flows.settings.fetching import HostLimits
 
 LOOK_SECONDS = 0.05  # between looks for a free turn: the kernel can't wait for any one of several locks

@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 
-from flows.download.resuming import RemoteFile
+from flows.download.resumable_download import RemoteFile
 from flows.download.sources import Source
 from flows.settings.fetching import Fetching
 from transforms.errors import AnswerLostError, BadFileError, ContentChangedError

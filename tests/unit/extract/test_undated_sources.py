@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from flows.extract.undated import lies_in, names_month
+from flows.extract.undated_sources import lies_in, names_month
 
 JUNE = date(2025, 6, 1)
 

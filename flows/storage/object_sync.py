@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows.storage.layout import Layout, write_atomically
 from flows.storage.object_store import Found, Objects, StoreError, copy_to
-from flows.storage.temporary import unfinished_file
+from flows.storage.temporary_files import unfinished_file
 from flows.storage.threads import in_threads
 from transforms.errors import BadFileError
 

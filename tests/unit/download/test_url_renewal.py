@@ -5,10 +5,10 @@ from threading import Event, Thread
 
 import pytest
 
-import flows.extract.contents
-from flows.download.renewing import KEPT_SECONDS, Renewals
+import flows.extract.payer_listing
 from flows.download.sources import Source
-from flows.extract.contents import Listed, ListedSource, Reach, renewing
+from flows.download.url_renewal import KEPT_SECONDS, Renewals
+from flows.extract.payer_listing import Listed, ListedSource, Reach, renewing
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from tests.command_line import PATIENCE_SECONDS
@@ -114,7 +114,7 @@ def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
         seen.append(reach)
         return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, 0, Names(), Names()),), ())
 
-    monkeypatch.setattr(flows.extract.contents, "sources_of", sources_of)
+    monkeypatch.setattr(flows.extract.payer_listing, "sources_of", sources_of)
     assert renewing(reach)(listed()) == f"{FILE}?sig=new"
     assert seen == [reach]
     assert renewing(Reach(Fetching(attempts=3), Layout(tmp_path), Limits(json_depth=30), "ijson")) is renewing(reach)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.download.sources import names_apart
-from flows.extract.apart import Apart
-from flows.extract.extracts import Outcome, UnresolvedReferences
-from flows.storage.faults import during
-from flows.storage.tables import read_pieces, write_table
+from flows.extract.extract_source import Outcome, UnresolvedReferences
+from flows.extract.separate_process import Apart
+from flows.storage.parquet import read_pieces, write_table
+from flows.storage.resource_errors import during
 from flows.tables.month_inputs import (
     DOCUMENTS,
     MonthInputs,

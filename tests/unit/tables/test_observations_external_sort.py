@@ -6,8 +6,8 @@ from random import Random
 import polars as pl
 import pytest
 
-from flows.tables import sorted_observations
-from flows.tables.sorted_observations import SortedObservations
+from flows.tables import observations_external_sort
+from flows.tables.observations_external_sort import SortedObservations
 from schemas.published import PROVIDERS
 
 
@@ -40,7 +40,7 @@ def _others() -> dict[str, pl.Expr]:
 
 @pytest.mark.parametrize("held", [50, 700, 5_000])
 def test_parts_on_disk_give_the_order_of_one_sort(held: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sorted_observations, "HELD_ROWS", held)
+    monkeypatch.setattr(observations_external_sort, "HELD_ROWS", held)
     pieces = [observations(seed, 300) for seed in range(5)]
     sorting = SortedObservations(tmp_path, pl.concat(pieces)["tin"])
     for piece in pieces:

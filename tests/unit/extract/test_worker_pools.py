@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.extract.pools import Pools
+from flows.extract.worker_pools import Pools
 from tests.command_line import wait_until
 
 pytestmark = pytest.mark.slow  # each test starts several processes

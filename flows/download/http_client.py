@@ -17,13 +17,13 @@ from urllib.request import getproxies
 
 import httpx
 
-from flows.download.hosts import turn
+from flows.download.host_limits import turn
+from flows.download.http_validators import Validators
 from flows.download.network import guard, hush_logs, is_private_host, refuse_private, within
-from flows.download.renewing import Renew
-from flows.download.resuming import RemoteFile
+from flows.download.resumable_download import RemoteFile
+from flows.download.retry import Wait
 from flows.download.sources import HashingStream, Source, redact
-from flows.download.validators import Validators
-from flows.download.waiting import Wait
+from flows.download.url_renewal import Renew
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from transforms.errors import AnswerLostError, BadFileError, HostFailedError, causes

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from flows.extract.pools import Pools
+from flows.extract.worker_pools import Pools
 from flows.extract.workers import join_parent
 from flows.storage.threads import Threads, result_of
 
