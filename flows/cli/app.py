@@ -154,9 +154,9 @@ def _confess(*, as_json: bool) -> int:
     """The traceback without what could be secret: people send it."""
     import traceback
 
-    from flows.download.sources import without_secrets
+    from flows.storage.redaction import redact_text
 
-    told = without_secrets(traceback.format_exc())
+    told = redact_text(traceback.format_exc())
     tell_error(f"{told}tic-rates: a bug of ours; please report it with the lines above")
     if as_json:
         tell(print, json.dumps({"error": told.splitlines()[-1], "exit_code": TicRatesError.exit_code}))

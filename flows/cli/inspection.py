@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 from flows.download.open_source import open_source
-from flows.download.signed_locations import conceal_headers
 from flows.download.sources import Source
 from flows.extract.extract_source import Engine, default_engine, reader_of
 from flows.extract.progress import make_counters, shown
 from flows.settings.fetching import Fetching
 from flows.storage.layout import open_temporary, temporary_folder
+from flows.storage.redaction import redact_headers
 from flows.storage.resource_errors import during
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.read.account import DocumentAccount, SourceAccount
@@ -66,7 +66,7 @@ def _inspect(
         )
         seconds = time.perf_counter() - started
         stream.finish()
-    return describe(source, conceal_headers(account), stream.bytes, seconds, engine)
+    return describe(source, redact_headers(account), stream.bytes, seconds, engine)
 
 
 def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float, engine: Engine) -> dict[str, Any]:

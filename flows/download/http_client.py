@@ -22,10 +22,11 @@ from flows.download.http_validators import Validators
 from flows.download.network import guard, hush_logs, is_private_host, refuse_private, within
 from flows.download.resumable_download import RemoteFile
 from flows.download.retry import Wait
-from flows.download.sources import HashingStream, Source, redact
+from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import Renew
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
+from flows.storage.redaction import redact_url
 from transforms.errors import AnswerLostError, BadFileError, HostFailedError, causes
 from transforms.limits import Limits, crossed
 
@@ -147,7 +148,7 @@ class Web:
                     return answer
                 answer.close()
                 url = urljoin(url, answer.redirect)
-        raise crossed(bounds, "redirects", f"more redirects, the last one to {redact(url)}")
+        raise crossed(bounds, "redirects", f"more redirects, the last one to {redact_url(url)}")
 
     def _may_be_private(self, source: Source, redirects: int) -> bool:
         """Whether the next address may be on a private network: the user's own may, and what one that is leads to."""

@@ -17,7 +17,7 @@ from typing import Any
 import httpcore
 import httpx
 
-from flows.download.sources import redact
+from flows.storage.redaction import redact_to_host, redact_url
 from flows.storage.threads import interruptible
 from transforms.errors import BadFileError
 from transforms.limits import environment_name
@@ -123,7 +123,7 @@ def _redact_record(record: logging.LogRecord) -> bool:
 
 
 def _redacted(url: httpx.URL, posts: bool) -> str:
-    return url.host if posts else redact(str(url))
+    return redact_to_host(str(url)) if posts else redact_url(str(url))
 
 
 def guard(client: httpx.Client, *, public_only: bool) -> httpx.Client:

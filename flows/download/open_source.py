@@ -9,11 +9,12 @@ from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 from flows.download.http_validators import Validators
-from flows.download.sources import HashingStream, Source, redact
+from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import Renew
 from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
+from flows.storage.redaction import redact_url
 from transforms.errors import BadFileError, UsageError
 
 _SHOWN_CHARS = 200
@@ -40,7 +41,7 @@ def _expand_one(argument: str) -> list[Source]:
     if Source(argument).is_url:
         scheme = urlsplit(argument).scheme.lower()
         if scheme not in REMOTE_SCHEMES:
-            raise UsageError(f"{redact(argument)}: {scheme}:// is not supported; give http(s)://, s3:// or a path")
+            raise UsageError(f"{redact_url(argument)}: {scheme}:// is not supported; give http(s)://, s3:// or a path")
         if is_object_url(argument):
             from flows.download.object_sources import expand_objects
 

@@ -1,53 +1,42 @@
-"""Signed addresses of remote provider references: known while a run lasts, kept only as what they point at and a hash.
+"""Signed addresses of remote provider references: an extract stores the address without its query, and a hash.
 
-An extract stays for months, and whoever reads the cache could use what it holds. So it says ``https://host/path`` and
-the hash of the whole address, by which the fetched reference is found again; the address itself travels in memory from
-the process that read the file to the one that fetches.
+An extract stays in the cache for months, so it must not hold signatures. It stores ``https://host/path`` and the hash
+of the whole address; the hash finds the fetched reference again. The whole address exists in memory only, and is passed
+from the process that read the file to the one that downloads.
 """
 
-from dataclasses import replace
-
-from flows.download.sources import Source, resolve_location, unfollowed, without_secrets
-from transforms.read.account import DocumentAccount, SourceAccount
+from flows.download.sources import Source, resolve_location
+from flows.storage.redaction import redact_unresolved
 
 _SIGNED = "#signed-"
 _REFUSED = "#refused"
 
 
-def conceal(location: str, source: Source) -> tuple[str, str | None]:
-    """What may be kept of a ``location`` in ``source``, and the address to fetch where that says too little."""
+def strip_signature(location: str, source: Source) -> tuple[str, str | None]:
+    """The storable form of a ``location`` in ``source``, and the address to fetch if that form lacks its signature."""
     location = location.strip()
-    shown = unfollowed(location)
-    if shown == location:
+    printable = redact_unresolved(location)
+    if printable == location:
         return location, None
     resolved = resolve_location(location, source)
     if resolved is None:
-        return f"{shown}{_REFUSED}", None
-    if resolve_location(shown, source) == resolved:  # a file beside this one: what was taken away says nothing
-        return shown, None
-    return f"{shown}{_SIGNED}{Source(resolved).digest}", resolved
+        return f"{printable}{_REFUSED}", None
+    if resolve_location(printable, source) == resolved:  # a file beside this one: its query has no meaning
+        return printable, None
+    return f"{printable}{_SIGNED}{Source(resolved).digest}", resolved
 
 
-def conceal_headers(account: SourceAccount) -> SourceAccount:
-    """An account whose header fields, which may be anything, hold no secret addresses."""
-    return replace(account, documents=tuple(_conceal_header(document) for document in account.documents))
-
-
-def _conceal_header(document: DocumentAccount) -> DocumentAccount:
-    return replace(document, header={name: without_secrets(text) for name, text in document.header.items()})
-
-
-def digest_kept(concealed: str) -> str | None:
-    """The digest (``Source.digest``) of an address that was signed; None for one kept as it was."""
-    _, marker, digest = concealed.rpartition(_SIGNED)
+def signed_digest(stored: str) -> str | None:
+    """The digest (``Source.digest``) of a signed address; None for an address stored unchanged."""
+    _, marker, digest = stored.rpartition(_SIGNED)
     return digest if marker else None
 
 
-def shown(concealed: str) -> str:
-    """Without the marks."""
-    return concealed.rpartition(_SIGNED)[0] or concealed.removesuffix(_REFUSED)
+def without_marker(stored: str) -> str:
+    """The stored location without its marker."""
+    return stored.rpartition(_SIGNED)[0] or stored.removesuffix(_REFUSED)
 
 
-def is_refused(concealed: str) -> bool:
-    """Whether it leads nowhere that a payer's file may lead to."""
-    return concealed.endswith(_REFUSED)
+def is_refused(stored: str) -> bool:
+    """Whether the location can't be followed: another scheme, or outside the folder of the file that states it."""
+    return stored.endswith(_REFUSED)

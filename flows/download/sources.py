@@ -1,4 +1,4 @@
-"""One thing to read as a value: its address, what of it may be shown, and its bytes as a stream that is hashed."""
+"""One thing to read as a value: its address, its name without secrets, and its bytes as a stream that is hashed."""
 
 import hashlib
 import re
@@ -9,19 +9,15 @@ from pathlib import Path
 from queue import Full, Queue
 from threading import Thread
 from typing import BinaryIO
-from urllib.parse import urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit
 from weakref import finalize
 
 from flows.download.http_validators import Validators
 from flows.settings.addresses import is_object_url
+from flows.storage.redaction import has_scheme, is_plain_url, redact_url
 from transforms.contents.signatures import own_query
 from transforms.errors import BadFileError
 
-_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
-# What this matches is told in a tenth of the time that taking the address apart takes
-_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+,=@!$&'()*:-]*")
-_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
-_ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
 _QUERY = re.compile(r"[?#]")
 
 
@@ -42,12 +38,12 @@ class Source:
     @property
     def is_url(self) -> bool:
         """Whether it is fetched rather than opened."""
-        return bool(_URL.match(self.location))
+        return has_scheme(self.location)
 
     @property
     def name(self) -> str:
         """Path or URL without query, fragment and credentials; of a path, bytes that are not UTF-8 are escaped."""
-        return redact(self.location).encode("utf-8", "backslashreplace").decode()
+        return redact_url(self.location).encode("utf-8", "backslashreplace").decode()
 
     @property
     def identity(self) -> str:
@@ -59,7 +55,7 @@ class Source:
             return str(Path(self.location).absolute())
         if self.contents is None or is_object_url(self.location):
             return self.location
-        return redact(self.location) + own_query(self.location)
+        return redact_url(self.location) + own_query(self.location)
 
     @property
     def digest(self) -> str:
@@ -75,7 +71,7 @@ class Source:
             return 0
 
 
-def names_apart(sources: Iterable[Source]) -> dict[Source, str]:
+def distinct_names(sources: Iterable[Source]) -> dict[Source, str]:
     """The sources' names; those that differ in their query alone are told apart by a piece of their digests."""
     named = {source: source.name for source in sources}
     digests: dict[str, set[str]] = {}
@@ -87,36 +83,11 @@ def names_apart(sources: Iterable[Source]) -> dict[Source, str]:
     }
 
 
-def is_plain(location: str) -> bool:
-    """Whether it is an absolute http(s) address with nothing to redact or to resolve, written as such."""
-    return _PLAIN.fullmatch(location) is not None
-
-
-def redact(location: str) -> str:
-    """A URL without what could be secret; a path, or an object's key, as it is."""
-    if not _URL.match(location) or is_plain(location):
-        return location
-    if is_object_url(location):
-        return re.sub(r"(?<=://)[^/]*@", "", location)
-    try:
-        parts = urlsplit(location)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:  # whose text would quote it
-        return f"{location.partition('://')[0]}://(an address that can't be parsed)"
-    host = parts.hostname or ""
-    return urlunsplit((parts.scheme, f"{host}{port}", parts.path, "", ""))
-
-
-def without_secrets(text: str) -> str:
-    """Text whose addresses have lost their queries and credentials."""
-    return _ADDRESS.sub(lambda found: redact(found[0]), text)
-
-
 def origin_of(location: str) -> str | None:
     """Scheme, host and port of a URL."""
-    if not _URL.match(location):
+    if not has_scheme(location):
         return None
-    parts = urlsplit(redact(location))
+    parts = urlsplit(redact_url(location))
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -127,7 +98,7 @@ def resolve_location(location: str, base: Source) -> str | None:
     nowhere.
     """
     location = location.strip()
-    if is_plain(location):
+    if is_plain_url(location):
         return location
     try:
         return _resolved(location, base)
@@ -156,16 +127,6 @@ def _file_beside(location: str, base: Source) -> str | None:
 def _is_web_address(location: str) -> bool:
     parts = urlsplit(location)
     return parts.scheme in ("http", "https") and bool(parts.hostname)  # https:/rates.json would be a path
-
-
-def unfollowed(location: str) -> str:
-    """What may be shown of a ``location`` that leads nowhere: it may be an address that is miswritten, signed yet."""
-    if location.startswith("//"):
-        return redact(f"http:{location}").removeprefix("http:")
-    scheme = _SCHEME.match(location)
-    if scheme is not None and not _URL.match(location):
-        return f"{scheme[0]}(an address that can't be followed)"
-    return _QUERY.split(redact(location))[0]
 
 
 def _resolve_beside_object(location: str, base: str) -> str | None:

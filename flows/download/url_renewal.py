@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
-from flows.download.sources import Source, redact
+from flows.download.sources import Source
+from flows.storage.redaction import redact_url
 from transforms.errors import BadFileError
 
 Renew = Callable[[Source], str | None]  # the file's new address; None: there is none
@@ -52,7 +53,7 @@ class Renewals:
             if index.locations is None or self._clock() - index.read > KEPT_SECONDS:
                 self._read(index, contents)
             if index.failure is not None:
-                name = redact(contents.location)
+                name = redact_url(contents.location)
                 raise BadFileError(f"expired, and its table of contents {name} can't be read again: {index.failure}")
             assert index.locations is not None
             location = index.locations.get(source.identity)

@@ -320,7 +320,7 @@ def _read_as_needed(source: Source, reading: _Reading, known: Validators | None)
 
 
 def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
-    from flows.download.signed_locations import conceal_headers
+    from flows.storage.redaction import redact_headers
     from transforms.read.extract import extract_source
 
     layout = reading.layout
@@ -344,7 +344,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         limits = limits_of_content(reading.limits or Limits())
-        seal(temporary, ACCOUNT, _Sealed(account=conceal_headers(account), limits=limits))
+        seal(temporary, ACCOUNT, _Sealed(account=redact_headers(account), limits=limits))
         folder = reading.folder(entry.sha256)
         put_in_place(temporary, folder)
         tables = writers.paths(folder) if account.items_matched else []
@@ -416,7 +416,7 @@ class _Writers:
         return [path for path in paths if path.exists()]
 
     def _concealed(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        from flows.download.signed_locations import conceal
+        from flows.download.signed_locations import strip_signature
         from transforms.read import arrow_columns
 
         at = batch.schema.get_field_index("location")
@@ -424,7 +424,7 @@ class _Writers:
             return batch
         kept: list[str | None] = []
         for location in batch.column(at).to_pylist():
-            shown, address = (None, None) if location is None else conceal(location, self._source)
+            shown, address = (None, None) if location is None else strip_signature(location, self._source)
             kept.append(shown)
             if shown is not None and address is not None:
                 self.signed[shown] = address

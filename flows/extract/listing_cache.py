@@ -14,12 +14,13 @@ from pathlib import Path
 import msgspec
 
 from flows.download.http_validators import Validators
-from flows.download.sources import Source, without_secrets
+from flows.download.sources import Source
 from flows.extract.ledger import fingerprint
 from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout, write_atomically
 from flows.storage.object_sync import forget, keep, renew
 from flows.storage.records import decode_record
+from flows.storage.redaction import redact_text
 from transforms.contents.listing import Choice, FoundFile, Listing, key_of
 from transforms.limits import Limits, limits_of_content, same_within
 
@@ -100,7 +101,7 @@ def _kept(file: FoundFile) -> FoundFile:
     """A file as it is kept: an address in its description may be signed, though its own is not."""
     if not file.description or "://" not in file.description:
         return file
-    return replace(file, description=without_secrets(file.description))
+    return replace(file, description=redact_text(file.description))
 
 
 def _locations(listing: Listing) -> Iterator[str]:

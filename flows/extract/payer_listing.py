@@ -13,7 +13,7 @@ from typing import BinaryIO, cast
 
 from flows.download.http_validators import Validators
 from flows.download.open_source import expand, open_source
-from flows.download.sources import Source, is_plain, origin_of, redact, resolve_location, unfollowed
+from flows.download.sources import Source, origin_of, resolve_location
 from flows.download.url_renewal import Renew, Renewals
 from flows.extract.extract_source import Engine, default_engine
 from flows.extract.listing_cache import keep_listing, kept_listing
@@ -21,6 +21,7 @@ from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.config import PayerSource, asks_for_month, fill_month
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout, open_temporary, temporary_folder
+from flows.storage.redaction import is_plain_url, redact_unresolved, redact_url
 from flows.storage.resource_errors import during, raise_if_exhausted
 from transforms.contents.contents import ContentsDate, Found, StructureEnd
 from transforms.contents.listing import Choice, FoundFile, Listing
@@ -155,7 +156,7 @@ def _expanded(
         try:
             found = expand([filled])
         except (UsageError, OutageError) as error:
-            failed.append((replace(as_payer, location=filled), str(error).removeprefix(f"{redact(filled)}: ")))
+            failed.append((replace(as_payer, location=filled), str(error).removeprefix(f"{redact_url(filled)}: ")))
             continue
         for source in found:
             in_month = asks_for_month(location) or names_month(source.location, month)
@@ -221,7 +222,7 @@ class _Resolver:
         self._known: dict[str, tuple[str, str]] = {}
 
     def __call__(self, location: str) -> tuple[str, str | None]:
-        if is_plain(before := location.partition("?")[0]):
+        if is_plain_url(before := location.partition("?")[0]):
             return before, location
         before, rest = location, ""
         if end := _QUERY.search(location):
@@ -230,7 +231,7 @@ class _Resolver:
         if known and (not rest or "://" in known):
             return name, known + rest
         resolved = resolve_location(location, self._contents)
-        name = redact(resolved) if resolved is not None else unfollowed(location)
+        name = redact_url(resolved) if resolved is not None else redact_unresolved(location)
         if resolved is not None and resolved.endswith(rest) and (not rest or "://" in resolved):
             if len(self._known) >= _MAX_RESOLVED:
                 self._known.clear()

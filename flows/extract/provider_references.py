@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
-from flows.download.sources import HashingStream, Source, unfollowed
+from flows.download.sources import HashingStream, Source
 from flows.extract.extract_source import reading_version
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.settings.addresses import is_object_url
@@ -26,6 +26,7 @@ from flows.storage.layout import Layout, open_temporary
 from flows.storage.object_store import StoreError
 from flows.storage.object_sync import have, keep
 from flows.storage.parquet import holds, parquet_writer
+from flows.storage.redaction import redact_unresolved
 from flows.storage.resource_errors import raise_if_exhausted
 from flows.storage.temporary_files import unfinished_file
 from flows.storage.threads import in_threads
@@ -97,7 +98,7 @@ class RemoteReferences:
 
     def refuse(self, location: str) -> None:
         """Note one that leads nowhere that a payer's file may lead to."""
-        shown = unfollowed(location.strip())
+        shown = redact_unresolved(location.strip())
         self._unresolved[shown] = shown, "neither http(s) nor a file beside the one that cites it"
 
     def had(self, digest: str, shown: str) -> Path | None:

@@ -31,13 +31,13 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from prefect.tasks import Task
 
-from flows.download.sources import without_secrets
 from flows.orchestration.nightly import BackfillReport, MonthReport, run_backfill, run_month
 from flows.orchestration.orchestrate import make_steps, telling
 from flows.orchestration.run_page import national_markdown, quarantine_markdown
 from flows.orchestration.webhook import tell_failure
 from flows.settings.config import Config, load_config
 from flows.storage.layout import Layout, month_name, this_month
+from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 TAG = "tic-rates"
@@ -83,7 +83,7 @@ def _work(name: str, work: Work) -> Any:
     except TicRatesError:
         raise
     except Exception as error:
-        message = without_secrets(str(error))
+        message = redact_text(str(error))
         if message == str(error):
             raise
         raise MonthFailedError(f"{type(error).__name__}: {message}", passing=can_heal(error)) from None
@@ -268,11 +268,11 @@ def describe(report: MonthReport) -> str:
     """One month in one line."""
     said = [f"{month_name(report.month)} {report.status}"]
     if report.reason:
-        said.append(without_secrets(report.reason))
+        said.append(redact_text(report.reason))
     if report.quarantined:
         said.append(f"{len(report.quarantined):,} of {report.sources.total():,} source(s) quarantined")
     if report.references.count:
         said.append(str(report.references))
     said += [f"{payer} withheld: {why}" for payer, why in report.withheld]
-    said += [f"{payer} undated: {without_secrets(why)}" for payer, why in report.undated]
+    said += [f"{payer} undated: {redact_text(why)}" for payer, why in report.undated]
     return ", ".join(said)

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from flows.download.sources import Source, names_apart
+from flows.download.sources import Source, distinct_names
 from flows.extract.extract_source import READER_VERSION, Engine, Outcome, UnresolvedReferences
 from flows.extract.workers import ExtractMany, ReadElsewhere, Reading, extract_many
 from flows.publish.publish import (
@@ -301,7 +301,7 @@ def _manifest_entry(
     standing: "Standing | None",
 ) -> dict[str, Any]:
     groups, entities = builder.groups, builder.reporting_entities
-    shown = names_apart(outcome.source for outcome in outcomes)
+    shown = distinct_names(outcome.source for outcome in outcomes)
     unread = () if standing is None else standing.outcomes
     quarantined = [*result.quarantined, *((o.source.name, o.reason) for o in unread if o.status == "quarantined")]
     return {

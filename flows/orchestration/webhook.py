@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import httpx
 
 from flows.download.network import hush_logs
-from flows.download.sources import without_secrets
+from flows.storage.redaction import redact_text, redact_to_host
 
 LOG = logging.getLogger(__name__)
 PATIENCE_SECONDS = 10.0
@@ -22,7 +22,7 @@ def tell_failure(webhook: str | None, *, month: str, status: str, reason: str | 
     """
     if webhook is None:
         return False
-    return _post(webhook, {"month": month, "status": status, "reason": without_secrets(reason or ""), "run": run})
+    return _post(webhook, {"month": month, "status": status, "reason": redact_text(reason or ""), "run": run})
 
 
 def _post(webhook: str, message: Mapping[str, str | None]) -> bool:
@@ -31,14 +31,8 @@ def _post(webhook: str, message: Mapping[str, str | None]) -> bool:
         httpx.post(webhook, json=dict(message), timeout=PATIENCE_SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
         said = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-        LOG.warning("the webhook at %s did not take the failure of %s: %s", _place(webhook), message["month"], said)
+        LOG.warning(
+            "the webhook at %s did not take the failure of %s: %s", redact_to_host(webhook), message["month"], said
+        )
         return False
     return True
-
-
-def _place(webhook: str) -> str:
-    """The host alone: a webhook's path is often its secret."""
-    try:
-        return httpx.URL(webhook).host or "(no host)"
-    except httpx.InvalidURL:
-        return "(no address)"

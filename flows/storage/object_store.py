@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from flows.settings.addresses import CREDENTIALS, split_url
+from flows.storage.redaction import redact_queries
 from flows.storage.threads import Threads, interruptible, result_of
 from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
 
@@ -26,7 +27,6 @@ PART_BYTES = 16 << 20  # of an upload in parts; S3 takes 10,000 of them
 PARTS_AT_ONCE = 4
 DELETED_AT_ONCE = 1_000
 
-_QUERY = re.compile(r"(\w+://[^\s?]+)\?\S+")  # a signature may stand there
 _NO_CREDENTIALS = ("169.254.169.254", "fd00:ec2::254", "metadata.google.internal", "token request", "credential")
 _CLIENT_OPTIONS = (
     "allow_http allow_invalid_certificates connect_timeout proxy_url proxy_ca_certificate proxy_excludes timeout"
@@ -326,7 +326,7 @@ def _explaining(place: str) -> Iterator[None]:
 
 def _explain(place: str, error: Exception) -> UsageError | StoreError:
     """The library's error in our words: never a signature, always a next step."""
-    text = _QUERY.sub(r"\1", next(iter(str(error).splitlines()), type(error).__name__))
+    text = redact_queries(next(iter(str(error).splitlines()), type(error).__name__))
     scheme, kind = place.partition(":")[0], type(error).__name__
     refused = kind in ("PermissionDeniedError", "UnauthenticatedError") or re.search(r"\b40[13] (Forb|Unauth)", text)
     if isinstance(error, FileNotFoundError) or any(each in text for each in ("NoSuchBucket", "ContainerNotFound")):

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import polars as pl
 
-from flows.download.signed_locations import digest_kept, is_refused, shown
+from flows.download.signed_locations import is_refused, signed_digest, without_marker
 from flows.download.sources import resolve_location
 from flows.extract.extract_source import Outcome, UnresolvedReferences
 from flows.extract.ledger import content_of
@@ -260,13 +260,13 @@ def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteRefer
             row["location"],
             sources[row["source_no"]],
         )
-        digest = digest_kept(stated)
+        digest = signed_digest(stated)
         location = outcome.signed.get(stated) if digest else resolve_location(stated, outcome.source)
         if is_refused(stated) or (location is None and digest is None):
-            remote.refuse(shown(stated))
+            remote.refuse(without_marker(stated))
         elif location is not None:
             locations[grain] = location
-        elif (path := remote.had(str(digest), shown(stated))) is not None:
+        elif (path := remote.had(str(digest), without_marker(stated))) is not None:
             known[grain] = path
     paths = remote.fetch(locations.values())
     return known | {grain: paths[location] for grain, location in locations.items() if location in paths}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from flows.download.sources import names_apart
+from flows.download.sources import distinct_names
 from flows.extract.extract_source import Outcome, UnresolvedReferences
 from flows.extract.separate_process import Apart
 from flows.storage.parquet import read_pieces, write_table
@@ -265,7 +265,7 @@ def describe_files(
     outcomes: Sequence[Outcome], payers: Mapping[str | None, str], blocks: Mapping[str | None, Sequence[str]]
 ) -> pl.DataFrame:
     """``schemas.FILES``: one row per source of the run; rows and twins are not counted yet."""
-    names = names_apart(outcome.source for outcome in outcomes)
+    names = distinct_names(outcome.source for outcome in outcomes)
     described = [_describe_file(outcome, names[outcome.source], payers, blocks) for outcome in outcomes]
     return pl.DataFrame(described, schema=FILES.polars)
 

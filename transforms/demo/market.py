@@ -62,7 +62,10 @@ class Contract:
 
 @dataclass(frozen=True)
 class Offer:
-    """Prices that one publisher publishes for some members; ``unresolved``: it also cites a reference that the file does not define."""
+    """Prices that one publisher publishes for some members.
+
+    unresolved: it also cites a reference that the file does not define.
+    """
 
     publisher: Publisher
     billing_code: str

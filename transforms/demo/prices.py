@@ -69,7 +69,7 @@ def price(random: Random, quote: Quote, billing_class: str, settings: tuple[str,
 
 
 def spoiled(random: Random, good: Price, month: date) -> list[Price]:
-    """Variants of an eligible price, each failing one rule about prices, at rates that would change the figures if they counted."""
+    """Variants of an eligible price that fail one rule each, at rates that would change the figures if they counted."""
     rate = round((good.negotiated_rate or 1) * random.choice((0.4, 2.5)), 2)
     loud = replace(good, negotiated_rate=rate)
     variants = [

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from flows.download.open_source import open_source
-from flows.download.sources import Source, redact
+from flows.download.sources import Source
 from flows.extract.payer_listing import ListedSource, PayerListing, Reach, list_payer, sources_of
 from flows.settings.config import PayerSource
+from flows.storage.redaction import redact_url
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
 from transforms.contents.contents import StructureEnd
@@ -167,9 +168,11 @@ def test_the_real_table_lists_586_files_in_4124_references() -> None:
     found = sources_of(Source(str(path)))
     assert (len(references), len(found.sources), found.refused) == (4_124, 586, ())
     assert sum(file.mentions for file in found.files) == 4_124
-    latest = {redact(location): location for location, _ in references}
+    latest = {redact_url(location): location for location, _ in references}
     plans = dict.fromkeys(latest, 0)
-    for name, structure in {(redact(location), id(structure)): structure for location, structure in references}.items():
+    for name, structure in {
+        (redact_url(location), id(structure)): structure for location, structure in references
+    }.items():
         plans[name[0]] += len(structure["reporting_plans"])
     assert {file.source.name: (file.source.location, file.plans) for file in found.files} == {
         name: (latest[name], plans[name]) for name in latest

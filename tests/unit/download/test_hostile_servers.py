@@ -14,10 +14,11 @@ from flows.download.http_validators import ContentRange, Validators
 from flows.download.network import is_public
 from flows.download.resumable_download import Held, Pace
 from flows.download.retry import retry_after
-from flows.download.sources import Source, resolve_location, unfollowed
+from flows.download.sources import Source, resolve_location
 from flows.extract.provider_references import RemoteReferences
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
+from flows.storage.redaction import redact_unresolved
 from tests.http_server import Page, serve, serve_raw
 from transforms.errors import BadFileError
 from transforms.limits import Limits
@@ -173,7 +174,7 @@ def test_a_location_that_leads_nowhere_is_noted_and_no_crash(tmp_path: Path) -> 
     ],
 )
 def test_what_leads_nowhere_is_shown_without_secrets(location: str) -> None:
-    assert "S" not in unfollowed(location)
+    assert "S" not in redact_unresolved(location)
 
 
 # ---- How much, how slowly -------------------------------------------------------------------------------------------

@@ -14,11 +14,12 @@ import pytest
 from flows.download.http_client import open_url
 from flows.download.http_validators import ContentRange, Validators
 from flows.download.retry import retry_after, seconds_before_retry
-from flows.download.sources import Source, redact
+from flows.download.sources import Source
 from flows.extract.payer_listing import list_payer
 from flows.settings.config import PayerSource
 from flows.settings.fetching import Fetching, HostLimits
 from flows.storage.layout import Layout
+from flows.storage.redaction import redact_url
 from tests.http_server import LATER, LONG_AGO, Fault, Page, Server, in_turn, now_and_then, once, serve
 from tests.json_text import json_bytes
 from transforms.errors import BadFileError, ContentChangedError, UnchangedError
@@ -342,7 +343,7 @@ def test_a_turn_is_given_back_even_when_the_reading_is_given_up(tmp_path: Path) 
 
 
 def test_an_address_that_cannot_be_parsed_is_not_quoted() -> None:
-    assert redact(f"https://[{CANARY}") == "https://(an address that can't be parsed)"
+    assert redact_url(f"https://[{CANARY}") == "https://(an address that can't be parsed)"
 
 
 def test_content_ranges() -> None:

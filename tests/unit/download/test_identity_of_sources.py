@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from flows.download.sources import Source, names_apart
+from flows.download.sources import Source, distinct_names
 from flows.extract.payer_listing import list_payer
 from flows.settings.config import PayerSource
 from transforms.contents.signatures import own_query
@@ -46,7 +46,7 @@ def test_the_users_own_address_counts_whole_and_a_listed_one_without_its_signatu
 
 def test_names_that_differ_in_their_query_alone_are_told_apart_without_it() -> None:
     secret = [Source(f"{FILE}?f=secret{number}") for number in range(2)]
-    names = names_apart([*secret, Source("a.json"), Source("a.json", "Aetna")])
+    names = distinct_names([*secret, Source("a.json"), Source("a.json", "Aetna")])
     assert names[Source("a.json")] == "a.json"
     assert len(set(names.values())) == 3
     assert all(names[each].startswith(f"{FILE} (query ") and "secret" not in names[each] for each in secret)

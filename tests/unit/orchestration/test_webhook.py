@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from flows.download.sources import without_secrets
 from flows.orchestration.webhook import tell_failure
+from flows.storage.redaction import redact_text
 
 TOLD: list[dict[str, Any]] = []
 
@@ -65,4 +65,4 @@ def test_a_webhook_that_does_not_take_it_is_logged_and_that_is_all(
 
 
 def test_text_without_addresses_is_left_as_it_is() -> None:
-    assert without_secrets("byte 12: a ? b # c @ d") == "byte 12: a ? b # c @ d"
+    assert redact_text("byte 12: a ? b # c @ d") == "byte 12: a ? b # c @ d"

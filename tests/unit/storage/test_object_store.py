@@ -11,11 +11,12 @@ import pytest
 import flows.storage.object_store
 from flows.download.object_sources import expand_objects, find_object, open_object
 from flows.download.open_source import expand
-from flows.download.sources import Source, redact, resolve_location
+from flows.download.sources import Source, resolve_location
 from flows.extract.extract_source import extract
 from flows.settings.addresses import split_url
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile
+from flows.storage.redaction import redact_url
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, ContentChangedError, TicRatesError, UnchangedError, UsageError
 
@@ -189,7 +190,7 @@ def test_an_address_that_can_not_be_used_is_refused_without_its_secrets(address:
     with pytest.raises(UsageError, match=what) as caught:
         split_url(address)
     assert CANARY not in str(caught.value)
-    assert CANARY not in redact(address)
+    assert CANARY not in redact_url(address)
 
 
 def _library_errors() -> list[tuple[Exception, type[TicRatesError], str]]:
