@@ -52,7 +52,7 @@ class BadFileError(TicRatesError):
     exit_code = 3
 
 
-class OddElementError(Exception):
+class OddElementError(TicRatesError):
     """Not laid out as the schema says: for the plain grammar to read."""
 
 

@@ -46,7 +46,7 @@ STOPPED = "termination signal"  # in Prefect's words for a run that was asked to
 Work = Callable[[], Any]
 
 
-class MonthFailedError(Exception):
+class MonthFailedError(TicRatesError):
     """An error of a library, without the addresses that its text held."""
 
     def __init__(self, message: str, *, passing: bool) -> None:

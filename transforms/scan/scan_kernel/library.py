@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import cache
 
+from transforms.errors import TicRatesError
 from transforms.scan.scan_kernel.stamp import LEVELS, LIBRARY, stamp_of
 
 NEXT_STEP = "run `make` or `python hatch_build.py` where the sources are, or install the package again"
@@ -13,7 +14,7 @@ NEXT_STEP = "run `make` or `python hatch_build.py` where the sources are, or ins
 Function = Callable[..., int]
 
 
-class KernelMissingError(ImportError):
+class KernelMissingError(TicRatesError, ImportError):
     """No library that fits these sources: the full reader has to do."""
 
 
