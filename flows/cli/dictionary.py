@@ -3,11 +3,12 @@
 ``python -m flows.cli.dictionary output/README.md`` writes it; `make docs` calls that.
 """
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
 
 from flows.storage.layout import write_atomically
 from schemas.codes import (
@@ -40,13 +41,12 @@ from schemas.table import Table
 
 TEMPLATE = "dictionary.md"
 
-_SLOT = re.compile(r"\{\{(\w+)\}\}")
-
 
 def describe_tables() -> str:
-    """The dictionary as Markdown; a slot that nothing fills is a ``KeyError``."""
+    """The dictionary as Markdown; a name in the template without a value is an error."""
     template = resources.files("flows.cli").joinpath(TEMPLATE).read_text(encoding="utf-8")
-    return _SLOT.sub(lambda slot: _SLOTS[slot[1]](), template)
+    environment = Environment(undefined=StrictUndefined, keep_trailing_newline=True, autoescape=False)
+    return environment.from_string(template).render({name: describe() for name, describe in _VALUES.items()})
 
 
 def _overview() -> str:
@@ -112,7 +112,7 @@ def _grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-_SLOTS: dict[str, Callable[[], str]] = {
+_VALUES: dict[str, Callable[[], str]] = {
     "overview": _overview,
     "columns": _columns,
     "codes": lambda: _names(DEFAULT_CODES),
