@@ -1,16 +1,17 @@
 """Progress over processes: counters that workers add to, and one line on stderr where that is a terminal."""
 
 import sys
-import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.progress import Progress
 
 Counters = tuple["Synchronized[int]", "Synchronized[int]", "Synchronized[int]", "Synchronized[int]"]
-REFRESH_SECONDS = 0.5
 
 
 def make_counters() -> Counters:
@@ -28,35 +29,36 @@ def add(counters: Counters, raw: int, inflated: int, matched: int) -> None:
 
 @contextmanager
 def shown(counters: Counters, files: int, total_bytes: int) -> Iterator[None]:
-    """Show progress while the body runs; quiet when stderr is no terminal."""
+    """Show progress while the body runs; nothing where stderr is not a terminal."""
     if not sys.stderr.isatty():
         yield
         return
-    stop = threading.Event()
-    thread = threading.Thread(target=_show, args=(counters, files, total_bytes, stop), daemon=True)
-    thread.start()
-    try:
+    with make_line(counters, files, total_bytes, sys.stderr):
         yield
-    finally:
-        stop.set()
-        thread.join()
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
 
 
-def _show(counters: Counters, files: int, total_bytes: int, stop: threading.Event) -> None:
-    started = time.monotonic()
-    while not stop.wait(REFRESH_SECONDS):
-        raw, inflated, matched, done = (counter.value for counter in counters)
-        line = describe(raw, inflated, matched, done, files, total_bytes, time.monotonic() - started)
-        sys.stderr.write(f"\r\x1b[K{line}")
-        sys.stderr.flush()
+def make_line(counters: Counters, files: int, total_bytes: int, stream: IO[str]) -> "Progress":
+    """The progress line on a terminal: bytes, MB/s of JSON, files, matches, time left; it reads the counters itself."""
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
+    class Line(Progress):
+        def get_renderables(self) -> Iterable["RenderableType"]:
+            raw, inflated, matched, done = (counter.value for counter in counters)
+            for task in self.tasks:
+                speed = inflated / 1e6 / (task.elapsed or 1.0)
+                what = f"{speed:,.0f} MB/s of JSON, {done}/{files} files, {matched:,} matches"
+                self.update(task.id, completed=raw, description=what)
+            return super().get_renderables()
 
-def describe(raw: int, inflated: int, matched: int, done: int, files: int, total_bytes: int, seconds: float) -> str:
-    """``12.3 MB of 45.6 MB, 301 MB/s of JSON, 3/40 files, 12 matches, ETA 0:42``."""
-    size = f" of {total_bytes / 1e6:,.1f} MB" if total_bytes else ""
-    left = (total_bytes - raw) * seconds / raw if raw and total_bytes > raw else None
-    eta = f", ETA {int(left // 60)}:{int(left % 60):02d}" if left is not None else ""
-    speed = inflated / 1e6 / seconds if seconds else 0.0
-    return f"{raw / 1e6:,.1f} MB{size}, {speed:,.0f} MB/s of JSON, {done}/{files} files, {matched:,} matches{eta}"
+    columns = (DownloadColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    line = Line(
+        *columns,
+        console=Console(file=stream),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        refresh_per_second=2,
+    )
+    line.add_task("", total=total_bytes or None)
+    return line
