@@ -7,7 +7,6 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import NoReturn
 
@@ -59,6 +58,8 @@ def _install_completion(ctx: click.Context, _option: click.Parameter, asked: boo
 
 def _print_version(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
     if asked:
+        from importlib.metadata import version
+
         print_and_end(ctx, f"tic-rates {version('tic-rates')}")
 
 
