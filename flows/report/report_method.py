@@ -154,7 +154,7 @@ def _quarantined(manifest: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def _withheld(manifest: Mapping[str, Any]) -> list[tuple[str, str, str]]:
-    """Payers whose month looked wrong, and whose last good figures stand in its place: the latest month first."""
+    """Payers whose new figures failed a gate and whose last published figures remain, latest month first."""
     return [
         (month, show_name(str(payer)), show_name(str(reason)))
         for month, entry in sorted(manifest.get("months", {}).items(), reverse=True)

@@ -82,7 +82,7 @@ def _warnings(published: Published) -> Iterator[str]:
     ):
         if payers:
             named = join_names([show_name(payer) for payer in sorted(payers)])
-            yield f"Withheld, since their new figures looked wrong: {named}; {what}. Methodology and limits says why."
+            yield f"Withheld because their new figures failed a gate: {named}; {what}. See Methodology and limits."
     if refused := len(entry.get("quarantined", ())):
         files = "1 file was" if refused == 1 else f"{refused:,} files were"
         yield f"{files} refused and counted nowhere. Methodology and limits names each, with the reason."

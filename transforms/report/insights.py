@@ -73,7 +73,7 @@ def _presence(payers: Sequence[Cell]) -> list[Insight]:
         return [Insight("none", (), (), "No commercial payer has figures in this table.")]
     if len(payers) == 1:
         only = payers[0]
-        text = f"{name_of(only)} is the only commercial payer in this table: mean {dollars(only.mean)}."
+        text = f"{name_of(only)} is the only commercial payer in this table, with a mean of {dollars(only.mean)}."
         return [Insight("only", (only.payer,), (only.mean,), text)]
     return []
 
@@ -87,9 +87,9 @@ def _extremes(payers: Sequence[Cell], what: str, measure: Measure) -> list[Insig
     if most == least:
         all_of = "Both payers have" if len(payers) == 2 else f"All {len(payers)} payers have"
         return [Insight(f"same_{what}", names, (most,), f"{all_of} the same {what}, {dollars(most)}.")]
-    words = ("Highest", "Lowest") if what == "mean" else ("Widest", "Tightest")
+    words = ("highest", "lowest") if what == "mean" else ("widest", "tightest")
     found = [
-        _extreme(f"{word.lower()}_{what}", f"{word} {what}", payers, measure, amount)
+        _extreme(f"{word}_{what}", f"the {word} {what}", payers, measure, amount)
         for word, amount in zip(words, (most, least), strict=True)
     ]
     return [*found, *_spread(payers)] if what == "mean" else found
@@ -97,21 +97,21 @@ def _extremes(payers: Sequence[Cell], what: str, measure: Measure) -> list[Insig
 
 def _extreme(kind: str, title: str, payers: Sequence[Cell], measure: Measure, amount: Decimal) -> Insight:
     those = [cell for cell in payers if measure(cell) == amount]
-    tie = " (a tie)" if len(those) > 1 else ""
-    text = f"{title}: {join_names([name_of(cell) for cell in those])}, {dollars(amount)}{tie}."
+    verb = "tie for" if len(those) > 1 else "has"
+    text = f"{join_names([name_of(cell) for cell in those])} {verb} {title}, {dollars(amount)}."
     return Insight(kind, tuple(cell.payer for cell in those), (amount,), text)
 
 
 def _spread(payers: Sequence[Cell]) -> list[Insight]:
-    most = max(payers, key=lambda cell: (cell.mean, -cell.exact_mean))  # of those that tie, the least far apart
+    most = max(payers, key=lambda cell: (cell.mean, -cell.exact_mean))  # among ties, the pair that is closest
     least = min(payers, key=lambda cell: (cell.mean, -cell.exact_mean))
     times = ratio(most.mean, least.mean)
     if times is None:
         return []
     if more_than_double(most, least):
-        text = f"The highest mean is more than double the lowest: {times} times."
+        text = f"The highest mean is more than double the lowest ({times} times)."
     elif times == 1:
-        text = f"Highest and lowest mean are close: {dollars(most.mean - least.mean)} apart."
+        text = f"The highest and the lowest mean are {dollars(most.mean - least.mean)} apart."
     else:
         text = f"The highest mean is {times} times the lowest."
     return [Insight("spread", (), (most.mean, least.mean), text)]
@@ -150,14 +150,12 @@ def _medicare_mean(payers: Sequence[Cell], medicare: Cell | None) -> list[Insigh
     above = [name_of(cell) for cell in payers if cell.mean > mean]
     below = [name_of(cell) for cell in payers if cell.mean < mean]
     same = [name_of(cell) for cell in payers if cell.mean == mean]
-    if len(above) == len(payers):
-        said = "is lower than " + ("that of every payer" if len(payers) > 1 else f"that of {above[0]}")
-    elif len(below) == len(payers):
-        said = "is higher than " + ("that of every payer" if len(payers) > 1 else f"that of {below[0]}")
+    groups = [(word, names) for word, names in (("higher", above), ("equal", same), ("lower", below)) if names]
+    if len(payers) > 1 and len(groups) == 1 and not same:
+        text = f"Every payer's mean is {groups[0][0]} than Medicare's mean of {dollars(mean)}."
     else:
-        parts = (("lower than that of", above), ("equal to that of", same), ("higher than that of", below))
-        said = "is " + "; ".join(f"{words} {join_names(names)}" for words, names in parts if names)
-    text = end_sentence(f"Medicare's mean, {dollars(mean)}, {said}")
+        by_group = "; ".join(f"{word} for {join_names(names)}" for word, names in groups)
+        text = end_sentence(f"Compared with Medicare's mean of {dollars(mean)}, the mean is {by_group}")
     return [Insight("medicare_mean", tuple(cell.payer for cell in payers), (mean,), text)]
 
 
@@ -172,8 +170,8 @@ def _medicare_median(composites: Sequence[Cell], medicare: Cell | None) -> list[
 
 def _median_text(cell: Cell, medicare: Decimal) -> str:
     compared = "above" if cell.p50 > medicare else "below" if cell.p50 < medicare else "equal to"
-    share = f" ({cell.pct_of_medicare}% of it)" if _same_side(cell, medicare) else ""
-    return f"{name_of(cell)}: median {dollars(cell.p50)}, {compared} Medicare's {dollars(medicare)}{share}."
+    share = f" ({cell.pct_of_medicare}% of Medicare)" if _same_side(cell, medicare) else ""
+    return f"The median for {name_of(cell)} is {dollars(cell.p50)}, {compared} Medicare's {dollars(medicare)}{share}."
 
 
 def _same_side(cell: Cell, medicare: Decimal) -> bool:
@@ -190,24 +188,24 @@ def _against_national(payers: Sequence[Cell], national: Mapping[str, Cell]) -> l
         base = national[cell.payer]
         times = ratio(cell.mean, base.mean)
         if times is not None:
-            text = f"{name_of(cell)}: mean {dollars(cell.mean)}, {_compared(cell, base, times)}."
+            text = f"The mean for {name_of(cell)} is {dollars(cell.mean)}, {_compared(cell, base, times)}."
             found.append(Insight("against_national", (cell.payer,), (cell.mean, base.mean), text))
     return found
 
 
 def _compared(cell: Cell, base: Cell, times: Decimal) -> str:
-    """Words never claim more than the ratio that stands beside them."""
+    """The comparison in words, which never claim more than the ratio beside them."""
     if cell.mean == base.mean:
-        return "the same as its own national mean"
+        return "equal to its national mean"
     if times == 1:
-        return f"close to its own national mean of {dollars(base.mean)}"
+        return f"close to its national mean of {dollars(base.mean)}"
     if more_than_double(cell, base):
         words = "more than double"
     elif less_than_half(cell, base):
         words = "less than half"
     else:
         words = "above" if cell.mean > base.mean else "below"
-    return f"{words} its own national mean of {dollars(base.mean)} ({times} times)"
+    return f"{words} its national mean of {dollars(base.mean)} ({times} times)"
 
 
 def _missing(payers: Sequence[Cell], national: Mapping[str, Cell]) -> list[Insight]:
@@ -218,8 +216,9 @@ def _missing(payers: Sequence[Cell], national: Mapping[str, Cell]) -> list[Insig
     )
     if not absent:
         return []
-    text = f"Not in this table, though elsewhere in the country: {join_names([cell.name for cell in absent])}"
-    return [Insight("missing", tuple(cell.payer for cell in absent), (), end_sentence(text))]
+    verb = "has" if len(absent) == 1 else "have"
+    text = f"{join_names([cell.name for cell in absent])} {verb} national figures but none in this table."
+    return [Insight("missing", tuple(cell.payer for cell in absent), (), text)]
 
 
 def _small_samples(payers: Sequence[Cell]) -> list[Insight]:
@@ -227,7 +226,7 @@ def _small_samples(payers: Sequence[Cell]) -> list[Insight]:
     if not small:
         return []
     named = join_names([f"{cell.name} ({_sample(cell)})" for cell in small])
-    text = f"Small {'sample' if len(small) == 1 else 'samples'}, to be read with care: {named}."
+    text = f"Interpret with caution, {'a small sample' if len(small) == 1 else 'small samples'}: {named}."
     return [Insight("small_samples", tuple(cell.payer for cell in small), (), text)]
 
 

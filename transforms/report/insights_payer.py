@@ -32,10 +32,10 @@ def _extremes(states: Sequence[Cell], what: str, measure: Callable[[Cell], Decim
         return []
     if most == least:
         places = tuple(cell.geography for cell in states)
-        return [Insight(f"same_{what}", places, (most,), f"The {what} is the same everywhere: {dollars(most)}.")]
-    high, low = ("Highest", "Lowest") if what == "mean" else ("Widest", "Tightest")
+        return [Insight(f"same_{what}", places, (most,), f"The {what} is the same in every state: {dollars(most)}.")]
+    high, low = ("highest", "lowest") if what == "mean" else ("widest", "tightest")
     return [
-        _extreme(f"{word.lower()}_{what}", f"{word} {what}", states, measure, amount)
+        _extreme(f"{word}_{what}", f"The {what} is {word} in", states, measure, amount)
         for word, amount in ((high, most), (low, least))
     ]
 
@@ -45,7 +45,7 @@ def _extreme(
 ) -> Insight:
     those = [cell for cell in states if measure(cell) == amount]
     tie = " (a tie)" if len(those) > 1 else ""
-    text = f"{title}: {join_names([_place(cell) for cell in those])}, {dollars(amount)}{tie}."
+    text = f"{title} {join_names([_place(cell) for cell in those])}: {dollars(amount)}{tie}."
     return Insight(kind, tuple(cell.geography for cell in those), (amount,), text)
 
 
@@ -60,13 +60,13 @@ def _far_from_national(states: Sequence[Cell], national: Cell | None) -> list[In
     times = {cell.geography: ratio(cell.mean, national.mean) for cell in states}
     found = []
     for kind, words, far in (
-        ("double", "More than double", more_than_double),
-        ("half", "Less than half", less_than_half),
+        ("double", "more than double", more_than_double),
+        ("half", "less than half", less_than_half),
     ):
         those = [cell for cell in states if far(cell, national)]
         if those:
             named = join_names([f"{_place(cell)} ({times[cell.geography]} times)" for cell in those])
-            text = f"{words} the national mean of {dollars(national.mean)}: {named}."
+            text = f"The mean is {words} the national mean of {dollars(national.mean)} in {named}."
             found.append(Insight(kind, tuple(cell.geography for cell in those), (national.mean,), text))
     return found
 
@@ -76,11 +76,11 @@ def _listed(states: Sequence[Cell]) -> list[Insight]:
     found = []
     uniform = [cell for cell in states if cell.uniform]
     if uniform:
-        text = f"Uniform, P25 and P75 the same: {join_names([_place(cell) for cell in uniform])}."
+        text = f"The rate is uniform (P25 equals P75) in {join_names([_place(cell) for cell in uniform])}."
         found.append(Insight("uniform", tuple(cell.geography for cell in uniform), (), text))
     small = [cell for cell in states if cell.low_sample]
     if small:
         named = join_names([name_of(cell.geography) for cell in small])
-        text = f"Small samples in {len(small)} of {len(states)}: {named}."
+        text = f"Samples are small in {len(small)} of {len(states)} states and territories: {named}."
         found.append(Insight("small_samples", tuple(cell.geography for cell in small), (), text))
     return found

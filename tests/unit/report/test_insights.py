@@ -19,7 +19,7 @@ STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=No
 PAYERS = ("Aetna", "Cigna", "Acme Health Inc.", "Blue Cross Blue Shield", "Zeta", "Kappa", "Iota", "Eta", "Theta")
 AMOUNTS = re.compile(r"\$([\d,]+\.\d\d)")
 TIMES = re.compile(r"([\d.]+) times")
-PERCENT = re.compile(r"\(([\d.]+)% of it\)")
+PERCENT = re.compile(r"\(([\d.]+)% of Medicare\)")
 
 
 @st.composite
@@ -82,7 +82,7 @@ def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[st
             extreme = (max if insight.kind[0] in "hw" else min)(values.values())
             assert amounts == (extreme,)
             assert subjects == {name for name, value in values.items() if value == extreme}
-            assert ("tie" in insight.text) == (len(subjects) > 1)
+            assert (" tie for " in insight.text) == (len(subjects) > 1)
             assert len(set(values.values())) > 1
         case "same_mean" | "same_dispersion":
             values = means if insight.kind == "same_mean" else spreads
@@ -125,12 +125,12 @@ def check_share(insight: Insight, own: Decimal, fee: Decimal, published: float) 
 def check_medicare(insight: Insight, means: Mapping[str, Decimal], fee: Decimal) -> None:
     assert insight.amounts == (fee,)
     for part, named in (
-        ("lower than", [name for name, mean in means.items() if fee < mean]),
-        ("equal to", [name for name, mean in means.items() if fee == mean]),
-        ("higher than", [name for name, mean in means.items() if fee > mean]),
+        ("higher", [name for name, mean in means.items() if mean > fee]),
+        ("equal for", [name for name, mean in means.items() if fee == mean]),
+        ("lower", [name for name, mean in means.items() if mean < fee]),
     ):
         assert (part in insight.text) == bool(named)
-    if "every payer" in insight.text:
+    if "Every payer" in insight.text:
         assert all(fee < mean for mean in means.values()) or all(fee > mean for mean in means.values())
 
 
@@ -175,7 +175,7 @@ def check_doubling(insight: Insight, here: Mapping[str, Any], everywhere: Mappin
 
 @STABLE
 @given(rows=rows_of("US"))
-def test_national_sentences_compare_nothing_with_itself_and_miss_nobody(rows: list[dict[str, Any]]) -> None:
+def test_national_sentences_compare_nothing_with_itself_and_report_no_missing_payer(rows: list[dict[str, Any]]) -> None:
     cells = cells_of(rows)
     kinds = {one.kind for one in describe_geography(cells, {c.payer: c for c in cells}, is_national=True)}
     assert not kinds & {"against_national", "missing"}
@@ -203,32 +203,32 @@ def test_the_published_example_reads_as_its_figures_say() -> None:
     rows = published_example()
     national = {c.payer: c for c in cells_of([row for row in rows if row["geography"] == "US"])}
     texts = [one.text for one in describe_geography(national.values(), national, is_national=True)]
-    assert "Highest mean: Blue Cross Blue Shield, $12.48." in texts
-    assert "Widest dispersion: UnitedHealth Group, $5.50." in texts
-    assert "Tightest dispersion: Cigna, $1.00." in texts
-    assert "Medicare's mean, $6.98, is lower than that of every payer." in texts
+    assert "Blue Cross Blue Shield has the highest mean, $12.48." in texts
+    assert "UnitedHealth Group has the widest dispersion, $5.50." in texts
+    assert "Cigna has the tightest dispersion, $1.00." in texts
+    assert "Every payer's mean is higher than Medicare's mean of $6.98." in texts
     alaska = cells_of([row for row in rows if row["geography"] == "AK"])
     texts = [one.text for one in describe_geography(alaska, national, is_national=False)]
-    assert "Highest mean: Blue Cross Blue Shield, $18.56." in texts
-    assert "Widest dispersion: Blue Cross Blue Shield, $12.50." in texts
+    assert "Blue Cross Blue Shield has the highest mean, $18.56." in texts
+    assert "Blue Cross Blue Shield has the widest dispersion, $12.50." in texts
     assert "UnitedHealth Group pays a uniform rate: $16.00 at every percentile from P10 to P90." in texts
-    assert "Blue Cross Blue Shield: mean $18.56, above its own national mean of $12.48 (1.49 times)." in texts
-    assert "Not in this table, though elsewhere in the country: Aetna and Cigna." in texts
+    assert "The mean for Blue Cross Blue Shield is $18.56, above its national mean of $12.48 (1.49 times)." in texts
+    assert "Aetna and Cigna have national figures but none in this table." in texts
 
 
 @pytest.mark.parametrize(
     ("here", "everywhere", "says"),
     [
-        (24.0, 12.0, "above its own national mean of $12.00 (2.00 times)"),
-        (24.05, 12.0, "above its own national mean of $12.00 (2.00 times)"),
-        (24.6, 12.0, "more than double its own national mean of $12.00 (2.05 times)"),
-        (24.12, 12.0, "more than double its own national mean of $12.00 (2.01 times)"),
-        (0.025, 0.0149, "above its own national mean of $0.01 (3.00 times)"),
-        (6.0, 12.0, "below its own national mean of $12.00 (0.50 times)"),
-        (5.0, 12.0, "less than half its own national mean of $12.00 (0.42 times)"),
-        (12.004, 12.0, "the same as its own national mean"),
-        (12.1, 12.0, "above its own national mean of $12.00 (1.01 times)"),
-        (12.04, 12.0, "close to its own national mean of $12.00"),
+        (24.0, 12.0, "above its national mean of $12.00 (2.00 times)"),
+        (24.05, 12.0, "above its national mean of $12.00 (2.00 times)"),
+        (24.6, 12.0, "more than double its national mean of $12.00 (2.05 times)"),
+        (24.12, 12.0, "more than double its national mean of $12.00 (2.01 times)"),
+        (0.025, 0.0149, "above its national mean of $0.01 (3.00 times)"),
+        (6.0, 12.0, "below its national mean of $12.00 (0.50 times)"),
+        (5.0, 12.0, "less than half its national mean of $12.00 (0.42 times)"),
+        (12.004, 12.0, "equal to its national mean"),
+        (12.1, 12.0, "above its national mean of $12.00 (1.01 times)"),
+        (12.04, 12.0, "close to its national mean of $12.00"),
     ],
 )
 def test_words_follow_the_ratio(here: float, everywhere: float, says: str) -> None:
@@ -238,12 +238,21 @@ def test_words_follow_the_ratio(here: float, everywhere: float, says: str) -> No
     assert says in found.text
 
 
+def test_payers_on_both_sides_of_medicare_are_named_by_side() -> None:
+    rows = [summary(name, "US", (mean, 1, 1, 1)) for name, mean in (("Aetna", 7), ("Cigna", 8), ("Zeta", 9))]
+    cells = cells_of([*rows, summary(MEDICARE, "US", (8, 8, 8, 8))])
+    (found,) = [one for one in describe_geography(cells, {}, is_national=True) if one.kind == "medicare_mean"]
+    assert found.text == (
+        "Compared with Medicare's mean of $8.00, the mean is higher for Zeta; equal for Cigna; lower for Aetna."
+    )
+
+
 @pytest.mark.parametrize(
     ("own", "fee", "says"),
     [
         (6.9149, 6.9051, "equal to Medicare's $6.91."),
         (6.9149, 6.9151, "below Medicare's $6.92."),
-        (7.1, 6.9, "above Medicare's $6.90 (102.9% of it)."),
+        (7.1, 6.9, "above Medicare's $6.90 (102.9% of Medicare)."),
     ],
 )
 def test_a_share_that_rounds_to_the_other_side_is_left_to_the_table(own: float, fee: float, says: str) -> None:
