@@ -16,7 +16,7 @@ from schemas.published import RATE_GRAIN
 from schemas.table import Table
 from transforms.benchmark.payers import map_payers
 from transforms.benchmark.rates import describe_rates, gather_facts
-from transforms.benchmark.resolve import Extracts, iter_pairs, number
+from transforms.benchmark.resolve import Extracts, iter_pairs, resolve_providers
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read.account import SourceAccount
 from transforms.read.clean import date_of
@@ -133,10 +133,10 @@ def rate_rows(
     ordered = sorted({source.source_id: source for source in sources}.values(), key=lambda source: source.source_id)
     extracts = join_sources(ordered, remote)
     names = extracts.documents.collect()["reporting_entity_name"].to_list()
-    numbered = number(extracts)
+    resolved = resolve_providers(extracts)
     ids = [source.source_id for source in ordered]
-    facts = gather_facts("anyone", numbered, map_payers(names), ids, nppes, sorted(CODES))
-    return pl.concat([describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)])
+    facts = gather_facts("anyone", resolved, map_payers(names), ids, nppes, sorted(CODES))
+    return pl.concat([describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)])
 
 
 def grain_of(row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -227,7 +227,8 @@ def change_rule(world: World) -> None:
 
 def change_bounds(world: World) -> None:
     """Another bound of the outliers."""
-    world.monkeypatch.setattr("transforms.benchmark.observe.OUTLIER_HIGH", world.other("bound", 10.0, 2.0, 5.0))
+    bound = world.other("bound", 10.0, 2.0, 5.0)
+    world.monkeypatch.setattr("transforms.benchmark.representative_rates.OUTLIER_HIGH", bound)
 
 
 def change_taxonomies(world: World) -> None:

@@ -16,8 +16,8 @@ from flows.tables.observations_external_sort import SortedObservations
 from flows.tables.payer_builds import PayerBuild, RowCounts, link, rates_path
 from schemas.published import FILES, PROVIDERS, RATES
 from schemas.table import Table
-from transforms.benchmark.observe import observe_providers
 from transforms.benchmark.payers import payer_slug
+from transforms.benchmark.representative_rates import observe_providers
 
 if TYPE_CHECKING:  # which imports this module
     from flows.publish.published_month import PublishedMonth

@@ -25,10 +25,10 @@ from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
-from transforms.benchmark.observe import FILES_BEHIND, list_files, observe_providers
 from transforms.benchmark.payers import payer_slug
 from transforms.benchmark.rates import describe_rates, gather_facts
-from transforms.benchmark.resolve import Extracts, iter_pairs, number
+from transforms.benchmark.representative_rates import FILES_BEHIND, list_files, observe_providers
+from transforms.benchmark.resolve import Extracts, iter_pairs, resolve_providers
 from transforms.benchmark.taxonomy import therapy_taxonomies
 
 PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
@@ -200,14 +200,14 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
 
 
 def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigures:
-    numbered = number(extracts)
+    resolved = resolve_providers(extracts)
     nppes = None if inputs.nppes is None else pl.scan_parquet(inputs.nppes).select(NPPES.names)
-    facts = gather_facts(inputs.payer, numbered, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
-    observations = SortedObservations(folder, numbered.tins["tin"])
+    facts = gather_facts(inputs.payer, resolved, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
+    observations = SortedObservations(folder, resolved.tins["tin"])
     counts = RowCounts()
 
     def rate_frames() -> Iterator[pl.DataFrame]:
-        for pairs in iter_pairs(numbered, PAIRS_EACH):
+        for pairs in iter_pairs(resolved, PAIRS_EACH):
             rates = describe_rates(pairs, facts)
             providers = observe_providers(rates, inputs.national)
             observations.add(providers)

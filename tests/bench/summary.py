@@ -70,7 +70,7 @@ def write_rates(folder: Path, rows: int) -> None:
 
 def ours(folder: Path) -> pl.DataFrame:
     """The pipeline's own functions."""
-    from transforms.benchmark.observe import list_files, observe_providers
+    from transforms.benchmark.representative_rates import list_files, observe_providers
     from transforms.benchmark.summarize import Comparison, Observed, summarize
     from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 

@@ -26,8 +26,8 @@ TARGETS = (
     Target("transforms/benchmark/taxonomy.py", ("tests/unit/benchmark/test_taxonomy.py",)),
     Target("transforms/benchmark/exclude.py", ("tests/unit/benchmark/test_exclude.py",)),
     Target("transforms/benchmark/rates.py", (_BENCHMARK,)),
-    Target("transforms/benchmark/observe.py", (_BENCHMARK, _SUMMARIZE)),
-    Target("transforms/benchmark/distribution.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/benchmark/representative_rates.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/benchmark/percentiles.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/summarize.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/cms/medicare.py", ("tests/unit/cms/test_medicare.py",)),
 )

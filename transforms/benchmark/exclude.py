@@ -1,7 +1,8 @@
-"""The exclusion rules (CONTRACT section 4, Exclude): the first that applies, in their order, is the row's exclusion.
+"""Exclude: the first rule that a rate row fails (CONTRACT section 4, Exclude; the rules in order: ``EXCLUSIONS``).
 
-A rule looks at the price alone, at the NPI alone, or at the row. So the first two are judged once per distinct price
-and NPI, as the rule's place in the order, and a row's exclusion is the smallest of its three.
+A rule depends on the price, on the NPI, or on the row. The first two are therefore evaluated once per distinct price
+and per NPI. Each gives the number of the first failed rule, its place in ``EXCLUSIONS``, or null. The row's exclusion
+is the smallest of the three numbers.
 """
 
 import polars as pl
@@ -16,14 +17,14 @@ from schemas.codes import (
     PROFESSIONAL_CLASSES,
 )
 
-US_COUNTRIES = ("US", "PR", "VI", "GU", "AS", "MP")  # NPPES gives territories either way
-_LUHN_PREFIX_SUM = 24  # the digits of 80840 under the Luhn weights, which an NPI's check digit includes
+US_COUNTRIES = ("US", "PR", "VI", "GU", "AS", "MP")  # NPPES states territories as state or as country
+_LUHN_PREFIX_SUM = 24  # the Luhn sum of the prefix 80840, which an NPI's check digit covers
 
 NAMES = [rule.name for rule in EXCLUSIONS]
 
 
 def price_rule() -> pl.Expr:
-    """The first rule that a price fails by itself: needs PRICE_KEY's columns."""
+    """The number of the first rule that a price fails, or null; reads the columns of ``resolve.PRICE_KEY``."""
     services = pl.col("service_codes")
     office = pl.any_horizontal(services.list.contains(code) for code in OFFICE_SERVICE_CODES)
     rate = pl.col("negotiated_rate")
@@ -42,7 +43,7 @@ def price_rule() -> pl.Expr:
 
 
 def row_rule() -> pl.Expr:
-    """The first rule that depends on the pair: needs expiration_date, last_updated_on, unresolved."""
+    """The number of the first rule that a row fails, or null; reads expiration_date, last_updated_on, unresolved."""
     return _first(
         {
             "expired": pl.col("expiration_date") < pl.col("last_updated_on"),
@@ -52,7 +53,7 @@ def row_rule() -> pl.Expr:
 
 
 def npi_rule(*, with_nppes: bool) -> pl.Expr:
-    """The first rule that an NPI fails by itself: needs npi; with NPPES also known, deactivated, state, country."""
+    """The number of the first rule that an NPI fails, or null; reads npi, and known, deactivated, state, country."""
     npi = pl.col("npi")
     rules = {"no_npi": npi.is_null() | (npi == 0), "npi_invalid": ~is_valid_npi(npi)}
     if with_nppes:
@@ -68,19 +69,21 @@ def npi_rule(*, with_nppes: bool) -> pl.Expr:
 
 
 def exclusion(*rules: str) -> pl.Expr:
-    """The name of the first of several rules, each a column of places; null when all are null: the row is eligible."""
+    """The name of the rule with the smallest number among columns of rule numbers; null, if all are: eligible."""
     return pl.min_horizontal(*rules).replace_strict(dict(enumerate(NAMES)), return_dtype=pl.String)
 
 
 def _first(failed: dict[str, pl.Expr]) -> pl.Expr:
-    """The place, in the order of all rules, of the first that failed; null: none did."""
+    """The number of the first rule whose expression is true; null if none is. A null expression counts as false."""
     ordered = sorted(failed.items(), key=lambda rule: NAMES.index(rule[0]))
-    places = [pl.when(fails.fill_null(value=False)).then(pl.lit(NAMES.index(name), pl.Int8)) for name, fails in ordered]
-    return pl.coalesce(*places)
+    numbers = [
+        pl.when(fails.fill_null(value=False)).then(pl.lit(NAMES.index(name), pl.Int8)) for name, fails in ordered
+    ]
+    return pl.coalesce(*numbers)
 
 
 def is_valid_npi(npi: pl.Expr) -> pl.Expr:
-    """Ten digits that start with 1 or 2 and satisfy Luhn over 80840 + NPI."""
+    """Whether an NPI has ten digits, starts with 1 or 2, and satisfies Luhn over 80840 + NPI; null for null."""
     digits = [(npi // 10**power) % 10 for power in range(10)]  # digits[0] is the check digit
     doubled = [digit * 2 - pl.when(digit > 4).then(9).otherwise(0) for digit in digits[1::2]]
     total = pl.sum_horizontal(*doubled, *digits[0::2]) + _LUHN_PREFIX_SUM

@@ -1,4 +1,4 @@
-"""Who publishes is not who pays: reporting entity names become payers by the reviewed table, never by likeness."""
+"""Payers: reporting entity names to payers by a reviewed table, without fuzzy matching (CONTRACT section 4, Payer)."""
 
 import hashlib
 import re
@@ -12,9 +12,9 @@ from schemas.codes import COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE
 from schemas.reference import PAYERS, load_reference
 
 UNKNOWN_PAYER = "Unknown"
-RESERVED_PAYERS = frozenset({COMPOSITE_BUCA, COMPOSITE_ALL, MEDICARE})  # rows of SUMMARIES that are no payers
+RESERVED_PAYERS = frozenset({COMPOSITE_BUCA, COMPOSITE_ALL, MEDICARE})  # names of other rows of SUMMARIES
 
-_APOSTROPHES = re.compile("['\u2018\u2019\u201b\u02bc\uff07`\u00b4]")  # inside a word: no space in their place
+_APOSTROPHES = re.compile("['\u2018\u2019\u201b\u02bc\uff07`\u00b4]")  # removed inside a word, not replaced by a space
 _PUNCTUATION = re.compile(r"[\W_]+")
 _LEGAL_ENDINGS = re.compile(r"( (inc|llc|l l c|co|company|corp|corporation|ltd))+$")  # L.L.C. is "l l c" by then
 _NOT_SLUG = re.compile(r"[^a-z0-9]+")
@@ -36,10 +36,10 @@ def reviewed_payers() -> pl.DataFrame:
 
 
 def fold_name(name: str) -> str:
-    """The key that spellings share: case, punctuation and trailing legal endings removed, never to nothing.
+    """The folded name, without case, punctuation and trailing legal endings. Spellings of one name share it.
 
-    ``"United-HealthCare-Services--Inc-"`` and ``"United HealthCare Services, Inc."`` are one, ``"Children's, L.L.C."``
-    and ``"Childrens LLC"`` too. A name of punctuation alone is its own key.
+    ``"United-HealthCare-Services--Inc-"`` folds like ``"United HealthCare Services, Inc."``, and
+    ``"Children's, L.L.C."`` like ``"Childrens LLC"``. A name that consists of punctuation is not changed.
     """
     words = _PUNCTUATION.sub(" ", _APOSTROPHES.sub("", name.casefold())).strip()
     return _LEGAL_ENDINGS.sub("", words) or name.strip()
@@ -48,16 +48,16 @@ def fold_name(name: str) -> str:
 def map_payers(names: Iterable[str | None], table: pl.DataFrame | None = None) -> pl.DataFrame:
     """One row per distinct name: reporting_entity_name, payer, parent_company, payer_mapped; sorted, null first.
 
-    Unknown names are payers of their own, their parent null: those that fold alike are one, under the first of their
-    spellings in code point order. A missing or blank name is ``Unknown``.
-    The null name stands in the frame as null: join with ``nulls_equal=True``.
+    An unknown name is its own payer with null parent; unknown names that fold alike are one payer, named by the first
+    spelling in code point order. A missing or blank name is ``Unknown``.
+    A null name has a row with null: join with ``nulls_equal=True``.
 
     Args:
-        names: reporting entity names as published: all of a month, since one depends on the others.
+        names: reporting entity names as published, all of a month: the payer of an unknown name depends on the others.
         table: ``schemas.reference.PAYERS``; the packaged one unless given.
     """
     reviewed = reviewed_payers() if table is None else table
-    # the very spelling first: "BCBSM, Inc." is Minnesota, "BCBSM" is Michigan, and they fold alike
+    # exact spellings first: "BCBSM, Inc." (Minnesota) and "BCBSM" (Michigan) fold alike
     by_spelling = {row["reporting_entity_name"]: row for row in reviewed.iter_rows(named=True)}
     by_key = {fold_name(spelling): row for spelling, row in reversed(by_spelling.items())}
     rows: list[tuple[str | None, str, str | None, bool]] = []
@@ -80,7 +80,7 @@ def _own_payer(name: str) -> str:
 
 
 def conflicting_keys(table: pl.DataFrame) -> dict[str, list[str]]:
-    """Folded names that the table gives to several payers, with those payers: a defect of the table, to be reviewed."""
+    """Folded names that the table maps to several payers, with those payers: errors in the table."""
     payers: dict[str, set[str]] = {}
     for spelling, payer in table.select("reporting_entity_name", "payer").iter_rows():
         payers.setdefault(fold_name(spelling), set()).add(payer)
@@ -88,17 +88,17 @@ def conflicting_keys(table: pl.DataFrame) -> dict[str, list[str]]:
 
 
 def unused_mappings(names: Iterable[str | None], table: pl.DataFrame | None = None) -> list[str]:
-    """Spellings of the table that no published name matches, sorted: to be pruned, or a payer has gone missing."""
+    """Spellings of the table that match no published name, sorted: unused entries, or a missing payer."""
     reviewed = reviewed_payers() if table is None else table
     used = {fold_name(name) for name in names if name is not None}
     return sorted(name for name in reviewed["reporting_entity_name"] if fold_name(name) not in used)
 
 
 def payer_slug(payer: str) -> str:
-    """Folder name of a payer: lower-case ASCII, e.g. ``blue-cross-blue-shield``; different payers never share one.
+    """The folder name of a payer: lower-case ASCII, e.g. ``blue-cross-blue-shield``, different for different payers.
 
-    Payers of the reviewed table, and names that their slug gives back (``Foo Health Plan``), stay bare;
-    any other name would be lossy and carries eight hex digits of its SHA-256.
+    For payers of the reviewed table and for names that can be restored from the slug (``Foo Health Plan``), the slug
+    alone; for others, the slug and eight hex digits of the name's SHA-256.
     """
     slug = _bare_slug(payer)
     if payer in _known_payers() or (_titled(slug) == payer and slug not in _known_slugs()):
@@ -113,7 +113,7 @@ def _bare_slug(payer: str) -> str:
 
 
 def _titled(slug: str) -> str | None:
-    if not 0 < len(slug) <= _SLUG_LENGTH or slug in _DEVICES:  # no file of Windows may have a device's name
+    if not 0 < len(slug) <= _SLUG_LENGTH or slug in _DEVICES:  # Windows reserves device names
         return None
     return " ".join(word.capitalize() for word in slug.split("-"))
 

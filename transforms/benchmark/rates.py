@@ -1,4 +1,8 @@
-"""One payer's pairs into published rate rows: attributes joined, every rule applied, sources named."""
+"""Rates: pairs of a price and a provider to published rate rows, with every rule applied (CONTRACT sections 3 and 4).
+
+The facts about prices, TINs and NPIs are looked up once per payer (``gather_facts``). ``describe_rates`` joins them to
+the pairs of one range of NPIs. Memory: the facts of one payer, and the rate rows of one range.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,10 +11,10 @@ import polars as pl
 
 from schemas.published import RATES
 from transforms.benchmark.exclude import exclusion, npi_rule, price_rule, row_rule
-from transforms.benchmark.resolve import Numbered, Pairs, distinct_npis
+from transforms.benchmark.resolve import Resolved, distinct_npis
 from transforms.benchmark.taxonomy import assign_tiers
 
-_NPI_COLUMNS: dict[str, type[pl.DataType]] = {"state": pl.String, "country": pl.String, "deactivated": pl.Boolean}
+_NPPES_COLUMNS: dict[str, type[pl.DataType]] = {"state": pl.String, "country": pl.String, "deactivated": pl.Boolean}
 _TIER_COLUMNS: dict[str, type[pl.DataType]] = {
     "npi": pl.Int64,
     "billing_code": pl.String,
@@ -21,19 +25,19 @@ _TIER_COLUMNS: dict[str, type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one payer's prices and NPIs, once for all pairs; every frame is gathered from by row number.
+    """What is known about one payer's prices, TINs and NPIs.
 
-    prices (by price_no): PRICE_KEY, parent_company, payer_mapped, price_rule, code_no. tins (by tin_no): tin, tin_type.
-    npis: npi, npi_no. places (by npi_no): state, npi_rule.
-    tiers (by npi_no x number of codes + code_no): taxonomy, taxonomy_tier.
+    prices: one row per price_no: PRICE_KEY, parent_company, payer_mapped, price_rule.
+    tins: one row per tin_no: tin, tin_type.
+    npis: one row per NPI, null included: npi, state, npi_rule.
+    tiers: one row per NPI of NPPES and billing code: npi, billing_code, taxonomy, taxonomy_tier.
+    network_names: by network_no. source_ids: by source_no.
     """
 
     payer: str
-    codes: int
     prices: pl.DataFrame
     tins: pl.DataFrame
     npis: pl.DataFrame
-    places: pl.DataFrame
     tiers: pl.DataFrame
     network_names: Sequence[Sequence[str]]
     source_ids: Sequence[str]
@@ -41,77 +45,56 @@ class Facts:
 
 def gather_facts(
     payer: str,
-    numbered: Numbered,
+    resolved: Resolved,
     mapping: pl.DataFrame,
     source_ids: Sequence[str],
     nppes: pl.LazyFrame | None,
     billing_codes: Sequence[str],
 ) -> Facts:
-    """Look up one payer's names and NPIs.
+    """The facts about one payer's prices, TINs and NPIs.
 
     Args:
         mapping: reporting_entity_name, parent_company, payer_mapped.
         source_ids: by source_no.
         nppes: ``schemas.NPPES``, read by a semi-join; None: state and tier stay null, three rules do not apply.
     """
-    no_npi = pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})
-    npis = pl.concat([no_npi, distinct_npis(numbered)]).sort("npi").with_row_index("npi_no").collect()
-    codes = pl.DataFrame({"billing_code": sorted(billing_codes)}).with_row_index("code_no")
+    null_npi = pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})
+    npis = pl.concat([null_npi, distinct_npis(resolved)]).collect()
     if nppes is None:
-        known = pl.DataFrame(schema={"npi": pl.Int64, **_NPI_COLUMNS})
+        known = pl.DataFrame(schema={"npi": pl.Int64, **_NPPES_COLUMNS})
         tiers = pl.DataFrame(schema=_TIER_COLUMNS)
     else:
         found = nppes.join(npis.lazy(), on="npi", how="semi").collect()
-        known = found.select("npi", *_NPI_COLUMNS)
+        known = found.select("npi", *_NPPES_COLUMNS)
         tiers = assign_tiers(found.lazy(), billing_codes).collect()
+    names = mapping.select("reporting_entity_name", "parent_company", "payer_mapped")
     return Facts(
         payer=payer,
-        codes=codes.height,
-        prices=_price_facts(numbered, mapping, codes),
-        tins=numbered.tins.drop("tin_no"),
-        npis=npis,
-        places=npis.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left", maintain_order="left")
+        prices=resolved.prices.join(names, on="reporting_entity_name", how="left", nulls_equal=True).select(
+            pl.all(), price_rule=price_rule()
+        ),
+        tins=resolved.tins,
+        npis=npis.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left")
         .with_columns(pl.col("known").fill_null(value=False))
-        .select("state", npi_rule=npi_rule(with_nppes=nppes is not None)),
-        tiers=npis.join(codes, how="cross")
-        .join(tiers, on=["npi", "billing_code"], how="left")
-        .sort("npi_no", "code_no")
-        .select("taxonomy", "taxonomy_tier"),
-        network_names=numbered.networks["network_names"].to_list(),
+        .select("npi", "state", npi_rule=npi_rule(with_nppes=nppes is not None)),
+        tiers=tiers,
+        network_names=resolved.networks["network_names"].to_list(),
         source_ids=source_ids,
     )
 
 
-def _price_facts(numbered: Numbered, mapping: pl.DataFrame, codes: pl.DataFrame) -> pl.DataFrame:
-    names = mapping.select("reporting_entity_name", "parent_company", "payer_mapped")
+def describe_rates(pairs: pl.DataFrame, facts: Facts) -> pl.DataFrame:
+    """``schemas.RATES`` rows in the order of ``pairs``, which are those of ``resolve.pairs_between``."""
+    rows = (
+        pairs.join(facts.tins, on="tin_no", how="left", maintain_order="left")
+        .join(facts.npis, on="npi", how="left", nulls_equal=True, maintain_order="left")
+        .join(facts.prices, on="price_no", how="left", maintain_order="left")
+        .join(facts.tiers, on=["npi", "billing_code"], how="left", maintain_order="left")
+        .join(_networks(pairs, facts), on="network_nos", how="left", maintain_order="left")
+        .join(_sources(pairs, facts), on="source_nos", how="left", maintain_order="left")
+    )  # frames, not lazy frames: twice as fast for this chain of joins
     return (
-        numbered.prices.join(names, on="reporting_entity_name", how="left", nulls_equal=True)
-        .join(codes, on="billing_code", how="left")
-        .sort("price_no")
-        .drop("price_no")
-        .with_columns(price_rule=price_rule())
-    )
-
-
-def describe_rates(pairs: Pairs, facts: Facts) -> pl.DataFrame:
-    """``schemas.RATES`` rows in the order of ``pairs``."""
-    rows = pairs.rows.join(facts.npis, on="npi", how="left", nulls_equal=True, maintain_order="left")
-    prices = facts.prices[rows["price_no"]]
-    tier_no = rows["npi_no"].cast(pl.Int64) * facts.codes + prices["code_no"]
-    return (
-        pl.concat(
-            [
-                rows,
-                prices,
-                facts.tins[rows["tin_no"]],
-                facts.places[rows["npi_no"]],
-                facts.tiers[tier_no],
-                _sources(pairs, facts)[rows["source_set"]],
-                _networks(pairs, facts)[rows["network_set"]],
-            ],
-            how="horizontal",
-        )
-        .lazy()
+        rows.lazy()
         .with_columns(payer=pl.lit(facts.payer), row_rule=row_rule())
         .with_columns(exclusion=exclusion("price_rule", "row_rule", "npi_rule"))
         .pipe(RATES.conform)
@@ -119,17 +102,17 @@ def describe_rates(pairs: Pairs, facts: Facts) -> pl.DataFrame:
     )
 
 
-def _sources(pairs: Pairs, facts: Facts) -> pl.DataFrame:
-    """By source_set: n_files and source_ids."""
-    ids = [[facts.source_ids[no] for no in numbers] for numbers in pairs.source_sets["source_nos"]]
-    files = pairs.source_sets["source_nos"].list.len().cast(pl.Int64).alias("n_files")
-    return pl.DataFrame([files, pl.Series("source_ids", ids, pl.List(pl.String))])
+def _sources(pairs: pl.DataFrame, facts: Facts) -> pl.DataFrame:
+    """One row per distinct list of sources: source_nos, n_files, source_ids."""
+    numbers = pairs["source_nos"].unique()
+    ids = [[facts.source_ids[number] for number in each] for each in numbers]
+    return pl.DataFrame(
+        [numbers, numbers.list.len().cast(pl.Int64).alias("n_files"), pl.Series("source_ids", ids, pl.List(pl.String))]
+    )
 
 
-def _networks(pairs: Pairs, facts: Facts) -> pl.DataFrame:
-    """By network_set: network_names."""
-    names = [
-        sorted({name for no in numbers for name in facts.network_names[no]})
-        for numbers in pairs.network_sets["network_nos"]
-    ]
-    return pl.DataFrame([pl.Series("network_names", names, pl.List(pl.String))])
+def _networks(pairs: pl.DataFrame, facts: Facts) -> pl.DataFrame:
+    """One row per distinct list of networks: network_nos, network_names."""
+    numbers = pairs["network_nos"].unique()
+    names = [sorted({name for number in each for name in facts.network_names[number]}) for each in numbers]
+    return pl.DataFrame([numbers, pl.Series("network_names", names, pl.List(pl.String))])

@@ -1,16 +1,17 @@
-"""Provider observations to percentile summaries: payers, composites, geographies, tiers, weightings (CONTRACT 4).
+"""Summaries: representative rates to percentiles by payer, geography, tier and weighting (CONTRACT section 4).
 
-Three steps, in the methodology's words:
+Three steps:
 
 1. *Observations.* ``npi``: per payer, code, class and NPI the median over its TINs. ``tin``: per payer, code, class,
    TIN and geography the median over its NPIs of the tier.
-2. *Membership.* An observation of a payer, state and taxonomy tier counts in several cells: for its payer and the
-   composites it belongs to, for ``US`` and its state, for each tier that includes its own. The table of
-   ``list_members`` says which; a join with it puts every observation into all of its cells.
+2. *Membership.* A stratum is a combination of code, class, payer, state and taxonomy tier; a cell is a row of
+   ``summaries``. A stratum counts in several cells: for its payer and the composites that pool it, for ``US`` and its
+   state, and for each tier that includes its own. ``list_memberships`` has a row for each stratum and cell; a join
+   with it puts every observation into all of its cells.
 3. *Figures.* Percentiles, mean and counts of each cell.
 
 The result does not depend on the order of the rows: percentiles are order statistics, counts are integers, and the
-mean is an exact sum. Memory: the month's counted providers as a few numbers each, and one sorted copy of them.
+mean is an exact sum. Memory: the month's providers that are not outliers, five numbers each, and one sorted copy.
 """
 
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from schemas.codes import (
     METHODOLOGY,
 )
 from schemas.published import SUMMARIES
-from transforms.benchmark.distribution import count_values, distribution, group_medians
+from transforms.benchmark.percentiles import cell_percentiles, count_values, group_medians
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced"), "all": ("strict", "balanced", "other", None)}
@@ -36,7 +37,7 @@ COMPOSITES: dict[str, tuple[str, ...] | None] = {COMPOSITE_BUCA: BUCA, COMPOSITE
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 US = "US"
 
-_PLACE = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier"]
+STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier"]
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ class Observed:
     """The month's observations.
 
     providers: ``schemas.PROVIDERS``, all payers, US dollars.
-    files: payer, billing_code, billing_class, state, taxonomy_tier, has_tin, source_id: which files stand behind
-        which providers, distinct, without outliers.
+    files: payer, billing_code, billing_class, state, taxonomy_tier, has_tin, source_id: the source files of the
+        providers that are not outliers, distinct.
     """
 
     providers: pl.LazyFrame
@@ -54,7 +55,7 @@ class Observed:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What Medicare pays, per locality: billing_code, state, amount_usd; and the fee schedule's year."""
+    """Medicare's amounts per locality (billing_code, state, amount_usd), and the fee schedule's year."""
 
     localities: pl.DataFrame
     year: int | None
@@ -64,7 +65,7 @@ def summarize(observed: Observed, month: date, medicare: Comparison, *, with_npp
     """``schemas.SUMMARIES`` of one month, sorted by its grain.
 
     Args:
-        medicare: compared with; its localities become the Medicare rows.
+        medicare: its localities become the Medicare rows, with which the others are compared.
         with_nppes: False: no state rows, tier ``all`` only.
     """
     benchmark = summarize_medicare(medicare)
@@ -91,24 +92,24 @@ def summarize(observed: Observed, month: date, medicare: Comparison, *, with_npp
 
 
 def _summarize_payers(observed: Observed, *, with_nppes: bool) -> pl.DataFrame:
-    """Every cell of payers and composites, with the counts behind its figures."""
-    places, providers = _number_places(observed.providers)
-    members = list_members(places, with_nppes=with_nppes)
+    """One row per cell of payers and composites, with figures and counts; columns of SUMMARIES."""
+    strata, providers = _number_strata(observed.providers)
+    memberships = list_memberships(strata, with_nppes=with_nppes)
     with_tin = providers.filter(pl.col("tin_no").is_not_null())
-    files = observed.files.join(places.lazy(), on=_PLACE, nulls_equal=True)
-    npi_values = count_values(observe_npis(providers).lazy(), ["place_no"])
-    tins = observe_tins(with_tin, members)
+    files = observed.files.join(strata.lazy(), on=STRATUM, nulls_equal=True)
+    npi_values = count_values(observe_npis(providers).lazy(), ["stratum_no"])
+    tins = observe_tins(with_tin, memberships)
     n_tin = tins.group_by("cell_no").agg(n_tin=_distinct("tin_no"))
     weighted = (
-        ("npi", npi_values.join(members.select("place_no", "cell_no"), on="place_no"), providers, files),
+        ("npi", npi_values.join(memberships.select("stratum_no", "cell_no"), on="stratum_no"), providers, files),
         ("tin", count_values(tins.lazy(), ["cell_no"]), with_tin, files.filter("has_tin")),
     )
-    cells = members.select("cell_no", *CELL, "payer_kind").unique()
+    cells = memberships.select("cell_no", *CELL, "payer_kind").unique()
     return pl.concat(
-        cells.join(distribution(values, ["cell_no"]), on="cell_no")
-        .join(_count_rates(behind, members), on="cell_no")
-        .join(_count_npis(behind, members), on="cell_no")
-        .join(_count_files(files_behind, members), on="cell_no")
+        cells.join(cell_percentiles(values, ["cell_no"]), on="cell_no")
+        .join(_count_rates(behind, memberships), on="cell_no")
+        .join(_count_npis(behind, memberships), on="cell_no")
+        .join(_count_files(files_behind, memberships), on="cell_no")
         .join(n_tin, on="cell_no", how="left")
         .drop("cell_no")
         .with_columns(pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting))
@@ -116,43 +117,43 @@ def _summarize_payers(observed: Observed, *, with_nppes: bool) -> pl.DataFrame:
     )
 
 
-def _number_places(providers: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """What is counted (no outliers, the two classes) as numbers, so that the steps that follow are fast.
+def _number_strata(providers: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The providers that count (no outliers, two classes), with integers for strata and TINs: later steps are faster.
 
     Returns:
-        places: place_no, billing_code, billing_class, payer, state, taxonomy_tier.
-        providers: place_no, tin_no, npi, rate_usd, n_rates.
+        strata: stratum_no, billing_code, billing_class, payer, state, taxonomy_tier.
+        providers: stratum_no, tin_no, npi, rate_usd, n_rates.
     """
     counted = providers.filter(pl.col("exclusion").is_null() & pl.col("billing_class").is_in(CLASSES))
-    places = counted.select(_PLACE).unique().collect().with_row_index("place_no")
-    numbered = counted.join(places.lazy(), on=_PLACE, nulls_equal=True).select(
-        "place_no",
+    strata = counted.select(STRATUM).unique().collect().with_row_index("stratum_no")
+    numbered = counted.join(strata.lazy(), on=STRATUM, nulls_equal=True).select(
+        "stratum_no",
         pl.col("tin").cast(pl.Categorical).to_physical().alias("tin_no"),
         "npi",
         pl.col("representative_rate_usd").alias("rate_usd"),
         "n_rates",
     )
-    return places, numbered.collect()
+    return strata, numbered.collect()
 
 
-def list_members(places: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
-    """The cells that each place counts in, one row for each pair: place_no, cell_no, CELL, payer_kind.
+def list_memberships(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
+    """One row per stratum and cell in which it counts: stratum_no, cell_no, CELL, payer_kind.
 
-    A place counts for its payer and the composites that its payer belongs to (``_pools``), and in the geographies and
-    tiers of its providers (``_scopes``).
+    A stratum counts for its payer and the composites that pool it (``_pools``), and in the geographies and tiers of
+    its providers (``_scopes``).
     """
-    joined = places.join(_pools(places), on="payer").join(
-        _scopes(places, with_nppes=with_nppes), on=["state", "taxonomy_tier"], nulls_equal=True
+    joined = strata.join(_pools(strata), on="payer").join(
+        _scopes(strata, with_nppes=with_nppes), on=["state", "taxonomy_tier"], nulls_equal=True
     )
-    members = joined.select(
-        "place_no", "billing_code", "billing_class", "geography", "payer_kind", payer="pool", taxonomy_tier="tier"
+    memberships = joined.select(
+        "stratum_no", "billing_code", "billing_class", "geography", "payer_kind", payer="pool", taxonomy_tier="tier"
     )
-    return members.join(members.select(CELL).unique().with_row_index("cell_no"), on=CELL)
+    return memberships.join(memberships.select(CELL).unique().with_row_index("cell_no"), on=CELL)
 
 
-def _pools(places: pl.DataFrame) -> pl.DataFrame:
-    """The names under which a payer counts, its own and those of composites: payer, pool, payer_kind."""
-    payers = places.select("payer").unique()
+def _pools(strata: pl.DataFrame) -> pl.DataFrame:
+    """The payers and composites in which a payer counts: payer, pool, payer_kind."""
+    payers = strata.select("payer").unique()
     own = payers.with_columns(pool=pl.col("payer"), payer_kind=pl.lit("payer"))
     composites = [
         (payers if pooled is None else payers.filter(pl.col("payer").is_in(pooled))).with_columns(
@@ -163,84 +164,89 @@ def _pools(places: pl.DataFrame) -> pl.DataFrame:
     return pl.concat([own, *composites])
 
 
-def _scopes(places: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
+def _scopes(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
     """The geographies and tiers in which a provider counts: state, taxonomy_tier, geography, tier.
 
     A provider without a state counts in ``US`` only. Without NPPES there are only ``US`` and tier ``all``.
     """
     pairs = [(tier, own) for tier, included in TIERS.items() for own in included if with_nppes or tier == "all"]
     tiers = pl.DataFrame(pairs, schema={"tier": pl.String, "taxonomy_tier": pl.String}, orient="row")
-    own = places.select("state", "taxonomy_tier").unique()
+    own = strata.select("state", "taxonomy_tier").unique()
     geographies = [own.with_columns(geography=pl.lit(US))]
     if with_nppes:
         geographies.append(own.with_columns(geography=pl.col("state")).drop_nulls("geography"))
     return pl.concat(geographies).join(tiers, on="taxonomy_tier", nulls_equal=True)
 
 
-def _views(members: pl.DataFrame) -> list[pl.DataFrame]:
-    """``place_no, cell_no`` in parts within which a place is in one cell at most: a join adds no rows.
+def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
+    """``stratum_no, cell_no`` in parts in which each stratum has at most one cell.
 
-    They bound the memory of what must be done on providers themselves: medians per TIN, distinct NPIs.
+    A join of providers with one part adds no rows. This bounds the memory of medians per TIN and of distinct NPIs.
     """
     pool = pl.when(pl.col("payer_kind") == "composite").then("payer").alias("pool")
-    parts = members.select("place_no", "cell_no", "taxonomy_tier", pool, national=pl.col("geography") == US)
-    return [part.select("place_no", "cell_no") for part in parts.partition_by("taxonomy_tier", "pool", "national")]
+    parts = memberships.select("stratum_no", "cell_no", "taxonomy_tier", pool, national=pl.col("geography") == US)
+    return [part.select("stratum_no", "cell_no") for part in parts.partition_by("taxonomy_tier", "pool", "national")]
 
 
 def observe_npis(providers: pl.DataFrame) -> pl.DataFrame:
-    """Per payer, code, class and NPI the median over its TINs: place_no, npi, rate_usd.
+    """Per payer, code, class and NPI the median over its TINs: stratum_no, npi, rate_usd.
 
-    An NPI has one state and, for a code, one tier: it stands in one place of a payer.
+    An NPI has one state and, for a code, one tier: it is in one stratum of a payer.
     """
-    return group_medians(providers, ["place_no", "npi"])
+    return group_medians(providers, ["stratum_no", "npi"])
 
 
-def observe_tins(with_tin: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
+def observe_tins(with_tin: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
     """Per payer, code, class, TIN, geography and tier the median over its NPIs: cell_no, tin_no, rate_usd.
 
     Composites pool their payers' observations.
     """
-    own = members.filter(pl.col("payer_kind") == "payer")
-    none = pl.DataFrame(schema={"cell_no": pl.UInt32, "tin_no": pl.UInt32, "rate_usd": pl.Float64})
-    observed = [group_medians(with_tin.join(view, on="place_no"), ["cell_no", "tin_no"]) for view in _views(own)]
+    own = memberships.filter(pl.col("payer_kind") == "payer")
+    empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "tin_no": pl.UInt32, "rate_usd": pl.Float64})
+    observed = [
+        group_medians(with_tin.join(part, on="stratum_no"), ["cell_no", "tin_no"]) for part in _disjoint_parts(own)
+    ]
     return (
-        pl.concat([none, *observed])
-        .join(_pooled_cells(members), on="cell_no")
+        pl.concat([empty, *observed])
+        .join(_pooled_cells(memberships), on="cell_no")
         .drop("cell_no")
         .rename({"pooled": "cell_no"})
     )
 
 
-def _pooled_cells(members: pl.DataFrame) -> pl.DataFrame:
+def _pooled_cells(memberships: pl.DataFrame) -> pl.DataFrame:
     """The cells in which the observations of a payer's own cell count: cell_no, pooled."""
-    alike = ["place_no", "geography", "taxonomy_tier"]
-    own = members.filter(pl.col("payer_kind") == "payer").select(*alike, "cell_no")
-    return own.join(members.select(*alike, pooled="cell_no"), on=alike).select("cell_no", "pooled").unique()
+    alike = ["stratum_no", "geography", "taxonomy_tier"]
+    own = memberships.filter(pl.col("payer_kind") == "payer").select(*alike, "cell_no")
+    return own.join(memberships.select(*alike, pooled="cell_no"), on=alike).select("cell_no", "pooled").unique()
 
 
-def _count_rates(providers: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """cell_no, n_rates: rate rows."""
-    by_place = providers.group_by("place_no").agg(pl.col("n_rates").sum())
+def _count_rates(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of rate rows: cell_no, n_rates."""
+    by_stratum = providers.group_by("stratum_no").agg(pl.col("n_rates").sum())
     return (
-        by_place.join(members.select("place_no", "cell_no"), on="place_no")
+        by_stratum.join(memberships.select("stratum_no", "cell_no"), on="stratum_no")
         .group_by("cell_no")
         .agg(pl.col("n_rates").sum())
     )
 
 
-def _count_npis(providers: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """cell_no, n_npi: distinct NPIs; one that several payers of a composite have counts once."""
-    npis = providers.select("place_no", "npi").unique()
-    none = pl.DataFrame(schema={"cell_no": pl.UInt32, "n_npi": pl.Int64})
+def _count_npis(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of distinct NPIs, those of several pooled payers counted once: cell_no, n_npi."""
+    npis = providers.select("stratum_no", "npi").unique()
+    empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "n_npi": pl.Int64})
     counts = [
-        npis.join(view, on="place_no").group_by("cell_no").agg(n_npi=_distinct("npi")) for view in _views(members)
+        npis.join(part, on="stratum_no").group_by("cell_no").agg(n_npi=_distinct("npi"))
+        for part in _disjoint_parts(memberships)
     ]
-    return pl.concat([none, *counts])
+    return pl.concat([empty, *counts])
 
 
-def _count_files(files: pl.LazyFrame, members: pl.DataFrame) -> pl.DataFrame:
-    """cell_no, n_files: distinct source files."""
-    behind = files.select("place_no", "source_id").join(members.lazy().select("place_no", "cell_no"), on="place_no")
+def _count_files(files: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of distinct source files: cell_no, n_files."""
+    behind = files.select("stratum_no", "source_id").join(
+        memberships.lazy().select("stratum_no", "cell_no"), on="stratum_no"
+    )
     return behind.group_by("cell_no").agg(n_files=_distinct("source_id")).collect()
 
 
@@ -249,11 +255,11 @@ def _distinct(name: str) -> pl.Expr:
 
 
 def summarize_medicare(medicare: Comparison) -> pl.DataFrame:
-    """Medicare's rows: a state's observations are its localities, ``US`` is all of them."""
+    """Medicare's rows: the observations of a state are its localities, those of ``US`` all localities."""
     localities = medicare.localities.select("billing_code", "state", rate_usd=pl.col("amount_usd"))
-    placed = pl.concat(
+    by_geography = pl.concat(
         [
-            localities.with_columns(geography=pl.lit("US")).select("billing_code", "geography", "rate_usd"),
+            localities.with_columns(geography=pl.lit(US)).select("billing_code", "geography", "rate_usd"),
             localities.select("billing_code", pl.col("state").alias("geography"), "rate_usd"),
         ]
     ).with_columns(
@@ -261,9 +267,9 @@ def summarize_medicare(medicare: Comparison) -> pl.DataFrame:
         billing_class=pl.lit("professional"),
         taxonomy_tier=pl.lit("all"),
     )
-    counted = count_values(placed.lazy(), CELL)
+    counted = count_values(by_geography.lazy(), CELL)
     return (
-        distribution(counted, CELL)
+        cell_percentiles(counted, CELL)
         .join(counted.group_by(CELL).agg(n_rates=pl.col("count").sum()), on=CELL)
         .with_columns(
             *(pl.lit(None, pl.Int64).alias(name) for name in ("n_npi", "n_tin", "n_files")),

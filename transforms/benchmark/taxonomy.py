@@ -1,4 +1,4 @@
-"""How plausibly a provider performs the service: the best tier among its taxonomies, and the code that gave it."""
+"""Taxonomy tier: the best tier among an NPI's taxonomies, and the taxonomy that has it (CONTRACT 4, Taxonomy tier)."""
 
 from collections.abc import Iterable, Sequence
 
@@ -18,21 +18,22 @@ def therapy_taxonomies() -> pl.DataFrame:
 def assign_tiers(nppes: pl.LazyFrame, billing_codes: Sequence[str], table: pl.DataFrame | None = None) -> pl.LazyFrame:
     """Per (npi, billing_code): taxonomy and taxonomy_tier ``strict``, ``balanced`` or ``other``; unsorted.
 
-    Within a tier the smallest code stands. An NPI without taxonomies is ``other`` with null taxonomy.
-    Only the distinct taxonomy codes (about 900 in NPPES) are matched in Python; the rest is one join and one group-by
-    over NPI x taxonomy. ``nppes`` is read twice: filter it to the NPIs wanted before.
+    Of several taxonomies in the best tier, the smallest code stands. An NPI without taxonomies is ``other`` with null
+    taxonomy.
+    Python matches only the distinct taxonomy codes (about 900 in NPPES); the rest is one join and one group-by over
+    NPI x taxonomy. ``nppes`` is read twice: filter it to the wanted NPIs first.
 
     Args:
         nppes: columns ``npi`` (unique) and ``taxonomies``.
-        billing_codes: codes to tell tiers for.
+        billing_codes: the tier can differ by code.
         table: ``schemas.reference.THERAPY_TAXONOMIES``; the packaged one unless given.
     """
     codes = sorted(set(billing_codes))
-    held = nppes.select("npi", pl.col("taxonomies").alias("taxonomy")).explode("taxonomy", empty_as_null=True)
-    distinct = held.select(pl.col("taxonomy").drop_nulls().unique()).collect().to_series()
+    exploded = nppes.select("npi", pl.col("taxonomies").alias("taxonomy")).explode("taxonomy", empty_as_null=True)
+    distinct = exploded.select(pl.col("taxonomy").drop_nulls().unique()).collect().to_series()
     tiers = {str(rank): tier for tier, rank in TIER_RANKS.items()}
     return (
-        held.join(rank_taxonomies(distinct, codes, table).lazy(), on="taxonomy", how="left")
+        exploded.join(rank_taxonomies(distinct, codes, table).lazy(), on="taxonomy", how="left")
         .group_by("npi")
         .agg(pl.col(codes).min())
         .unpivot(codes, index="npi", variable_name="billing_code", value_name="best")
@@ -52,9 +53,10 @@ def assign_tiers(nppes: pl.LazyFrame, billing_codes: Sequence[str], table: pl.Da
 def rank_taxonomies(
     taxonomies: Iterable[str], billing_codes: Sequence[str], table: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    """One row per taxonomy; per billing code a column of that name: the tier's rank and the taxonomy as one text.
+    """One row per taxonomy, one column per billing code: the tier's rank followed by the taxonomy, as one text.
 
-    ``"0225100000X"`` is strict by 225100000X: the minimum of such texts is the best tier, then the smallest code.
+    ``"0225100000X"`` means tier ``strict`` (rank 0) by taxonomy 225100000X. The minimum of an NPI's texts is its best
+    tier, and within it the smallest code.
     """
     entries = _entries(therapy_taxonomies() if table is None else table)
     rows = [
@@ -70,7 +72,7 @@ def _entries(table: pl.DataFrame) -> dict[str, str]:
 
 
 def _longest_match(taxonomy: str, entries: dict[str, str]) -> str:
-    """The tier of the entry that says most about the code: itself, else its longest listed prefix, else ``other``."""
+    """The tier of the most specific entry: the code itself, else its longest listed prefix, else ``other``."""
     prefixes = (f"{taxonomy[:length]}*" for length in range(len(taxonomy), 0, -1))
     return next((entries[entry] for entry in (taxonomy, *prefixes) if entry in entries), "other")
 

@@ -23,10 +23,10 @@ from tests.plain_reading import (
     plain_providers,
     plain_summaries,
 )
-from transforms.benchmark.observe import list_files, observe_providers
 from transforms.benchmark.payers import map_payers
 from transforms.benchmark.rates import describe_rates, gather_facts
-from transforms.benchmark.resolve import Numbered, distinct_npis, iter_pairs, npi_ranges, number, pair_count
+from transforms.benchmark.representative_rates import list_files, observe_providers
+from transforms.benchmark.resolve import Resolved, count_pairs, distinct_npis, iter_pairs, npi_ranges, resolve_providers
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 MONTH = date(2026, 6, 1)
@@ -55,8 +55,8 @@ def nppes_lookup() -> pl.LazyFrame:
 
 
 @cache
-def numbered_by_payer() -> dict[str, tuple[Numbered, pl.DataFrame]]:
-    """Each payer's numbered extracts, and its names' mapping."""
+def resolved_by_payer() -> dict[str, tuple[Resolved, pl.DataFrame]]:
+    """Each payer's resolved extracts, and its names' mapping."""
     extracts = join_sources(sources(), MARKET_REMOTE)
     matched = extracts.prices.select("source_no", "document").unique()
     documents = extracts.documents.join(matched, on=["source_no", "document"], how="semi").collect()
@@ -65,7 +65,7 @@ def numbered_by_payer() -> dict[str, tuple[Numbered, pl.DataFrame]]:
     for payer in mapping["payer"].unique().sort():
         own = mapping.filter(pl.col("payer") == payer)
         named = documents.join(own, on="reporting_entity_name", how="semi", nulls_equal=True)
-        found[payer] = (number(replace(extracts, documents=named.lazy())), own)
+        found[payer] = (resolve_providers(replace(extracts, documents=named.lazy())), own)
     return found
 
 
@@ -74,9 +74,9 @@ def rates_by_payer(with_nppes: bool, pairs_each: int = 2_000) -> dict[str, list[
     ids = [source.source_id for source in sources()]
     nppes = nppes_lookup() if with_nppes else None
     found = {}
-    for payer, (numbered, mapping) in numbered_by_payer().items():
-        facts = gather_facts(payer, numbered, mapping, ids, nppes, CODES)
-        found[payer] = [describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)]
+    for payer, (resolved, mapping) in resolved_by_payer().items():
+        facts = gather_facts(payer, resolved, mapping, ids, nppes, CODES)
+        found[payer] = [describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)]
     return found
 
 
@@ -119,7 +119,7 @@ def test_rates_are_those_of_the_plain_reading(with_nppes: bool) -> None:
 def test_every_rate_has_the_parent_of_its_name_and_the_tier_of_its_npi_and_they_are_in_order() -> None:
     parents = {
         name: (parent, mapped)
-        for _, mapping in numbered_by_payer().values()
+        for _, mapping in resolved_by_payer().values()
         for name, _, parent, mapped in mapping.iter_rows()
     }
     tiers = {respelled(rate.row): rate.taxonomy_tier for rate in plain_market(with_nppes=True)}
@@ -133,44 +133,44 @@ def test_every_rate_has_the_parent_of_its_name_and_the_tier_of_its_npi_and_they_
             assert row["taxonomy"] in taxonomies
 
 
-def numbered_document(*rates: Record, references: Sequence[Record] = ()) -> Numbered:
-    return number(join_sources([extract_bytes(json_bytes(document(item(*rates), references=references)))]))
+def resolved_document(*rates: Record, references: Sequence[Record] = ()) -> Resolved:
+    return resolve_providers(join_sources([extract_bytes(json_bytes(document(item(*rates), references=references)))]))
 
 
 def test_pairs_are_counted_before_duplicates_go() -> None:
     cited = reference(1, group(ANN, BOB))
     twice = [price(), price(negotiated_rate=31)]
     both = rate(group(ANN, BOB, EVE), prices=twice, provider_references=[1])
-    assert pair_count(numbered_document(both, references=[cited])) == 2 * (3 + 2)
-    assert pair_count(numbered_document(both, both, rate(group(ANN)), references=[cited])) == 2 * (2 * (3 + 2)) + 1
-    assert pair_count(numbered_document(rate())) == 0
+    assert count_pairs(resolved_document(both, references=[cited])) == 2 * (3 + 2)
+    assert count_pairs(resolved_document(both, both, rate(group(ANN)), references=[cited])) == 2 * (2 * (3 + 2)) + 1
+    assert count_pairs(resolved_document(rate())) == 0
 
 
 def test_a_range_begins_and_ends_at_the_first_of_many_rows_of_an_npi() -> None:
     rates = [rate(group(ANN, BOB), prices=[price(negotiated_rate=cents / 100)]) for cents in range(1, 400)]
-    numbered = numbered_document(*rates)
+    resolved = resolved_document(*rates)
     low, high = sorted((ANN, BOB))
-    assert npi_ranges(numbered, 1) == [(None, low), (low, high), (high, None)]
-    assert [pairs.rows.height for pairs in iter_pairs(numbered, 1)] == [0, 399, 399]
+    assert npi_ranges(resolved, 1) == [(None, low), (low, high), (high, None)]
+    assert [pairs.height for pairs in iter_pairs(resolved, 1)] == [0, 399, 399]
 
 
 @pytest.mark.parametrize("pairs_each", [1, 40, 100_000])
 def test_ranges_of_npis_follow_each_other_and_their_size_changes_no_row(pairs_each: int) -> None:
-    numbered, mapping = numbered_by_payer()["Aetna"]
-    ranges = npi_ranges(numbered, pairs_each)
+    resolved, mapping = resolved_by_payer()["Aetna"]
+    ranges = npi_ranges(resolved, pairs_each)
     assert (ranges[0][0], ranges[-1][1]) == (None, None)
     assert all(before[1] == after[0] is not None for before, after in pairwise(ranges))
-    facts = gather_facts("Aetna", numbered, mapping, [source.source_id for source in sources()], None, CODES)
-    parts = [describe_rates(pairs, facts) for pairs in iter_pairs(numbered, pairs_each)]
+    facts = gather_facts("Aetna", resolved, mapping, [source.source_id for source in sources()], None, CODES)
+    parts = [describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)]
     assert len(parts) == len(ranges)
-    npis = distinct_npis(numbered).collect()["npi"].sort()
+    npis = distinct_npis(resolved).collect()["npi"].sort()
     held = [len(npis.filter((npis >= low) & (npis < (high or 2**62)))) for low, high in ranges if low is not None]
     assert not held or max(held) - min(held) <= 1
     if pairs_each == 100_000:
         assert ranges == [(None, None)]
-        assert len(npi_ranges(numbered, pair_count(numbered) - 1)) == 2
+        assert len(npi_ranges(resolved, count_pairs(resolved) - 1)) == 2
     if pairs_each == 1:  # a range for each NPI, and one for null
-        assert len(ranges) == 1 + distinct_npis(numbered).collect().height
+        assert len(ranges) == 1 + distinct_npis(resolved).collect().height
     assert pl.concat(parts).equals(pl.concat(rates_by_payer(with_nppes=False)["Aetna"]))
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from schemas.codes import PERCENTILES
 from schemas.published import PROVIDERS
-from transforms.benchmark.distribution import distribution
-from transforms.benchmark.observe import FILES_BEHIND, observe_providers
+from transforms.benchmark.percentiles import cell_percentiles
+from transforms.benchmark.representative_rates import FILES_BEHIND, observe_providers
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 STABLE = settings(max_examples=3, deadline=None, derandomize=True, database=None)
@@ -127,7 +127,7 @@ def test_percentiles_of_any_number_of_observations_are_numpys(count: int) -> Non
     values = [round(Random(count + n).uniform(0.01, 500), 2) for n in range(count)]
     cell = {name: ["x"] * count for name in ("billing_code", "billing_class", "payer", "geography", "taxonomy_tier")}
     counted = pl.DataFrame(cell | {"rate_usd": values, "count": [1] * count})
-    found = distribution(counted, list(cell))
+    found = cell_percentiles(counted, list(cell))
     for p in PERCENTILES:
         assert found[f"p{p}_usd"][0] == pytest.approx(float(np.quantile(values, p / 100)), rel=1e-14)
     assert found["mean_usd"][0] == pytest.approx(float(np.mean(values)), rel=1e-14)
@@ -141,20 +141,20 @@ def test_the_mean_is_the_exact_sum_over_the_number_whatever_the_order(seed: int)
     counts = [chance.randrange(1, 9) for _ in values]
     expected = fsum(value for value, count in zip(values, counts, strict=True) for _ in range(count)) / sum(counts)
     counted = pl.DataFrame({"cell": ["x"] * len(values), "rate_usd": values, "count": counts})
-    assert distribution(counted, ["cell"])["mean_usd"].to_list() == [expected]
-    assert distribution(counted.reverse(), ["cell"])["mean_usd"].to_list() == [expected]
+    assert cell_percentiles(counted, ["cell"])["mean_usd"].to_list() == [expected]
+    assert cell_percentiles(counted.reverse(), ["cell"])["mean_usd"].to_list() == [expected]
 
 
 def test_means_of_sums_beyond_exact_integers_are_plain_ones() -> None:
     counted = pl.DataFrame({"cell": ["x", "x", "y"], "rate_usd": [2e9, 5e11, 1e300], "count": [3, 1, 2]})
-    assert distribution(counted, ["cell"])["mean_usd"].to_list() == [(3 * 2e9 + 5e11) / 4, 1e300]
+    assert cell_percentiles(counted, ["cell"])["mean_usd"].to_list() == [(3 * 2e9 + 5e11) / 4, 1e300]
 
 
 def test_values_stay_in_order_within_many_cells() -> None:
     chance = Random(1)
     values = [(chance.randrange(5), round(chance.uniform(1, 900), 2)) for _ in range(60_000)]
     frame = pl.DataFrame(values, schema=["cell", "rate_usd"], orient="row").with_columns(count=pl.lit(1, pl.Int64))
-    for row in distribution(frame, ["cell"]).iter_rows(named=True):
+    for row in cell_percentiles(frame, ["cell"]).iter_rows(named=True):
         of_cell = sorted(rate for cell, rate in values if cell == row["cell"])
         expected = [float(np.quantile(of_cell, p / 100)) for p in PERCENTILES]
         assert [row[f"p{p}_usd"] for p in PERCENTILES] == pytest.approx(expected, rel=1e-13)

@@ -1,19 +1,19 @@
-"""Eligible rate rows to provider observations: the representative rate and the outlier rule (CONTRACT section 4)."""
+"""Representative rates: eligible rate rows to the rows of ``providers`` (CONTRACT 4, Representative rate, Outliers)."""
 
 import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
 from schemas.published import PROVIDERS
-from transforms.benchmark.distribution import middle
+from transforms.benchmark.percentiles import sorted_list_median
 
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
 FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "has_tin", "source_id"]
 
-_BINARY_ERROR_USD = 1e-9  # 10% of 6.98 is 0.698 to the reader, and 0.698 is not below it: binary floats disagree
+_BINARY_ERROR_USD = 1e-9  # in binary floats 0.698 is below 10% of 6.98; the rule is meant in decimals
 
 
 def published_class(billing_class: pl.Expr) -> pl.Expr:
-    """``professional`` and ``both`` are one class."""
+    """The published class: ``professional`` for ``professional`` and ``both``, else as stated (CONTRACT section 3)."""
     is_professional = billing_class.is_in(PROFESSIONAL_CLASSES)
     return pl.when(is_professional).then(pl.lit("professional")).otherwise(billing_class).alias("billing_class")
 
@@ -21,11 +21,13 @@ def published_class(billing_class: pl.Expr) -> pl.Expr:
 def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl.DataFrame:
     """One row per (payer, billing_code, billing_class, tin, npi), unsorted.
 
-    The representative rate is the median of the distinct rates of the best ``negotiated_type`` that the provider has.
+    The representative rate is the median of the distinct rates of the best ``negotiated_type`` among the eligible rows
+    (``negotiated``, then ``derived``, then ``fee schedule``). ``exclusion`` is ``outlier`` or null. Rows
+    of an NPI without TIN are one provider with null ``tin``.
 
     Args:
         rates: rate rows of ``schemas.RATES``, whole (tin, npi) groups, US dollars.
-        national_amounts: billing_code, amount_usd (Medicare, all GPCIs 1); a code it lacks is not trimmed.
+        national_amounts: billing_code, amount_usd (Medicare, all GPCIs 1); a missing code has no outliers.
 
     Returns: ``schemas.PROVIDERS``.
     """
@@ -43,7 +45,7 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
             rates_usd=pl.col("negotiated_rate").filter(of_best_type).unique().sort(),
             n_rates=pl.len().cast(pl.Int64),
         )
-        .with_columns(representative_rate_usd=middle(pl.col("rates_usd")))
+        .with_columns(representative_rate_usd=sorted_list_median(pl.col("rates_usd")))
         .join(national_amounts.lazy(), on="billing_code", how="left")
         .with_columns(exclusion=pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")))
         .pipe(PROVIDERS.conform)
@@ -52,7 +54,7 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
 
 
 def is_outlier(rate_usd: pl.Expr) -> pl.Expr:
-    """Whether a rate lies below 10% or above 1000% of ``amount_usd``; null where Medicare has no amount."""
+    """Whether a rate is below 10% or above 1000% of ``amount_usd``; null where Medicare has no amount."""
     amount = pl.col("amount_usd")
     return (rate_usd < amount * OUTLIER_LOW - _BINARY_ERROR_USD) | (
         rate_usd > amount * OUTLIER_HIGH + _BINARY_ERROR_USD
@@ -60,10 +62,10 @@ def is_outlier(rate_usd: pl.Expr) -> pl.Expr:
 
 
 def list_files(rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
-    """Which files stand behind the counted providers: distinct, ``FILES_BEHIND`` columns, outliers left out. Unsorted.
+    """The source files of the providers that are not outliers: distinct rows of ``FILES_BEHIND``, unsorted.
 
     Args:
-        rates: the rows that ``providers`` was observed from.
+        rates: the rows from which ``providers`` was computed.
     """
     outliers = providers.filter(pl.col("exclusion").is_not_null()).select(PROVIDERS.grain)
     rows = rates.filter(pl.col("exclusion").is_null()).select(
@@ -71,7 +73,14 @@ def list_files(rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
         published_class(pl.col("billing_class")),
         has_tin=pl.col("tin").is_not_null(),
     )
-    suspect = pl.col("npi").is_in(outliers["npi"].unique().implode(), nulls_equal=True)  # a join of all takes longer
-    cleared = rows.filter(suspect).join(outliers, on=PROVIDERS.grain, how="anti", nulls_equal=True)
-    behind = pl.concat([rows.filter(~suspect), cleared]).lazy().select(*FILES_BEHIND[:-1], "source_ids").unique()
+    with_outlier = pl.col("npi").is_in(
+        outliers["npi"].unique().implode(), nulls_equal=True
+    )  # joining all rows takes longer
+    without_outliers = rows.filter(with_outlier).join(outliers, on=PROVIDERS.grain, how="anti", nulls_equal=True)
+    behind = (
+        pl.concat([rows.filter(~with_outlier), without_outliers])
+        .lazy()
+        .select(*FILES_BEHIND[:-1], "source_ids")
+        .unique()
+    )
     return behind.explode("source_ids").rename({"source_ids": "source_id"}).unique().collect(engine="streaming")
