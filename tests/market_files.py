@@ -94,7 +94,7 @@ MARKET_REMOTE = GENERATED_REMOTE | {where: data for case in CASES for where, dat
 _NOTES = [
     case
     for number, case in enumerate(CASES)
-    if (number % 8 == 0 or "unresolved" in case.name or "empty" in case.name)
+    if (number % 8 == 0 or any(word in case.name for word in ("unresolved", "empty", "entity missing")))
     and case.expect == "matched"
     and not case.skipped
     and len(case.published) < 20_000

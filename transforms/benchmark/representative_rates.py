@@ -73,9 +73,7 @@ def list_files(rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
         published_class(pl.col("billing_class")),
         has_tin=pl.col("tin").is_not_null(),
     )
-    with_outlier = pl.col("npi").is_in(
-        outliers["npi"].unique().implode(), nulls_equal=True
-    )  # joining all rows takes longer
+    with_outlier = pl.col("npi").is_in(outliers["npi"].unique().implode())  # joining all rows takes longer
     without_outliers = rows.filter(with_outlier).join(outliers, on=PROVIDERS.grain, how="anti", nulls_equal=True)
     behind = (
         pl.concat([rows.filter(~with_outlier), without_outliers])

@@ -94,6 +94,7 @@ def observed(with_nppes: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     parts = [part for parts in rates_by_payer(with_nppes).values() for part in parts]
     providers = [observe_providers(part, NATIONAL_AMOUNTS) for part in parts]
     files = [list_files(part, rows) for part, rows in zip(parts, providers, strict=True)]
+    assert not any(part.is_duplicated().any() for part in files)
     return pl.concat(providers), pl.concat(files).unique()
 
 

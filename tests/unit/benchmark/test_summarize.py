@@ -194,6 +194,16 @@ def test_the_representative_rate_is_the_median_as_a_person_writes_it() -> None:
 ANY = 1_000_000_004
 
 
+def test_the_representative_rate_of_many_rates_in_any_order_is_their_median() -> None:
+    for seed, size in ((1, 2), (2, 3), (3, 50), (4, 301)):
+        chance = Random(seed)
+        usd = [round(chance.uniform(1, 60), 2) for _ in range(size)]
+        rows = [("Aetna", "97026", "both", "1", ANY, "derived", rate, None, None, ["a"], None) for rate in usd]
+        amounts = pl.DataFrame({"billing_code": ["97026"], "amount_usd": [7.0]})
+        (row,) = observe_providers(pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), amounts).iter_rows(named=True)
+        assert row["representative_rate_usd"] == median(set(usd))
+
+
 def test_the_outlier_bounds_are_those_a_person_computes_whatever_binary_fractions_say() -> None:
     """10% of 6.79 is 0.679, and 0.679 is not below it; as binary fractions it is. Every amount up to 40 dollars."""
     cents = range(100, 4_000)
