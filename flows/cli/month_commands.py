@@ -28,6 +28,7 @@ from flows.cli.streams import tell
 from transforms.errors import TicRatesError, UsageError
 
 if TYPE_CHECKING:
+    from flows.orchestration.nightly import BackfillReport, MonthReport
     from flows.settings.config import Config
 
 
@@ -93,13 +94,24 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
     from flows.settings.fetching import Cluster
 
     cluster = Cluster(dask)
-    if prefect:
-        from flows.orchestration.orchestrate import run_flow
+    if _use_prefect(prefect):
+        from flows.month import run_flow
 
         return partial(run_flow, cluster=cluster)
     from flows.orchestration.run import Steps, run
 
     return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
+
+
+def _use_prefect(asked: bool | None) -> bool:
+    """Whether the command runs as a Prefect flow; then Prefect's settings are set, before it is imported."""
+    from flows.orchestration.choice import use_prefect
+    from flows.settings.environment import set_client_defaults
+
+    chosen = use_prefect(asked)
+    if chosen:
+        set_client_defaults()
+    return chosen
 
 
 @command("nightly", example="nightly --config tic-rates.toml")
@@ -122,14 +134,27 @@ def nightly_command(*, as_json: bool, config: Path, month: date | None, **option
     tcp://HOST:8786 --nthreads 1`. All must see the same output folder and files: docs/how-to/dask.md.
     """
     from flows.cli.show_months import print_months
-    from flows.orchestration.nightly import run_month
     from flows.storage.layout import this_month
 
     if options["example"] or options["schema"]:
         _print_shape(schema=options["schema"])
         return {}, 0
     settings = _load_config(config, no_gates=options["no_gates"])
-    month = month or this_month(settings.timezone)
+    report = _nightly(settings, month or this_month(settings.timezone), options)
+    if not as_json:
+        tell(print_months, [report])
+    return report.as_json(), report.exit_code
+
+
+def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
+    """The month's report, by a Prefect flow or by plain calls; the webhook is told of what failed or was left out."""
+    from flows.orchestration.nightly import run_month
+    from flows.orchestration.webhook import tell_month
+
+    if _use_prefect(options["prefect"]):
+        from flows.nightly import run_flow
+
+        return run_flow(settings.path, month, **_of_flow(options))
     try:
         report = run_month(
             settings, month, payers=options["payers"], force=options["force"], pages=not options["no_report"]
@@ -137,9 +162,18 @@ def nightly_command(*, as_json: bool, config: Path, month: date | None, **option
     except TicRatesError as error:
         _notify(settings, month, str(error))
         raise
-    if not as_json:
-        tell(print_months, [report])
-    return report.as_json(), report.exit_code
+    tell_month(settings.webhook, report)
+    return report
+
+
+def _of_flow(options: dict[str, Any]) -> dict[str, Any]:
+    """The options of `nightly` and `backfill` as parameters of their flows."""
+    return {
+        "payers": list(options["payers"]) or None,
+        "force": options["force"],
+        "gates": not options["no_gates"],
+        "report": not options["no_report"],
+    }
 
 
 def _print_shape(*, schema: bool) -> None:
@@ -167,9 +201,24 @@ def backfill_command(*, as_json: bool, config: Path, first: date, last: date, **
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
     from flows.cli.show_months import print_months
-    from flows.orchestration.nightly import run_backfill
 
-    settings = _load_config(config, no_gates=options["no_gates"])
+    report = _backfill(_load_config(config, no_gates=options["no_gates"]), first, last, options)
+    if not as_json:
+        tell(print_months, report.months)
+    return report.as_json(), report.exit_code
+
+
+def _backfill(settings: "Config", first: date, last: date, options: dict[str, Any]) -> "BackfillReport":
+    """The months' report, by a Prefect flow or by plain calls; the webhook is told of what failed or was left out."""
+    from flows.orchestration.nightly import check_payers, months_to_do, run_backfill
+    from flows.orchestration.webhook import tell_month
+
+    months_to_do(first, last, newest_first=False)
+    check_payers(settings, options["payers"])
+    if _use_prefect(options["prefect"]):
+        from flows.backfill import run_flow
+
+        return run_flow(settings.path, first, last, newest_first=options["newest_first"], **_of_flow(options))
     report = run_backfill(
         settings,
         first,
@@ -180,11 +229,8 @@ def backfill_command(*, as_json: bool, config: Path, first: date, last: date, **
         pages=not options["no_report"],
     )
     for month in report.months:
-        if month.reason is not None:
-            _notify(settings, month.month, month.reason)
-    if not as_json:
-        tell(print_months, report.months)
-    return report.as_json(), report.exit_code
+        tell_month(settings.webhook, month)
+    return report
 
 
 def _load_config(path: Path, *, no_gates: bool) -> "Config":
@@ -229,14 +275,20 @@ def demo_command(*, as_json: bool, month: date, output: Path | str, prefect: boo
 def serve_command(*, as_json: bool, config: Path, host: str, port: int) -> Result:
     """Run the nightly on its schedule, and backfills on request, with Prefect.
 
-    Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and a worker,
-    and registers both; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.
+    Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and serves
+    both deployments; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.
     """
     from flows.orchestration.serving import serve
     from flows.settings.config import load_config
+    from flows.settings.environment import set_run_defaults
 
     def say(text: str) -> None:
         tell(print, text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    serve(load_config(config), host, port, say)
+    settings = load_config(config)
+    set_run_defaults()  # before Prefect is imported: it reads its settings once
+    from flows.backfill import backfill
+    from flows.nightly import nightly
+
+    serve(settings, host, port, say, (nightly, backfill))
     return {}, 0

@@ -148,7 +148,8 @@ report_option = click.option("--no-report", is_flag=True, help="Leave the report
 prefect_option = click.option(
     "--prefect/--no-prefect",
     default=None,
-    help="Record the run in Prefect, or not (embedded server unless PREFECT_API_URL names one; default: not).",
+    help="Run as a Prefect flow, or as plain calls (default: a flow where PREFECT_API_URL or a Prefect profile names a "
+    "server).",
 )
 config_option = click.option(
     "--config",
@@ -174,5 +175,6 @@ def configured_options(function: Function) -> Function:
         click.option("--force", is_flag=True, help="Read and build everything anew."),
         click.option("--no-gates", is_flag=True, help="Publish whatever the gates say."),
         report_option,
+        prefect_option,
     )
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)

@@ -119,6 +119,7 @@ def _run(address: str, connect: Connect, submit: Submit, batches: Sequence[Batch
                 time.sleep(LOOK_SECONDS)
             for future in done:
                 yield numbers[future], _answer(future)
+        watch.check(last=True)
 
 
 def _answer(future: Any) -> Answer | Lost:
@@ -146,19 +147,27 @@ def _result_of(answer: Any) -> Answer:
 
 
 class _Watch:
-    """Whether anybody is at work."""
+    """Which workers there are; a lost one is logged, since Dask gives its files to the others without a word."""
 
     def __init__(self, address: str, client: Any) -> None:
         self._address, self._client = address, client
         self._looked = self._seen = time.monotonic()
+        self._workers = self._connected()
 
-    def check(self) -> None:
-        """Raise when there has been no worker for long."""
+    def _connected(self) -> set[str]:
+        return set(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def check(self, *, last: bool = False) -> None:
+        """Raise when there has been no worker for long; ``last``: look now, and only log who was lost."""
         now = time.monotonic()
-        if now - self._looked < COUNT_SECONDS:
+        if now - self._looked < COUNT_SECONDS and not last:
             return
         self._looked = now
-        if self._client.scheduler_info(n_workers=-1)["workers"]:
+        workers = self._connected()
+        for lost in sorted(self._workers - workers):
+            LOG.warning("lost the Dask worker at %s; the others read its files", lost)
+        self._workers = workers
+        if workers or last:
             self._seen = now
         elif now - self._seen > ALONE_SECONDS:
             raise ClusterOutageError(

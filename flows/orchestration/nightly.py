@@ -1,6 +1,6 @@
 """A month of every configured payer: list its files, read what changed, judge, publish; every night, or for the past.
 
-Free of Prefect: the command line calls this as it is, ``flows.orchestration.deployments`` as flows.
+Free of Prefect: the command line calls this as it is, ``flows.month``, ``nightly`` and ``backfill`` as flows.
 """
 
 import logging
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
 from flows.extract.extract_source import Outcome, UnresolvedReferences
-from flows.extract.payer_listing import Reach, list_payer
+from flows.extract.payer_listing import PayerListing, Reach, list_payer
 from flows.extract.undated_sources import set_undated_aside, undated_blocks
 from flows.orchestration.dask_workers import elsewhere
 from flows.orchestration.run import (
@@ -36,6 +36,7 @@ from flows.publish.published_month import PublishedMonth, Standing
 from flows.settings.config import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month
+from flows.storage.redaction import redact_text
 from flows.storage.threads import in_threads
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
@@ -87,6 +88,24 @@ class MonthReport:
             "exit_code": self.exit_code,
         }
 
+    @classmethod
+    def from_json(cls, account: Mapping[str, Any]) -> "MonthReport":
+        """The report that ``as_json`` wrote."""
+        references = account["references"]
+        return cls(
+            date.fromisoformat(f"{account['month']}-01"),
+            account["status"],
+            Counter(account["sources"]),
+            [(each["source"], each["reason"]) for each in account["quarantined"]],
+            [(each["payer"], each["reason"]) for each in account["withheld"]],
+            UnresolvedReferences(references["unresolved"], references["given_up"]),
+            [(each["payer"], each["reason"]) for each in account["undated"]],
+            account["rows"],
+            account["rows_eligible"],
+            account["reason"],
+            account["seconds"],
+        )
+
 
 @dataclass
 class BackfillReport:
@@ -105,6 +124,25 @@ class BackfillReport:
     def as_json(self) -> dict[str, Any]:
         """The machine-readable account."""
         return {"months": [month.as_json() for month in self.months], "exit_code": self.exit_code}
+
+    @classmethod
+    def from_json(cls, account: Mapping[str, Any]) -> "BackfillReport":
+        """The report that ``as_json`` wrote."""
+        return cls([MonthReport.from_json(month) for month in account["months"]])
+
+
+def describe(report: MonthReport) -> str:
+    """One month in one line."""
+    said = [f"{month_name(report.month)} {report.status}"]
+    if report.reason:
+        said.append(redact_text(report.reason))
+    if report.quarantined:
+        said.append(f"{len(report.quarantined):,} of {report.sources.total():,} source(s) quarantined")
+    if report.references.count:
+        said.append(str(report.references))
+    said += [f"{payer} withheld: {why}" for payer, why in report.withheld]
+    said += [f"{payer} undated: {redact_text(why)}" for payer, why in report.undated]
+    return ", ".join(said)
 
 
 def run_month(
@@ -172,12 +210,8 @@ def run_backfill(
     Raises:
         UsageError: months in the wrong order, or what ``run_month`` refuses for all of them.
     """
-    if last < first:
-        raise UsageError(f"the backfill ends in {month_name(last)}, before it begins in {month_name(first)}")
-    _chosen(config, payers)
-    months = list(months_between(first, last))
-    if newest_first:
-        months.reverse()
+    months = months_to_do(first, last, newest_first=newest_first)
+    check_payers(config, payers)
 
     def one(month: date) -> MonthReport:
         try:
@@ -190,6 +224,23 @@ def run_backfill(
     if pages and any(month.status == "published" for month in report.months):
         (steps or Steps()).step("report", lambda: renew_report(Layout.at(config.output)))
     return report
+
+
+def months_to_do(first: date, last: date, *, newest_first: bool) -> list[date]:
+    """First days of the months of a backfill, in the order in which they are done.
+
+    Raises:
+        UsageError: the last month is before the first.
+    """
+    if last < first:
+        raise UsageError(f"the backfill ends in {month_name(last)}, before it begins in {month_name(first)}")
+    months = list(months_between(first, last))
+    return months[::-1] if newest_first else months
+
+
+def check_payers(config: Config, names: Sequence[str]) -> None:
+    """Raise UsageError for a payer that the configuration doesn't name."""
+    _chosen(config, names)
 
 
 def months_between(first: date, last: date) -> Iterable[date]:
@@ -324,7 +375,13 @@ def _read_payers(
     A file that several blocks name is the first one's by name, whatever their order.
     """
     reach = Reach(request.fetching, None if request.force else layout, request.limits, request.engine)
-    listings = in_threads(payers, lambda payer: list_payer(payer, request.month, reach), LISTINGS_AT_ONCE)
+    listings: list[PayerListing] = []
+
+    def list_files() -> None:
+        found = in_threads(payers, lambda payer: list_payer(payer, request.month, reach), LISTINGS_AT_ONCE)
+        listings.extend(found)
+
+    steps.step("list files", list_files)
     listings.sort(key=lambda listing: listing.payer)
     outcomes: list[Outcome] = []
     sources: dict[str, Source] = {}

@@ -1,99 +1,120 @@
-"""What a Prefect server must know of us: work pool, nightly with its cron, backfill, and what becomes of dead runs."""
+"""Both deployments of a configuration, and the automations that mark silent runs and tell of failed ones."""
 
 import asyncio
-import shlex
-import sys
-from collections.abc import Callable, Container, Sequence
+import hashlib
+import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
-from prefect.automations import Automation, ChangeFlowRunState, EventTrigger, Posture, ResourceSpecification
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.actions import WorkPoolCreate
-from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter, WorkPoolFilter
-from prefect.client.schemas.objects import (
-    ConcurrencyLimitConfig,
-    ConcurrencyLimitStrategy,
-    FlowRun,
-    State,
-    StateType,
+from prefect.automations import (
+    Automation,
+    CallWebhook,
+    ChangeFlowRunState,
+    EventTrigger,
+    Posture,
+    ResourceSpecification,
 )
-from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
+from prefect.blocks.webhook import Webhook
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun, StateType
+from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Cron
-from prefect.states import Crashed, Scheduled
+from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
+from pydantic import SecretStr
 
-from flows.orchestration.deployments import TAG, backfill, nightly
+from flows.orchestration.flow_runs import AUTOMATED, STOPPED, TAG
 from flows.settings.config import Config
-from flows.settings.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED, POOL, WORKER
+from flows.settings.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED
 
-NIGHTLY, BACKFILL = "tic-rates-nightly/nightly", "tic-rates-backfill/backfill"
 SILENT = "tic-rates: silent runs are crashed"
-_COMMAND = (
-    f"{shlex.quote(sys.executable)} -m prefect.engine"  # said, a run starts in half the time: no process looks first
+_SILENT_MESSAGE = (
+    "no sign of life: its process was killed, ran out of memory, or the machine went down; run it again, what was read "
+    "is kept"
 )
-_GONE = "its process is gone: killed, out of memory, or the machine went down; run it again, what was read is kept"
-_STOPPED = "stopped with `tic-rates serve`; goes on where it was at the next start"
-_AT_WORK = (StateType.RUNNING, StateType.CANCELLING)
-_UNFINISHED = (*_AT_WORK, StateType.PENDING, StateType.CRASHED)
+_RESTARTED = "stopped with `tic-rates serve`; it goes on where it was"
+_UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
 _ALIVE = "prefect.flow-run.heartbeat"
-_ENDED = "Completed Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
+_ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
+_TOLD = ("Failed", "Crashed", "TimedOut", "Completed with*")
+_PAYLOAD = """{
+ "month": {{ (flow_run.parameters.month or flow_run.parameters.first or "") | tojson }},
+ "status": {{ flow_run.state.name | lower | tojson }},
+ "reason": {{ (flow_run.state.message or "") | tojson }},
+ "run": {{ flow_run.name | tojson }}
+}"""
 
 
-def register(config: Config, folder: Path) -> None:
-    """Both deployments in our work pool; again is as good as once. A schedule that somebody paused stays paused.
-
-    Args:
-        folder: where runs are to work.
-    """
-    asyncio.run(_register(config, folder))
+def deployment_name(config: Config) -> str:
+    """The name of a configuration's deployments: its folder's, and a digest that tells apart folders of one name."""
+    folder = re.sub(r"[^A-Za-z0-9_.-]+", "-", config.path.parent.name).strip("-") or "root"
+    return f"{folder}-{hashlib.sha256(str(config.path).encode()).hexdigest()[:6]}"
 
 
-async def _register(config: Config, folder: Path) -> None:
-    await make_pool(POOL)
-    cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=await _is_active())
-    await _deploy(nightly, "nightly", config, folder, schedule=cron)
-    await _deploy(backfill, "backfill", config, folder)
-    await watch_heartbeats()
+def register_deployments(config: Config, nightly: Flow[..., Any], backfill: Flow[..., Any]) -> list[RunnerDeployment]:
+    """Both deployments of a configuration, known to the server; a schedule that somebody paused stays paused."""
+    name = deployment_name(config)
+    active = asyncio.run(_is_active(f"{nightly.name}/{name}"))
+    cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=active)
+    deployments = [_deployment(nightly, name, config, schedule=cron), _deployment(backfill, name, config)]
+    for deployment in deployments:
+        deployment.apply()
+    return deployments
 
 
-async def _deploy(flow: Flow[..., Any], name: str, config: Config, folder: Path, **more: Any) -> None:
-    """By module path: by file path, ``flows/`` itself would come first on sys.path."""
-    deployment = await flow.ato_deployment(
+def _deployment(flow: Flow[..., Any], name: str, config: Config, **more: Any) -> RunnerDeployment:
+    """By module path: by file path, Prefect would put ``flows/`` itself first on sys.path."""
+    deployment: Any = flow.to_deployment(
         name=name,
         parameters={"config": str(config.path)},
-        work_pool_name=POOL,
-        job_variables={"command": _COMMAND, "working_dir": str(folder), "env": WORKER},
-        tags=[TAG],
+        tags=[TAG, *([AUTOMATED] if config.webhook else [])],
         entrypoint_type=EntrypointType.MODULE_PATH,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         **more,
     )
-    await deployment.aapply()
+    made: RunnerDeployment = deployment
+    return made
 
 
-async def make_pool(name: str) -> None:
-    """A work pool whose workers start processes, unless there is one of that name."""
+async def _is_active(name: str) -> bool:
     async with get_client() as client:
         try:
-            await client.create_work_pool(WorkPoolCreate(name=name, type="process"))
-        except ObjectAlreadyExists:
-            return
-
-
-async def _is_active() -> bool:
-    async with get_client() as client:
-        try:
-            known = await client.read_deployment_by_name(NIGHTLY)
+            known = await client.read_deployment_by_name(name)
         except ObjectNotFound:
             return True
     return all(schedule.active for schedule in known.schedules)
 
 
+def make_automations(config: Config) -> None:
+    """Silent runs are marked crashed; runs that fail, crash or leave something out are told to the webhook."""
+    asyncio.run(_make_automations(config))
+
+
+async def _make_automations(config: Config) -> None:
+    await watch_heartbeats()
+    if config.webhook is None:
+        return
+    name = deployment_name(config)
+    block = Webhook(url=SecretStr(config.webhook))  # Prefect keeps it encrypted
+    block_id = await block.asave(f"tic-rates-{re.sub(r'[^a-z0-9]+', '-', name.lower())}", overwrite=True)
+    trigger = EventTrigger(
+        posture=Posture.Reactive,
+        expect={f"prefect.flow-run.{state}" for state in _TOLD},
+        match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+        match_related=ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": name}),
+        threshold=1,
+        within=timedelta(0),
+    )
+    actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=_PAYLOAD)]
+    description = f"failed, crashed and incomplete runs of {config.path} are told to its webhook"
+    await _save(Automation(name=f"tic-rates: {name} tells", description=description, trigger=trigger, actions=actions))
+
+
 async def watch_heartbeats() -> None:
-    """A run that is no longer heard of, wherever its worker was, is marked crashed."""
+    """A run that is no longer heard of, wherever its process was, is marked crashed."""
     trigger = EventTrigger(
         posture=Posture.Proactive,
         after={_ALIVE},
@@ -106,56 +127,37 @@ async def watch_heartbeats() -> None:
         threshold=1,
         within=timedelta(seconds=HEARTBEAT_SECONDS * HEARTBEATS_MISSED),
     )
-    says = f"no sign of life: {_GONE}"
-    act = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=says, force=False)
-    wanted = Automation(name=SILENT, description=says, trigger=trigger, actions=[act])
+    act = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=_SILENT_MESSAGE, force=False)
+    await _save(Automation(name=SILENT, description=_SILENT_MESSAGE, trigger=trigger, actions=[act]))
+
+
+async def _save(wanted: Automation) -> None:
     try:
-        wanted.id = (await Automation.aread(name=SILENT)).id
+        wanted.id = (await Automation.aread(name=wanted.name)).id
     except ValueError:
         await wanted.acreate()
     else:
         await wanted.aupdate()
 
 
-def crash_orphans(machine: str, worker: str | None, alive: Container[str]) -> list[tuple[FlowRun, State[Any]]]:
-    """Runs that this machine's earlier workers began, and whose process is gone: marked crashed, and given back.
-
-    Args:
-        machine: what the names of its workers begin with; other machines' runs are not ours to judge.
-        worker: the one at work; it marks its own.
-        alive: runs that have a process.
-    """
-
-    def is_orphan(run: FlowRun) -> bool:
-        name = str(run.labels.get("prefect.worker.name", ""))
-        return name.startswith(machine) and name != worker and str(run.id) not in alive
-
-    return asyncio.run(_change(_AT_WORK, is_orphan, _crashed))
+def restart_unfinished(config: Config) -> list[FlowRun]:
+    """Runs of the configuration's deployments that an earlier `serve` left unfinished: they are due again."""
+    return asyncio.run(_restart_unfinished(deployment_name(config)))
 
 
-def put_back(stopped: set[str]) -> list[FlowRun]:
-    """Runs that we stopped are due again: the next worker takes them up."""
-    return [run for run, _ in asyncio.run(_change(_UNFINISHED, lambda run: str(run.id) in stopped, _due_again))]
-
-
-def _due_again() -> State[Any]:
-    return Scheduled(message=_STOPPED)
-
-
-def _crashed() -> State[Any]:
-    return Crashed(message=_GONE)
-
-
-async def _change(
-    types: Sequence[StateType], chosen: Callable[[FlowRun], bool], make: Callable[[], State[Any]]
-) -> list[tuple[FlowRun, State[Any]]]:
+async def _restart_unfinished(name: str) -> list[FlowRun]:
     async with get_client() as client:
         runs = await client.read_flow_runs(
-            work_pool_filter=WorkPoolFilter.model_validate({"name": {"any_": [POOL]}}),
-            flow_run_filter=FlowRunFilter.model_validate({"state": {"type": {"any_": list(types)}}}),
-            deployment_filter=DeploymentFilter.model_validate({"tags": {"all_": [TAG]}}),
+            flow_run_filter=FlowRunFilter.model_validate(
+                {"state": {"type": {"any_": [*_UNFINISHED, StateType.CRASHED]}}}
+            ),
+            deployment_filter=DeploymentFilter.model_validate({"name": {"any_": [name]}}),
         )
-        changed = [(run, make()) for run in runs if chosen(run)]
-        for run, state in changed:
-            await client.set_flow_run_state(run.id, state, force=True)
-        return changed
+        left = [run for run in runs if run.state is not None and _was_stopped(run.state.type, run.state.message)]
+        for run in left:
+            await client.set_flow_run_state(run.id, Scheduled(message=_RESTARTED), force=True)
+        return left
+
+
+def _was_stopped(state: StateType, message: str | None) -> bool:
+    return state in _UNFINISHED or (state is StateType.CRASHED and STOPPED in (message or ""))

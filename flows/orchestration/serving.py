@@ -1,54 +1,89 @@
-"""`tic-rates serve`: on one machine all that a night needs. A server unless there is one, a worker, our deployments."""
+"""`tic-rates serve`: a Prefect server unless one is configured; it serves both deployments of a configuration."""
 
 import logging
 import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import chdir, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import httpx
 
-from flows.orchestration.processes import run_processes, start, stop_runs, wait_for_any, wait_or_kill
 from flows.settings.config import Config
-from flows.settings.environment import CLIENT, POOL, SERVER, WORKER, with_defaults
+from flows.settings.environment import SERVER, set_run_defaults, with_defaults
 from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)
 START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
+END_SECONDS = 20.0  # then a server that has not ended is killed
 LOOK_UP_SECONDS = 0.1
-RESTART_SECONDS = 5.0
-ORPHANS_SECONDS = 30.0  # between two looks for runs whose worker was killed
-STDERR = 2
 
 
 class ServingError(OutageError):
-    """The server or the worker can't be kept up, or a server that is there already does not answer."""
+    """The Prefect server can't be kept up, or one that is there already does not answer."""
 
 
-def serve(config: Config, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Bring everything up and keep it up, until a signal's exception goes through."""
-    os.environ.update(CLIENT | os.environ)  # before Prefect is imported: it reads its settings once
+def serve(config: Config, host: str, port: int, say: Callable[[str], None], flows: tuple[Any, Any]) -> None:
+    """Serve both deployments until a signal's exception goes through.
+
+    Args: flows: the nightly and the backfill.
+    """
+    set_run_defaults()  # before Prefect is imported: it reads its settings once
     from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-    given: str | None = PREFECT_API_URL.value()  # of the environment, or of Prefect's profile
+    given: str | None = PREFECT_API_URL.value() or _running(host, port)  # of the environment, a profile, or left here
     with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
         address = server.address if server is not None else str(given)
         with temporary_settings({PREFECT_API_URL: address}):
             try:
-                _register(config)
+                deployments = _register(config, *flows)
             except httpx.TransportError as error:
                 raise ServingError(
                     f"the Prefect server at {address} does not answer ({type(error).__name__}); start it, or correct "
                     "PREFECT_API_URL"
                 ) from None
-            say(_welcome(config, address, server))
-            _keep_worker(address, server)
+            say(_welcome(config, address, server, [f"{each.flow_name}/{each.name}" for each in deployments]))
+            _serve(deployments, PREFECT_HOME.value())
+            if server is not None:
+                server.check()
+
+
+def _register(config: Config, nightly: Any, backfill: Any) -> list[Any]:
+    from flows.orchestration.registration import make_automations, register_deployments, restart_unfinished
+
+    deployments = register_deployments(config, nightly, backfill)
+    make_automations(config)
+    for run in restart_unfinished(config):
+        LOG.warning("%s was stopped by an earlier end of `serve`; it goes on", run.name)
+    return deployments
+
+
+def _serve(deployments: list[Any], folder: Path) -> None:
+    """Serve until a signal comes, which is then raised as the command line raises it.
+
+    Prefect puts the working directory of a run first on sys.path: a package `flows` there would be imported instead of
+    ours. So runs start in a folder of Prefect's own; the configuration's path is absolute.
+    """
+    from prefect import serve
+
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    number = signal.SIGINT  # ``serve`` returns after it
+    try:
+        with chdir(folder):
+            serve(*deployments, pause_on_shutdown=False, print_starting_message=False)
+    except SystemExit:
+        number = signal.SIGTERM
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
+    signal.raise_signal(number)
 
 
 @dataclass(frozen=True)
@@ -68,26 +103,53 @@ class Server:
 @contextmanager
 def _server(host: str, port: int, home: Path) -> Iterator[Server]:
     port = _free_port(host, port)
-    address = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/api"
+    address = _api_address(host, port)
     home.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
     with (home / "tic-rates-server.log").open("ab") as log:
-        words = ("server", "start", "--host", host, "--port", str(port))
-        process = start(with_defaults(SERVER, PREFECT_API_URL=address), *words, output=log)
+        environment = with_defaults(SERVER, PREFECT_API_URL=address)
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, start_new_session=True)
     server = Server(address, process, Path(log.name))
     try:
         _wait_for(server)
+        Thread(target=_end_with, args=(process,), daemon=True).start()
         yield server
     finally:
-        _be_deaf()
-        server.process.terminate()
-        wait_or_kill(server.process)
+        _ignore_signals()
+        _end(process)
+
+
+def _end_with(process: "subprocess.Popen[bytes]") -> None:
+    """End this process in order when the server ends: a service manager starts both again."""
+    process.wait()
+    with suppress(ProcessLookupError):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _api_address(host: str, port: int) -> str:
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/api"
+
+
+def _running(host: str, port: int) -> str | None:
+    """The address of a Prefect server that listens there already, such as one whose `serve` was killed."""
+    address = _api_address(host, port)
+    return address if port and _answers(f"{address}/health") else None
 
 
 def _free_port(host: str, port: int) -> int:
     """The port, or a free one for 0.
 
     Raises:
-        UsageError: somebody is listening there.
+        UsageError: another program listens there.
     """
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -116,94 +178,21 @@ def _answers(health: str) -> bool:
         return False
 
 
-def _register(config: Config) -> None:
-    from flows.orchestration.registration import register
-
-    _tell_orphans(None)
-    register(config, Path.cwd())
-
-
-def _tell_orphans(worker: str | None) -> None:
-    """Runs that were killed with their worker, or that the machine went down with: marked, and the webhook told."""
-    from flows.orchestration.deployments import nightly, tell_webhook
-    from flows.orchestration.registration import crash_orphans
-
-    alive = run_processes(_machine())
-    for run, state in crash_orphans(_machine(), worker, alive):
-        LOG.error("%s crashed: %s", run.name, state.message)
-        tell_webhook(nightly, run, state)
-
-
-def _machine() -> str:
-    """What the names of this machine's workers begin with."""
-    return f"{socket.gethostname()}-serve-"
-
-
-def _our_workers() -> str:
-    """What the names of the workers that this process starts begin with."""
-    return f"{_machine()}{os.getpid()}-"
-
-
-def _welcome(config: Config, address: str, server: Server | None) -> str:
-    from flows.orchestration.registration import BACKFILL, NIGHTLY
-
+def _welcome(config: Config, address: str, server: Server | None, names: list[str]) -> str:
     run = f"PREFECT_API_URL={address} prefect deployment run"
     whose = "not ours, it stays" if server is None else f"log in {server.log}"
+    nightly, backfill = names
     lines = [
         f"pages        {address.removesuffix('/api')} (server: {whose})",
         f"every night  {config.schedule} ({config.timezone}), {len(config.payers)} payer(s) of {config.path}",
-        f"now          {run} {NIGHTLY}",
-        f"past months  {run} {BACKFILL} -p first=2025-01 -p last=2025-06",
+        f"now          {run} {nightly}",
+        f"past months  {run} {backfill} -p first=2025-01 -p last=2025-06",
         "stop         Ctrl-C or SIGTERM; the schedule stays, a run at work goes on at the next start",
     ]
     return "\n".join(lines)
 
 
-def _keep_worker(address: str, server: Server | None) -> None:
-    """A worker, and another one when it dies; ends by a signal's exception, or with the server."""
-    environment = with_defaults(WORKER, PREFECT_API_URL=address)
-    for number in count(1):
-        name = f"{_our_workers()}{number}"
-        words = f"worker start --pool {POOL} --type process --name {name}".split()
-        worker = start(environment, *words, output=STDERR)
-        try:
-            _watch(worker, name, address, server)
-            LOG.error("the worker ended with %s; another is started", worker.returncode)
-            time.sleep(RESTART_SECONDS)  # its runs live on, and are stopped with us
-        except BaseException:
-            _stop_worker(worker)
-            raise
-
-
-def _watch(worker: "subprocess.Popen[bytes]", name: str, address: str, server: Server | None) -> None:
-    """Until the worker ends. Meanwhile, what an earlier one left behind is looked after."""
-    watched = [worker] if server is None else [worker, server.process]
-    while worker.poll() is None:
-        try:
-            _tell_orphans(name)
-        except (httpx.HTTPError, OSError) as error:
-            LOG.warning("the server at %s does not answer: %s", address, type(error).__name__)
-        wait_for_any(watched, ORPHANS_SECONDS)
-        if server is not None:
-            server.check()
-
-
-def _stop_worker(worker: "subprocess.Popen[bytes]") -> None:
-    """No new runs, then the end of those at work, which are due again at once: the next worker takes them up."""
-    from flows.orchestration.registration import put_back
-
-    _be_deaf()
-    worker.terminate()
-    stopped = stop_runs(_our_workers())
-    wait_or_kill(worker)
-    try:
-        for run in put_back(stopped) if stopped else ():
-            LOG.warning("%s was stopped; it goes on at the next start", run.name)
-    except httpx.HTTPError as error:
-        LOG.error("%d run(s) were stopped, and the server can't be told: %s", len(stopped), type(error).__name__)
-
-
-def _be_deaf() -> None:
+def _ignore_signals() -> None:
     """We are ending in order already: a second Ctrl-C would leave processes behind."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -2,7 +2,6 @@
 
 import os
 
-POOL = "tic-rates"  # the work pool that our runs wait in
 HEARTBEAT_SECONDS = 30  # Prefect's least
 HEARTBEATS_MISSED = 4  # fewer than three, and a busy machine's living runs are taken for dead
 
@@ -15,8 +14,11 @@ CLIENT = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 
-# It must reach the process of the flow run, by way of its worker: runs whose heart is not heard are marked crashed.
-WORKER = CLIENT | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS)}
+# They must reach the process of the flow run.
+RUN = CLIENT | {
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),  # a run without heartbeats is marked crashed
+    "PYTHONSAFEPATH": "1",  # a package `flows` in the working directory is not imported instead of ours
+}
 
 SERVER = CLIENT | {
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",  # a fifth of the cost of tasks one by one
@@ -25,6 +27,16 @@ SERVER = CLIENT | {
     "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
+
+
+def set_client_defaults() -> None:
+    """Set them for this process: a command calls it before it imports Prefect, which reads its settings once."""
+    os.environ.update(CLIENT | os.environ)
+
+
+def set_run_defaults() -> None:
+    """Set them for this process and the flow runs that it starts."""
+    os.environ.update(RUN | os.environ)
 
 
 def with_defaults(defaults: dict[str, str], **more: str) -> dict[str, str]:

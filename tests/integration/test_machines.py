@@ -42,10 +42,7 @@ def test_killing_a_worker_in_the_middle_changes_no_table(
     assert digests(tmp_path / "out") == expected
 
 
-NIGHTLY = (
-    "from flows.orchestration.deployments import nightly; "
-    "print(nightly(config={config!r}, month='2026-06', return_state=True))"
-)
+NIGHTLY = "from flows.nightly import nightly; print(nightly(config={config!r}, month='2026-06', return_state=True))"
 CAPTURED: dict[str, Any] = {"capture_output": True, "text": True}
 CONFIG = """
 [[payer]]

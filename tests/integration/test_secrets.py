@@ -197,7 +197,10 @@ def test_nothing_secret_is_left_or_said(
 
 PREFECT_FLOW = """
 import sys
-from flows.orchestration.deployments import backfill, nightly
+from flows.settings.environment import set_client_defaults
+set_client_defaults()
+from flows.backfill import backfill
+from flows.nightly import nightly
 if __name__ == "__main__":  # worker processes import this file too
     config = sys.argv[1]
     print(nightly(config, "2026-06", return_state=True))

@@ -2,10 +2,10 @@
 
 import gzip
 import json
+import logging
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -20,7 +20,6 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from flows.orchestration.processes import run_processes
 from tests.command_line import PATIENCE_SECONDS, wait_until
 from tests.documents import ANN, BOB, document, group, item, rate
 from tests.json_text import json_bytes
@@ -49,6 +48,7 @@ timezone = "America/New_York"
 webhook = "{address}/hook/5ecre7"
 """
 FAST = {
+    "PREFECT_RUNNER_POLL_FREQUENCY": "1",
     "PREFECT_WORKER_QUERY_SECONDS": "0.5",
     "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "1",
 }
@@ -130,6 +130,20 @@ class Serving:
         answers[-1].raise_for_status()
         return answers[-1].json()
 
+    @property
+    def nightly(self) -> str:
+        """The name of the nightly's deployment."""
+        return self._deployment_after("now ")
+
+    @property
+    def backfill(self) -> str:
+        """The name of the backfill's deployment."""
+        return self._deployment_after("past months ")
+
+    def _deployment_after(self, what: str) -> str:
+        (line,) = [line for line in self.said if line.startswith(what)]
+        return line.partition("deployment run ")[2].split()[0]
+
     def deployment(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = httpx.get(f"{self.api}/deployments/name/{name}", timeout=60).json()
         return found
@@ -144,6 +158,13 @@ class Serving:
         found: dict[str, Any] = httpx.get(f"{self.api}/flow_runs/{run}", timeout=60).json()
         return found
 
+    def subflow_runs(self, run: dict[str, Any]) -> list[dict[str, Any]]:
+        """The flow runs that a flow run started."""
+        found: list[dict[str, Any]] = self.ask(
+            "flow_runs/filter", flow_runs={"parent_flow_run_id": {"any_": [run["id"]]}}
+        )
+        return found
+
     def ended(self, run: str) -> dict[str, Any]:
         """The run, once it has ended."""
         final = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
@@ -155,6 +176,7 @@ def serve(folder: Path) -> Serving:
     """Its stderr, and its worker's and its runs', goes to a file: nobody would empty the pipe."""
     command = [
         sys.executable,
+        "-P",
         "-m",
         "flows.cli.app",
         "serve",
@@ -169,7 +191,7 @@ def serve(folder: Path) -> Serving:
             stdout=subprocess.PIPE,
             stderr=stderr,
             text=True,
-            cwd=REPOSITORY,
+            cwd=folder,  # a package `flows` stands there
             env=environment_of(folder) | FAST,
             start_new_session=True,
         )
@@ -210,6 +232,8 @@ def folder(world: World, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A configuration, two good files and a cut one."""
     folder = tmp_path_factory.mktemp("serve")
     (folder / "mrf").mkdir()
+    (folder / "flows").mkdir()
+    (folder / "flows" / "__init__.py").write_text("raise RuntimeError('not the package that is served')")
     (folder / "mrf" / "one.json").write_bytes(GOOD)
     (folder / "mrf" / "two.json").write_bytes(json_bytes(document(item(rate(group(BOB))))))
     (folder / "mrf" / "cut.json.gz").write_bytes(gzip.compress(GOOD)[:-9])
@@ -228,8 +252,8 @@ def serving(folder: Path) -> Iterator[Serving]:
 @pytest.fixture(scope="module")
 def runs(serving: Serving) -> dict[str, str]:
     """A nightly and a backfill at the same time, by their ids."""
-    nightly = serving.trigger("tic-rates-nightly/nightly", month="2025-06", payers=["Aetna"])
-    words = "deployment run tic-rates-backfill/backfill -p first=2025-07 -p last=2025-08".split()
+    nightly = serving.trigger(serving.nightly, month="2025-06", payers=["Aetna"])
+    words = f"deployment run {serving.backfill} -p first=2025-07 -p last=2025-08".split()
     ended = prefect(serving, *words, "-p", 'payers=["Aetna"]')
     assert ended.returncode == 0, ended.stderr
     return {"nightly": nightly, "backfill": re.search(r"UUID: (\S+)", ended.stdout)[1]}  # type: ignore[index]
@@ -247,21 +271,30 @@ def processes_of(folder: Path) -> list[str]:
     return found
 
 
+def process_of(run: str) -> int:
+    """The process of a flow run."""
+    for path in sorted(Path("/proc").glob("[0-9]*")):
+        with suppress(OSError):
+            if f"PREFECT__FLOW_RUN_ID={run}".encode() in (path / "environ").read_bytes():
+                return int(path.name)
+    raise AssertionError(f"no process of {run}")
+
+
 def test_serve_says_where_the_pages_are_and_how_to_backfill(serving: Serving) -> None:
     said = "".join(serving.said)
     assert serving.api.removesuffix("/api") in said
-    assert f"PREFECT_API_URL={serving.api} prefect deployment run tic-rates-backfill/backfill -p first=2025-01" in said
+    assert f"PREFECT_API_URL={serving.api} prefect deployment run {serving.backfill} -p first=2025-01" in said
     assert httpx.get(serving.api.removesuffix("/api"), timeout=60, follow_redirects=True).status_code == httpx.codes.OK
 
 
 def test_the_nightly_has_its_cron_and_scheduled_runs_and_the_backfill_has_none(serving: Serving) -> None:
-    nightly = serving.deployment("tic-rates-nightly/nightly")
+    nightly = serving.deployment(serving.nightly)
     (schedule,) = nightly["schedules"]
     assert schedule["active"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("30 2 * * *", "America/New_York")
-    assert nightly["entrypoint"] == "flows.orchestration.deployments.nightly"
+    assert nightly["entrypoint"] == "flows.nightly.nightly"
     wait_until(lambda: serving.ask("flow_runs/filter", flow_runs={"state": {"type": {"any_": ["SCHEDULED"]}}}), "runs")
-    assert serving.deployment("tic-rates-backfill/backfill")["schedules"] == []
+    assert serving.deployment(serving.backfill)["schedules"] == []
 
 
 def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
@@ -270,18 +303,46 @@ def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
     run = serving.ended(runs["nightly"])
     assert run["state"]["type"] == "COMPLETED", run["state"]
     assert run["state"]["message"] == "2025-06 published, 1 of 3 source(s) quarantined"
-    assert run["name"] == "nightly 2025-06, Aetna"
-    assert set(run["tags"]) == {"tic-rates", "2025-06"}
+    assert run["state"]["name"] == "Completed with 1 quarantined"
+    assert run["name"] == "2025-06, Aetna"
+    assert {"tic-rates", "2025-06"} <= set(run["tags"])
     assert (folder / "output" / "summaries" / "month=2025-06" / "summaries.parquet").exists()
     pages = {page["key"]: page["data"] for page in serving.ask("artifacts/filter")}
     assert pages.keys() >= {"national-2025-06", "quarantine-2025-06", "progress-2025-06", "report"}
     assert "| 2025-06 | 97026 | professional |" in pages["national-2025-06"]
     assert "cut.json.gz | the gzip ends before its trailer" in pages["quarantine-2025-06"]
     assert pages["progress-2025-06"] == 100.0
-    logs = serving.ask("logs/filter", logs={"flow_run_id": {"any_": [run["id"]]}}, limit=200)
-    assert {log["name"].split(".")[0] for log in logs} >= {"flows", "prefect"}
-    tasks = serving.ask("task_runs/filter", flow_runs={"id": {"any_": [run["id"]]}})
-    assert sum(task["name"].startswith("batch") for task in tasks) == 1
+    (month,) = serving.subflow_runs(run)
+
+    def our_lines() -> bool:
+        logs = serving.ask("logs/filter", logs={"flow_run_id": {"any_": [month["id"]]}}, limit=200)
+        return any(log["name"].startswith("flows") and log["level"] == logging.INFO for log in logs)
+
+    def task_runs() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = serving.ask("task_runs/filter", flow_runs={"id": {"any_": [month["id"]]}})
+        return found
+
+    names = ("list files 2025-06", "2025-06 batch 1: 3 files", "normalise 2025-06", "summarise 2025-06")
+    wait_until(our_lines, "our INFO lines in the run's page")  # Prefect sends lines and tasks in batches
+    wait_until(lambda: {task["name"] for task in task_runs()} == {*names, "publish 2025-06", "report 2025-06"}, "tasks")
+    tasks = task_runs()
+    followed = {task["name"]: task["task_inputs"].get("wait_for", []) for task in tasks}
+    assert [name for name, before in followed.items() if not before] == ["list files 2025-06"]
+
+
+def test_a_run_that_left_something_out_is_told_to_the_webhook(
+    serving: Serving, runs: dict[str, str], world: World
+) -> None:
+    serving.ended(runs["nightly"])
+    wait_until(lambda: any(told["run"] == "2025-06, Aetna" for told in world.told), "the webhook")
+    told = next(told for told in world.told if told["run"] == "2025-06, Aetna")
+    assert told == {
+        "month": "2025-06",
+        "status": "completed with 1 quarantined",
+        "reason": "2025-06 published, 1 of 3 source(s) quarantined",
+        "run": "2025-06, Aetna",
+    }
+    assert sum(told["run"] == "2025-06, Aetna" for told in world.told) == 1
 
 
 @pytest.mark.soak
@@ -293,28 +354,47 @@ def test_a_backfill_takes_its_parameters_from_prefects_own_command(
         f"{month} published, 1 of 3 source(s) quarantined" for month in ("2025-07", "2025-08")
     )
     assert run["name"] == "backfill 2025-07 to 2025-08, Aetna"
+    months = serving.subflow_runs(run)
+    assert {month["state"]["name"] for month in months} == {"Completed with 1 quarantined"}
+    assert {month["name"] for month in months} == {"2025-07, Aetna", "2025-08, Aetna"}
     assert {"month=2025-07", "month=2025-08"} <= {path.name for path in (folder / "output" / "summaries").iterdir()}
 
 
 @pytest.mark.soak
 def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving, world: World) -> None:
-    run = serving.trigger("tic-rates-nightly/nightly", month="2025-09", payers=["Slow"])
+    run = serving.trigger(serving.nightly, month="2025-09", payers=["Slow"])
     assert world.asked.wait(PATIENCE_SECONDS)
-    os.kill(run_processes(f"{socket.gethostname()}-serve-{serving.process.pid}-")[run][0], signal.SIGKILL)
+    world.told.clear()
+    os.kill(process_of(run), signal.SIGKILL)
     assert serving.ended(run)["state"]["type"] == "CRASHED"
     wait_until(lambda: world.told, "the webhook")
     told = world.told.pop()
-    assert (told["month"], told["status"], told["run"]) == ("2025-09", "crashed", "nightly 2025-09, Slow")
+    assert (told["month"], told["status"], told["run"]) == ("2025-09", "crashed", "2025-09, Slow")
 
 
 @pytest.mark.soak
-def test_prefect_yaml_deploys_both_to_a_server_that_is_there(serving: Serving) -> None:
+def test_prefect_yaml_deploys_both_to_a_server_that_is_there_and_they_run(serving: Serving, folder: Path) -> None:
+    created = prefect(serving, *"work-pool create --type process tic-rates".split())
+    assert created.returncode == 0, created.stdout + created.stderr
     ended = prefect(serving, "--no-prompt", "deploy", "--all")
     assert ended.returncode == 0, ended.stdout + ended.stderr
     nightly = serving.deployment("tic-rates-nightly/nightly")
     assert nightly["parameters"] == {"config": "tic-rates.toml"}
     assert [schedule["schedule"]["cron"] for schedule in nightly["schedules"]] == ["0 2 * * *"]
-    assert serving.deployment("tic-rates-backfill/backfill")["entrypoint"] == "flows.orchestration.deployments:backfill"
+    assert serving.deployment("tic-rates-backfill/backfill")["entrypoint"] == "flows.backfill.backfill"
+    parameters = {"config": str(folder / "tic-rates.toml"), "month": "2025-06", "payers": ["Aetna"]}
+    run = serving.trigger("tic-rates-nightly/nightly", **parameters)
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", "tic-rates"]
+    own = {"PREFECT_API_URL": serving.api, "DO_NOT_TRACK": "1"}
+    with (folder / "worker.log").open("w") as log:
+        worker = subprocess.Popen(
+            command, cwd=folder, env=environment_of(folder) | FAST | own, stdout=log, stderr=log, start_new_session=True
+        )
+        try:
+            assert serving.ended(run)["state"]["name"] == "Completed with 1 quarantined", serving.state(run)["state"]
+        finally:
+            worker.terminate()
+            worker.wait()
 
 
 @pytest.mark.soak
@@ -323,14 +403,14 @@ def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_ru
 ) -> None:
     world.asked.clear()
     parameters = {"config": str(folder / "tic-rates.toml"), "month": "2025-10", "payers": ["Slow"]}
-    run = serving.trigger("tic-rates-nightly/nightly", **parameters)
+    run = serving.trigger(serving.nightly, **parameters)
     assert world.asked.wait(PATIENCE_SECONDS)
     assert serving.stop(signal.SIGTERM) == 128 + signal.SIGTERM
     assert processes_of(folder) == []
     world.released.set()
     again = serve(folder)
     try:
-        (schedule,) = again.deployment("tic-rates-nightly/nightly")["schedules"]
+        (schedule,) = again.deployment(again.nightly)["schedules"]
         assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "30 2 * * *")
         assert again.ended(run)["state"]["type"] == "COMPLETED"
         assert world.told == []

@@ -12,7 +12,8 @@ PACKAGES = ("flows", "transforms", "schemas")
 # From top to bottom; a room may import itself and what stands after it. The flows are called by the command line.
 ORDER = (
     "flows.cli",
-    "flows.month flows.nightly flows.backfill",
+    "flows.nightly flows.backfill",
+    "flows.month",  # the others run it as their subflow
     *"flows.orchestration flows.report flows.publish flows.tables flows.extract flows.download".split(),
     *"flows.storage flows.settings".split(),
     *"transforms.contents transforms.scan transforms.read transforms.report transforms.cms".split(),

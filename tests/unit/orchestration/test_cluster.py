@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -213,3 +214,13 @@ def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert ended.stdout == "set()\n"
+
+
+def test_a_lost_dask_worker_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    workers = {"tcp://10.0.0.2:1", "tcp://10.0.0.3:1"}
+    client = SimpleNamespace(scheduler_info=lambda **_: {"workers": set(workers)})
+    watch = dask_workers._Watch("tcp://10.0.0.1:8786", client)
+    workers.remove("tcp://10.0.0.3:1")
+    watch.check(last=True)
+    watch.check(last=True)
+    assert caplog.text.count("lost the Dask worker at tcp://10.0.0.3:1") == 1

@@ -4,13 +4,15 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
+from datetime import date
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 from typing import Any
 
 import pytest
 
-from flows.orchestration.webhook import tell_failure
+from flows.orchestration.nightly import MonthReport
+from flows.orchestration.webhook import tell_failure, tell_month
 from flows.storage.redaction import redact_text
 
 TOLD: list[dict[str, Any]] = []
@@ -46,6 +48,18 @@ def test_signatures_and_credentials_do_not_travel(address: str) -> None:
     assert TOLD.pop()["reason"] == "403 for https://mrf.example.com/a.json fetch https://b.example/c"
 
 
+def test_a_month_that_withheld_a_payer_is_told_and_a_whole_one_is_not(address: str) -> None:
+    month = date(2025, 6, 1)
+    assert not tell_month(address, MonthReport(month, "published"))
+    assert tell_month(address, MonthReport(month, "published", withheld=[("Cigna", "few")]))
+    assert TOLD.pop() == {
+        "month": "2025-06",
+        "status": "incomplete",
+        "reason": "2025-06 published, Cigna withheld: few",
+        "run": None,
+    }
+
+
 def test_no_webhook_is_told_nothing() -> None:
     assert not tell_failure(None, month="2025-06", status="failed", reason=None)
 
@@ -60,7 +74,7 @@ def test_a_webhook_that_does_not_take_it_is_logged_and_that_is_all(
     webhook = {"b": f"{address}/{path}", "n": f"{nobody}/{path}"}[path[0]] if " " not in path else f"http://[{path}"
     with caplog.at_level(logging.WARNING):
         assert not tell_failure(webhook, month="2025-06", status="failed", reason="x")
-    assert "did not take the failure of 2025-06" in caplog.text
+    assert "did not accept what 2025-06 came to" in caplog.text
     assert "5ecre7" not in caplog.text
 
 

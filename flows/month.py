@@ -1,0 +1,140 @@
+"""One month as a Prefect flow, from sources to published tables and report: of a configuration, or of sources named."""
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+
+from flows.download.open_source import expand
+from flows.orchestration.flow_runs import (
+    RETRIES,
+    RETRY_SECONDS,
+    Month,
+    failed,
+    final_state,
+    flow_options,
+    load_settings,
+    parse_month,
+    progress,
+    quarantined_by,
+    run_here,
+    run_of,
+    show_month,
+)
+from flows.orchestration.nightly import MonthReport, run_month
+from flows.orchestration.run import RunRequest, RunResult, run
+from flows.orchestration.task_steps import make_steps
+from flows.settings.addresses import is_object_url
+from flows.settings.fetching import Cluster
+from flows.settings.protection import fetching_of
+from flows.storage.layout import month_name
+from transforms.errors import NothingUsableError
+
+HERE = Cluster()
+
+
+@flow(name="tic-rates-month", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS, **flow_options())
+def month(
+    config: str,
+    month: Month,
+    payers: list[str] | None = None,
+    force: bool = False,
+    gates: bool = True,
+    report: bool = True,
+) -> State[Any]:
+    """Publish one month of a configuration; only files that changed are read.
+
+    Args:
+        config: path of the configuration, on the machine of the run.
+        month: YYYY-MM.
+        payers: names as in the configuration; all unless said.
+        force: do again what is published already.
+        gates: withhold payers that fail a gate of the configuration.
+        report: build the report's pages after publishing.
+    """
+    try:
+        settings, day = load_settings(config, gates=gates), parse_month(month)
+        with run_of(month), progress(month) as on_progress:
+            steps = make_steps(day, settings.output, settings.cluster, on_progress)
+            found = run_month(settings, day, payers=tuple(payers or ()), force=force, steps=steps, pages=report)
+    except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
+        if isinstance(error, NothingUsableError):
+            show_month(settings, MonthReport(day, "failed", quarantined=quarantined_by(error)))
+        return failed(error)
+    show_month(settings, found)
+    return final_state([found], found.exit_code, found.as_json())
+
+
+@dataclass
+class _InProcess:
+    """A request whose sources may carry signatures, which no parameter may hold; and what came of it."""
+
+    request: RunRequest
+    result: RunResult | None = None
+
+
+_IN_PROCESS: ContextVar[_InProcess | None] = ContextVar("_IN_PROCESS", default=None)
+
+
+@flow(name="tic-rates-run", **flow_options())
+def run_sources(
+    sources: list[str],
+    month: Month,
+    codes: list[str],
+    output: str = "output",
+    nppes: str | None = None,
+    dask: str | None = None,
+) -> State[Any]:
+    """Publish one month of the sources named: `tic-rates run` as a flow.
+
+    Args:
+        sources: files, folders, patterns or addresses, without signatures.
+        month: YYYY-MM.
+        codes: billing codes.
+        output: folder or object storage address of the tables.
+        nppes: the provider lookup, or CMS's file of it.
+        dask: address of a Dask scheduler to read on.
+    """
+    given = _IN_PROCESS.get()
+    try:
+        request = given.request if given is not None else _request(sources, month, codes, output, nppes)
+        with run_of(month), progress(month) as on_progress:
+            result = run(request, make_steps(request.month, request.output, Cluster(dask), on_progress))
+    except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
+        return failed(error)
+    if given is not None:
+        given.result = result
+    left_out = MonthReport(request.month, "published", result.statuses, result.quarantined, [], result.references)
+    return final_state([left_out], result.exit_code, result.as_json())
+
+
+def _request(sources: list[str], month: str, codes: list[str], output: str, nppes: str | None) -> RunRequest:
+    fetching = fetching_of()
+    places = [value if value is None or is_object_url(value) else Path(value) for value in (output, nppes)]
+    where, lookup = places
+    assert where is not None
+    found = expand(sources)
+    return RunRequest(found, parse_month(month), tuple(codes), where, lookup, fetching=fetching, limits=fetching.bounds)
+
+
+def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
+    """What `tic-rates run` comes to, run as the flow ``run_sources`` in this process."""
+    given = _InProcess(request)
+    token = _IN_PROCESS.set(given)
+    try:
+        run_here(
+            run_sources,
+            sources=[source.name for source in request.sources],
+            month=month_name(request.month),
+            codes=list(request.codes),
+            output=str(request.output),
+            nppes=None if request.nppes is None else str(request.nppes),
+            dask=cluster.dask,
+        )
+    finally:
+        _IN_PROCESS.reset(token)
+    assert given.result is not None
+    return given.result

@@ -1,0 +1,271 @@
+"""What month, nightly and backfill share as Prefect flows: parameters, states, retries, tags, artifacts, the webhook.
+
+Parameters carry the configuration's path, months, payers' names and flags: never an address, a header or a secret.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Any, cast
+from uuid import UUID
+
+import httpx
+from prefect import get_client, runtime, tags
+from prefect.artifacts import (
+    create_link_artifact,
+    create_markdown_artifact,
+    create_progress_artifact,
+    update_progress_artifact,
+)
+from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
+from prefect.flows import Flow
+from prefect.settings import PREFECT_API_URL
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.orchestration.nightly import MonthReport, describe
+from flows.orchestration.run_page import national_markdown, quarantine_markdown
+from flows.orchestration.task_steps import OnProgress
+from flows.orchestration.webhook import tell_failure
+from flows.settings.config import Config, Gates, load_config
+from flows.storage.layout import Layout, month_name, this_month
+from flows.storage.redaction import redact_text
+from transforms.errors import BadFileError, NothingUsableError, OutageError, TicRatesError, UsageError
+
+LOG = logging.getLogger(__name__)
+TAG = "tic-rates"
+AUTOMATED = "tic-rates-automation"  # tag of runs whose failures an automation of the server tells
+STOPPED = "termination signal"  # in Prefect's message of a run that was asked to stop: not a failure
+RETRIES, RETRY_SECONDS = 3, 600  # a share that is unmounted, a network that is away: back within the hour, or not
+
+Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="YYYY-MM", examples=["2025-06"])]
+
+
+class MonthFailedError(TicRatesError):
+    """An error of a library, without the addresses that its text held."""
+
+    def __init__(self, message: str, *, passing: bool) -> None:
+        super().__init__(message)
+        self.passing = passing
+
+
+def can_heal(error: object) -> bool:
+    """Whether trying later may help: the network, the disk; not our own verdicts, and not a bug."""
+    if isinstance(error, MonthFailedError):
+        return error.passing
+    permanent = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+    return isinstance(error, (OSError, httpx.TransportError)) and not isinstance(error, permanent)
+
+
+def parse_month(text: str) -> date:
+    """The first day of a month written as YYYY-MM."""
+    try:
+        return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise UsageError(f"invalid month {text!r}: expected YYYY-MM, for example 2025-06") from None
+
+
+def load_settings(config: str, *, gates: bool) -> Config:
+    """The configuration on this machine, without its gates where they are not wanted."""
+    settings = load_config(Path(config))
+    return settings if gates else replace(settings, gates=Gates(None, None, None, None, withhold_vanished=False))
+
+
+def name_run(parameters: dict[str, Any]) -> str:
+    """What a run does, its months and payers: what tells one run from another in a list."""
+    if "sources" in parameters:
+        return f"run {parameters['month']}, {len(parameters['sources'])} source(s)"
+    payers = ", ".join(parameters.get("payers") or ["all payers"])
+    if "first" in parameters:
+        return f"backfill {parameters['first']} to {parameters['last']}, {payers}"
+    return f"{_month_of(parameters)}, {payers}"
+
+
+def name_this_run() -> str:
+    """The name of the flow run that is going on."""
+    return name_run(runtime.flow_run.parameters)
+
+
+def _month_of(parameters: dict[str, Any]) -> str:
+    """``2025-06``, or ``2025-01 to 2025-06``."""
+    if "first" in parameters:
+        return f"{parameters['first']} to {parameters['last']}"
+    return str(parameters.get("month") or month_name(month_now(str(parameters.get("config")))))
+
+
+def month_now(config: str) -> date:
+    """This month by the schedule's clock: at the end of a month, time zones differ."""
+    try:
+        timezone = load_config(Path(config)).timezone
+    except (OSError, TicRatesError):
+        timezone = "UTC"  # for a name; the run itself says what is wrong with the configuration
+    return this_month(timezone)
+
+
+def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
+    """Post to the webhook that a run failed, crashed or left something out.
+
+    A subflow run is told by its parent; where an automation of the server tells of a run, this hook does not.
+    """
+    whole = state.is_completed() and state.name == "Completed"
+    if whole or flow_run.parent_task_run_id or AUTOMATED in flow_run.tags or STOPPED in (state.message or ""):
+        return
+    try:
+        webhook = load_config(Path(flow_run.parameters["config"])).webhook
+    except (KeyError, OSError, TicRatesError) as error:
+        LOG.error("%s: the webhook is unknown, the configuration can't be read: %s", flow_run.name, error)
+        return
+    status = "incomplete" if state.is_completed() else state.type.value.lower()
+    month, run = _month_of(flow_run.parameters), name_run(flow_run.parameters)
+    tell_failure(webhook, month=month, status=status, reason=state.message, run=run)
+
+
+def flow_options() -> dict[str, Any]:
+    """What every flow is declared with: its name, its small result on disk as JSON, threads for tasks, hooks."""
+    hooks = [notify]
+    return {
+        "flow_run_name": name_this_run,
+        "task_runner": ThreadPoolTaskRunner(),
+        "persist_result": True,
+        "result_serializer": "json",
+        "on_completion": hooks,
+        "on_failure": hooks,
+        "on_crashed": hooks,
+    }
+
+
+def run_here(flow: Flow[..., Any], **parameters: Any) -> Any:
+    """The result of a flow run in this process.
+
+    Raises:
+        OutageError: the Prefect server does not answer.
+        Exception: what the run failed with.
+    """
+    try:
+        state: Any = flow(**parameters, return_state=True)
+    except (httpx.TransportError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "Failed to reach API" not in str(error):
+            raise
+        raise OutageError(
+            f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({type(error).__name__}); start it, or "
+            "correct PREFECT_API_URL"
+        ) from None
+    return result_of(state)
+
+
+def result_of(state: State[Any]) -> Any:
+    """What a run returned; what it failed with is raised."""
+    finished: Any = state
+    found = finished.result(raise_on_failure=False, _sync=True)
+    if isinstance(found, BaseException):
+        raise found
+    if not state.is_completed() and not isinstance(found, dict):
+        raise MonthFailedError(state.message or str(state.name), passing=False)
+    return found
+
+
+@contextmanager
+def run_of(*months: str) -> Iterator[None]:
+    """The run, and every task and subflow run in it, is tagged with its months; our log lines reach its page."""
+    for name in ("flows", "transforms"):
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+    run_tags = {TAG, *months}
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(runtime.flow_run.id, tags=sorted({*runtime.flow_run.tags, *run_tags}))
+    with tags(*run_tags):
+        yield
+
+
+@contextmanager
+def progress(name: str) -> Iterator[OnProgress]:
+    """A bar in the run's page, moved on after each batch of files."""
+    what = f"files of {name}"
+    artifact = cast("UUID", create_progress_artifact(progress=0.0, key=f"progress-{name}", description=what))
+    shown = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        percent = 100 * done // max(total, 1)
+        if percent != shown:
+            shown = percent
+            description = f"{what}: {done:,} of {total:,}"
+            update_progress_artifact(artifact_id=artifact, progress=float(percent), description=description)
+
+    yield show
+
+
+def show_month(config: Config, report: MonthReport) -> None:
+    """Create the artifacts: the national table, what was quarantined or withheld, the link to the report."""
+    name = month_name(report.month)
+    pages = {
+        "national": national_markdown(config.output, report.month),
+        "quarantine": quarantine_markdown(report.month, report.quarantined, report.withheld, str(config.path)),
+    }
+    for key, page in pages.items():
+        if page is not None:
+            create_markdown_artifact(page, key=f"{key}-{name}")
+    layout = Layout.at(config.output)
+    index = layout.root / "report" / "index.html"
+    if index.exists():
+        where = "in object storage" if layout.store else "on the worker's machine"
+        link = layout.name_of(index) if layout.store else index.resolve().as_uri()
+        create_link_artifact(link, link_text=f"the report, {where}", key="report")
+
+
+def failed(error: Exception) -> State[Any]:
+    """The final state of a run that ended with an error; an error that may heal is raised, to be retried.
+
+    Raises:
+        MonthFailedError: an error of a library, without secrets.
+    """
+    if isinstance(error, TicRatesError):
+        if can_heal(error):
+            raise error
+        no_more_retries()
+        return Failed(message=redact_text(str(error)), data=error)
+    if not can_heal(error):
+        no_more_retries()
+    message = redact_text(str(error))
+    if message == str(error):
+        raise error
+    raise MonthFailedError(f"{type(error).__name__}: {message}", passing=can_heal(error)) from None
+
+
+def no_more_retries() -> None:
+    """End the retries of the flow run that is going on: its error stays."""
+    if runtime.flow_run.id is None:
+        return
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(runtime.flow_run.id, empirical_policy=FlowRunPolicy(retries=0, retry_delay=0))
+
+
+def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
+    """The sources and reasons that an error of ``require_usable`` holds."""
+    if not isinstance(error, NothingUsableError):
+        return []
+    entries = cast("list[dict[str, str]]", error.details.get("quarantined", []))
+    return [(entry["source"], entry["reason"]) for entry in entries]
+
+
+def final_state(reports: Sequence[MonthReport], code: int, result: dict[str, Any]) -> State[Any]:
+    """Completed, named by what was left out; Failed where nothing usable came of it.
+
+    Args: result: what is persisted as the run's result.
+    """
+    message = "; ".join(map(describe, reports)) or "no month to do"
+    if code not in (0, BadFileError.exit_code):
+        return Failed(message=message, data=result)
+    counts = {
+        "failed": sum(report.status == "failed" for report in reports),
+        "withheld": sum(len(report.withheld) for report in reports),
+        "quarantined": sum(len(report.quarantined) for report in reports),
+        "references given up": sum(sum(report.references.given_up.values()) for report in reports),
+    }
+    left_out = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return Completed(name=f"Completed with {left_out}" if left_out else "Completed", message=message, data=result)

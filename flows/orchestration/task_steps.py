@@ -1,0 +1,196 @@
+"""The steps of a run as tasks of the Prefect flow run that is going on.
+
+Imported only where Prefect is used: Prefect takes seconds to start. Names of tasks carry the month and the last part of
+a source's name, never a URL.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, wait
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from prefect import task
+from prefect.assets import Asset, materialize
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.settings import PREFECT_API_URL
+
+from flows.download.sources import Source
+from flows.extract.batches import batch_sources
+from flows.extract.extract_source import Outcome
+from flows.extract.workers import ExtractOne, Reading
+from flows.orchestration import dask_workers
+from flows.orchestration.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
+from flows.orchestration.dask_workers import CONNECT_SECONDS, EXTRA
+from flows.orchestration.run import Steps
+from flows.publish.publish import TABLES
+from flows.settings.addresses import Location
+from flows.settings.fetching import Cluster
+from flows.storage.layout import Layout, month_name
+from flows.storage.threads import LOOK_UP_SECONDS
+
+LONGEST_NAME = 60
+OnProgress = Callable[[int, int], None]  # files done, files in all
+Step = Callable[[], object]
+
+
+def _no_progress(_done: int, _total: int) -> None:
+    """Discard the progress."""
+
+
+@task(name="extract", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+def extract_batch(name: str, sources: list[Source], extract_one: ExtractOne) -> list[Outcome]:
+    """Outcomes of a batch of files, read one after the other."""
+    return [extract_one(source) for source in sources]
+
+
+@task(name="extract", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+def extract_on_worker(name: str, batch: Batch) -> Answer:
+    """A Dask worker's answer for a batch of files."""
+    return read_one_by_one(batch)
+
+
+@task(name="step", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+def run_step(name: str, step: Step) -> None:
+    """Nothing: a step leaves its result in files."""
+    step()
+
+
+@materialize("file:///tables", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+def publish_tables(name: str, step: Step) -> None:
+    """Nothing: the tables are published, each of them a Prefect asset."""
+    step()
+
+
+def make_steps(month: date, output: Location, cluster: Cluster, on_progress: OnProgress = _no_progress) -> Steps:
+    """The steps of a month as tasks. The flow's task runner must not limit its threads: ``TaskSteps`` does."""
+    tasks = TaskSteps(month, output, cluster, on_progress)
+    return Steps(tasks.spread, tasks.step, tasks.read_on_dask if cluster.dask else None)
+
+
+class TaskSteps:
+    """The steps of one month as tasks, each after the ones before it."""
+
+    def __init__(self, month: date, output: Location, cluster: Cluster, on_progress: OnProgress) -> None:
+        self._month = month_name(month)
+        self._output, self._cluster, self._on_progress = output, cluster, on_progress
+        self._before: list[State[Any]] = []
+
+    def spread(self, sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
+        """Outcomes in the order of sources; a task for each batch."""
+        batches = batch_sources(sources, workers)
+        named = [(self._batch_name(number, batch), batch) for number, batch in enumerate(batches, start=1)]
+        count = self._counter(len(sources))
+        if workers > 1:
+            states = self._submit(named, extract_one, workers, count)
+        else:
+            states = []
+            for name, batch in named:  # in this thread: signals stop it
+                states.append(extract_batch(name, batch, extract_one, return_state=True, wait_for=self._before))
+                count(_result(states[-1]))
+        self._before = states or self._before
+        return [outcome for state in states for outcome in _result(state)]
+
+    def _submit(
+        self,
+        named: Sequence[tuple[str, list[Source]]],
+        extract_one: ExtractOne,
+        workers: int,
+        count: Callable[[list[Outcome]], None],
+    ) -> list[State[Any]]:
+        """States of as many tasks at a time as there are workers, so that a task shown as running is.
+
+        Waits in short pieces: a signal that the system hands to another thread does not end a wait.
+        """
+        done: dict[int, State[Any]] = {}
+        waiting = list(enumerate(named))[::-1]
+        running: dict[int, PrefectConcurrentFuture[Any]] = {}
+        while waiting or running:
+            while waiting and len(running) < workers:
+                number, (name, batch) = waiting.pop()
+                given = {"name": name, "sources": batch, "extract_one": extract_one}
+                future = extract_batch.submit(**given, return_state=False, wait_for=self._before)
+                running[number] = _submitted(future)
+            wait([future.wrapped_future for future in running.values()], LOOK_UP_SECONDS, FIRST_COMPLETED)
+            for number in [number for number, future in running.items() if future.wrapped_future.done()]:
+                state: Any = running.pop(number).wrapped_future.result()
+                done[number] = state
+                count(_result(done[number]))
+        return [done[number] for number in range(len(named))]
+
+    def step(self, name: str, step: Step) -> None:
+        """Run a step as a task of its name and month; what it raises is raised."""
+        named: Any = run_step.with_options(name=name)
+        if name == "publish":
+            named = publish_tables.with_options(name=name, assets=table_assets(self._output))
+        state = named(f"{name} {self._month}", step, return_state=True, wait_for=self._before)
+        _result(state)
+        self._before = [state]
+
+    def read_on_dask(self, sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
+        """As ``flows.orchestration.dask_workers.elsewhere``, with a task for each batch."""
+        count, cluster = self._counter(len(sources)), self._cluster
+        return read_elsewhere(sources, layout, reading, cluster=cluster, engine=self._engine(), tell=count)
+
+    def _engine(self) -> Engine:
+        """Tasks on Dask's workers where they reach a Prefect server: the embedded one serves this process alone."""
+        address = str(self._cluster.dask)
+        if PREFECT_API_URL.value():
+            return dask_workers.engine(address, _task_runner, self._submit_to_dask)
+        return dask_workers.plain_engine(address)
+
+    def _submit_to_dask(self, client: Any, priority: int, batch: Batch) -> Any:
+        """A future of prefect-dask's ``submit`` with a priority: the largest files first."""
+        arguments = {"name": self._batch_name(1 - priority, batch.sources), "batch": batch}
+        return client.submit(
+            extract_on_worker, parameters=arguments, return_type="state", priority=priority, pure=False
+        )
+
+    def _batch_name(self, number: int, batch: Sequence[Source]) -> str:
+        what = short_name(batch[0]) if len(batch) == 1 else f"batch {number}: {len(batch)} files"
+        return f"{self._month} {what}"
+
+    def _counter(self, total: int) -> Callable[[list[Outcome]], None]:
+        done = 0
+
+        def count(outcomes: list[Outcome]) -> None:
+            nonlocal done
+            done += len(outcomes)
+            self._on_progress(done, total)
+
+        return count
+
+
+def short_name(source: Source) -> str:
+    """The last part of a source's name, cut to what a page can show."""
+    name = source.name.rstrip("/").rpartition("/")[2]
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def table_assets(output: Location) -> list[Asset]:
+    """The published tables as Prefect assets, keyed by their folder's address."""
+    layout = Layout.at(output)
+    where = layout.name_of(layout.root) if layout.store else layout.root.resolve().as_uri()
+    return [Asset(key=f"{where.rstrip('/')}/{table}") for table in TABLES]
+
+
+def _result(state: State[Any]) -> Any:
+    finished: Any = state
+    return finished.result(_sync=True)
+
+
+def _submitted(future: PrefectFuture[Any]) -> PrefectConcurrentFuture[Any]:
+    assert isinstance(future, PrefectConcurrentFuture), "our flows run their tasks in threads"
+    return future
+
+
+@contextmanager
+def _task_runner(address: str) -> Iterator[Any]:
+    try:
+        from prefect_dask.task_runners import DaskTaskRunner
+    except ModuleNotFoundError as error:
+        raise ClusterError(f"{error}; {EXTRA}") from None
+    with DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_SECONDS}) as runner:
+        yield runner.client

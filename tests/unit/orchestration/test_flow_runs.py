@@ -1,0 +1,209 @@
+"""What the flows share, without a server: what is retried, what is told, names of runs and states, parameters."""
+
+import importlib
+import json
+import subprocess
+import sys
+from collections import Counter
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+import yaml  # type: ignore[import-untyped]
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import ParameterTypeError
+from prefect.flows import Flow
+from prefect.states import Completed, Crashed, Failed
+
+from flows.backfill import backfill
+from flows.nightly import nightly
+from flows.orchestration import flow_runs
+from flows.orchestration.flow_runs import (
+    AUTOMATED,
+    MonthFailedError,
+    can_heal,
+    failed,
+    final_state,
+    name_run,
+    notify,
+    parse_month,
+    result_of,
+)
+from flows.orchestration.nightly import MonthReport, describe
+from tests.shared_files import REPOSITORY
+from transforms.errors import BadFileError, NothingUsableError, UsageError
+
+MONTH = date(2025, 6, 1)
+
+
+@pytest.mark.parametrize(
+    ("error", "heals"),
+    [
+        (OSError(28, "No space left on device"), True),
+        (ConnectionResetError(), True),
+        (httpx.ConnectTimeout("later"), True),
+        (MonthFailedError("OSError: ...", passing=True), True),
+        (MonthFailedError("KeyError: ...", passing=False), False),
+        (FileNotFoundError("tic-rates.toml"), False),
+        (PermissionError("output"), False),
+        (UsageError("no such payer"), False),
+        (NothingUsableError("every source was quarantined"), False),
+        (BadFileError("cut"), False),
+        (KeyError("a bug"), False),
+    ],
+)
+def test_only_what_can_heal_is_tried_again(error: Exception, heals: bool) -> None:
+    assert can_heal(error) is heals
+
+
+def test_an_error_loses_its_addresses_secrets_and_keeps_whether_it_heals() -> None:
+    with pytest.raises(MonthFailedError) as raised:
+        failed(httpx.ConnectError("no way to https://mrf.example.com/a.json?Signature=5ecre7"))
+    assert str(raised.value) == "ConnectError: no way to https://mrf.example.com/a.json"
+    assert raised.value.passing
+
+
+def test_wrong_usage_is_a_failed_state_without_a_traceback() -> None:
+    state = failed(UsageError("the backfill ends in 2025-01, before it begins in 2025-02"))
+    assert state.is_failed()
+    with pytest.raises(UsageError):
+        result_of(state)
+
+
+@pytest.fixture
+def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What the webhook was told."""
+    calls: list[dict[str, Any]] = []
+    config = SimpleNamespace(webhook="https://hooks.example.com", timezone="UTC")
+    monkeypatch.setattr(flow_runs, "load_config", lambda _: config)
+    monkeypatch.setattr(flow_runs, "tell_failure", lambda webhook, **message: calls.append({"to": webhook} | message))
+    return calls
+
+
+def tell(state: State[Any], **more: Any) -> None:
+    run = {name: more.pop(name) for name in ("tags", "parent_task_run_id") if name in more}
+    notify(nightly, FlowRun(flow_id=uuid4(), parameters={"config": "t.toml"} | more, **run), state)
+
+
+def test_a_failure_is_told_with_month_reason_and_run(told: list[dict[str, Any]]) -> None:
+    tell(Failed(message="no month"), month="2025-06", payers=["Cigna"])
+    assert told == [
+        {
+            "to": "https://hooks.example.com",
+            "month": "2025-06",
+            "status": "failed",
+            "reason": "no month",
+            "run": "2025-06, Cigna",
+        }
+    ]
+
+
+def test_a_crash_of_a_backfill_names_all_its_months(told: list[dict[str, Any]]) -> None:
+    tell(Crashed(message="killed"), first="2025-01", last="2025-03")
+    assert (told[0]["status"], told[0]["month"]) == ("crashed", "2025-01 to 2025-03")
+
+
+def test_a_run_that_was_asked_to_stop_is_no_failure(told: list[dict[str, Any]]) -> None:
+    tell(Crashed(message="Flow run was aborted by a termination signal."), month="2025-06")
+    assert told == []
+
+
+def test_a_run_that_left_something_out_is_told_and_a_whole_one_is_not(told: list[dict[str, Any]]) -> None:
+    tell(Completed(), month="2025-06")
+    assert told == []
+    tell(Completed(name="Completed with 2 withheld", message="2025-06 published, Cigna withheld: few"), month="2025-06")
+    assert (told[0]["status"], told[0]["reason"]) == ("incomplete", "2025-06 published, Cigna withheld: few")
+
+
+@pytest.mark.parametrize("run", [{"parent_task_run_id": uuid4()}, {"tags": [AUTOMATED]}])
+def test_what_a_parent_or_an_automation_tells_is_not_told_twice(
+    run: dict[str, Any], told: list[dict[str, Any]]
+) -> None:
+    tell(Failed(message="no month"), month="2025-06", **run)
+    assert told == []
+
+
+def test_a_configuration_that_cannot_be_read_is_logged_beside_the_failure(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(flow_runs, "tell_failure", pytest.fail)
+    tell(Failed(message="x"), config=str(tmp_path / "absent.toml"), month="2025-06")
+    assert "the webhook is unknown" in caplog.text
+
+
+def test_a_run_is_named_by_months_and_payers() -> None:
+    assert name_run({"config": "x", "month": "2025-06", "payers": None}) == "2025-06, all payers"
+    assert (
+        name_run({"first": "2025-01", "last": "2025-06", "payers": ["A", "B"]}) == "backfill 2025-01 to 2025-06, A, B"
+    )
+    assert name_run({"month": "2025-06", "sources": ["a", "b"]}) == "run 2025-06, 2 source(s)"
+
+
+def test_months_are_checked_by_the_schema_of_the_parameters() -> None:
+    schema = backfill.parameters.model_dump()["properties"]
+    pattern = schema["first"]["pattern"]
+    assert pattern == schema["last"]["pattern"] == r"^\d{4}-(0[1-9]|1[0-2])$"
+    assert {"pattern": pattern}.items() <= nightly.parameters.model_dump()["properties"]["month"]["anyOf"][0].items()
+    with pytest.raises(ParameterTypeError, match="should match pattern"):
+        backfill.validate_parameters({"config": "t.toml", "first": "2025-13", "last": "2025-12"})
+
+
+@pytest.mark.parametrize("module", ["flows.month", "flows.nightly", "flows.backfill"])
+def test_importing_a_flow_does_not_change_the_environment(module: str) -> None:
+    ours = "{n: v for n, v in os.environ.items() if n.startswith(('PREFECT', 'PYTHON', 'DO_NOT'))}"  # polars sets one
+    program = f"import os; before = {ours}; import {module}; assert {ours} == before"
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True, timeout=120)
+
+
+@pytest.mark.parametrize("entrypoint", ["flows.nightly.nightly", "flows.backfill.backfill"])
+def test_prefect_yaml_names_flows_that_are_there_and_pulls_nothing(entrypoint: str) -> None:
+    declared = yaml.safe_load((REPOSITORY / "prefect.yaml").read_text())
+    assert entrypoint in {deployment["entrypoint"] for deployment in declared["deployments"]}
+    assert declared["pull"] == []
+    module, _, name = entrypoint.rpartition(".")
+    assert isinstance(getattr(importlib.import_module(module), name), Flow)
+
+
+def test_a_month_that_is_none_is_wrong_usage() -> None:
+    assert parse_month("2025-06") == MONTH
+    with pytest.raises(UsageError, match="expected YYYY-MM, for example 2025-06"):
+        parse_month("June")
+
+
+def test_a_month_is_described_in_a_line() -> None:
+    report = MonthReport(MONTH, "published", Counter(matched=4, quarantined=1), [("a.json", "cut")], [("Cigna", "few")])
+    assert describe(report) == "2025-06 published, 1 of 5 source(s) quarantined, Cigna withheld: few"
+    assert describe(MonthReport(MONTH, "failed", reason="none")) == "2025-06 failed, none"
+
+
+WITHHELD = MonthReport(MONTH, "published", withheld=[("Aetna", "few"), ("Cigna", "few")])
+QUARANTINED = MonthReport(MONTH, "published", Counter(quarantined=1), [("a.json", "cut")])
+
+
+@pytest.mark.parametrize(
+    ("reports", "code", "name"),
+    [
+        ([MonthReport(MONTH, "unchanged")], 0, "Completed"),
+        ([WITHHELD], 3, "Completed with 2 withheld"),
+        ([WITHHELD, QUARANTINED], 3, "Completed with 2 withheld, 1 quarantined"),
+        ([QUARANTINED, MonthReport(MONTH, "failed")], 3, "Completed with 1 failed, 1 quarantined"),
+        ([MonthReport(MONTH, "failed")], 4, "Failed"),
+    ],
+)
+def test_a_state_is_named_by_what_was_left_out(reports: list[MonthReport], code: int, name: str) -> None:
+    state = final_state(reports, code, {})
+    assert state.name == name
+    assert state.is_failed() is (code == 4)
+    assert state.message == "; ".join(map(describe, reports))
+
+
+def test_a_report_survives_being_persisted() -> None:
+    report = MonthReport(
+        MONTH, "published", Counter(matched=4), [("a.json", "cut")], [("Cigna", "few")], undated=[("Aetna", "no date")]
+    )
+    report.rows, report.rows_eligible, report.seconds = 7, 5, 1.5
+    assert MonthReport.from_json(json.loads(json.dumps(report.as_json()))) == report
