@@ -12,7 +12,7 @@ from flows.download.open_source import expand
 from flows.orchestration.run import RunRequest, RunResult
 from flows.settings.addresses import Location
 from flows.storage.layout import Layout
-from flows.storage.object_sync import keep
+from flows.storage.object_sync import upload
 from schemas.codes import DEFAULT_CODES
 from transforms.demo.answers import check_answers, check_rows
 from transforms.errors import TicRatesError
@@ -34,7 +34,7 @@ def run_demo(
     """
     layout = Layout.at(output)
     files = write_market(layout.root / "demo", month)
-    keep(layout, *files.sources, files.nppes)
+    upload(layout, *files.sources, files.nppes)
     sources = expand(layout.name_of(path) for path in files.sources)
     nppes = layout.name_of(files.nppes) if layout.store else files.nppes
     result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes))

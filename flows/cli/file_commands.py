@@ -65,13 +65,13 @@ def nppes_command(
     """
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout
-    from flows.storage.object_sync import keep
+    from flows.storage.object_sync import upload
     from flows.tables.reference import build_nppes
 
     layout = Layout.at(output)
     target = layout.nppes
     figures = {"lookup": layout.name_of(target)} | build_nppes(file, target, weekly=weekly, deactivated=deactivated)
-    keep(layout, target, dated=True)
+    upload(layout, target, dated=True)
     if not as_json:
         tell(print_figures, figures)
     return figures, 0
@@ -90,12 +90,12 @@ def medicare_command(*, as_json: bool, rvu: Path, gpci: Path, year: int, output:
     """
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout
-    from flows.storage.object_sync import keep
+    from flows.storage.object_sync import upload
     from flows.tables.reference import build_medicare
 
     layout = Layout.at(output)
     figures = build_medicare(rvu, gpci, year, layout.reference)
-    keep(layout, *sorted((layout.reference / str(year)).glob("*.csv")), dated=True)
+    upload(layout, *sorted((layout.reference / str(year)).glob("*.csv")), dated=True)
     if not as_json:
         tell(print_figures, figures)
     return figures, 0
@@ -140,12 +140,12 @@ def rvu_command(*, as_json: bool, code: str, units: int, state: str, year: int, 
     """
     from flows.cli.show import print_service, service_as_json
     from flows.storage.layout import Layout
-    from flows.storage.object_sync import renew_folder
+    from flows.storage.object_sync import refresh_folder
     from flows.tables.reference import load_medicare
     from transforms.cms.medicare import price_service
 
     layout = Layout.at(output)
-    renew_folder(layout, layout.reference, layout.nppes)
+    refresh_folder(layout, layout.reference, layout.nppes)
     price = price_service(load_medicare(layout.reference), code, units, state, year)
     if not as_json:
         tell(print_service, price)

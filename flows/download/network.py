@@ -64,7 +64,7 @@ class Backend(httpcore.NetworkBackend):
     def connect_unix_socket(
         self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
     ) -> httpcore.NetworkStream:
-        """Never: nobody can ask for one."""
+        """Raises: no setting leads to a unix socket."""
         raise AssertionError("no unix sockets")
 
 
@@ -129,7 +129,7 @@ def _redacted(url: httpx.URL, posts: bool) -> str:
 def guard(client: httpx.Client, *, public_only: bool) -> httpx.Client:
     """Let the client connect in our way. httpx has no setting for it, httpcore below has.
 
-    A proxy of the environment's, which may well be private, is no destination: it finds hosts by itself.
+    A proxy from the environment may be private: it resolves the destination itself, so it is not checked.
     """
     direct = client._transport
     for transport in (direct, *client._mounts.values()):

@@ -227,11 +227,11 @@ class RemoteFile:
     def _connect(self) -> None:
         self._answer = answer = self._ask(self._source, self._conditions())
         if answer.status == HTTPStatus.OK:
-            self._take_whole(answer)
+            self._accept_whole(answer)
         elif answer.status == HTTPStatus.PARTIAL_CONTENT and self._held.size:
-            self._take_part(answer)
+            self._accept_part(answer)
         elif answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self._held.size:
-            self._take_end(answer)
+            self._accept_end(answer)
         elif answer.status == HTTPStatus.NOT_MODIFIED and self._known.if_changed():
             raise UnchangedError("not modified")
         else:
@@ -246,7 +246,7 @@ class RemoteFile:
         unless_changed = self.validators.if_range
         return {"Range": f"bytes={self._held.size}-"} | ({"If-Range": unless_changed} if unless_changed else {})
 
-    def _take_whole(self, answer: AnyAnswer) -> None:
+    def _accept_whole(self, answer: AnyAnswer) -> None:
         """The content from its beginning: at first, after a change, or from a server that knows no ranges."""
         validators = Validators.of_whole(answer.headers)
         self._check_size(validators.length or 0, "announces")
@@ -259,16 +259,16 @@ class RemoteFile:
         else:
             self._skip()
 
-    def _take_part(self, answer: AnyAnswer) -> None:
+    def _accept_part(self, answer: AnyAnswer) -> None:
         part = ContentRange.parse(answer.headers.get("Content-Range"))
         if part is None or part.start != self._held.size:
             raise ContentChangedError(f"asked for byte {self._held.size:,} on, the server sends another part")
         if self.validators.contradict(Validators.of_part(answer.headers)):
             raise self._changed()
-        if self.validators.length is None:  # the whole came in chunks, of which nobody knows how many are left
+        if self.validators.length is None:  # the first answer was chunked and stated no length
             self._held.validators = replace(self.validators, length=part.total)
 
-    def _take_end(self, answer: AnyAnswer) -> None:
+    def _accept_end(self, answer: AnyAnswer) -> None:
         """Nothing lies behind the bytes had: they are all, if the length says so."""
         part = ContentRange.parse(answer.headers.get("Content-Range"))
         if part is None or part.total != self._held.size:

@@ -6,13 +6,13 @@ from flows.download.sources import Source
 
 MOST_FILES = 200
 MOST_BYTES = 2_000_000_000  # a larger file is a task of its own
-PARTS = 8  # for each worker, of what is left: batches become shorter, so that nobody waits long for the last one
+PARTS = 8  # of the remaining work, per worker: later batches are shorter, so workers finish together
 
 
 def batch_sources(sources: Iterable[Source], workers: int) -> list[list[Source]]:
     """Consecutive sources, up to ``MOST_FILES`` and ``MOST_BYTES`` together, and fewer towards the end.
 
-    A source whose size nobody knows (a URL) counts as a file without bytes.
+    A source of unknown size (a URL) counts as a file without bytes.
     """
     sized = [(source, source.size) for source in sources]
     return list(_cut(sized, 1 if workers == 1 else workers * PARTS))

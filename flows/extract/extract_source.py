@@ -23,7 +23,7 @@ from flows.settings.fetching import Fetching
 from flows.storage.atomic_folders import Sealed, put_in_place, seal, unsealed
 from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout, open_temporary
-from flows.storage.object_sync import keep
+from flows.storage.object_sync import upload
 from flows.storage.resource_errors import raise_if_exhausted
 from flows.storage.temporary_files import unfinished_folder
 from schemas.codes import CODE_TYPES
@@ -348,7 +348,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         folder = reading.folder(entry.sha256)
         put_in_place(temporary, folder)
         tables = writers.paths(folder) if account.items_matched else []
-        keep(layout, *tables, folder / ACCOUNT)
+        upload(layout, *tables, folder / ACCOUNT)
         return entry
 
 

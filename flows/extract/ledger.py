@@ -13,7 +13,7 @@ import msgspec
 from flows.download.http_validators import Validators
 from flows.download.sources import Source, sha256_of
 from flows.storage.layout import Layout, write_atomically
-from flows.storage.object_sync import keep, renew
+from flows.storage.object_sync import refresh, upload
 from flows.storage.records import read_record
 from transforms.errors import UsageError
 
@@ -61,7 +61,7 @@ def recall(source: Source, layout: Layout) -> Entry | None:
 def recall_digest(digest: str, layout: Layout) -> Entry | None:
     """The last reading of the source of that digest, whatever became of it since; None for one never read."""
     path = _path(digest, layout)
-    record = read_record(path, _Record) if renew(layout, path) else None
+    record = read_record(path, _Record) if refresh(layout, path) else None
     return None if record is None else Entry(record.sha256, record.bytes, record.fingerprint, record.validators)
 
 
@@ -74,7 +74,7 @@ def remember(
         record = _Record(sha256=sha256, bytes=size, fingerprint=mark, validators=validators)
         path = _path(source.digest, layout)
         write_atomically(path, msgspec.json.encode(record), durable=False)
-        keep(layout, path)
+        upload(layout, path)
 
 
 def content_of(path: Path, layout: Layout) -> str:

@@ -18,7 +18,7 @@ from flows.download.sources import Source
 from flows.extract.ledger import fingerprint
 from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout, write_atomically
-from flows.storage.object_sync import forget, keep, renew
+from flows.storage.object_sync import delete_files, refresh, upload
 from flows.storage.records import decode_record
 from flows.storage.redaction import redact_text
 from transforms.contents.listing import Choice, FoundFile, Listing, key_of
@@ -55,7 +55,7 @@ def kept_listing(
     """
     path = _path(contents, choice, layout)
     try:
-        if not renew(layout, path):
+        if not refresh(layout, path):
             return None
         with path.open("rb") as lines:
             head = decode_record(lines.readline(), _Head)
@@ -79,7 +79,7 @@ def keep_listing(
     known_by = mark is not None or validators.if_changed()
     missing = any(file.refused for file in listing.files.values())  # may be there the next time
     if not known_by or missing or not all(map(_is_writable, (contents.location, *_locations(listing)))):
-        forget(layout, path)
+        delete_files(layout, path)
         return
     within = limits_of_content(limits or Limits())
     head = msgspec.json.encode(_Head(_version(), within, mark, validators, len(listing.files)))
@@ -90,7 +90,7 @@ def keep_listing(
             for line in chain((head,), (msgspec.json.encode(_kept(file)) for file in listing.files.values()))
         ),
     )
-    keep(layout, path)
+    upload(layout, path)
 
 
 def _version() -> str:

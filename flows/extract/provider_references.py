@@ -24,7 +24,7 @@ from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout, open_temporary
 from flows.storage.object_store import StoreError
-from flows.storage.object_sync import have, keep
+from flows.storage.object_sync import ensure_local, upload
 from flows.storage.parquet import holds, parquet_writer
 from flows.storage.redaction import redact_unresolved
 from flows.storage.resource_errors import raise_if_exhausted
@@ -96,12 +96,12 @@ class RemoteReferences:
             waiting = {host: left for host, rest in waiting.items() if (left := self._left(host, rest))}
         return {location: path for location in wanted if (path := self._found[location]) is not None}
 
-    def refuse(self, location: str) -> None:
+    def note_unresolvable(self, location: str) -> None:
         """Note one that leads nowhere that a payer's file may lead to."""
         shown = redact_unresolved(location.strip())
         self._unresolved[shown] = shown, "neither http(s) nor a file beside the one that cites it"
 
-    def had(self, digest: str, shown: str) -> Path | None:
+    def find_signed(self, digest: str, shown: str) -> Path | None:
         """What was fetched in an earlier run from a signed address, which was not kept."""
         entry = recall_digest(digest, self._layout)
         if entry is not None and self._has(target := self._target(entry.sha256)):
@@ -136,7 +136,7 @@ class RemoteReferences:
 
     def _has(self, target: Path) -> bool:
         """Whether it was read before; a file that lost bytes is read again."""
-        return have(self._layout, target) and holds(target, REMOTE_GROUPS.arrow())
+        return ensure_local(self._layout, target) and holds(target, REMOTE_GROUPS.arrow())
 
     def _fetch_one(self, location: str) -> _Answer:
         source = Source(location)
@@ -181,7 +181,7 @@ class RemoteReferences:
             if fingerprint(source) != before:
                 raise BadFileError("the file changed while it was read; run again")
             temporary.rename(target)
-            keep(self._layout, target)
+            upload(self._layout, target)
             remember(source, self._layout, sha256, stream.bytes, stream.validators, unvalidated=True)
         return target
 

@@ -1,7 +1,7 @@
-"""Worker processes that outlive the death of one of them: what it was doing is done once more, alone.
+"""Worker process pools that survive the death of a worker: the lost work is repeated, one piece at a time.
 
-When the system kills a worker (out of memory, mostly), its whole pool is lost: nobody can tell whose fault it was. So
-whatever ran is repeated with nothing beside it. What dies then was too large by itself; the others were bystanders.
+When the system kills a worker (mostly out of memory), its whole pool is lost, and the pool does not say which work
+caused it. So each lost piece is repeated alone. Work that dies alone is too large by itself and is reported.
 """
 
 from collections.abc import Callable, Iterator
@@ -117,7 +117,7 @@ class Pools:
 
 
 class _Turns:
-    """Many at once, or one alone; whoever wants to be alone goes first."""
+    """Shared and exclusive turns; a waiting exclusive turn goes first."""
 
     def __init__(self) -> None:
         self._condition = Condition()
@@ -126,7 +126,7 @@ class _Turns:
 
     @contextmanager
     def shared(self) -> Iterator[None]:
-        """Beside others, when nobody is alone or waits to be."""
+        """A shared turn; waits while an exclusive one runs or waits."""
         with self._condition:
             self._condition.wait_for(lambda: not self._waiting_alone)
             self._running += 1
@@ -139,7 +139,7 @@ class _Turns:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """With nothing beside."""
+        """The exclusive turn."""
         with self._condition:
             self._waiting_alone += 1
             self._condition.wait_for(lambda: not self._running)

@@ -21,7 +21,7 @@ from flows.extract.workers import Reading, find_unchanged_many
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Cluster, Fetching, HostLimits
 from flows.storage.layout import Layout
-from flows.storage.object_sync import have
+from flows.storage.object_sync import ensure_local
 from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ def _here(outcome: Outcome, machine: str, layout: Layout) -> Path | None:
 def wait_until_seen(layout: Layout, path: Path) -> bool:
     """Whether what another machine wrote is here; a network file system may take a minute to look."""
     deadline = time.monotonic() + SEEN_SECONDS
-    while not have(layout, path):
+    while not ensure_local(layout, path):
         if time.monotonic() > deadline:
             return False
         time.sleep(LOOK_SECONDS)

@@ -29,7 +29,7 @@ from flows.publish.publish import (
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout, locked, month_name
-from flows.storage.object_sync import renew_folder
+from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import during, raise_if_exhausted
 from flows.storage.temporary_files import sweep, unfinished_folder
 from flows.storage.threads import in_threads
@@ -164,7 +164,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     from flows.tables.month_inputs import MonthRequest
     from flows.tables.reference import load_medicare
 
-    renew_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
+    refresh_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
     return MonthRequest(
         request.month,
         request.codes,

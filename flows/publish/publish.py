@@ -27,7 +27,7 @@ from flows.storage.layout import (
     written_beside,
 )
 from flows.storage.object_store import Objects
-from flows.storage.object_sync import AT_ONCE, bring, renew
+from flows.storage.object_sync import AT_ONCE, download_object, refresh
 from flows.storage.signals import deferred_signals
 from flows.storage.temporary_files import is_left, remove_at_once
 from flows.storage.threads import in_threads
@@ -212,7 +212,7 @@ def bring_published(layout: Layout, *folders: str) -> None:
         return
     for _ in range(ATTEMPTS):
         settle(layout.store)
-        renew(layout, layout.manifest)
+        refresh(layout, layout.manifest)
         files = {layout.root / path: file["sha256"] for path, file in named_files(_read(layout), *folders).items()}
         if _bring_files(layout.store, layout, files, folders):
             return
@@ -229,7 +229,7 @@ def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], fo
     def have(path: Path) -> bool:
         key = path.relative_to(layout.root).as_posix()
         return sha256_of(path) == files[path] or (
-            bring(objects, key, path) is not None and sha256_of(path) == files[path]
+            download_object(objects, key, path) is not None and sha256_of(path) == files[path]
         )
 
     return all(in_threads(files, have, AT_ONCE))

@@ -13,7 +13,7 @@ import polars as pl
 from flows.publish.publish import bring_published
 from flows.storage.parquet import read_pieces, write_table
 from flows.tables.observations_external_sort import SortedObservations
-from flows.tables.payer_builds import PayerBuild, RowCounts, link, rates_path
+from flows.tables.payer_builds import PayerBuild, RowCounts, link_or_copy, rates_path
 from schemas.published import FILES, PROVIDERS, RATES
 from schemas.table import Table
 from transforms.benchmark.payers import payer_slug
@@ -64,7 +64,7 @@ def restore_build(
 
 def _copy_rates(published: Path, target: Path, left_out: Names) -> None:
     if not left_out and pl.scan_parquet(published).collect_schema() == RATES.polars:
-        link(published, target)
+        link_or_copy(published, target)
         return
     kept = ~pl.col("reporting_entity_name").is_in(list(left_out), nulls_equal=True)
     write_table(target, RATES, (as_declared(piece.filter(kept), RATES) for piece in read_pieces(published)))

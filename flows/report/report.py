@@ -14,7 +14,7 @@ from flows.report.report_site import make_environment, make_site
 from flows.report.report_tables import Published, load_published
 from flows.storage.atomic_folders import exchange_folders
 from flows.storage.layout import Layout, locked, month_name
-from flows.storage.object_sync import renew_folder
+from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import during
 from flows.storage.temporary_files import sweep, unfinished_folder
 from schemas.coding import coding_of
@@ -63,7 +63,7 @@ def build_report(layout: Layout) -> dict[str, Any]:
 def _load(layout: Layout) -> Published:
     """What is published, brought here first where that is in object storage."""
     bring_published(layout, "summaries")
-    renew_folder(layout, layout.reference, layout.nppes)
+    refresh_folder(layout, layout.reference, layout.nppes)
     published = load_published(layout)
     month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))
     bring_published(layout, *(folder.as_posix() for folder in month))

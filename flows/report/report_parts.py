@@ -67,7 +67,7 @@ def _tile(code: str, text: str, shade: str, cell: Cell | None) -> dict[str, Any]
 
 
 def trend_context(figures: CodeFigures, geography: str, cells: Sequence[Cell]) -> dict[str, Any] | None:
-    """Medians by month; None when there is one month only, or nobody to follow."""
+    """Medians by month; None when there is only one month, or no payer to show."""
     months = figures.published.months
     if len(months) < 2 or not cells:
         return None

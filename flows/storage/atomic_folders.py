@@ -1,4 +1,4 @@
-"""Whole folders put under a name at once, whoever else reads or writes there, and known to be whole later."""
+"""Folders that appear whole under their names while others read or write, and state later whether they are complete."""
 
 import ctypes
 import errno
@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from flows.storage.layout import Layout
-from flows.storage.object_sync import have
+from flows.storage.object_sync import ensure_local
 from flows.storage.records import read_record
 from flows.storage.signals import deferred_signals
 from flows.storage.temporary_files import set_aside
@@ -39,7 +39,7 @@ def unsealed(layout: Layout, folder: Path, name: str, kind: type[Stated]) -> Sta
     None where it is not there, can't be decoded, or has lost bytes, as folders do whose machine lost its power: what
     was renamed may stand, and what was written not. In object storage tables are brought later.
     """
-    stated = read_record(folder / name, kind) if have(layout, folder / name) else None
+    stated = read_record(folder / name, kind) if ensure_local(layout, folder / name) else None
     if stated is None:
         return None
     elsewhere = layout.stored(folder) is not None

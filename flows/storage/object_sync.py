@@ -1,7 +1,7 @@
-"""Files under a layout that stand for objects: brought when they are wanted, sent when they are done.
+"""Files under a layout that stand for objects: downloaded when they are needed, uploaded when they are complete.
 
-For local layouts all of this is a look at the disk. What carries its content's name never changes (``have``); the rest
-is asked for anew (``renew``). Several processes may do either at once: a file appears whole.
+For local layouts this only looks at the disk. A file named for its content never changes (``ensure_local``);
+any other file is downloaded again (``refresh``). Several processes may do either at once: a file appears whole.
 """
 
 import os
@@ -17,25 +17,25 @@ from transforms.errors import BadFileError
 AT_ONCE = 16
 
 
-def have(layout: Layout, path: Path) -> bool:
-    """Whether a file that never changes is here, brought from the store if need be."""
+def ensure_local(layout: Layout, path: Path) -> bool:
+    """Whether a file that never changes is local; downloads it from the store if needed."""
     if path.exists():
         return True
     stored = layout.stored(path)
-    return stored is not None and bring(*stored, path) is not None
+    return stored is not None and download_object(*stored, path) is not None
 
 
-def have_all(layout: Layout, paths: Iterable[Path]) -> list[Path]:
-    """``have`` for many; those that are nowhere."""
+def missing_files(layout: Layout, paths: Iterable[Path]) -> list[Path]:
+    """The files that are neither local nor in the store; downloads the others (``ensure_local``)."""
     absent = [path for path in paths if not path.exists()]
     if not absent or layout.stored(absent[0]) is None:
         return absent
-    found = in_threads(absent, lambda path: have(layout, path), AT_ONCE)
+    found = in_threads(absent, lambda path: ensure_local(layout, path), AT_ONCE)
     return [path for path, here in zip(absent, found, strict=True) if not here]
 
 
-def renew(layout: Layout, path: Path) -> bool:
-    """Whether there is such a small file; here it is then as the store has it now."""
+def refresh(layout: Layout, path: Path) -> bool:
+    """Whether a small file exists; the local copy is then as in the store."""
     stored = layout.stored(path)
     if stored is None:
         return path.exists()
@@ -47,10 +47,10 @@ def renew(layout: Layout, path: Path) -> bool:
     return data is not None
 
 
-def renew_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
-    """``renew`` for every file of a folder; what is in the store no more goes here too.
+def refresh_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
+    """Make a folder as in the store: every file downloaded (``refresh``), files that left the store deleted.
 
-    Args: unneeded: files that are not brought now; what is here of them stays.
+    Args: unneeded: files that are not downloaded; local copies of them stay.
     """
     stored = layout.stored(folder)
     if stored is None:
@@ -61,14 +61,14 @@ def renew_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
         if path.is_file() and path not in there and not path.name.startswith("."):
             path.unlink()
     wanted = [path for path in there if path not in unneeded]
-    in_threads(wanted, lambda path: _is(path, there[path]) or bring(objects, there[path].key, path), AT_ONCE)
+    in_threads(wanted, lambda path: _is(path, there[path]) or download_object(objects, there[path].key, path), AT_ONCE)
 
 
-def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:
-    """Send files to the store, the last one when all others are there.
+def upload(layout: Layout, *paths: Path, dated: bool = False) -> None:
+    """Upload files to the store, the last one after all others.
 
     Args:
-        dated: give them the time that the store gives them, so that they are the same files on every machine.
+        dated: set their local times to the store's, so that they have the same identity on every machine.
     """
     stored = [(path, place) for path in paths if (place := layout.stored(path)) is not None]
     if not stored:
@@ -82,8 +82,8 @@ def keep(layout: Layout, *paths: Path, dated: bool = False) -> None:
             _date(path, found)
 
 
-def forget(layout: Layout, *paths: Path) -> None:
-    """Delete files, here and in the store."""
+def delete_files(layout: Layout, *paths: Path) -> None:
+    """Delete files, locally and in the store."""
     for path in paths:
         path.unlink(missing_ok=True)
     stored = [place for path in paths if (place := layout.stored(path)) is not None]
@@ -91,8 +91,8 @@ def forget(layout: Layout, *paths: Path) -> None:
         stored[0][0].delete([key for _, key in stored])
 
 
-def bring(objects: Objects, key: str, path: Path, found: Found | None = None) -> Found | None:
-    """An object as a file, of the object's time; None where there is none."""
+def download_object(objects: Objects, key: str, path: Path, found: Found | None = None) -> Found | None:
+    """The object, downloaded to a file with the object's time; None if it does not exist."""
     found = found or objects.head(key)
     if found is None:
         return None
@@ -100,7 +100,7 @@ def bring(objects: Objects, key: str, path: Path, found: Found | None = None) ->
         try:
             with temporary.open("wb") as file:
                 copy_to(objects, found, file)
-        except BadFileError as error:  # no source's fault
+        except BadFileError as error:  # the store failed, not a source
             raise StoreError(str(error)) from error
         _date(temporary, found)
         temporary.replace(path)

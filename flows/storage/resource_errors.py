@@ -1,7 +1,7 @@
-"""What the machine ran out of, told apart from bad sources and from bugs: one clear error, and what to do about it.
+"""Errors of a machine that ran out of a resource, kept apart from bad sources and bugs: each states what to do next.
 
-A full disk quarantines nobody's file. Libraries wrap the system's errors in their own, so the chain of causes is looked
-at, and the number in the text where polars gives nothing else. Their texts, which may quote an address, are not said.
+A full disk must not quarantine a file. Libraries wrap the system's errors in their own, so the chain of causes is
+searched, and for polars the number in the text. The texts themselves may quote an address and are not shown.
 """
 
 import errno

@@ -80,14 +80,14 @@ def sweep(folder: Path) -> None:
 
 
 def is_left(path: Path) -> bool:
-    """Whether nobody works on a temporary file or folder any more."""
+    """Whether no process uses a temporary file or folder any more."""
     with _tried(path) as left:
         return left
 
 
 @contextmanager
 def _tried(path: Path) -> Iterator[bool]:
-    """Whether it is left behind; if so, nobody takes it up during the body: one that was just made is made again."""
+    """Whether it is left behind. During the body no process can lock it; a process that just made one makes another."""
     descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -21,7 +21,7 @@ from flows.extract.provider_references import RemoteReferences
 from flows.settings.fetching import Fetching
 from flows.storage.code_versions import digest_of, rules_version
 from flows.storage.layout import Layout
-from flows.storage.object_sync import have_all
+from flows.storage.object_sync import missing_files
 from flows.storage.resource_errors import during
 from flows.tables.payer_builds import PayerInputs, payer_rules
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
@@ -194,7 +194,7 @@ def require(layout: Layout, paths: Sequence[Path]) -> None:
     Raises:
         UsageError: one is nowhere.
     """
-    absent = have_all(layout, paths)
+    absent = missing_files(layout, paths)
     if absent:
         raise UsageError(f"{absent[0]}: gone from the cache, with {len(absent) - 1} more; run again with --force")
 
@@ -263,10 +263,10 @@ def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteRefer
         digest = signed_digest(stated)
         location = outcome.signed.get(stated) if digest else resolve_location(stated, outcome.source)
         if is_refused(stated) or (location is None and digest is None):
-            remote.refuse(without_marker(stated))
+            remote.note_unresolvable(without_marker(stated))
         elif location is not None:
             locations[grain] = location
-        elif (path := remote.had(str(digest), without_marker(stated))) is not None:
+        elif (path := remote.find_signed(str(digest), without_marker(stated))) is not None:
             known[grain] = path
     paths = remote.fetch(locations.values())
     return known | {grain: paths[location] for grain, location in locations.items() if location in paths}

@@ -18,7 +18,7 @@ from flows.extract.extract_source import reading_version
 from flows.storage.atomic_folders import Sealed, put_in_place, seal, unsealed
 from flows.storage.code_versions import digest_of, rules_version
 from flows.storage.layout import Layout
-from flows.storage.object_sync import keep
+from flows.storage.object_sync import upload
 from flows.storage.parquet import write_table
 from flows.storage.temporary_files import unfinished_folder
 from flows.tables.observations_external_sort import SortedObservations
@@ -153,7 +153,7 @@ class PayerBuild:
         """Put the rates into a month being built; linked, not copied, where the file system can."""
         target = rates_path(month / "rates", self.payer)
         target.parent.mkdir(parents=True)
-        link(self.table("rates"), target)
+        link_or_copy(self.table("rates"), target)
 
     def as_json(self) -> dict[str, Any]:
         """The manifest's account of it."""
@@ -166,7 +166,7 @@ def rates_path(month: Path, payer: str) -> Path:
     return month / f"payer={payer_slug(payer)}" / "rates.parquet"
 
 
-def link(path: Path, target: Path) -> None:
+def link_or_copy(path: Path, target: Path) -> None:
     """The same file under another name; a copy where the file system has no links."""
     try:
         target.hardlink_to(path)
@@ -181,7 +181,7 @@ def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     if stated is None:
         return None
     with suppress(OSError):
-        os.utime(folder)  # in use: whoever drops old builds meanwhile leaves it
+        os.utime(folder)  # marks it as used: the removal of old builds skips it
     return PayerBuild(payer, key, folder, stated.figures, stated.source_ids)
 
 
@@ -193,7 +193,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
         figures = _write(inputs, extracts, temporary)
         seal(temporary, FIGURES, _Sealed(figures=figures, source_ids=tuple(inputs.own_source_ids)))
         put_in_place(temporary, target)
-    keep(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
+    upload(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
     built = known_build(layout, inputs.payer, key)
     assert built is not None, f"no build of {inputs.payer} under {layout.payer_builds}"
     return built

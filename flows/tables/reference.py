@@ -25,7 +25,7 @@ from flows.download.object_sources import find_object
 from flows.storage.atomic_folders import exchange_folders
 from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout
-from flows.storage.object_sync import bring, have, keep
+from flows.storage.object_sync import download_object, ensure_local, upload
 from flows.storage.parquet import holds
 from flows.storage.temporary_files import sweep, unfinished_folder
 from flows.tables.nppes_external_sort import SpilledRecords
@@ -345,15 +345,15 @@ def stored_nppes(url: str, layout: Layout) -> Path:
     folder = layout.cache / "nppes"
     identity = f"{lookup_version()}|{url}|{found.etag}|{found.size}"
     target = folder / f"nppes-{hashlib.sha256(identity.encode()).hexdigest()[:16]}.parquet"
-    if have(layout, target) and is_lookup(target):
+    if ensure_local(layout, target) and is_lookup(target):
         return target
     with unfinished_folder(folder) as temporary:
         try:
             copy = temporary / Path(found.key).name
-            bring(objects, found.key, copy)
+            download_object(objects, found.key, copy)
             built = nppes_lookup(copy, temporary)
         except UsageError as error:
             raise UsageError(str(error).replace(f"{temporary}/", f"{url.rpartition('/')[0]}/")) from error
         built.replace(target)
-    keep(layout, target, dated=True)
+    upload(layout, target, dated=True)
     return target

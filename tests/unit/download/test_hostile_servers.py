@@ -155,7 +155,7 @@ def test_a_location_that_leads_nowhere_is_noted_and_no_crash(tmp_path: Path) -> 
         for base in (str(tmp_path / "rates.json"), "https://rates.example.com/a/b.json"):
             resolved = resolve_location(location, Source(base))
             if resolved is None:
-                remote.refuse(location)
+                remote.note_unresolvable(location)
             else:
                 assert re.match("https?://[a-z.]", resolved), "a path would be read here"
     assert set(remote.failed.values()) >= {"neither http(s) nor a file beside the one that cites it"}
