@@ -9,12 +9,12 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from schemas.mrf import SECTIONS
 from tests.fuzz.explain import is_explained, is_reading_of, refusal_is_explained
 from tests.fuzz.plain_rows import differs
 from tests.fuzz.reading import CODES, Read, read_by_ijson, read_by_scan, without_bom
 from tests.plain_extract import TIC_KEYS, plain_extract
 from tests.plain_json import UnreadableError, plain_json
-from transforms.read.read_ijson import SECTIONS
 
 Cuts = tuple[int, ...]
 

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.codes import CODE_TYPES
+from schemas.mrf import SECTIONS
 from tests.fuzz.reading import CODES, Read, read_by_ijson
 from tests.plain_json import UnreadableError, plain_json
 from transforms.limits import Limits
 from transforms.read.clean import reference_key, text_of
-from transforms.read.read_ijson import SECTIONS
 from transforms.read.walk import note_given, stands
 
 MAX_DEPTH = 500

@@ -13,6 +13,16 @@ from typing import BinaryIO
 import ijson
 import msgspec
 
+from schemas.mrf import (
+    CONTENTS_KEYS,
+    LISTED_FILE_KEYS,
+    LISTED_KEY,
+    NETWORK_KEYS,
+    PLAN_KEYS,
+    PLANS_KEY,
+    PRICES_KEYS,
+    UPDATED_KEY,
+)
 from transforms.contents.names import NO_NAMES, Names, names_of
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
@@ -23,19 +33,9 @@ from transforms.read.spool import OpenTemporary
 from transforms.read.walk import Event, Walker
 
 ENGINE = "ijson"
-LISTED_KEY = "in_network_files"  # under reporting_structure, TOC_Files or wherever else
-PLANS_KEY = "reporting_plans"
-PLAN_NAME_KEY = "plan_name"
-UPDATED_KEY = "last_updated_on"  # of the root
-NETWORK_KEYS = frozenset({"network_name", "network_names"})  # in no schema of CMS's, but extra keys are legal
-CONTENTS_KEYS = frozenset({"reporting_structure", "TOC_Files", LISTED_KEY})
-PRICES_KEYS = frozenset({"in_network", "in_networks"})
-
 IN_NETWORK = "an in-network file, not a table of contents; name it under files"
 NOTHING_KNOWN = "no table of contents: it has neither reporting_structure nor in_network_files"
 
-_FILE_KEYS = NETWORK_KEYS | {"location", "description"}
-_PLAN_KEYS = frozenset({PLAN_NAME_KEY})
 _NAMES_AT_ONCE = 1_000
 
 
@@ -225,7 +225,7 @@ class ContentsEvents:
     def file_members(self, listed: OpenFile) -> None:
         """The members of a listed file that has begun, up to its end."""
         walker = self.walker
-        for key, event, value in walker.members(_FILE_KEYS):
+        for key, event, value in walker.members(LISTED_FILE_KEYS):
             if key == "location":
                 listed.location = text_of(walker.scalar(event, value))
             elif key == "description":
@@ -254,7 +254,7 @@ class ContentsEvents:
     def plan_name(self, before: str | None = None) -> str | None:
         """The name of the plan whose members follow, up to its end; ``before`` where they give none."""
         name = before
-        for _, event, value in self.walker.members(_PLAN_KEYS):
+        for _, event, value in self.walker.members(PLAN_KEYS):
             name = text_of(self.walker.scalar(event, value))
         return name
 

@@ -7,7 +7,8 @@ from typing import cast
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from transforms.contents.contents import LISTED_KEY, Found, Level, ListedFile, ListedFiles, StructureEnd
+from schemas.mrf import LISTED_KEY, STRUCTURES_ALIAS, STRUCTURES_KEY
+from transforms.contents.contents import Found, Level, ListedFile, ListedFiles, StructureEnd
 from transforms.contents.names import NO_NAMES, Names, name_of, names_of
 from transforms.errors import OddElementError
 
@@ -18,7 +19,7 @@ LOOKING, NOT_LOOKING = 8, 56  # batches: the first ones repeat little even where
 
 _LISTED = f'"{LISTED_KEY}"'.encode()
 _NETWORK = b'"network_name'
-_CONTENTS = (b'"reporting_structure"', b'"TOC_Files"')
+_STRUCTURES_KEYS = tuple(f'"{key}"'.encode() for key in (STRUCTURES_KEY, STRUCTURES_ALIAS))
 _ESCAPED_LETTER = re.compile(rb"\\u00[567]")  # which could be one of a key's
 
 
@@ -110,7 +111,7 @@ def check(decoded: Sequence[Structure], data: bytes, *, is_contents: bool, price
         raise OddElementError
     if prices_refused and any(has_prices(each) for each in decoded):
         raise OddElementError
-    if not (says_so or is_contents) and any(key in data for key in _CONTENTS):
+    if not (says_so or is_contents) and any(key in data for key in _STRUCTURES_KEYS):
         raise OddElementError
     return says_so or is_contents
 

@@ -19,11 +19,8 @@ import ijson
 import msgspec
 import numpy as np
 
+from schemas.mrf import LISTED_KEY, NETWORK_KEYS, PLAN_NAME_KEY, PLANS_KEY
 from transforms.contents.contents import (
-    LISTED_KEY,
-    NETWORK_KEYS,
-    PLAN_NAME_KEY,
-    PLANS_KEY,
     ContentsDate,
     ContentsEvents,
     Found,

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.extracted import CITATIONS, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
+from schemas.mrf import ROOT_SHAPES
 from schemas.table import Table
 from transforms.errors import BadFileError
 from transforms.limits import Limits
@@ -97,24 +98,10 @@ class MeteredStream:
             self._on_progress(size, self._collected.items_matched)
 
 
-_SHAPES = (
-    ("in_network", "in_network"),
-    ("in_networks", "in_network"),
-    ("reporting_structure", "table_of_contents"),
-    ("TOC_Files", "table_of_contents"),
-    ("in_network_files", "table_of_contents"),
-    ("out_of_network", "allowed_amounts"),
-    ("provider_references", "provider_references"),
-    ("provider_group_reference", "provider_references"),
-    ("provider_groups", "provider_reference"),
-    ("reporting_entity_name", "header_only"),
-)
-
-
 def shape_of(root_keys: Iterable[str]) -> str:
     """What a document is, by its root keys; ``unknown`` when none of them belongs to TiC."""
     keys = set(root_keys)
-    return next((shape for key, shape in _SHAPES if key in keys), "unknown")
+    return next((shape for key, shape in ROOT_SHAPES if key in keys), "unknown")
 
 
 def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset[str]) -> DocumentAccount:

@@ -10,27 +10,18 @@ from typing import BinaryIO, cast
 
 import ijson
 
+from schemas.mrf import GROUP_KEYS, PROVIDER_GROUPS, SECTIONS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import Limits, Place
 from transforms.read.clean import text_of
 from transforms.read.collect import Collected
 from transforms.read.guard import GuardedStream
 from transforms.read.surrogates import MendedStream
-from transforms.read.walk import GROUP_KEYS, Event, Member, Walker, note_given, stands
+from transforms.read.walk import Event, Member, Walker, note_given, stands
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
 HUGE_EXPONENT = "a number whose exponent has 19 digits or more"  # beyond Decimal's limits: InvalidOperation
-
-SECTIONS = {
-    "in_network": "in_network",
-    "in_networks": "in_network",
-    "provider_references": "provider_references",
-    "provider_reference": "provider_references",
-    "provider_group_reference": "provider_references",
-    "provider_group_references": "provider_references",
-}
-REMOTE_GROUPS_KEY = "provider_groups"  # at the root: the file is a remote provider reference
 
 
 _LINE_END = b"\n"
@@ -118,7 +109,7 @@ def _read_root(walker: Walker) -> None:
             else:
                 walker.skip(event)
         elif event in ("start_map", "start_array"):
-            if key == REMOTE_GROUPS_KEY:
+            if key == PROVIDER_GROUPS:
                 collected.quirks["provider_groups at the root"] += 1
             walker.skip(event)
             collected.header.pop(key, None)
@@ -206,8 +197,8 @@ def _read_reference(walker: Walker) -> None:
     seen: set[str] = set()
 
     def own() -> Iterator[Member]:
-        for key, event, value in walker.members(GROUP_KEYS | {REMOTE_GROUPS_KEY}):
-            if key != REMOTE_GROUPS_KEY:
+        for key, event, value in walker.members(GROUP_KEYS | {PROVIDER_GROUPS}):
+            if key != PROVIDER_GROUPS:
                 seen.add(key)
                 yield key, event, value
                 continue

@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 
 from schemas.codes import CODE_TYPES
+from schemas.mrf import GROUP_KEYS, PRICE_KEYS, PRICE_LISTS, RATE_KEYS, REFERENCE_KEYS, TIN_KEYS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
@@ -24,24 +25,9 @@ GroupRow = tuple[str | None, str | None, tuple[int | None, ...]]  # tin_type, ti
 
 NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
 
-RATE_KEYS = {
-    "negotiated_prices": "negotiated_prices",
-    "negotiated_price": "negotiated_prices",
-    "provider_groups": "provider_groups",
-    "provider_references": "provider_references",
-}
 _OPEN = ("start_map", "start_array")
 _CLOSE = ("end_map", "end_array")
 _NOTHING = (None, None)
-
-PRICE_SCALARS = frozenset(
-    {"negotiated_type", "negotiated_rate", "negotiated_price", "billing_class", "setting", "expiration_date"}
-)
-PRICE_LISTS = frozenset({"service_code", "billing_code_modifier"})
-PRICE_KEYS = PRICE_SCALARS | PRICE_LISTS
-GROUP_KEYS = frozenset({"npi", "NPI", "tin"})
-TIN_KEYS = frozenset({"type", "value"})
-REFERENCE_KEYS = frozenset({"provider_group_id", "provider_groups", "location", "network_name"})
 
 
 def stands(key: str, name: str, given: dict[str, str], *, is_null: bool) -> bool:

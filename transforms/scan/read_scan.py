@@ -28,10 +28,10 @@ from functools import cache
 from typing import BinaryIO
 
 from schemas.codes import CODE_TYPES
+from schemas.mrf import PROVIDER_GROUPS, SECTIONS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read.clean import text_of
 from transforms.read.collect import Collected
-from transforms.read.read_ijson import REMOTE_GROUPS_KEY, SECTIONS
 from transforms.read.reference_keys import Int64s
 from transforms.read.walk import Walker, note_given, stands
 from transforms.scan.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
@@ -167,7 +167,7 @@ class Reading(Cursor):
             else:
                 self.skip_root_value(first)
         elif first in b"{[":
-            if key == REMOTE_GROUPS_KEY:
+            if key == PROVIDER_GROUPS:
                 collected.quirks["provider_groups at the root"] += 1
             self.skip_root_value(first)
             collected.header.pop(key, None)
