@@ -1,8 +1,8 @@
-"""A table of contents as a stream of the in-network files it lists, in any of the shapes seen (FIELD-NOTES).
+"""A table of contents as a stream of the in-network files it lists, in all shapes of FIELD-NOTES.
 
-This is the plain reading: every byte parsed by ijson. ``scan_contents`` says the same ten times as fast, and leaves to
-this one what is laid out as the schema does not foresee.
-Memory: one listed file, one structure's counts and bounded names; whoever deduplicates holds the distinct files.
+This is the plain reading: ijson parses every byte. ``scan_contents`` returns the same ten times as fast, and uses this
+module for layouts that the schema does not describe.
+Memory: one listed file, one structure's counts and bounded names.
 """
 
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -49,7 +49,7 @@ class ListedFile(msgspec.Struct, gc=False):
 class ListedFiles(msgspec.Struct, gc=False):
     """Files in the order listed, repeats included. ``networks``: of each, or nothing where none of them states any.
 
-    ``kept``: all that a structure lists, and this very object is given again where another one lists the same.
+    ``kept``: the whole list of a structure; the same object is returned for other structures with the same list.
     """
 
     files: Sequence[ListedFile]
@@ -58,7 +58,7 @@ class ListedFiles(msgspec.Struct, gc=False):
 
 
 class StructureEnd(msgspec.Struct, gc=False):
-    """The files given since the last one stand in one reporting structure, of which this is now known."""
+    """The end of a reporting structure, which holds the files since the previous end: its plans and networks."""
 
     plans: int = 0
     plan_names: Names = NO_NAMES
@@ -66,7 +66,7 @@ class StructureEnd(msgspec.Struct, gc=False):
 
 
 class ContentsDate(msgspec.Struct, gc=False):
-    """The table of contents' own ``last_updated_on``, as stated; of repeated ones the last stands."""
+    """The table of contents' own ``last_updated_on``, as stated; the last one, if repeated."""
 
     text: str
 
@@ -84,13 +84,13 @@ class Level:
     lists_files: bool = False
 
     def end(self) -> StructureEnd:
-        """What is known of the structure once it has ended."""
+        """The end of the structure."""
         return StructureEnd(self.plans, self.plan_names, self.networks)
 
 
 @dataclass(slots=True)
 class OpenFile:
-    """A listed file whose members are being read; of repeated ones the last stands."""
+    """A listed file whose members are being read; the last of repeated members counts."""
 
     location: str | None = None
     description: str | None = None
@@ -113,7 +113,7 @@ def read_contents(
 
     Args:
         stream: the document's JSON, inflated; read to its end.
-        strict: refuse what is no table of contents, an in-network file at once.
+        strict: raise an error for other files than tables of contents, for an in-network file at once.
 
     Raises:
         BadFileError: not well-formed JSON, or refused.
@@ -164,7 +164,7 @@ class ContentsEvents:
         self.is_contents = False
 
     def expect_contents(self) -> None:
-        """Once all was read: it was one, where that is asked for."""
+        """At the end, with ``strict``: raise an error unless the document was a table of contents."""
         if self.strict and not self.is_contents:
             raise BadFileError(NOTHING_KNOWN)
 
@@ -196,7 +196,7 @@ class ContentsEvents:
                 yield from self._member(levels[-1], key)
 
     def _member(self, level: Level, key: object) -> Iterator[ListedFiles]:
-        """What a key says of its object; of any other key, nothing is consumed: its value may hold structures."""
+        """The files listed under a key. The value of an unknown key is not consumed: it may hold structures."""
         walker = self.walker
         if key == LISTED_KEY:
             level.lists_files = True
@@ -208,7 +208,7 @@ class ContentsEvents:
             walker.check()
 
     def files(self, event: str, value: object) -> Iterator[ListedFiles]:
-        """The value of ``in_network_files``."""
+        """The files in a value of ``in_network_files``."""
         walker = self.walker
         for first, scalar in walker.elements(event, value):
             if first == "start_map":
@@ -235,7 +235,7 @@ class ContentsEvents:
                 walker.check()
 
     def plans(self, event: str, value: object) -> tuple[int, Names]:
-        """The value of ``reporting_plans``: how many, and their first names."""
+        """The number of plans in a value of ``reporting_plans``, and their names."""
         walker = self.walker
         count = 0
         names: list[str | None] = []
@@ -252,7 +252,7 @@ class ContentsEvents:
         return count, known.plus(names_of(names))
 
     def plan_name(self, before: str | None = None) -> str | None:
-        """The name of the plan whose members follow, up to its end; ``before`` where they give none."""
+        """The name of the plan whose members follow, up to its end; ``before`` if they have none."""
         name = before
         for _, event, value in self.walker.members(PLAN_KEYS):
             name = text_of(self.walker.scalar(event, value))

@@ -1,4 +1,4 @@
-"""What complete pieces of a table of contents say: decoded by msgspec at once, or odd and left to the plain reading."""
+"""Complete pieces of a table of contents, decoded by msgspec; ``OddElementError``: for the plain reading."""
 
 import re
 from collections.abc import Sequence
@@ -51,7 +51,7 @@ class Structure(msgspec.Struct, gc=False):
 
 
 class UnreadStructure(Structure, gc=False):
-    """The same, whose files are looked at before they are decoded: they may be another structure's."""
+    """A structure whose list of files is not decoded yet, because another structure may have the same list."""
 
     in_network_files: Raw | UnsetType = UNSET  # type: ignore[assignment]
 
@@ -87,25 +87,25 @@ def decode_names(data: bytes) -> list[str]:
 
 
 def expect_json(data: bytes) -> None:
-    """Anything, as long as it is JSON."""
+    """Raise an error unless the bytes are JSON."""
     _ANY.decode(data)
 
 
 def may_name_networks(data: bytes) -> bool:
-    """Whether any of this could name networks."""
+    """Whether the bytes can name networks."""
     return _NETWORK in data
 
 
 def check(decoded: Sequence[Structure], data: bytes, *, is_contents: bool, prices_refused: bool) -> bool:
-    """That all that is listed was decoded: no key of ours stands anywhere else, nor twice, nor in disguise.
+    """Whether the document is known to be a table of contents, after a check that all listed files were decoded.
+
+    Raises ``OddElementError`` where a key that is read occurs elsewhere, twice, or with escaped letters.
 
     Args:
-        is_contents: whether the document is known for a table of contents.
-        prices_refused: in-network prices here are for the plain reading, which says so.
-
-    Returns: whether it is known for one now.
+        is_contents: whether the document is already known to be a table of contents.
+        prices_refused: leave in-network prices to the plain reading, which raises the error.
     """
-    refuse_disguise(data)
+    refuse_escaped_keys(data)
     listing, says_so = count_listing(decoded)
     if listing != data.count(_LISTED):
         raise OddElementError
@@ -116,14 +116,14 @@ def check(decoded: Sequence[Structure], data: bytes, *, is_contents: bool, price
     return says_so or is_contents
 
 
-def refuse_disguise(data: bytes) -> None:
-    """Leave to the plain reading what may hold a key of ours with escaped letters."""
+def refuse_escaped_keys(data: bytes) -> None:
+    """Raise ``OddElementError`` where a key that is read may have escaped letters."""
     if b"\\" in data and _ESCAPED_LETTER.search(data):
         raise OddElementError
 
 
 def count_listing(structures: "Sequence[Structure]") -> tuple[int, bool]:
-    """How many of these and of those inside them list files, and whether any key says: a table of contents."""
+    """The number of structures that list files, nested ones included, and whether any key shows a table of contents."""
     count = 0
     nesting = False
     for each in structures:
@@ -133,7 +133,7 @@ def count_listing(structures: "Sequence[Structure]") -> tuple[int, bool]:
             if inside is UNSET:
                 continue
             if own:
-                raise OddElementError  # which of them comes first is not known here
+                raise OddElementError  # their order is not known here
             own = nesting = True
             if inside is not None:
                 count += count_listing(inside if isinstance(inside, list) else (inside,))[0]
@@ -145,18 +145,20 @@ def has_prices(structure: "Structure") -> bool:
     return structure.in_network is not UNSET or structure.in_networks is not UNSET
 
 
-def give(structures: "Sequence[Structure]", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
-    """Add what structures list; ``networks``: some of it may name networks."""
+def append_listed(
+    structures: "Sequence[Structure]", found: list[Found], repeated: "RepeatedLists", *, networks: bool
+) -> None:
+    """Append what structures list to ``found``; ``networks``: files or structures may name networks."""
     for each in structures:
-        give_inside(each, found, repeated, networks=networks)
+        append_nested(each, found, repeated, networks=networks)
         if each.in_network_files is not UNSET:
             plans = each.reporting_plans
             ended = StructureEnd(count_plans(plans), plan_names(plans), networks_of(each) if networks else NO_NAMES)
             found.append(ended)
 
 
-def give_inside(structure: "Structure", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
-    """Add what a structure lists, and those inside it."""
+def append_nested(structure: "Structure", found: list[Found], repeated: "RepeatedLists", *, networks: bool) -> None:
+    """Append what a structure and its nested structures list to ``found``."""
     listed = structure.in_network_files
     if isinstance(listed, Raw):
         found.append(repeated.find(bytes(listed)))
@@ -165,13 +167,14 @@ def give_inside(structure: "Structure", found: list[Found], repeated: "RepeatedL
     else:
         for inside in (structure.reporting_structure, structure.TOC_Files):
             if inside is not UNSET and inside is not None:
-                give(inside if isinstance(inside, list) else (inside,), found, repeated, networks=networks)
+                append_listed(inside if isinstance(inside, list) else (inside,), found, repeated, networks=networks)
 
 
 class RepeatedLists:
-    """Lists of files that structures repeat, told by their bytes: decoded once, and given as one and the same object.
+    """Lists of files that several structures repeat byte for byte: decoded once, returned as the same object.
 
-    Looking costs a third of the speed where no list repeats, so that is given up, and tried again now and then.
+    The comparison takes a third of the time where no list repeats. It is therefore switched off after ``LOOKING``
+    batches without many repetitions, and tried again after ``NOT_LOOKING`` batches.
     Memory: ``MAX_KEPT_BYTES`` of lists and what they decode to; a hash of up to ``MAX_SEEN`` lists.
     """
 
@@ -183,7 +186,7 @@ class RepeatedLists:
         self.lists = self.repeats = 0  # in this batch
 
     def begin(self, *, unless: bool) -> bool:
-        """Whether to look in the next batch."""
+        """Whether to compare lists in the next batch."""
         turn = self.turn % (LOOKING + NOT_LOOKING)
         if turn != LOOKING or 2 * self.repeats < self.lists:
             self.turn += 1
@@ -209,8 +212,8 @@ class RepeatedLists:
         return files
 
 
-def note(part: "Structure", level: Level) -> None:
-    """What some of a structure's members say of it."""
+def add_members(part: "Structure", level: Level) -> None:
+    """Store the plans and networks of some of a structure's members in ``level``."""
     level.lists_files = level.lists_files or part.in_network_files is not UNSET
     if part.reporting_plans is not UNSET:
         level.plans, level.plan_names = count_plans(part.reporting_plans), plan_names(part.reporting_plans)
@@ -219,14 +222,14 @@ def note(part: "Structure", level: Level) -> None:
 
 
 def count_plans(plans: list[Plan] | Plan | UnsetType | None) -> int:
-    """How many."""
+    """The number of plans."""
     if isinstance(plans, list):
         return len(plans)
     return int(isinstance(plans, Plan))
 
 
 def plan_names(plans: list[Plan] | Plan | UnsetType | None) -> Names:
-    """Their names."""
+    """The names of the plans."""
     if isinstance(plans, Plan):
         return name_of(plans.plan_name)
     if not isinstance(plans, list):
@@ -236,12 +239,12 @@ def plan_names(plans: list[Plan] | Plan | UnsetType | None) -> Names:
 
 def files_of(data: bytes) -> ListedFiles:
     """The elements of ``in_network_files``."""
-    refuse_disguise(data)
+    refuse_escaped_keys(data)
     return as_listed(_FILES.decode(data), networks=_NETWORK in data)
 
 
 def as_listed(stated: list[File] | File | None, *, networks: bool) -> ListedFiles:
-    """Decoded files."""
+    """Decoded files as ``ListedFiles``."""
     files = stated if isinstance(stated, list) else [] if stated is None else [stated]
     return ListedFiles(files, [networks_of(file) for file in files] if networks else ())
 
@@ -250,7 +253,7 @@ def networks_of(stated: "File | Structure") -> Names:
     """The networks that a file or structure names."""
     one, several = stated.network_name, stated.network_names
     if one is not UNSET and several is not UNSET:
-        raise OddElementError  # the last one stands, and which one that is is not known here
+        raise OddElementError  # the last one counts, and their order is not known here
     names = several if one is UNSET else one
     if names is UNSET or names is None:
         return NO_NAMES
