@@ -121,8 +121,8 @@ def damaged(content: bytes) -> bytes:
         (damaged(MONTHLY), "cut or damaged"),
         (gzip.compress(CONTENT)[:-12], "cut or damaged"),
         (CONTENT[:-300], "Expected 330 columns"),
-        (b"<html>Access Denied</html>", "no NPPES npidata csv"),
-        (b"", "no NPPES npidata csv"),
+        (b"<html>Access Denied</html>", "not an NPPES npidata csv"),
+        (b"", "not an NPPES npidata csv"),
         (monthly_zip(("readme.txt", b"x")), "no npidata_pfile csv in the zip, expected one; it holds readme.txt"),
         (monthly_zip(("npidata_pfile_1.csv", CONTENT), ("npidata_pfile_2.csv", CONTENT)), "2 npidata_pfile csv"),
     ],
@@ -252,7 +252,7 @@ def test_of_the_two_files_of_2026_the_one_for_clinicians_outside_apms_is_taken(t
 
 def test_a_bad_fee_schedule_is_named_and_nothing_is_written(tmp_path: Path) -> None:
     rvu, indices = fee_schedule_files(tmp_path, 2025)
-    with pytest.raises(UsageError, match=r"rvu\.csv.*says it is of 2025, not 2026"):
+    with pytest.raises(UsageError, match=r"rvu\.csv.*is of 2025, not 2026"):
         build_medicare(rvu, indices, 2026, tmp_path / "built")
     with pytest.raises(UsageError, match=r"none\.csv: no such file"):
         build_medicare(tmp_path / "none.csv", indices, 2025, tmp_path / "built")

@@ -1,1 +1,4 @@
-"""CMS's own files as tables: NPPES, relative values and GPCIs, and Medicare's amounts."""
+"""CMS's files to slim tables: NPPES (providers), relative values, GPCIs and the amounts of the Physician Fee Schedule.
+
+``nppes`` and ``fee_schedule`` read the downloads by column names; ``medicare`` computes amounts from them.
+"""

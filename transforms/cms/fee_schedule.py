@@ -46,7 +46,7 @@ _STRAY_TOTALS = 0.01  # share of rows that may fail the total when every code is
 
 @dataclass(frozen=True)
 class RelativeValueFile:
-    """What PPRRVU gives: ``MEDICARE_RVUS``, the conversion factor, and how many rows did not add up (left out)."""
+    """``MEDICARE_RVUS`` of PPRRVU, the conversion factor, the number of rows with a wrong total (left out)."""
 
     rvus: pl.DataFrame
     conversion_factor: str
@@ -101,7 +101,7 @@ def _defect(row: dict[str, str]) -> str | None:
         return str(error)
     if work + pe + mp == total:
         return None
-    return f"work {work} + PE {pe} + MP {mp} is not the total {total}: columns are not where their header says"
+    return f"work {work} + PE {pe} + MP {mp} is not the total {total}: the columns do not match their header"
 
 
 def _relative_value_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[dict[str, int], str, int]:
@@ -171,7 +171,7 @@ def _check_kept(kept: list[dict[str, object]], left_out: int, wanted: set[str] |
 def _only_factor(factors: set[str]) -> str:
     values = {_number(text, RVU_COLUMNS["conversion_factor"]) for text in factors}
     if len(values) != 1:
-        raise UsageError(f"PPRRVU gives {len(values)} conversion factors, {sorted(factors)[:5]}; expected one")
+        raise UsageError(f"PPRRVU has {len(values)} conversion factors, {sorted(factors)[:5]}; expected one")
     low, high = CONVERSION_FACTOR_RANGE
     factor = values.pop()
     if not low <= factor <= high:
@@ -209,7 +209,7 @@ def read_gpcis(stream: BinaryIO, year: int) -> pl.DataFrame:
     if frame.is_empty():
         raise UsageError("GPCI has a header but no localities; download it again")
     if frame.select(MEDICARE_GPCIS.grain).is_duplicated().any():
-        raise UsageError("GPCI names a locality twice; give one year's file")
+        raise UsageError("GPCI has a locality twice: use the file of one year")
     return frame
 
 
@@ -222,7 +222,7 @@ def _gpci_header(rows: Iterator[tuple[int, list[str]]]) -> tuple[dict[str, int],
             return _gpci_columns(words), " ".join(titles), len(cells)
         if number > _HEADER_ROWS:
             break
-    raise UsageError("no header row with 'Locality Number': give CMS's GPCI csv (it lies beside PPRRVU in the zip)")
+    raise UsageError("no header row with 'Locality Number': use CMS's GPCI csv (in the same zip as PPRRVU)")
 
 
 def _gpci_columns(words: list[str]) -> dict[str, int]:
@@ -276,7 +276,7 @@ def _csv_rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
     """Line number and trimmed cells; UTF-8 with or without BOM, else Latin-1, which CMS has used."""
     content = stream.read()
     if b"\0" in content or content[:4] in (b"PK\3\4", b"%PDF"):
-        raise UsageError("this is no CSV text; unpack the zip or export the sheet as csv")
+        raise UsageError("not CSV text: unpack the zip or export the sheet as csv")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -304,9 +304,7 @@ def _check_year(titles: str, year: int, file: str) -> None:
     stated: Iterable[str] = _YEAR.findall(_without_dates(titles))
     years = sorted(set(stated))
     if years and str(year) not in years:
-        raise UsageError(
-            f"{file} says it is of {', '.join(years)}, not {year}; give --year {years[-1]} or another file"
-        )
+        raise UsageError(f"{file} is of {', '.join(years)}, not {year}: use --year {years[-1]} or another file")
 
 
 def _without_dates(text: str) -> str:

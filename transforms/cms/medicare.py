@@ -241,7 +241,7 @@ def price_service(reference: MedicareReference, code: str, units: int, state: st
         UnknownServiceError: the year, state or code is not in the fee schedule; names those that are.
     """
     if units < 1:
-        raise UnknownServiceError(f"units is {units}; give 1 or more")
+        raise UnknownServiceError(f"invalid units {units}: expected 1 or more")
     if year not in reference.years:
         loaded = ", ".join(map(str, reference.years))
         raise UnknownServiceError(

@@ -90,7 +90,7 @@ def _header(stream: BinaryIO) -> list[str]:
         names = []
     if NPI_COLUMN not in names:
         raise UsageError(
-            f"this is no NPPES npidata csv: its first line begins {line[:60]!r}; give the zip of "
+            f"not an NPPES npidata csv: its first line begins {line[:60]!r}; use the zip of "
             "https://download.cms.gov/nppes/NPI_Files.html or the npidata_pfile csv in it"
         )
     missing = [name for name in WANTED_COLUMNS if names.count(name) != 1]
@@ -100,7 +100,7 @@ def _header(stream: BinaryIO) -> list[str]:
 
 
 def _without_content(error: Exception) -> str:
-    """Arrow quotes the record, which is a person's: keep what comes before it."""
+    """The error's text without the record that Arrow quotes, which has personal data."""
     return re.sub(r"(got \d+).*", r"\1", str(error).splitlines()[0])
 
 
@@ -194,7 +194,7 @@ def read_deactivations(stream: BinaryIO) -> pl.DataFrame:
     except _DAMAGE as error:
         raise UsageError(f"deactivation report: damaged ({error}); download it again") from error
     if not begun:
-        raise UsageError("deactivation report: no row that begins with NPI; give CMS's xlsx, its zip, or a csv of it")
+        raise UsageError("deactivation report: no row begins with NPI; use CMS's xlsx, its zip, or a csv of it")
     return pl.DataFrame(found, schema=NPPES_DEACTIVATIONS.polars, orient="row")
 
 
@@ -205,7 +205,7 @@ def _deactivation(cells: list[str], number: int) -> tuple[int, datetime.date]:
             raise ValueError(npi)
         return npi, _date(cells[1])
     except (ValueError, IndexError, OverflowError):
-        raise UsageError(f"deactivation report row {number}: {cells[:2]} is no NPI and date") from None
+        raise UsageError(f"deactivation report row {number}: expected an NPI and a date, found {cells[:2]}") from None
 
 
 def _date(text: str) -> datetime.date:
@@ -229,7 +229,7 @@ def _sheet_rows(content: bytes) -> Iterator[list[str]]:
         names = book.namelist()
         sheets = sorted(name for name in names if name.startswith("xl/worksheets/sheet"))
         if not sheets:
-            raise UsageError("deactivation report: the zip is no .xlsx workbook with a sheet")
+            raise UsageError("deactivation report: the zip is not an .xlsx workbook with a sheet")
         shared: list[str] = []
         if "xl/sharedStrings.xml" in names:
             with book.open("xl/sharedStrings.xml") as part:

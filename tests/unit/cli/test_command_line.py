@@ -67,14 +67,14 @@ def parse(words: list[str]) -> None:
         ("run ftp://host/file", "ftp://host/file: ftp:// is not supported; give http(s)://, s3:// or a path"),
         ("run FILE --nppes nowhere", "--nppes nowhere: no such file; give the built lookup, or CMS's zip or csv"),
         ("run FILE --nppes EMPTY", "is a folder; give the built lookup, or CMS's zip or csv"),
-        ("run FILE --nppes FILE", "this is no NPPES npidata csv"),
+        ("run FILE --nppes FILE", "not an NPPES npidata csv"),
         ("run FILE --nppes ZIP", "cut or damaged"),
         ("run FILE --output FILE", "Not a directory; give another --output"),
         ("inspect nowhere", "nowhere: no such file or folder; check the path"),
         ("inspect FOLDER", "2 files; inspect reads one"),
         ("reference", "Missing command; see tic-rates reference --help"),
         ("reference nppes nowhere", "nowhere: no such file"),
-        ("reference nppes FILE --output OUT", "this is no NPPES npidata csv"),
+        ("reference nppes FILE --output OUT", "not an NPPES npidata csv"),
         ("reference medicare --rvu nowhere --gpci FILE --year 2026", "nowhere: no such file"),
         (
             "reference medicare --rvu FILE --gpci FILE --year 26",
@@ -107,7 +107,7 @@ def test_a_reference_that_cannot_be_read_is_told_before_any_source_is_read(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "rates.json").write_text('{"in_network": []}')
     (tmp_path / "nppes.csv").write_text("a,b")
-    assert "nppes.csv: this is no NPPES npidata csv" in refused(["run", "rates.json", "--nppes", "nppes.csv"], capsys)
+    assert "nppes.csv: not an NPPES npidata csv" in refused(["run", "rates.json", "--nppes", "nppes.csv"], capsys)
     assert not list((tmp_path / "output" / ".cache" / "extracts").iterdir())
 
 

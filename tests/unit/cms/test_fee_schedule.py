@@ -66,7 +66,7 @@ def test_a_conversion_factor_from_another_column_is_refused() -> None:
     with pytest.raises(UsageError, match="conversion factor of 9 is not between"):
         read_relative_values(stream(pprrvu(2025, factor="9")), 2025, ["97028"])
     two = pprrvu(2025).replace("32.3465", "33.0000", 1)
-    with pytest.raises(UsageError, match="gives 2 conversion factors"):
+    with pytest.raises(UsageError, match="has 2 conversion factors"):
         read_relative_values(stream(two), 2025, ["97028"])
 
 
@@ -76,9 +76,9 @@ def test_a_code_that_is_not_there_is_named() -> None:
 
 
 def test_another_years_file_is_refused() -> None:
-    with pytest.raises(UsageError, match="PPRRVU says it is of 2025, not 2026; give --year 2025"):
+    with pytest.raises(UsageError, match="PPRRVU is of 2025, not 2026: use --year 2025"):
         read_relative_values(stream(pprrvu(2025)), 2026)
-    with pytest.raises(UsageError, match="GPCI says it is of 2025, not 2026"):
+    with pytest.raises(UsageError, match="GPCI is of 2025, not 2026"):
         read_gpcis(stream(gpci(2025)), 2026)
 
 
@@ -109,7 +109,7 @@ def test_the_work_index_with_the_floor_is_taken_where_both_are_printed() -> None
 def test_an_index_out_of_range_or_a_locality_twice_is_refused() -> None:
     with pytest.raises(UsageError, match=r"line 4: pe_gpci 1081 is not between 0.1 and 4"):
         read_gpcis(stream(gpci(2026).replace("1.081", "1081")), 2026)
-    with pytest.raises(UsageError, match="names a locality twice"):
+    with pytest.raises(UsageError, match="has a locality twice"):
         read_gpcis(stream(gpci(2026).replace("1112,CA,5", "2102,AK,1")), 2026)
 
 

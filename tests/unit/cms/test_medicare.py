@@ -238,7 +238,7 @@ def test_every_locality_of_the_state_is_priced() -> None:
         ("97026", 1, "AK", 2031, "loaded: 2020, 2021, 2022, 2023, 2024, 2025"),
         ("97026", 1, "ZZ", 2025, "AK, AL, AR"),
         ("97110", 1, "AK", 2025, "priced: 97026, 97028"),
-        ("97026", 0, "AK", 2025, "give 1 or more"),
+        ("97026", 0, "AK", 2025, "expected 1 or more"),
     ],
 )
 def test_an_unknown_service_names_what_is_available(code: str, units: int, state: str, year: int, says: str) -> None:

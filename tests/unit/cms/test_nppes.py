@@ -72,8 +72,8 @@ def test_missing_columns_are_named() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"<html><body>404", "no NPPES npidata csv: its first line begins '<html><body>404'"),
-        (b"", "no NPPES npidata csv"),
+        (b"<html><body>404", "not an NPPES npidata csv: its first line begins '<html><body>404'"),
+        (b"", "not an NPPES npidata csv"),
         (npidata(record(1, "AK"))[:-400], r"Expected 330 columns, got \d+, some way after record 0"),
         (npidata(record("10x")), "failed in column 'NPI'"),
         (npidata(record("")), "a record without NPI"),
@@ -183,8 +183,8 @@ def test_the_deactivation_report_is_read_from_csv() -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"something,else\n", "no row that begins with NPI"),
-        (b"NPI,Date\n1003000126,soon\n", r"row 2: \['1003000126', 'soon'\] is no NPI and date"),
+        (b"something,else\n", "no row begins with NPI"),
+        (b"NPI,Date\n1003000126,soon\n", r"row 2: expected an NPI and a date, found \['1003000126', 'soon'\]"),
         (b"NPI,Date\n1003000126\n", "row 2"),
     ],
 )
@@ -197,5 +197,5 @@ def test_a_zip_that_is_no_workbook_is_refused() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(UsageError, match=r"no \.xlsx workbook"):
+    with pytest.raises(UsageError, match=r"not an \.xlsx workbook"):
         read_deactivations(io.BytesIO(content.getvalue()))

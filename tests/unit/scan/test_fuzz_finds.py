@@ -150,7 +150,7 @@ def test_a_deactivation_report_with_no_npi_is_refused_or_empty(text: str) -> Non
 
 
 def test_a_header_with_carriage_returns_is_no_npidata() -> None:
-    with pytest.raises(UsageError, match="no NPPES npidata csv"):
+    with pytest.raises(UsageError, match="not an NPPES npidata csv"):
         list(read_nppes(io.BytesIO(b"NPI,\r\r\rEntity\n")))
 
 
