@@ -205,6 +205,7 @@ def test_summaries_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     benchmark = rows.filter(pl.col("payer_kind") == "benchmark")
     medians = {row[:2]: row[2] for row in benchmark.select("billing_code", "geography", "p50_usd").iter_rows()}
     assert medians == MEDICARE_P50
+    assert benchmark["low_sample"].to_list() == [False] * len(MEDICARE_P50)
     commercial = rows.filter(pl.col("payer_kind") != "benchmark")
     found = {SummaryKey(*(row[name] for name in SummaryKey._fields)): row for row in commercial.iter_rows(named=True)}
     assert found.keys() == expected.keys() and commercial.height == len(found)
