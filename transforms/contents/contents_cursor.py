@@ -21,6 +21,7 @@ from transforms.scan.blocks import Blocks
 from transforms.scan.scan_kernel import children as c
 from transforms.scan.scan_kernel import kernel as k
 
+_BLANKS = b" \n\r\t"
 _KEY = msgspec.json.Decoder(str)
 
 
@@ -41,6 +42,8 @@ class ContentsCursor:
 
     def load_more(self) -> bool:
         """Whether there are more bytes: keeps those from ``pos`` on and appends the next block."""
+        if self.size - self.pos > self.limits.string_bytes:
+            self.drop_blanks()
         left = self.size - self.pos
         if left > self.limits.string_bytes:
             self.raise_hidden_error()
@@ -54,6 +57,16 @@ class ContentsCursor:
         if wrong >= 0:
             self.fail("bytes that are not UTF-8", at=wrong)
         return self.size > left
+
+    def drop_blanks(self) -> None:
+        """Keep one byte of the white space at the end of the data, such as that between a key and its value."""
+        if self.state[c.INSIDE]:
+            return
+        kept = len(self.data[self.pos : self.size].tobytes().rstrip(_BLANKS)) + 1
+        dropped = max(self.size - self.pos - kept, 0)
+        self.size -= dropped
+        self.base += dropped
+        self.state[c.SCANNED] -= dropped
 
     def require_more(self) -> None:
         """Load more where the document must not end; if it ends, open children are entered first, to find errors."""
