@@ -16,8 +16,9 @@ from transforms.errors import BadFileError
 from transforms.limits import Limits
 from transforms.read import arrow_columns as arrow
 from transforms.read.reference_keys import CitedKeys, Int64s, ReferenceKeys
-from transforms.read.spool import OpenTemporary, Row, Spool
+from transforms.read.spool import ROW_BYTES, OpenTemporary, Row, Spool
 
+VALUES_OF_A_ROW = 4  # so many numbers or texts take the memory of a plain small row
 MAX_HEADER_FIELDS = 100
 MAX_HEADER_TEXT = 2_000
 MAX_ROOT_KEYS = 1_000
@@ -60,6 +61,16 @@ REFERENCES = pa.schema(
     ]
 )
 REFERENCE_GROUPS = pa.schema([("reference_no", pa.int64()), *_GROUP])
+
+
+def weight_of(*lists: tuple[object, ...]) -> int:
+    """What a row weighs in a spool that holds these lists, of numbers or of texts, in plain small rows."""
+    weight = 1
+    for values in lists:
+        weight += len(values) // VALUES_OF_A_ROW
+        if values and isinstance(values[0], str):
+            weight += sum(map(len, values)) // ROW_BYTES  # type: ignore[arg-type]
+    return weight
 
 
 def is_among(values: Int64s, ascending: Int64s) -> NDArray[np.bool_]:
@@ -128,6 +139,8 @@ class Collected:
     keys: ReferenceKeys = field(default_factory=ReferenceKeys)
 
     def __post_init__(self) -> None:
+        self._noted_keys: set[str] = set()  # those in root_keys
+        self._cited: CitedKeys | None = None  # of the rows that stand now
         self.items, self.prices, self.groups, self.reference_groups = (
             Spool(self.open_temporary, schema) for schema in (ITEMS, PRICES, GROUPS, REFERENCE_GROUPS)
         )
@@ -148,6 +161,7 @@ class Collected:
 
     def back_to(self, marks: Marks) -> None:
         """Forget what was collected since: the item turned out unwanted, or a duplicate key replaced it."""
+        self._cited = None
         self.items.truncate(marks.items)
         self.prices.truncate(marks.prices)
         self.citations.truncate(marks.citations)
@@ -166,8 +180,14 @@ class Collected:
         self.refused.clear()
 
     def cited_keys(self) -> CitedKeys:
-        """Keys of the references that the matched prices cite."""
-        return CitedKeys((arrow.numpy_of(batch.column("key")) for batch in self.citations.encoded_batches()), self.keys)
+        """Keys of the references that the matched prices cite; not to be asked for within ``in_network``.
+
+        Gathered once, until a second ``in_network`` replaces the rows: a document may ask again and again.
+        """
+        if self._cited is None:
+            columns = (batch.column("key") for batch in self.citations.encoded_batches())
+            self._cited = CitedKeys(map(arrow.numpy_of, columns), self.keys)
+        return self._cited
 
     def check_cited(self) -> None:
         """``BadFileError`` when a matched price cites a reference that crossed a limit."""
@@ -201,9 +221,10 @@ class Collected:
         """Root keys in file order, for the account."""
         if len(key) > MAX_KEY_TEXT:
             self.quirks["a root key too long to be noted"] += 1
-        elif key in self.root_keys:
+        elif key in self._noted_keys:
             self.quirks["duplicate root key"] += 1
         elif len(self.root_keys) < MAX_ROOT_KEYS:
+            self._noted_keys.add(key)
             self.root_keys.append(key)
 
     def note_header(self, key: str, text: str | None) -> None:

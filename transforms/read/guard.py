@@ -62,7 +62,8 @@ def has_long_number(data: bytes, digits: int, *, inside: bool = False) -> bool:
     if b"d" * ((digits + 1) // step) not in data[::step].translate(_DIGIT_OR_NOT):
         return False  # nearly always: a number that long covers so many samples in a row
     outside = _masked(data).split(_QUOTE)[int(inside) :: 2]
-    long_number = re.compile(rb"[-+.eE0-9]{%d}" % (digits + 1))
+    # from where each begins alone: from all of its digits a search would take the square of their number
+    long_number = re.compile(rb"(?<![-+.eE0-9])[-+.eE0-9]{%d}" % (digits + 1))
     return any(long_number.search(text) for text in outside)
 
 

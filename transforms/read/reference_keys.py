@@ -60,7 +60,7 @@ class ReferenceKeys:
         return texts
 
 
-def _distinct(values: Int64s) -> Int64s:
+def distinct(values: Int64s) -> Int64s:
     """Sorted, each once: numpy's own ``unique`` hashes, which takes several times as long."""
     ordered = np.sort(values)
     first = np.ones(len(ordered), np.bool_)
@@ -75,10 +75,10 @@ class CitedKeys:
         found = np.zeros(0, np.int64)
         waiting: list[Int64s] = []
         for more in numbers:
-            waiting.append(_distinct(more[more != NO_KEY]))
+            waiting.append(distinct(more[more != NO_KEY]))
             if sum(map(len, waiting)) > max(len(found), MERGED_AT_ONCE):
-                found, waiting = _distinct(np.concatenate([found, *waiting])), []
-        self.numbers: Int64s = _distinct(np.concatenate([found, *waiting]))  # ascending
+                found, waiting = distinct(np.concatenate([found, *waiting])), []
+        self.numbers: Int64s = distinct(np.concatenate([found, *waiting]))  # ascending
         self._keys = keys
 
     def __len__(self) -> int:

@@ -113,6 +113,7 @@ class Reading(Cursor):
         self.walker = Walker(nothing, wanted, collected, skip=skip)
         self.references: IndexedReferences | None = None
         self.decoder = decoder or Decoder(wanted, collected)
+        self.cited_table = _table_of_codes(frozenset())
 
     # ---- the root ------------------------------------------------------------------------------------------
 
@@ -193,13 +194,20 @@ class Reading(Cursor):
         table = _table_of_codes(self.wanted)
         if kind != k.ITEMS and first in b"{[":
             if self.skip and collected.items_seen:
-                self.walker.cited = collected.cited_keys()
-                self.decoder.cite(self.walker.cited)
-                table = key_table(self.walker.cited.numbers, collected.keys)
+                table = self.cite()
                 kind = k.REFERENCES_FILTERED
             else:
                 self.references = IndexedReferences(collected)
         self.walk_section_elements(first, kind, table)
+
+    def cite(self) -> Int64s:
+        """Keep what the matched prices cite; its table, made once for however many sections."""
+        cited = self.collected.cited_keys()
+        if self.walker.cited is not cited:
+            self.walker.cited = cited
+            self.decoder.cite(cited)
+            self.cited_table = key_table(cited.numbers, self.collected.keys)
+        return self.cited_table
 
     def walk_long_item(self, stream: BinaryIO) -> None:
         """An item too long to decode at once."""

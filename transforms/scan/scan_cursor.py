@@ -10,16 +10,18 @@ from array import array
 from decimal import InvalidOperation
 
 import ijson
+import msgspec
 
 from transforms.errors import BadFileError
 from transforms.limits import crossed
 from transforms.read.collect import Collected
 from transforms.read.guard import first_quote, last_quote
 from transforms.read.read_ijson import HUGE_EXPONENT, first_line, parse
-from transforms.read.walk import Event
+from transforms.read.surrogates import mend
 from transforms.scan.blocks import Blocks, Keep, memory_of
 from transforms.scan.scan_kernel import kernel as k
 
+_TEXT = msgspec.json.Decoder(str)
 _LITERALS = {b"true": True, b"false": False, b"null": None}
 _NOTHING_READ = memory_of(k.PADDING)
 _CLEARED = array("q", bytes(8 * k.SLOTS))
@@ -123,17 +125,27 @@ class Cursor:
         """An object key, decoded."""
         if self.peek() != ord('"'):
             raise self.bad("an object key expected")
-        token = self.token(ord('"'))
-        return str(token[1:-1], "utf-8") if b"\\" not in token else str(self.decode(b"{" + token + b":0}")[1][1])
+        return self.text(self.token(ord('"')))
 
     def scalar(self, first: int) -> object:
         """A string, number or literal, decoded."""
         token = self.token(first)
-        if first == ord('"') and b"\\" not in token:
-            return str(token[1:-1], "utf-8")
+        if first == ord('"'):
+            return self.text(token)
         if token in _LITERALS:
             return _LITERALS[token]
-        return self.decode(token)[0][1]
+        if token.isdigit() and (token[:1] != b"0" or token == b"0"):
+            return int(token)
+        return self.decode(token)
+
+    def text(self, token: bytes) -> str:
+        """The text of a string."""
+        if b"\\" not in token:
+            return str(token[1:-1], "utf-8")
+        try:
+            return _TEXT.decode(mend(token))
+        except msgspec.MsgspecError:
+            return str(self.decode(token))  # which says what is wrong
 
     def token(self, first: int) -> bytes:
         """The bytes of a string, number or literal that begins at ``pos``."""
@@ -161,10 +173,11 @@ class Cursor:
         self.pos = end
         return token
 
-    def decode(self, token: bytes) -> list[Event]:
-        """A token's events, as ijson gives them."""
+    def decode(self, token: bytes) -> object:
+        """A token's value, as ijson gives it."""
         try:
-            return list(parse(io.BytesIO(token), self.limits, lambda _: self.place(self.pos)))
+            ((_, value),) = parse(io.BytesIO(token), self.limits, lambda _: self.place(self.pos))
+            return value
         except InvalidOperation as error:
             raise self.bad(HUGE_EXPONENT) from error
         except (ijson.JSONError, UnicodeDecodeError) as error:

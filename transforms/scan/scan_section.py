@@ -91,7 +91,7 @@ class Section:
                 cursor.measure_strings(inside=False)
                 break
         if self.kind == k.REFERENCES_INDEXED:
-            self.spool()
+            self.spool(cursor.pos)
 
     def scan(self) -> int:
         """Run the kernel up to its next event."""
@@ -151,7 +151,7 @@ class Section:
     def hold(self) -> None:
         """Keep the open element's bytes of this block, unless it is known to be unwanted."""
         if self.kind == k.REFERENCES_INDEXED:
-            self.spool()
+            self.spool(self.cursor.size)
             return
         state = self.state
         if state[k.START] == k.NOWHERE:
@@ -243,15 +243,15 @@ class Section:
 
     # ---- references in front of in_network -----------------------------------------------------------------
 
-    def spool(self) -> None:
-        """Keep this block's bytes of the section, and what follows in the block, unless another thread has done it."""
+    def spool(self, end: int) -> None:
+        """Keep this block's bytes of the section, up to ``end``, unless another thread has done it."""
         cursor = self.cursor
         assert self.references is not None
         spool = self.references.bytes
         if self.keeper is not None and cursor.kept is self.keeper:
-            spool.skip(cursor.size - self.spooled_from)
+            spool.skip(end - self.spooled_from)
             return
-        spool.append(cursor.data[self.spooled_from : cursor.size])
+        spool.append(cursor.data[self.spooled_from : end])
         if self.keeper is None and spool.on_disk:
             self.keeper = partial(_put, spool, self.begin)
             cursor.blocks.keep(self.keeper)
