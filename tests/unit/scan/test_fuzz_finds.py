@@ -146,7 +146,7 @@ def test_a_deactivation_report_with_no_npi_is_refused_or_empty(text: str) -> Non
     try:
         assert read_deactivations(io.BytesIO(text.encode())).is_empty()
     except UsageError as error:
-        assert "no NPI and date" in str(error)
+        assert "expected an NPI and a date" in str(error)
 
 
 def test_a_header_with_carriage_returns_is_no_npidata() -> None:
