@@ -208,6 +208,8 @@ def test_a_slug_that_would_be_lossy_has_eight_digits_of_the_names_digest_behind_
     digest = hashlib.sha256(b"(Aetna) 2.").hexdigest()
     assert payer_slug("(Aetna) 2.") == f"aetna-2-{digest[:8]}"
     assert payer_slug("A") == "a"
+    assert payer_slug(" Acme") != payer_slug("Acme") == "acme"
+    assert payer_slug(" Acme").startswith("acme-")
 
 
 def test_a_slug_is_bare_up_to_80_characters_and_cut_there() -> None:
