@@ -1,6 +1,6 @@
 """A source's bytes into its extract: rows for the extract tables, and an account of what was found.
 
-Memory: the reader's limits, and one batch of rows on the way out.
+Memory: the reader's limits, and batches of up to ``HELD_BYTES`` of each table on the way out.
 """
 
 from collections import Counter
@@ -27,6 +27,7 @@ from transforms.read.spool import OpenTemporary
 
 DATE_NOT_READ = "date not read"  # a quirk
 BATCH_WEIGHT = 10_000  # rows, or four times as many NPIs: a row can hold ten thousand
+HELD_BYTES = 1 << 20
 
 ReadDocument = Callable[..., None]
 Emit = Callable[[Table, pa.RecordBatch], None]
@@ -43,7 +44,7 @@ def extract_source(
     limits: Limits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SourceAccount:
-    """Read every document of one source; rows go to ``emit`` (if any) table by table, the account comes back.
+    """Read every document of one source; rows go to ``emit`` (if any) by the batch, the account comes back.
 
     Raises:
         BadFileError: the source can't be trusted; whatever was emitted is to be thrown away.
@@ -52,6 +53,7 @@ def extract_source(
     accounts: list[DocumentAccount] = []
     set_aside: list[str] = []
     limits = limits or Limits()
+    joined: dict[str, _Joined] = {}
     for number, document in enumerate(open_documents(raw, open_temporary, limits, set_aside.append)):
         collected = Collected(open_temporary, limits=limits)
         stream = MeteredStream(document.stream, collected, on_progress)
@@ -62,12 +64,14 @@ def extract_source(
             if account.shape == "unknown":
                 raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")
             if emit is not None:
-                _emit_tables(number, collected, emit)
+                _emit_tables(number, collected, emit, joined)
         except BadFileError as error:
             raise (BadFileError(f"{document.name}: {error}") if document.name else error) from error
         finally:
             collected.close()
         accounts.append(account)
+    for batches in joined.values():
+        batches.flush()
     return SourceAccount(tuple(accounts), len(set_aside))
 
 
@@ -170,13 +174,38 @@ def _tables(collected: Collected) -> Iterator[tuple[Table, Iterable[pa.RecordBat
     yield REFERENCE_GROUPS, keyed(collected.cited_reference_groups())
 
 
-def _emit_tables(document: int, collected: Collected, emit: Emit) -> None:
+class _Joined:
+    """One table's batches on their way to ``emit``, small ones of several documents joined: each is a row group."""
+
+    def __init__(self, table: Table, emit: Emit) -> None:
+        self._table = table
+        self._schema = table.arrow()
+        self._emit = emit
+        self._held: list[pa.RecordBatch] = []
+        self._bytes = 0
+
+    def add(self, document: int, batch: pa.RecordBatch) -> None:
+        """Rows of one document."""
+        if not batch.num_rows:
+            return
+        numbers = arrow.numbers(np.full(batch.num_rows, document, np.int32))
+        self._held.append(pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=self._schema))
+        self._bytes += batch.nbytes
+        if self._bytes >= HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """What is held."""
+        for batch in pa.Table.from_batches(self._held, self._schema).combine_chunks().to_batches():
+            self._emit(self._table, batch)
+        self._held, self._bytes = [], 0
+
+
+def _emit_tables(document: int, collected: Collected, emit: Emit, joined: dict[str, _Joined]) -> None:
     for table, batches in _tables(collected):
-        schema = table.arrow()
+        into = joined.setdefault(table.name, _Joined(table, emit))
         for batch in batches:
-            if batch.num_rows:
-                numbers = arrow.numbers(np.full(batch.num_rows, document, np.int32))
-                emit(table, pa.RecordBatch.from_arrays([numbers, *batch.columns], schema=schema))
+            into.add(document, batch)
 
 
 def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:

@@ -21,6 +21,7 @@ from transforms.read.surrogates import mend
 from transforms.scan.blocks import Blocks, Keep, memory_of
 from transforms.scan.scan_kernel import kernel as k
 
+_BLANKS = b" \n\r\t"
 _TEXT = msgspec.json.Decoder(str)
 _LITERALS = {b"true": True, b"false": False, b"null": None}
 _NOTHING_READ = memory_of(k.PADDING)
@@ -70,10 +71,11 @@ class Cursor:
     def peek(self) -> int:
         """The next byte that is not white space."""
         while True:
+            if self.pos < self.size and (byte := self.data[self.pos]) not in _BLANKS:
+                return byte
             self.pos = k.skip_blanks(self.address, self.size, self.pos)
-            if self.pos < self.size:
-                return self.data[self.pos]
-            self.need_more()
+            if self.pos == self.size:
+                self.need_more()
 
     def expect_end(self) -> None:
         """Nothing but white space up to the end."""

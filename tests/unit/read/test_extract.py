@@ -1,17 +1,21 @@
 """Batches on their way to disk are bounded by what is in the rows, not by their number alone; the account's quirks."""
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from schemas.extracted import REMOTE_GROUPS
+from schemas.table import Table
+from tests.containers import zipped
 from tests.documents import ANN, document, group, item, key_first, price, rate
 from tests.json_text import Pairs, json_bytes
-from tests.pipeline import ReadDocument, extract_bytes
+from tests.pipeline import ReadDocument, extract_bytes, open_temporary
 from tests.plain_reading import plain_extract
 from transforms.read import read_ijson
-from transforms.read.extract import BATCH_WEIGHT, to_batches
+from transforms.read.extract import BATCH_WEIGHT, extract_source, to_batches
 from transforms.scan import read_scan
 
 NPIS = tuple(range(1_000_000_000, 1_000_010_000))
@@ -58,3 +62,17 @@ def test_dates_that_are_not_read_are_counted_in_the_quirks(name: str, reader: Re
     (account,) = extract_bytes(data, reader).account.documents
     assert account.quirks.get("date not read", 0) == expected
     assert plain_extract(data, {"97026"}).dates_not_read == expected
+
+
+def test_small_documents_of_one_source_share_batches() -> None:
+    members = 40
+    archive = zipped({f"{number}.json": json_bytes(document()) for number in range(members)})
+    batches: dict[str, list[pa.RecordBatch]] = {}
+
+    def emit(table: Table, batch: pa.RecordBatch) -> None:
+        batches.setdefault(table.name, []).append(batch)
+
+    account = extract_source(io.BytesIO(archive), frozenset({"97026"}), emit, open_temporary)
+    assert len(account.documents) == members
+    assert {name: len(each) for name, each in batches.items()} == {"PRICES": 1, "INLINE_GROUPS": 1}
+    assert batches["PRICES"][0]["document"].to_pylist() == [*range(members)]
