@@ -1,17 +1,20 @@
 """The spool is a plain list, whatever is appended and cut back, in memory or on disk."""
 
+import io
 from contextlib import closing
 from random import Random
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from tests.pipeline import open_temporary
 from transforms.read import spool as spool_module
-from transforms.read.spool import Spool, batch_of
+from transforms.read.spool import ROW_BYTES, Spool, batch_of
 
 Rows = list[tuple[object, ...]]
 SCHEMA = pa.schema([("number", pa.int64()), ("text", pa.string()), ("list", pa.list_(pa.int64()))])
+TEXTS = pa.schema([("text", pa.string())])
 NUMBERS = pa.schema([("number", pa.int64())])
 
 
@@ -91,3 +94,33 @@ def test_memory_stays_below_the_limit_whatever_is_cut_back(weight: int, seed: in
             in_rows = len(spool._rows) * weight * spool_module.ROW_BYTES
             in_batches = sum(map(spool_module._size_of, spool._batches))
             assert in_rows <= limit and in_batches <= limit
+
+
+class CountingFile(io.BytesIO):
+    """Counts what is written to it and read from it."""
+
+    moved = 0
+
+    def write(self, data: Any) -> int:
+        self.moved += len(data)
+        return super().write(data)
+
+    def read(self, size: int | None = -1) -> bytes:
+        data = super().read(size)
+        self.moved += len(data)
+        return data
+
+
+@pytest.mark.parametrize("kept", [1, 40, 99, 100, 150, 199])
+def test_rows_that_come_and_go_at_the_limit_are_not_moved_again_and_again(kept: int) -> None:
+    file = CountingFile()
+    spool = Spool(lambda: file, TEXTS, limit=100 * ROW_BYTES)
+    row = ("x" * 2 * ROW_BYTES,)  # so that a hundred rows are more than the limit
+    for _ in range(kept):
+        spool.append(row)
+    for _ in range(1_000):
+        spool.append(row)
+        spool.append(row)
+        spool.truncate(kept)
+    assert len(list(spool)) == kept
+    assert file.moved < 1_000 * 2 * ROW_BYTES
