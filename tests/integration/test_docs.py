@@ -38,8 +38,9 @@ def script_of(blocks: list[Block]) -> str:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """The test's own, without settings of tic-rates and Prefect, as after `. .venv/bin/activate`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("TIC_RATES_", "PREFECT_"))}
+    """The test's own, without settings of tic-rates, Prefect and a make that runs the tests, as after `activate`."""
+    foreign = ("TIC_RATES_", "PREFECT_", "MAKE", "MFLAGS")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return {**kept, "PATH": path, "HOME": str(home), "PREFECT_HOME": str(home / ".prefect"), "PYTHONUNBUFFERED": "1"}
 
