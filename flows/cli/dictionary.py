@@ -10,7 +10,7 @@ from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
 
-from flows.storage.layout import write_atomically
+from flows.storage.atomic_files import write_atomically
 from schemas.codes import (
     ALLOWED_MODIFIERS,
     BUCA,

@@ -9,9 +9,9 @@ from flows.download.sources import Source
 from flows.extract.extract_source import Engine, default_engine, reader_of
 from flows.extract.progress import make_counters, shown
 from flows.settings.fetching import Fetching
-from flows.storage.layout import open_temporary, temporary_folder
+from flows.storage.atomic_files import open_temporary, temporary_folder
 from flows.storage.redaction import redact_headers
-from flows.storage.resource_errors import during
+from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.read.account import DocumentAccount, SourceAccount
 from transforms.read.extract import extract_source
@@ -32,7 +32,7 @@ def inspect(
     engine = engine or default_engine()
     fetching = fetching or Fetching()
     try:
-        with during(f"reading {source.name}", temporary_folder(), "nothing was written"):
+        with explain_resource_errors(f"reading {source.name}", temporary_folder(), "nothing was written"):
             try:
                 return _inspect(source, frozenset(codes), engine, fetching, skip=True)
             except FullReadingNeededError:

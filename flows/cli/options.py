@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from flows.cli.streams import tell
-from flows.storage.resource_errors import during
+from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import UsageError
 
 Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
@@ -24,7 +24,7 @@ POSITIVE = click.IntRange(min=1)
 
 def print_and_end(ctx: click.Context, text: str) -> None:
     """Print instead of running a command; ends with exit code 0, also when the reader closed the pipe."""
-    with during("printing", Path.cwd()):
+    with explain_resource_errors("printing", Path.cwd()):
         tell(print, text)
     ctx.exit()
 
@@ -80,7 +80,7 @@ def command(name: str, *, example: str) -> Callable[[Function], Command]:
         @click.option("--json", "as_json", is_flag=True, help="One machine-readable result line on stdout.")
         @functools.wraps(function)
         def run(*, as_json: bool, **options: Any) -> int:
-            with during(f"running {name}", options.get("output") or Path.cwd()):
+            with explain_resource_errors(f"running {name}", options.get("output") or Path.cwd()):
                 result, code = function(as_json=as_json, **options)
                 if as_json:
                     tell(print, json.dumps(result, default=str))

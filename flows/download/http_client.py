@@ -19,11 +19,11 @@ import httpx
 
 from flows.download.host_limits import turn
 from flows.download.http_validators import Validators
-from flows.download.network import guard, hush_logs, is_private_host, refuse_private, within
+from flows.download.network import guard, is_private_host, redact_request_logs, refuse_private, within
 from flows.download.resumable_download import RemoteFile
 from flows.download.retry import Wait
 from flows.download.sources import HashingStream, Source
-from flows.download.url_renewal import Renew
+from flows.download.url_renewal import RenewUrl
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
@@ -57,7 +57,7 @@ def open_url(
     known: Validators | None = None,
     public_only: bool = False,
     wait: Wait = time.sleep,
-    renew: Renew | None = None,
+    renew: RenewUrl | None = None,
 ) -> Iterator[RemoteStream]:
     """A GET whose body is read as it comes; ``BadFileError`` for every refusal, with the reason.
 
@@ -80,7 +80,7 @@ def opened(
     source: Source,
     *,
     known: Validators | None = None,
-    renew: Renew | None = None,
+    renew: RenewUrl | None = None,
 ) -> Iterator[RemoteFile]:
     """A remote file with its first answer had; closed with the context."""
     remote = RemoteFile(source, web.ask, web.fetching, known=known, renew=renew, wait=web.wait)
@@ -193,7 +193,7 @@ def _client(*, public_only: bool) -> httpx.Client:
 
     One for public addresses, one for all: a connection to a private one is never taken up for another purpose.
     """
-    hush_logs()
+    redact_request_logs()
     client = httpx.Client(follow_redirects=False, limits=httpx.Limits(max_connections=None))
     atexit.register(client.close)
     return guard(client, public_only=public_only)

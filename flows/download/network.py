@@ -108,7 +108,7 @@ def _time_left(timeout: float | None) -> float | None:
     return left if timeout is None else min(left, timeout)
 
 
-def hush_logs() -> None:
+def redact_request_logs() -> None:
     """What httpx and httpcore log of requests loses queries, credentials and headers, whatever levels are set."""
     logging.getLogger("httpx").addFilter(_redact_record)  # added once, however often
     logging.getLogger("httpcore").setLevel(logging.INFO)  # at DEBUG it logs every header

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from flows.download.http_validators import Validators
 from flows.download.sources import HashingStream, Source
-from flows.download.url_renewal import Renew
+from flows.download.url_renewal import RenewUrl
 from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
@@ -74,7 +74,7 @@ def open_source(
     layout: Layout | None = None,
     *,
     known: Validators | None = None,
-    renew: Renew | None = None,
+    renew: RenewUrl | None = None,
 ) -> AbstractContextManager[HashingStream]:
     """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had.
 

@@ -17,7 +17,7 @@ from isal import isal_zlib
 from flows.download.http_validators import ContentRange, Validators
 from flows.download.retry import Wait, retry_after, seconds_before_retry
 from flows.download.sources import Source
-from flows.download.url_renewal import Renew
+from flows.download.url_renewal import RenewUrl
 from flows.settings.fetching import Fetching
 from transforms.errors import (
     AnswerLostError,
@@ -105,7 +105,7 @@ class RemoteFile:
         fetching: Fetching,
         *,
         known: Validators | None = None,
-        renew: Renew | None = None,
+        renew: RenewUrl | None = None,
         wait: Wait = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

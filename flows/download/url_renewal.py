@@ -9,7 +9,7 @@ from flows.download.sources import Source
 from flows.storage.redaction import redact_url
 from transforms.errors import BadFileError
 
-Renew = Callable[[Source], str | None]  # the file's new address; None: there is none
+RenewUrl = Callable[[Source], str | None]  # the file's new address; None: there is none
 ReadIndex = Callable[[Source], Mapping[str, str]]  # the addresses that an index lists now, by the identities of files
 
 KEPT_SECONDS = 300.0  # many files share one index: it is read once for all that expire together
@@ -25,8 +25,8 @@ class _Index:
     failure: str | None = None
 
 
-class Renewals:
-    """A ``Renew``: the location that a file's index lists now. Files of one index wait for one reading of it.
+class UrlRenewals:
+    """A ``RenewUrl``: the location that a file's index lists now. Files of one index wait for one reading of it.
 
     An index is read without renewal: one that expired itself fails at once.
     Memory: the locations of each index.

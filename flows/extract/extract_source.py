@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
 from flows.download.sources import HashingStream, Source, sha256_of
-from flows.download.url_renewal import Renew
+from flows.download.url_renewal import RenewUrl
 from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.settings.fetching import Fetching
-from flows.storage.atomic_folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.atomic_files import open_temporary, put_in_place, unfinished_folder
+from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
 from flows.storage.code_versions import code_version, digest_of
-from flows.storage.layout import Layout, open_temporary
+from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.storage.resource_errors import raise_if_exhausted
-from flows.storage.temporary_files import unfinished_folder
 from schemas.codes import CODE_TYPES
 from transforms.errors import (
     BadFileError,
@@ -56,7 +56,7 @@ Engine = Literal["scan", "ijson"]
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
 
 
-class _Sealed(Sealed):
+class _CacheEntry(CacheEntry):
     """An extract's account, and the limits that it was read within."""
 
     account: SourceAccount
@@ -126,7 +126,7 @@ def extract(
     fetching: Fetching | None = None,
     limits: Limits | None = None,
     force: bool = False,
-    renew: Renew | None = None,
+    renew: RenewUrl | None = None,
 ) -> Outcome:
     """Read one source, or find the extract of an earlier reading; a bad file comes back as ``quarantined``.
 
@@ -185,7 +185,7 @@ class _Reading:
     overlap: bool = True
     skip: bool = True
     force: bool = False
-    renew: Renew | None = None
+    renew: RenewUrl | None = None
 
     def folder(self, sha256: str) -> Path:
         """Where the extract of this content stands, or will."""
@@ -194,7 +194,7 @@ class _Reading:
 
     def account(self, sha256: str) -> SourceAccount | None:
         """Of this content, where it was read before; of one in object storage only that is brought."""
-        stated = unsealed(self.layout, self.folder(sha256), ACCOUNT, _Sealed)
+        stated = read_cache_entry(self.layout, self.folder(sha256), ACCOUNT, _CacheEntry)
         if stated is None or not (self.limits is None or same_within(self.limits, stated.limits)):
             return None
         return stated.account
@@ -344,7 +344,7 @@ def _read(source: Source, reading: _Reading, known: Validators | None) -> Entry:
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         limits = limits_of_content(reading.limits or Limits())
-        seal(temporary, ACCOUNT, _Sealed(account=redact_headers(account), limits=limits))
+        write_cache_entry(temporary, ACCOUNT, _CacheEntry(account=redact_headers(account), limits=limits))
         folder = reading.folder(entry.sha256)
         put_in_place(temporary, folder)
         tables = writers.paths(folder) if account.items_matched else []

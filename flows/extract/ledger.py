@@ -12,9 +12,10 @@ import msgspec
 
 from flows.download.http_validators import Validators
 from flows.download.sources import Source, sha256_of
-from flows.storage.layout import Layout, write_atomically
+from flows.storage.atomic_files import write_atomically
+from flows.storage.cache_entries import read_record
+from flows.storage.layout import Layout
 from flows.storage.object_sync import refresh, upload
-from flows.storage.records import read_record
 from transforms.errors import UsageError
 
 

@@ -16,10 +16,11 @@ import msgspec
 from flows.download.http_validators import Validators
 from flows.download.sources import Source
 from flows.extract.ledger import fingerprint
+from flows.storage.atomic_files import write_atomically
+from flows.storage.cache_entries import decode_record
 from flows.storage.code_versions import code_version
-from flows.storage.layout import Layout, write_atomically
+from flows.storage.layout import Layout
 from flows.storage.object_sync import delete_files, refresh, upload
-from flows.storage.records import decode_record
 from flows.storage.redaction import redact_text
 from transforms.contents.listing import Choice, FoundFile, Listing, key_of
 from transforms.limits import Limits, limits_of_content, same_within

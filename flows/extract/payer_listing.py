@@ -14,15 +14,16 @@ from typing import BinaryIO, cast
 from flows.download.http_validators import Validators
 from flows.download.open_source import expand, open_source
 from flows.download.sources import Source, origin_of, resolve_location
-from flows.download.url_renewal import Renew, Renewals
+from flows.download.url_renewal import RenewUrl, UrlRenewals
 from flows.extract.extract_source import Engine, default_engine
 from flows.extract.listing_cache import keep_listing, kept_listing
 from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.config import PayerSource, asks_for_month, fill_month
 from flows.settings.fetching import Fetching
-from flows.storage.layout import Layout, open_temporary, temporary_folder
+from flows.storage.atomic_files import open_temporary, temporary_folder
+from flows.storage.layout import Layout
 from flows.storage.redaction import is_plain_url, redact_unresolved, redact_url
-from flows.storage.resource_errors import during, raise_if_exhausted
+from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
 from transforms.contents.contents import ContentsDate, Found, StructureEnd
 from transforms.contents.listing import Choice, FoundFile, Listing
 from transforms.contents.names import Names
@@ -96,13 +97,13 @@ class Reach:
 
 
 @lru_cache(16)
-def renewing(reach: Reach) -> Renew:
+def renewing(reach: Reach) -> RenewUrl:
     """New addresses from the indexes that list files, read as ``reach`` says; the same for all files of a process."""
 
     def read_index(contents: Source) -> dict[str, str]:
         return {source.identity: source.location for source in sources_of(contents, reach).sources}
 
-    return Renewals(read_index)
+    return UrlRenewals(read_index)
 
 
 def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> PayerListing:
@@ -119,7 +120,7 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     failed: list[tuple[Source, str]] = []
     for table, in_month in _expanded(payer.contents, month, as_payer, failed):
         try:
-            with during(f"reading {table.name}", temporary_folder()):
+            with explain_resource_errors(f"reading {table.name}", temporary_folder()):
                 found = _find_or_read_table(table, listing.choice, reach)
         except BadFileError as error:
             raise_if_exhausted(error, f"reading {table.name}", temporary_folder())

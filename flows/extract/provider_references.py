@@ -22,14 +22,14 @@ from flows.extract.extract_source import reading_version
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Fetching
-from flows.storage.layout import Layout, open_temporary
+from flows.storage.atomic_files import open_temporary, unfinished_file
+from flows.storage.layout import Layout
 from flows.storage.object_store import StoreError
 from flows.storage.object_sync import ensure_local, upload
-from flows.storage.parquet import holds, parquet_writer
+from flows.storage.parquet import has_schema, parquet_writer
 from flows.storage.redaction import redact_unresolved
 from flows.storage.resource_errors import raise_if_exhausted
-from flows.storage.temporary_files import unfinished_file
-from flows.storage.threads import in_threads
+from flows.storage.threads import map_in_threads
 from schemas.extracted import REMOTE_GROUPS
 from transforms.errors import BadFileError, HostFailedError, UnchangedError
 from transforms.read.collect import Collected
@@ -91,7 +91,7 @@ class RemoteReferences:
                 waiting.setdefault(_host(location), []).append(location)
         while waiting:
             part = [location for rest in waiting.values() for location in rest[:FETCHES_AT_ONCE]]
-            for location, answer in zip(part, in_threads(part, self._fetch_one, FETCHES_AT_ONCE), strict=True):
+            for location, answer in zip(part, map_in_threads(part, self._fetch_one, FETCHES_AT_ONCE), strict=True):
                 self._note(location, answer)
             waiting = {host: left for host, rest in waiting.items() if (left := self._left(host, rest))}
         return {location: path for location in wanted if (path := self._found[location]) is not None}
@@ -136,7 +136,7 @@ class RemoteReferences:
 
     def _has(self, target: Path) -> bool:
         """Whether it was read before; a file that lost bytes is read again."""
-        return ensure_local(self._layout, target) and holds(target, REMOTE_GROUPS.arrow())
+        return ensure_local(self._layout, target) and has_schema(target, REMOTE_GROUPS.arrow())
 
     def _fetch_one(self, location: str) -> _Answer:
         source = Source(location)

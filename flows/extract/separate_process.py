@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from flows.extract.worker_pools import Pools
 from flows.extract.workers import join_parent
-from flows.storage.threads import Threads, result_of
+from flows.storage.threads import Threads, wait_for_result
 
 Answer = TypeVar("Answer")
 
@@ -30,7 +30,7 @@ class Apart:
         """
         if not large:
             return work(*args)
-        return result_of(self._threads.submit(self._pools.run, work, *args))
+        return wait_for_result(self._threads.submit(self._pools.run, work, *args))
 
 
 @contextmanager

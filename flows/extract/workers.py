@@ -20,7 +20,7 @@ from flows.extract.progress import Counters, add, make_counters, shown
 from flows.extract.worker_pools import Pools
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
-from flows.storage.threads import in_threads
+from flows.storage.threads import map_in_threads
 from transforms.limits import Limits
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
@@ -52,7 +52,7 @@ def extract_many(
     sources: Sequence[Source],
     layout: Layout,
     reading: Reading,
-    spread: ExtractMany = in_threads,
+    spread: ExtractMany = map_in_threads,
     elsewhere: ReadElsewhere | None = None,
 ) -> list[Outcome]:
     """Extract every source that is not what it was, in worker processes; outcomes in source order.
@@ -78,12 +78,12 @@ def find_unchanged_many(sources: Sequence[Source], layout: Layout, reading: Read
         fetching=reading.fetching,
         limits=reading.limits,
     )
-    answers = in_threads(sources, ask, ASKED_AT_ONCE)
+    answers = map_in_threads(sources, ask, ASKED_AT_ONCE)
     return {answer.source: answer for answer in answers if answer is not None}
 
 
 def read_here(
-    sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany = in_threads
+    sources: Sequence[Source], layout: Layout, reading: Reading, spread: ExtractMany = map_in_threads
 ) -> list[Outcome]:
     """Extract sources in this order, with ``spread`` deciding who waits for whom."""
     total = sum(source.size for source in sources)

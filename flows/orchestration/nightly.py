@@ -37,7 +37,7 @@ from flows.settings.config import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month
 from flows.storage.redaction import redact_text
-from flows.storage.threads import in_threads
+from flows.storage.threads import map_in_threads
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
 
 if TYPE_CHECKING:
@@ -378,7 +378,7 @@ def _read_payers(
     listings: list[PayerListing] = []
 
     def list_files() -> None:
-        found = in_threads(payers, lambda payer: list_payer(payer, request.month, reach), LISTINGS_AT_ONCE)
+        found = map_in_threads(payers, lambda payer: list_payer(payer, request.month, reach), LISTINGS_AT_ONCE)
         listings.extend(found)
 
     steps.step("list files", list_files)

@@ -28,11 +28,12 @@ from flows.publish.publish import (
 )
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.fetching import Fetching
-from flows.storage.layout import Layout, locked, month_name
+from flows.storage.atomic_files import remove_abandoned, unfinished_folder
+from flows.storage.layout import Layout, month_name
+from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
-from flows.storage.resource_errors import during, raise_if_exhausted
-from flows.storage.temporary_files import sweep, unfinished_folder
-from flows.storage.threads import in_threads
+from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
+from flows.storage.threads import map_in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 from transforms.limits import Limits
@@ -114,7 +115,7 @@ def _at_once(_name: str, step: Callable[[], object]) -> None:
 class Steps:
     """How the steps are run: as plain calls, or as tasks of an orchestrator; and files elsewhere than here, if so."""
 
-    spread: ExtractMany = in_threads
+    spread: ExtractMany = map_in_threads
     step: Step = _at_once
     elsewhere: ReadElsewhere | None = None
 
@@ -262,13 +263,13 @@ def build_and_publish(
             step("normalise", builder.normalise)
             if judge is not None:
                 judge(builder)
-            with during("summarising the month", layout.staging):
+            with explain_resource_errors("summarising the month", layout.staging):
                 step("summarise", builder.summarise)
         result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
         result.references = builder.unresolved_references
         entry = _manifest_entry(month, inputs.outcomes, result, builder, standing) | dict(noted)
         note = partial(_note_month, result=result, entry=entry, since=since)
-        with during("publishing the month", layout.root):
+        with explain_resource_errors("publishing the month", layout.root):
             step("publish", lambda: publish_month(layout, month.month, folder, note))
     drop_unused_builds(layout)
     return entry
@@ -282,7 +283,7 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
         return stored_nppes(str(request.nppes), layout)
     if request.nppes is not None:
         place = layout.cache / "nppes"
-        with during(f"building the provider lookup from {request.nppes}", place):
+        with explain_resource_errors(f"building the provider lookup from {request.nppes}", place):
             return nppes_lookup(Path(request.nppes), place)
     built = layout.nppes
     if built.exists():
@@ -359,9 +360,9 @@ def sweep_all(layout: Layout) -> None:
     built = (layout.cache / "nppes", layout.reference)
     cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
     for folder in (*cached, *built, layout.root, *(layout.root / table for table in TABLES)):
-        sweep(folder)
+        remove_abandoned(folder)
     with manifest_lock(layout):  # what a killed run was publishing is no leftover
-        sweep(layout.staging)
+        remove_abandoned(layout.staging)
 
 
 @contextmanager
@@ -372,5 +373,5 @@ def only_one(layout: Layout, month: date) -> Iterator[None]:
         LOG.warning("another run of %s is at work; waiting for it", month_name(month))
 
     place = layout.staging / f"{month_name(month)}.lock"
-    with during(f"working on {month_name(month)}", layout.root), locked(place, tell):
+    with explain_resource_errors(f"working on {month_name(month)}", layout.root), locked(place, tell):
         yield

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.storage.object_store import Objects
-from flows.storage.threads import in_threads
+from flows.storage.threads import map_in_threads
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -120,7 +120,7 @@ def _apply(objects: Objects, number: int) -> bool:
     starts = [path for path in copies if path.endswith("index.html")]  # last: what they lead to is there then
     try:
         for paths in ([path for path in copies if path not in starts], starts):
-            in_threads(paths, lambda path: objects.copy(copies[path], path), AT_ONCE)
+            map_in_threads(paths, lambda path: objects.copy(copies[path], path), AT_ONCE)
     except UsageError:
         if _latest(objects) == number:
             raise
@@ -159,7 +159,7 @@ def _send(objects: Objects, files: Mapping[str, Path]) -> dict[str, str]:
     """Upload files under names that no other run has; these, by path."""
     folder = f"{STAGED}/{uuid.uuid4().hex}"
     keys = {path: f"{folder}/{path}" for path in files}
-    in_threads(keys, lambda path: objects.put(keys[path], files[path]), AT_ONCE)
+    map_in_threads(keys, lambda path: objects.put(keys[path], files[path]), AT_ONCE)
     return keys
 
 

@@ -18,19 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from flows.download.sources import sha256_of
-from flows.storage.atomic_folders import exchange_folders
-from flows.storage.layout import (
-    Layout,
-    locked,
-    month_name,
-    write_atomically,
-    written_beside,
-)
+from flows.storage.atomic_files import exchange_folders, remove_folder, write_atomically, written_beside
+from flows.storage.layout import Layout, month_name
+from flows.storage.locks import is_abandoned, locked
 from flows.storage.object_store import Objects
 from flows.storage.object_sync import AT_ONCE, download_object, refresh
 from flows.storage.signals import deferred_signals
-from flows.storage.temporary_files import is_left, remove_at_once
-from flows.storage.threads import in_threads
+from flows.storage.threads import map_in_threads
 from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
@@ -131,7 +125,7 @@ def _finish_killed(layout: Layout) -> None:
         return
     stated = json.loads(journal.read_bytes())
     built, month = layout.staging / stated["built"], date.fromisoformat(stated["month"])
-    if built.exists() and not is_left(built):  # locks are not shared here, and another machine may be at it
+    if built.exists() and not is_abandoned(built):  # locks are not shared here, and another machine may be at it
         return
     with deferred_signals():
         for table, inode in stated["inodes"].items():
@@ -232,7 +226,7 @@ def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], fo
             download_object(objects, key, path) is not None and sha256_of(path) == files[path]
         )
 
-    return all(in_threads(files, have, AT_ONCE))
+    return all(map_in_threads(files, have, AT_ONCE))
 
 
 def _read(layout: Layout) -> dict[str, Any]:
@@ -295,7 +289,7 @@ def drop_unused_builds(layout: Layout) -> None:
     used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
     for folder in layout.payer_builds.iterdir():
         if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > kept:
-            remove_at_once(folder)
+            remove_folder(folder)
     if layout.store is not None and not layout.cache_location:
         _drop_stored_builds(layout, used)
 

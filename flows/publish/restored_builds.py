@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.publish.publish import bring_published
-from flows.storage.parquet import read_pieces, write_table
+from flows.storage.parquet import read_frames, write_table
 from flows.tables.observations_external_sort import SortedObservations
 from flows.tables.payer_builds import PayerBuild, RowCounts, link_or_copy, rates_path
 from schemas.published import FILES, PROVIDERS, RATES
@@ -54,7 +54,7 @@ def restore_build(
     counts = RowCounts()
     is_outlier = pl.col("exclusion").is_not_null()
     outliers = pl.scan_parquet(own / "observations.parquet").filter(is_outlier).collect()
-    for piece in read_pieces(own / "rates.parquet"):
+    for piece in read_frames(own / "rates.parquet"):
         counts.add(piece, outliers)
     figures = counts.write(own)
     source_ids = pl.read_parquet(own / "counts.parquet")["source_id"].unique().sort()
@@ -67,7 +67,7 @@ def _copy_rates(published: Path, target: Path, left_out: Names) -> None:
         link_or_copy(published, target)
         return
     kept = ~pl.col("reporting_entity_name").is_in(list(left_out), nulls_equal=True)
-    write_table(target, RATES, (as_declared(piece.filter(kept), RATES) for piece in read_pieces(published)))
+    write_table(target, RATES, (as_declared(piece.filter(kept), RATES) for piece in read_frames(published)))
 
 
 def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
@@ -79,7 +79,7 @@ def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
     stated = pl.scan_parquet(published).filter(is_own).select(pl.col("n_rates").sum()).collect().item()
     if stated != eligible:
         return False
-    pieces = (as_declared(piece.filter(is_own), PROVIDERS) for piece in read_pieces(published))
+    pieces = (as_declared(piece.filter(is_own), PROVIDERS) for piece in read_frames(published))
     write_table(folder / "observations.parquet", PROVIDERS, pieces)
     return True
 
@@ -88,7 +88,7 @@ def _observe(folder: Path, national: pl.DataFrame) -> None:
     rates = folder / "rates.parquet"
     tins = pl.scan_parquet(rates).select(pl.col("tin").unique()).collect().to_series()
     observations = SortedObservations(folder, tins)
-    for piece in _by_npi(read_pieces(rates)):
+    for piece in _by_npi(read_frames(rates)):
         observations.add(observe_providers(piece, national))
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
 

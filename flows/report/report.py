@@ -12,11 +12,11 @@ from flows.report.report_pages import CodePages, File
 from flows.report.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
 from flows.report.report_site import make_environment, make_site
 from flows.report.report_tables import Published, load_published
-from flows.storage.atomic_folders import exchange_folders
-from flows.storage.layout import Layout, locked, month_name
+from flows.storage.atomic_files import exchange_folders, remove_abandoned, unfinished_folder
+from flows.storage.layout import Layout, month_name
+from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
-from flows.storage.resource_errors import during
-from flows.storage.temporary_files import sweep, unfinished_folder
+from flows.storage.resource_errors import explain_resource_errors
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
 from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
@@ -38,9 +38,9 @@ def build_report(layout: Layout) -> dict[str, Any]:
     published = _load(layout)
     target = layout.root / "report"
     stand = "the tables and the last report stand"
-    with during("building the report", target, stand), locked(layout.staging / "report.lock"):
+    with explain_resource_errors("building the report", target, stand), locked(layout.staging / "report.lock"):
         # one at a time: the next waits, and is made of what is published by then or before
-        sweep(layout.root)
+        remove_abandoned(layout.root)
         with unfinished_folder(layout.root) as folder:
             sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
             sync_folder(folder)

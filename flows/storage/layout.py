@@ -3,22 +3,17 @@
 An output in object storage is worked on in a local folder that stands for it (``flows.storage.object_sync``).
 """
 
-import fcntl
 import hashlib
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import BinaryIO, cast
 from zoneinfo import ZoneInfo
 
 from flows.settings.addresses import Location, is_object_url
 from flows.storage.object_store import Objects
-from flows.storage.temporary_files import unfinished_file
 from transforms.errors import UsageError
 
 CACHE_ENVIRONMENT = "TIC_RATES_CACHE"
@@ -157,65 +152,3 @@ def stand_in(objects: Objects) -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or tempfile.gettempdir(), ".cache")
     name = re.sub(r"[^a-z0-9.-]+", "-", objects.url.lower())[:60]
     return Path(base, "tic-rates", f"{name}-{hashlib.sha256(objects.url.encode()).hexdigest()[:12]}")
-
-
-def open_temporary(folder: Path | None = None) -> BinaryIO:
-    """A nameless file, on the disk of ``folder`` if one is given: it goes with the process, whatever happens.
-
-    Raises:
-        UsageError: no folder is given, and none for temporary files can be written.
-    """
-    try:
-        return cast("BinaryIO", tempfile.TemporaryFile(dir=folder))
-    except FileNotFoundError as error:
-        if folder is not None:
-            raise
-        raise UsageError(f"{error.strerror or error}; set TMPDIR to a folder that can be written") from error
-
-
-def temporary_folder() -> Path:
-    """Where nameless files lie when no folder is given; where there is none, the one that was asked for."""
-    try:
-        return Path(tempfile.gettempdir())
-    except FileNotFoundError:
-        return Path(os.environ.get("TMPDIR", "/tmp"))
-
-
-def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> None:
-    """Readers see the old content or the new, never a part.
-
-    Args:
-        data: as a whole or in pieces.
-        durable: not before it is on the disk; else a machine that loses power may leave an empty file.
-    """
-    with written_beside(path, data, durable=durable) as beside:
-        beside.replace(path)
-
-
-@contextmanager
-def written_beside(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> Iterator[Path]:
-    """A file beside the target, to be renamed to it; removed with the context unless it was."""
-    with unfinished_file(path.parent) as beside:
-        with beside.open("wb") as file:
-            file.writelines((data,) if isinstance(data, bytes) else data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        yield beside
-
-
-@contextmanager
-def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """One process at a time in the body; the kernel gives the lock back when a process ends, however it ends.
-
-    Args: on_wait: called when another one is at work.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if on_wait is not None:
-                on_wait()
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 from flows.settings.addresses import CREDENTIALS, split_url
 from flows.storage.redaction import redact_queries
-from flows.storage.threads import Threads, interruptible, result_of
+from flows.storage.threads import Threads, interruptible, wait_for_result
 from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
 
 PIECE_BYTES = 8 << 20  # of one ranged request: repeated as a whole when it breaks
@@ -205,7 +205,7 @@ class ObjectReader:
             end = min(self._asked + PIECE_BYTES, self._found.size)
             self._coming.append(self._threads.submit(self._fetch, self._asked, end))
             self._asked = end
-        return result_of(self._coming.popleft()) if self._coming else b""
+        return wait_for_result(self._coming.popleft()) if self._coming else b""
 
     def _fetch(self, start: int, end: int) -> bytes:
         from obstore.exceptions import PreconditionError

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from flows.storage.layout import Layout, write_atomically
+from flows.storage.atomic_files import unfinished_file, write_atomically
+from flows.storage.layout import Layout
 from flows.storage.object_store import Found, Objects, StoreError, copy_to
-from flows.storage.temporary_files import unfinished_file
-from flows.storage.threads import in_threads
+from flows.storage.threads import map_in_threads
 from transforms.errors import BadFileError
 
 AT_ONCE = 16
@@ -30,7 +30,7 @@ def missing_files(layout: Layout, paths: Iterable[Path]) -> list[Path]:
     absent = [path for path in paths if not path.exists()]
     if not absent or layout.stored(absent[0]) is None:
         return absent
-    found = in_threads(absent, lambda path: ensure_local(layout, path), AT_ONCE)
+    found = map_in_threads(absent, lambda path: ensure_local(layout, path), AT_ONCE)
     return [path for path, here in zip(absent, found, strict=True) if not here]
 
 
@@ -60,8 +60,8 @@ def refresh_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file() and path not in there and not path.name.startswith("."):
             path.unlink()
-    wanted = [path for path in there if path not in unneeded]
-    in_threads(wanted, lambda path: _is(path, there[path]) or download_object(objects, there[path].key, path), AT_ONCE)
+    changed = [path for path in there if path not in unneeded and not _is(path, there[path])]
+    map_in_threads(changed, lambda path: download_object(objects, there[path].key, path), AT_ONCE)
 
 
 def upload(layout: Layout, *paths: Path, dated: bool = False) -> None:
@@ -74,7 +74,7 @@ def upload(layout: Layout, *paths: Path, dated: bool = False) -> None:
     if not stored:
         return
     *rest, last = stored
-    in_threads(rest, lambda each: each[1][0].put(each[1][1], each[0]), AT_ONCE)
+    map_in_threads(rest, lambda each: each[1][0].put(each[1][1], each[0]), AT_ONCE)
     last[1][0].put(last[1][1], last[0])
     for path, (objects, key) in stored if dated else ():
         found = objects.head(key)

@@ -47,7 +47,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
         raise
 
 
-def holds(path: Path, schema: pa.Schema) -> bool:
+def has_schema(path: Path, schema: pa.Schema) -> bool:
     """Whether a file is whole, as far as its footer tells, and has these columns."""
     try:
         return bool(pq.read_schema(path).equals(schema))
@@ -55,7 +55,7 @@ def holds(path: Path, schema: pa.Schema) -> bool:
         return False
 
 
-def read_pieces(path: Path) -> Iterator[pl.DataFrame]:
+def read_frames(path: Path) -> Iterator[pl.DataFrame]:
     """A Parquet file's rows in order. Memory: one piece."""
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(ROW_GROUP_ROWS):

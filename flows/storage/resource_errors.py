@@ -40,7 +40,7 @@ _TEXTS = {  # of errors that carry no number
 
 
 @contextmanager
-def during(doing: str, place: Path, stands: str = TABLES_STAND) -> Iterator[None]:
+def explain_resource_errors(doing: str, place: Path, stands: str = TABLES_STAND) -> Iterator[None]:
     """What the machine can't give comes out of the body as an error that says what was done, and where.
 
     Args:

@@ -48,7 +48,7 @@ class Threads:
     def submit(
         self, work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
     ) -> Future[Answer]:
-        """The work's future; ``result_of`` waits for it."""
+        """The work's future; ``wait_for_result`` waits for it."""
         future: Future[Answer] = Future()
         self._tasks.put((future, lambda: work(*args, **kwargs)))
         if self._started < self._at_once:
@@ -58,7 +58,7 @@ class Threads:
 
 
 def _serve(tasks: "SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]") -> None:
-    hide_interrupts()
+    block_interrupts()
     while (task := tasks.get()) is not None:
         future, work = task
         if future.set_running_or_notify_cancel():
@@ -71,13 +71,13 @@ def _serve(tasks: "SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]") -
         del task, future, work
 
 
-def in_threads(given: Iterable[Given], work: Callable[[Given], Answer], at_once: int) -> list[Answer]:
+def map_in_threads(given: Iterable[Given], work: Callable[[Given], Answer], at_once: int) -> list[Answer]:
     """Answers in the order of what was given; the first error in that order is raised. One at once is this thread."""
     if at_once == 1:
         return [work(each) for each in given]
     with Threads(at_once) as threads:
         futures = [threads.submit(work, each) for each in given]
-        return [result_of(future) for future in futures]
+        return [wait_for_result(future) for future in futures]
 
 
 def interruptible(work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
@@ -85,16 +85,16 @@ def interruptible(work: Callable[Arguments, Answer], *args: Arguments.args, **kw
     if threading.current_thread() is not threading.main_thread():
         return work(*args, **kwargs)
     with Threads(1) as threads:
-        return result_of(threads.submit(work, *args, **kwargs))
+        return wait_for_result(threads.submit(work, *args, **kwargs))
 
 
-def result_of(future: Future[Answer]) -> Answer:
+def wait_for_result(future: Future[Answer]) -> Answer:
     """A future's result."""
     while not wait([future], LOOK_UP_SECONDS).done:
         pass
     return future.result()
 
 
-def hide_interrupts() -> None:
+def block_interrupts() -> None:
     """Processes started from this thread are born deaf to Ctrl-C: it must not meet them before they are set up."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -22,7 +22,7 @@ from flows.settings.fetching import Fetching
 from flows.storage.code_versions import digest_of, rules_version
 from flows.storage.layout import Layout
 from flows.storage.object_sync import missing_files
-from flows.storage.resource_errors import during
+from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.payer_builds import PayerInputs, payer_rules
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
@@ -102,7 +102,7 @@ class MonthInputs:
     def payers(self) -> dict[str, PayerPart]:
         """Each payer's part, in order of payers; asks for the remote references that are cited."""
         request = self.request
-        with during("fetching provider references", self.layout.remote):
+        with explain_resource_errors("fetching provider references", self.layout.remote):
             everything = fetch_remote(self.sources, self.layout, self._remote)
         rules, source_ids = payer_rules(), [outcome.source_id or "" for outcome in self.sources]
         national = national_amounts(request.medicare, request.codes, request.month).select("billing_code", "amount_usd")

@@ -15,8 +15,8 @@ import polars as pl
 from flows.download.sources import distinct_names
 from flows.extract.extract_source import Outcome, UnresolvedReferences
 from flows.extract.separate_process import Apart
-from flows.storage.parquet import read_pieces, write_table
-from flows.storage.resource_errors import during
+from flows.storage.parquet import read_frames, write_table
+from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.month_inputs import (
     DOCUMENTS,
     MonthInputs,
@@ -129,7 +129,7 @@ class MonthBuilder:
     def normalise(self) -> None:
         """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
         for payer, part in self._inputs.payers.items():
-            with during(f"building the tables of {payer}", self._layout.payer_builds):
+            with explain_resource_errors(f"building the tables of {payer}", self._layout.payer_builds):
                 self.builds[payer] = self._build_payer(part)
 
     def hold_back(self, payer: str, reason: str) -> None:
@@ -145,7 +145,7 @@ class MonthBuilder:
         request = self._request
         national = national_amounts(request.medicare, request.codes, request.month)
         for payer in sorted(standing.published.payers.keys() & set(payers)):
-            with during(f"restoring the tables of {payer}", self._folder):
+            with explain_resource_errors(f"restoring the tables of {payer}", self._folder):
                 folder, moved = self._folder / "restored", partial(self._moved, payer)
                 found = standing.restore(payer, folder, national, moved)
             if found is not None:
@@ -203,7 +203,7 @@ class MonthBuilder:
 
     def _write_providers(self) -> None:
         # payers in order: sorted as a whole
-        frames = (piece for path in self._tables("observations") for piece in read_pieces(path))
+        frames = (piece for path in self._tables("observations") for piece in read_frames(path))
         self.rows["providers"] = write_table(self._folder / "providers" / "providers.parquet", PROVIDERS, frames)
 
     def _write_summaries(self) -> None:

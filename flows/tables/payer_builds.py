@@ -15,12 +15,12 @@ from typing import Any
 import polars as pl
 
 from flows.extract.extract_source import reading_version
-from flows.storage.atomic_folders import Sealed, put_in_place, seal, unsealed
+from flows.storage.atomic_files import put_in_place, unfinished_folder
+from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
 from flows.storage.code_versions import digest_of, rules_version
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.storage.parquet import write_table
-from flows.storage.temporary_files import unfinished_folder
 from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
@@ -130,7 +130,7 @@ class PayerFigures:
         return known / looked_up if looked_up else None
 
 
-class _Sealed(Sealed):
+class _CacheEntry(CacheEntry):
     figures: PayerFigures
     source_ids: tuple[str, ...]
 
@@ -177,7 +177,7 @@ def link_or_copy(path: Path, target: Path) -> None:
 def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     """A build that stands in the cache."""
     folder = layout.payer_builds / key
-    stated = unsealed(layout, folder, FIGURES, _Sealed)
+    stated = read_cache_entry(layout, folder, FIGURES, _CacheEntry)
     if stated is None:
         return None
     with suppress(OSError):
@@ -191,7 +191,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
     target = layout.payer_builds / key
     with unfinished_folder(layout.payer_builds) as temporary:
         figures = _write(inputs, extracts, temporary)
-        seal(temporary, FIGURES, _Sealed(figures=figures, source_ids=tuple(inputs.own_source_ids)))
+        write_cache_entry(temporary, FIGURES, _CacheEntry(figures=figures, source_ids=tuple(inputs.own_source_ids)))
         put_in_place(temporary, target)
     upload(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
     built = known_build(layout, inputs.payer, key)

@@ -22,12 +22,11 @@ import pyarrow.parquet as pq
 from isal import igzip
 
 from flows.download.object_sources import find_object
-from flows.storage.atomic_folders import exchange_folders
+from flows.storage.atomic_files import exchange_folders, remove_abandoned, unfinished_folder
 from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout
 from flows.storage.object_sync import download_object, ensure_local, upload
-from flows.storage.parquet import holds
-from flows.storage.temporary_files import sweep, unfinished_folder
+from flows.storage.parquet import has_schema
 from flows.tables.nppes_external_sort import SpilledRecords
 from schemas.nppes import NPPES
 from schemas.reference import MEDICARE_TABLES, parse_reference
@@ -76,7 +75,7 @@ def build_nppes(
     started = time.monotonic()
     target.parent.mkdir(parents=True, exist_ok=True)
     counted = _Count(progress)
-    sweep(target.parent)
+    remove_abandoned(target.parent)
     with unfinished_folder(target.parent) as folder:
         unfinished = folder / target.name
         with SpilledRecords(folder) as spilled:
@@ -117,7 +116,7 @@ def lookup_version() -> str:
 
 def is_lookup(path: Path) -> bool:
     """Whether a built lookup stands there."""
-    return holds(path, NPPES.arrow())
+    return has_schema(path, NPPES.arrow())
 
 
 def check_lookup(path: Path) -> None:

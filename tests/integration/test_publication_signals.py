@@ -16,10 +16,9 @@ import flows.publish.publish
 from flows.download.sources import Source
 from flows.orchestration.run import RunRequest, run, sweep_all
 from flows.publish.publish import TABLES, begin, bring_published, record
-from flows.storage.atomic_folders import exchange_folders
+from flows.storage.atomic_files import exchange_folders, unfinished_folder
 from flows.storage.layout import Layout
 from flows.storage.signals import deferred_signals
-from flows.storage.temporary_files import unfinished_folder
 from tests.command_line import PATIENCE_SECONDS, call
 from tests.documents import ANN, document, group, item, price, rate
 from tests.json_text import json_bytes
@@ -100,7 +99,7 @@ KILL = """
 import os, signal, sys
 from pathlib import Path
 import flows.publish.publish
-from flows.storage.atomic_folders import exchange_folders
+from flows.storage.atomic_files import exchange_folders
 from tests.integration.test_publication_signals import publish
 
 left = int(sys.argv[2])

@@ -15,7 +15,7 @@ import pytest
 from flows.download.sources import Source
 from flows.orchestration.run import RunRequest, run
 from flows.publish.publish import drop_unused_builds
-from flows.storage.atomic_folders import exchange_folders, put_in_place
+from flows.storage.atomic_files import exchange_folders, put_in_place
 from flows.storage.layout import Layout
 from tests.command_line import digests, end, start
 from tests.documents import ANN, BOB, document, group, item, price, rate

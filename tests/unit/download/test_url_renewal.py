@@ -7,7 +7,7 @@ import pytest
 
 import flows.extract.payer_listing
 from flows.download.sources import Source
-from flows.download.url_renewal import KEPT_SECONDS, Renewals
+from flows.download.url_renewal import KEPT_SECONDS, UrlRenewals
 from flows.extract.payer_listing import Listed, ListedSource, Reach, renewing
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
@@ -45,14 +45,14 @@ class Index:
 
 def test_an_index_is_read_once_for_all_of_its_files_and_again_later() -> None:
     index, clock = Index(), Clock()
-    renew = Renewals(index, clock)
+    renew = UrlRenewals(index, clock)
     assert [renew(listed()), renew(listed())] == [f"{FILE}?sig=1"] * 2
     clock.now += KEPT_SECONDS + 1
     assert renew(listed()) == f"{FILE}?sig=2"
 
 
 def test_a_file_without_an_index_or_with_the_same_address_has_no_new_one() -> None:
-    renew = Renewals(Index())
+    renew = UrlRenewals(Index())
     assert renew(Source(FILE)) is None
     assert renew(Source(f"{FILE}?sig=1", contents=INDEX)) is None
     assert renew(Source("https://mrf.example.com/b.json", contents=INDEX)) is None
@@ -60,7 +60,7 @@ def test_a_file_without_an_index_or_with_the_same_address_has_no_new_one() -> No
 
 def test_an_index_is_read_as_the_users_own_source_with_its_payers_headers() -> None:
     index = Index()
-    renew = Renewals(index)
+    renew = UrlRenewals(index)
     for headers in ((("Key", "one"),), (("Key", "two"),)):
         renew(listed(headers=headers, origins=("https://mrf.example.com",)))
     assert [(each.location, each.contents, each.headers) for each in index.read] == [
@@ -77,7 +77,7 @@ def test_an_index_that_can_not_be_read_is_not_asked_again_by_each_of_its_files()
         asked.append(contents)
         raise BadFileError("the server answers 403")
 
-    renew = Renewals(refuse)
+    renew = UrlRenewals(refuse)
     for _ in range(2):
         with pytest.raises(BadFileError, match=r"contents https://mrf\.example\.com/index\.json can't be read"):
             renew(listed())
@@ -94,7 +94,7 @@ def test_an_index_that_is_slow_keeps_no_file_of_another_waiting() -> None:
             assert other_done.wait(PATIENCE_SECONDS), "the other file waited"
         return {FILE: f"{FILE}?from={contents.location}"}
 
-    renew = Renewals(read)
+    renew = UrlRenewals(read)
     thread = Thread(target=lambda: found.append(renew(listed("slow"))))
     thread.start()
     assert begun.wait(PATIENCE_SECONDS)

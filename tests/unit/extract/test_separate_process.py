@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.extract.separate_process import apart
-from flows.storage.resource_errors import during
+from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import OutOfResourcesError
 
 
@@ -38,7 +38,11 @@ def test_small_work_is_done_here_and_large_work_elsewhere() -> None:
 )
 def test_its_end_for_want_of_memory_is_said(work: object, said: str, tmp_path: Path) -> None:
     assert callable(work)
-    with pytest.raises(OutOfResourcesError) as told, apart() as process, during("summing up", tmp_path):
+    with (
+        pytest.raises(OutOfResourcesError) as told,
+        apart() as process,
+        explain_resource_errors("summing up", tmp_path),
+    ):
         process.run(work, large=True)
     assert str(told.value).startswith(f"{said}, while summing up")
     assert "the last good tables stand: give it more, or run with fewer --workers" in str(told.value)

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 import msgspec
 import pytest
 
-from flows.storage.records import decode_record
+from flows.storage.cache_entries import decode_record
 from tests.containers import gzip_members, gzipped, zipped, zstd
 from tests.documents import document as in_network
 from tests.json_text import json_bytes

@@ -8,7 +8,7 @@ import pytest
 
 from flows.extract.provider_references import RemoteReferences
 from flows.storage.layout import Layout
-from flows.storage.resource_errors import during, raise_if_exhausted
+from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
 from transforms.errors import BadFileError, OutOfResourcesError, UsageError
 
 PLACE = Path("/nowhere/out")
@@ -26,7 +26,7 @@ SHORTAGES = [
 
 @pytest.mark.parametrize(("error", "told"), SHORTAGES, ids=[told for _, told in SHORTAGES])
 def test_a_shortage_names_itself_the_step_and_what_to_do(error: Exception, told: str) -> None:
-    with pytest.raises(OutOfResourcesError) as raised, during("summarising", PLACE):
+    with pytest.raises(OutOfResourcesError) as raised, explain_resource_errors("summarising", PLACE):
         raise error
     assert raised.value.exit_code == 4
     said = str(raised.value)
@@ -34,19 +34,22 @@ def test_a_shortage_names_itself_the_step_and_what_to_do(error: Exception, told:
 
 
 def test_a_place_that_can_not_be_written_is_wrong_usage() -> None:
-    with pytest.raises(UsageError, match=r"can't write /nowhere/x: Read-only file system"), during("reading", PLACE):
+    with (
+        pytest.raises(UsageError, match=r"can't write /nowhere/x: Read-only file system"),
+        explain_resource_errors("reading", PLACE),
+    ):
         raise OSError(errno.EROFS, "Read-only file system", "/nowhere/x")
 
 
 @pytest.mark.parametrize("error", [ValueError("a bug"), FileNotFoundError(errno.ENOENT, "gone"), BadFileError("cut")])
 def test_other_errors_pass(error: Exception) -> None:
-    with pytest.raises(type(error)) as raised, during("reading", PLACE):
+    with pytest.raises(type(error)) as raised, explain_resource_errors("reading", PLACE):
         raise error
     assert raised.value is error
 
 
 def test_a_signal_that_comes_while_a_shortage_is_dealt_with_passes() -> None:
-    with pytest.raises(KeyboardInterrupt), during("reading", PLACE):
+    with pytest.raises(KeyboardInterrupt), explain_resource_errors("reading", PLACE):
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
         except OSError:

@@ -7,7 +7,7 @@ from threading import Event
 
 import pytest
 
-from flows.storage.threads import Threads, in_threads, interruptible, result_of
+from flows.storage.threads import Threads, interruptible, map_in_threads, wait_for_result
 from tests.command_line import PATIENCE_SECONDS
 from tests.unit.test_layers import imported, modules, tree_of
 
@@ -26,16 +26,16 @@ def test_answers_come_in_the_order_of_what_was_given() -> None:
             assert last_done.wait(PATIENCE_SECONDS)
         return number * number
 
-    assert in_threads(range(3), answer, 3) == [0, 1, 4]
-    assert in_threads([], answer, 3) == []
+    assert map_in_threads(range(3), answer, 3) == [0, 1, 4]
+    assert map_in_threads([], answer, 3) == []
 
 
 def test_one_at_once_is_this_very_thread_so_that_a_signal_stops_its_work() -> None:
-    assert in_threads(range(3), lambda _: threading.current_thread(), 1) == [threading.main_thread()] * 3
+    assert map_in_threads(range(3), lambda _: threading.current_thread(), 1) == [threading.main_thread()] * 3
 
 
 def test_no_more_run_at_once_than_asked_for_and_they_do_it_all() -> None:
-    names = in_threads(range(50), lambda _: threading.current_thread().name, 4)
+    names = map_in_threads(range(50), lambda _: threading.current_thread().name, 4)
     assert 1 <= len(set(names)) <= 4
 
 
@@ -50,7 +50,7 @@ def test_an_error_is_raised_and_what_has_not_begun_is_dropped() -> None:
         over.wait(PATIENCE_SECONDS)
 
     with pytest.raises(ValueError, match="the first"):
-        in_threads(range(50), work, 2)
+        map_in_threads(range(50), work, 2)
     over.set()
     assert len(begun) <= 4
 
@@ -70,7 +70,7 @@ def test_who_leaves_waits_for_no_thread() -> None:
     assert not running.done()
     assert waiting.cancelled()
     over.set()
-    result_of(running)
+    wait_for_result(running)
 
 
 def test_a_signal_ends_the_wait_for_a_call_that_hears_none() -> None:

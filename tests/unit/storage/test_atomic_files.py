@@ -2,7 +2,6 @@
 
 import fcntl
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,10 +12,15 @@ from threading import Thread
 
 import pytest
 
-from flows.storage import temporary_files
-from flows.storage.atomic_folders import exchange_folders
-from flows.storage.layout import write_atomically
-from flows.storage.temporary_files import is_left, remove_at_once, set_aside, sweep, unfinished_file, unfinished_folder
+from flows.storage import atomic_files, locks
+from flows.storage.atomic_files import (
+    exchange_folders,
+    remove_abandoned,
+    remove_folder,
+    unfinished_file,
+    unfinished_folder,
+    write_atomically,
+)
 from tests.command_line import PATIENCE_SECONDS
 from tests.shared_files import REPOSITORY
 
@@ -24,7 +28,7 @@ KINDS = [unfinished_folder, unfinished_file]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from flows.storage.temporary_files import unfinished_file, unfinished_folder
+from flows.storage.atomic_files import unfinished_file, unfinished_folder
 with unfinished_folder(Path(sys.argv[1])) as folder, unfinished_file(Path(sys.argv[1])) as file:
     (folder / "rates.parquet").write_bytes(b"half")
     file.write_bytes(b"half")
@@ -63,7 +67,7 @@ def can_unshare() -> bool:
 @pytest.mark.parametrize("unfinished", KINDS)
 def test_what_this_process_works_on_stays_until_it_is_done(unfinished: type, tmp_path: Path) -> None:
     with unfinished(tmp_path) as mine:
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         assert mine.exists()
     assert list(tmp_path.iterdir()) == []
 
@@ -79,11 +83,11 @@ def test_what_was_renamed_stands_and_what_failed_goes(unfinished: type, tmp_path
 
 def test_what_another_process_works_on_stays_and_goes_when_it_was_killed(tmp_path: Path) -> None:
     with another_process(tmp_path) as process:
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         assert len(list(tmp_path.iterdir())) == 2
         process.kill()
         process.wait(PATIENCE_SECONDS)
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         assert list(tmp_path.iterdir()) == []
 
 
@@ -92,41 +96,12 @@ def test_what_a_process_of_another_container_works_on_stays(tmp_path: Path) -> N
     """With the same host name, whose processes /proc does not show here, nor ours there."""
     apart = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
     with another_process(tmp_path, *apart) as process:
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         assert len(list(tmp_path.iterdir())) == 2
         process.kill()
         process.communicate(timeout=PATIENCE_SECONDS)
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         assert list(tmp_path.iterdir()) == []
-
-
-def test_a_forked_child_neither_keeps_its_parents_lock_nor_releases_it(tmp_path: Path) -> None:
-    def fork_child() -> int:
-        reading, writing = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.write(writing, b"forked")
-            signal.pause()
-            os._exit(0)
-        assert os.read(reading, 6) == b"forked"
-        os.close(reading)
-        os.close(writing)
-        return child
-
-    with unfinished_folder(tmp_path):
-        ended = fork_child()
-        os.kill(ended, signal.SIGKILL)
-        os.waitpid(ended, 0)
-        sweep(tmp_path)
-        (mine,) = tmp_path.iterdir()
-        living = fork_child()
-        try:
-            for descriptor in list(temporary_files._held):  # as when the parent is killed
-                temporary_files._unlock(descriptor)
-            assert is_left(mine)
-        finally:
-            os.kill(living, signal.SIGKILL)
-            os.waitpid(living, 0)
 
 
 @pytest.mark.parametrize("name", ["folder", "file"])
@@ -146,8 +121,8 @@ def test_where_locks_may_not_be_shared_what_was_still_for_days_goes(
     if kind == "no locks":
         monkeypatch.setattr(fcntl, "flock", refuse_locks)
     else:
-        monkeypatch.setattr(temporary_files, "_LOCAL", set())
-    sweep(tmp_path)
+        monkeypatch.setattr(locks, "_LOCAL", set())
+    remove_abandoned(tmp_path)
     assert list(tmp_path.iterdir()) == [written]
 
 
@@ -161,28 +136,28 @@ def test_work_goes_on_where_there_are_no_locks(
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse_locks)
     with unfinished(tmp_path) as mine:
-        sweep(tmp_path)
+        remove_abandoned(tmp_path)
         assert mine.exists()
 
 
-def test_one_that_is_swept_before_it_is_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock = temporary_files._lock
-    swept: list[Path] = []
+def test_one_that_is_removed_before_it_is_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = locks.lock_path
+    removed: list[Path] = []
 
-    def sweep_first(path: Path) -> int | None:
-        if not swept:
-            swept.append(path)
-            sweep(tmp_path)
+    def remove_first(path: Path) -> int | None:
+        if not removed:
+            removed.append(path)
+            remove_abandoned(tmp_path)
         return lock(path)
 
-    monkeypatch.setattr(temporary_files, "_lock", sweep_first)
+    monkeypatch.setattr(atomic_files, "lock_path", remove_first)
     with unfinished_folder(tmp_path) as mine:
         assert mine.is_dir()
-        assert not swept[0].exists()
-        assert mine != swept[0]
+        assert not removed[0].exists()
+        assert mine != removed[0]
 
 
-def test_sweeps_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_removals_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     lost: list[int] = []
 
     def work() -> None:
@@ -197,28 +172,28 @@ def test_sweeps_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
     for thread in threads:
         thread.start()
     while any(thread.is_alive() for thread in threads):
-        sweep(tmp_path / "work")
+        remove_abandoned(tmp_path / "work")
     for thread in threads:
         thread.join()
     assert lost == []
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["entry.json"]
 
 
-def test_tables_that_are_exchanged_in_steps_are_safe_from_sweeps(
+def test_tables_that_are_exchanged_in_steps_are_safe_from_removals(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system without exchange the last good tables have a temporary name for a moment."""
-    monkeypatch.setattr("flows.storage.atomic_folders._exchange", lambda *_: False)
+    monkeypatch.setattr("flows.storage.atomic_files._exchange", lambda *_: False)
     for name in ("new", "target"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
     rename = Path.rename
 
-    def sweep_then_rename(path: Path, target: Path) -> Path:
-        sweep(tmp_path)
+    def remove_then_rename(path: Path, target: Path) -> Path:
+        remove_abandoned(tmp_path)
         return rename(path, target)
 
-    monkeypatch.setattr(Path, "rename", sweep_then_rename)
+    monkeypatch.setattr(Path, "rename", remove_then_rename)
     exchange_folders(tmp_path / "new", tmp_path / "target")
     assert [path.name for path in sorted(tmp_path.glob("*/*"))] == ["target", "new"]
     assert (tmp_path / "target" / "new").exists()
@@ -226,8 +201,6 @@ def test_tables_that_are_exchanged_in_steps_are_safe_from_sweeps(
 
 def test_what_is_removed_is_gone_from_its_name_first(tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
-    remove_at_once(tmp_path / "build")
-    remove_at_once(tmp_path / "build")
+    remove_folder(tmp_path / "build")
+    remove_folder(tmp_path / "build")
     assert list(tmp_path.iterdir()) == []
-    with pytest.raises(FileNotFoundError), set_aside(tmp_path / "build"):
-        pass

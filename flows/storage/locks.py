@@ -1,0 +1,90 @@
+"""Kernel locks (flock) on files and folders: a lock ends with its process, however that ends.
+
+So a lock tells living work from leftovers in every container and on every machine for which the file system keeps its
+locks. Where locks may not be shared (network file systems), a leftover is what nobody has written to for days.
+"""
+
+import ctypes
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+ABANDONED_SECONDS = 2 * 86_400.0  # without a byte written, where locks may not be shared
+# ext4, xfs, btrfs, tmpfs, ramfs, overlay, zfs, f2fs, bcachefs: one kernel keeps the locks of all their users
+_LOCAL = {0xEF53, 0x58465342, 0x9123683E, 0x01021994, 0x858458F6, 0x794C7630, 0x2FC12FC1, 0xF2F52010, 0xCA451A4E}
+
+
+@contextmanager
+def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """One process at a time runs the body.
+
+    Args: on_wait: called if another process holds the lock.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if on_wait is not None:
+                on_wait()
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def lock_path(path: Path) -> int | None:
+    """A descriptor that locks a file or folder until it is closed; None if the path was removed before."""
+    try:
+        descriptor = _open(path)
+    except FileNotFoundError:
+        return None
+    with suppress(OSError):  # a file system without locks
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with suppress(FileNotFoundError):
+        if os.path.samestat(os.fstat(descriptor), path.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
+
+
+@contextmanager
+def lock_abandoned(path: Path) -> Iterator[bool]:
+    """Whether no process uses the path; while the body runs, no process can lock it."""
+    descriptor = _open(path)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        yield False
+    except OSError:  # a file system without locks
+        yield _is_old(path)
+    else:
+        yield _is_local(descriptor) or _is_old(path)
+    finally:
+        os.close(descriptor)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether no process uses a temporary file or folder any more."""
+    with lock_abandoned(path) as abandoned:
+        return abandoned
+
+
+def _is_old(path: Path) -> bool:
+    newest = max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    return time.time() - newest > ABANDONED_SECONDS
+
+
+def _is_local(descriptor: int) -> bool:
+    """Whether the file system is local, so that all processes that write there share its locks."""
+    fstatfs = getattr(ctypes.CDLL(None), "fstatfs", None)
+    found = ctypes.create_string_buffer(512)  # struct statfs; its first field is the kind, a long
+    if fstatfs is None or fstatfs(descriptor, found) != 0:
+        return False
+    return ctypes.c_long.from_buffer(found).value & 0xFFFFFFFF in _LOCAL
+
+
+def _open(path: Path) -> int:
+    """Folders can be opened for reading only; network file systems lock only files that are opened for writing."""
+    return os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
