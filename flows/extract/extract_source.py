@@ -394,7 +394,7 @@ class _Writers:
         with ExitStack() as opening:
             self._writers = {
                 table.name: opening.enter_context(
-                    parquet_writer(self._folder / f"{table.name.lower()}.parquet", table.arrow())
+                    parquet_writer(self._folder / f"{table.name.lower()}.parquet", table.arrow(), internal=True)
                 )
                 for table in EXTRACTED
             }

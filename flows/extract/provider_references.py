@@ -175,7 +175,7 @@ class RemoteReferences:
             sha256 = stream.finish()
             target = self._target(sha256)
             rows = (row[1:] for row in collected.groups)
-            with parquet_writer(temporary, REMOTE_GROUPS.arrow()) as writer:
+            with parquet_writer(temporary, REMOTE_GROUPS.arrow(), internal=True) as writer:
                 for batch in to_batches(REMOTE_GROUPS, rows):
                     writer.write_batch(batch)
             if fingerprint(source) != before:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -31,12 +32,16 @@ def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame]) -> int
 
 
 @contextmanager
-def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
+def parquet_writer(path: Path, schema: pa.Schema, *, internal: bool = False) -> Iterator[pq.ParquetWriter]:
     """A writer that is closed with the context, and silent once that has failed.
 
     pyarrow's own would try to close the file again when it is forgotten, on a disk that is still full, and print that.
+
+    Args:
+        internal: write a table of the cache, which this package alone reads: half the time, no larger.
     """
-    writer = pq.ParquetWriter(path, schema, compression="zstd", compression_level=ZSTD_LEVEL)
+    layout = _internal_layout(schema) if internal else {"compression_level": ZSTD_LEVEL}
+    writer = pq.ParquetWriter(path, schema, compression="zstd", **layout)
     try:
         yield writer
         writer.close()
@@ -45,6 +50,23 @@ def parquet_writer(path: Path, schema: pa.Schema) -> Iterator[pq.ParquetWriter]:
             writer.close()
         writer.is_open = False
         raise
+
+
+def _internal_layout(schema: pa.Schema) -> dict[str, Any]:
+    """Dictionaries for texts that repeat alone: numbers and keys fill a dictionary, and then are written once more."""
+    whole = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type == pa.int64()}
+    plain = {pa.int64(), pa.float64(), pa.list_(pa.int64())}
+    repeated = [
+        f"{field.name}.list.element" if pa.types.is_list(field.type) else field.name
+        for field in schema
+        if field.type not in plain and field.name != "reference_key"
+    ]
+    return {
+        "compression_level": 1,
+        "use_dictionary": repeated or False,
+        "column_encoding": whole or None,
+        "write_statistics": False,
+    }
 
 
 def has_schema(path: Path, schema: pa.Schema) -> bool:
