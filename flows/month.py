@@ -112,12 +112,11 @@ def run_sources(
 
 
 def _request(sources: list[str], month: str, codes: list[str], output: str, nppes: str | None) -> RunRequest:
-    fetching = fetching_of()
     places = [value if value is None or is_object_url(value) else Path(value) for value in (output, nppes)]
     where, lookup = places
     assert where is not None
     found = expand(sources)
-    return RunRequest(found, parse_month(month), tuple(codes), where, lookup, fetching=fetching, limits=fetching.bounds)
+    return RunRequest(found, parse_month(month), tuple(codes), where, lookup, fetching=fetching_of())
 
 
 def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:

@@ -32,12 +32,13 @@ def inspect_command(*, as_json: bool, source: str, strict: bool, reader: Any, co
     from flows.cli.inspection import inspect
     from flows.cli.show import print_inspection
     from flows.download.open_source import expand
+    from flows.settings.fetching import ReadSettings
     from flows.settings.protection import fetching_of
 
     sources = expand([source])
     if len(sources) > 1:
         raise UsageError(f"{source} is {len(sources)} files; inspect reads one")
-    found = inspect(sources[0], codes, "ijson" if strict else reader, fetching_of())
+    found = inspect(sources[0], ReadSettings(frozenset(codes), "ijson" if strict else reader, fetching_of()))
     if not as_json:
         tell(print_inspection, found)
     return found, 0

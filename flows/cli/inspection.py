@@ -1,14 +1,13 @@
 """What is in one file, in one streaming pass with the reader that `run` uses; nothing is written."""
 
 import time
-from collections.abc import Sequence
 from typing import Any, BinaryIO, cast
 
 from flows.download.open_source import open_source
 from flows.download.sources import Source
-from flows.extract.extract_source import Engine, default_engine, reader_of
 from flows.extract.progress import make_counters, shown
-from flows.settings.fetching import Fetching
+from flows.extract.readers import default_engine, reader_of
+from flows.settings.fetching import Engine, ReadSettings
 from flows.storage.atomic_files import open_temporary, temporary_folder
 from flows.storage.redaction import redact_headers
 from flows.storage.resource_errors import explain_resource_errors
@@ -17,51 +16,41 @@ from transforms.read.account import DocumentAccount, SourceAccount
 from transforms.read.extract import extract_source
 
 
-def inspect(
-    source: Source, codes: Sequence[str], engine: Engine | None = None, fetching: Fetching | None = None
-) -> dict[str, Any]:
+def inspect(source: Source, settings: ReadSettings) -> dict[str, Any]:
     """The result line of `inspect` (CONTRACT section 2).
-
-    Args:
-        engine: the reader; by default the one that `run` uses. ``ijson`` parses every byte.
-        fetching: how a remote source is fetched, and within which limits any is read.
 
     Raises:
         NothingUsableError: the file can't be trusted; says where and why.
     """
-    engine = engine or default_engine()
-    fetching = fetching or Fetching()
     try:
         with explain_resource_errors(f"reading {source.name}", temporary_folder(), "nothing was written"):
             try:
-                return _inspect(source, frozenset(codes), engine, fetching, skip=True)
+                return _inspect(source, settings, skip=True)
             except FullReadingNeededError:
-                return _inspect(source, frozenset(codes), engine, fetching, skip=False)
+                return _inspect(source, settings, skip=False)
     except BadFileError as error:
         raise NothingUsableError(f"{source.name}: {error}") from error
 
 
-def _inspect(
-    source: Source, wanted: frozenset[str], engine: Engine, fetching: Fetching, *, skip: bool
-) -> dict[str, Any]:
+def _inspect(source: Source, settings: ReadSettings, *, skip: bool) -> dict[str, Any]:
     counters = make_counters()
-    reader = reader_of(engine)
+    engine = settings.engine or default_engine()
 
     def tell(json_bytes: int, matched: int) -> None:
         counters[0].value = stream.bytes
         counters[1].value += json_bytes
         counters[2].value = matched
 
-    with open_source(source, fetching) as stream, shown(counters, 1, source.size):
+    with open_source(source, settings.fetching) as stream, shown(counters, 1, source.size):
         started = time.perf_counter()
         account = extract_source(
             cast("BinaryIO", stream),
-            wanted,
+            settings.codes,
             None,
             open_temporary,
-            reader=reader,
+            reader=reader_of(engine),
             skip=skip,
-            limits=fetching.bounds,
+            limits=settings.limits,
             on_progress=tell,
         )
         seconds = time.perf_counter() - started

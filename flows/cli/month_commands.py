@@ -67,7 +67,6 @@ def run_command(*, as_json: bool, sources: tuple[str, ...], month: date | None, 
         what = "is a folder" if nppes.is_dir() else "no such file"
         raise UsageError(f"--nppes {nppes}: {what}; give the built lookup, or CMS's zip or csv")
     month = month or this_month("UTC")  # no configuration names a time zone here
-    fetching = fetching_of()
     request = RunRequest(
         expand(sources),
         month,
@@ -76,8 +75,7 @@ def run_command(*, as_json: bool, sources: tuple[str, ...], month: date | None, 
         nppes,
         workers=options["workers"] or 0,
         engine=options["reader"],
-        fetching=fetching,
-        limits=fetching.bounds,
+        fetching=fetching_of(),
         report=not options["no_report"],
     )
     result = _runner(prefect=options["prefect"], dask=options["dask"])(request)

@@ -15,11 +15,11 @@ from flows.download.http_validators import Validators
 from flows.download.open_source import expand, open_source
 from flows.download.sources import Source, origin_of, resolve_location
 from flows.download.url_renewal import RenewUrl, UrlRenewals
-from flows.extract.extract_source import Engine, default_engine
 from flows.extract.listing_cache import keep_listing, kept_listing
+from flows.extract.readers import default_engine
 from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.config import PayerSource, asks_for_month, fill_month
-from flows.settings.fetching import Fetching
+from flows.settings.fetching import ReadSettings
 from flows.storage.atomic_files import open_temporary, temporary_folder
 from flows.storage.layout import Layout
 from flows.storage.redaction import is_plain_url, redact_unresolved, redact_url
@@ -28,7 +28,6 @@ from transforms.contents.contents import ContentsDate, Found, StructureEnd
 from transforms.contents.listing import Choice, FoundFile, Listing
 from transforms.contents.names import Names
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
-from transforms.limits import Limits
 from transforms.read.containers import open_documents
 
 _QUERY = re.compile(r"[?#]")
@@ -74,7 +73,7 @@ class PayerListing:
     undated: frozenset[Source] = field(default=frozenset(), compare=False)  # no address or index's date says the month
 
 
-def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
+def sources_of(contents: Source, layout: Layout | None = None, settings: ReadSettings | None = None) -> Listed:
     """The in-network files of a table of contents, each once, whatever its signatures.
 
     Relative locations belong beside the table of contents; one that leads out of its folder, or to another scheme than
@@ -83,36 +82,28 @@ def sources_of(contents: Source, reach: "Reach | None" = None) -> Listed:
     Raises:
         BadFileError: it can't be read to its end.
     """
-    return _as_listed(_read_table(contents, Choice(), reach or Reach()), contents)
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How tables of contents are fetched, and where what they list is kept; None: nowhere, and by default."""
-
-    fetching: Fetching | None = None
-    layout: Layout | None = None
-    limits: Limits | None = None
-    engine: Engine | None = None  # None: the scanning reader where it can be had
+    return _as_listed(_read_table(contents, Choice(), layout, settings or ReadSettings()), contents)
 
 
 @lru_cache(16)
-def renewing(reach: Reach) -> RenewUrl:
-    """New addresses from the indexes that list files, read as ``reach`` says; the same for all files of a process."""
+def renewal(layout: Layout, settings: ReadSettings) -> RenewUrl:
+    """New addresses from the indexes that list files; the same object for all files of a process."""
 
     def read_index(contents: Source) -> dict[str, str]:
-        return {source.identity: source.location for source in sources_of(contents, reach).sources}
+        return {source.identity: source.location for source in sources_of(contents, layout, settings).sources}
 
     return UrlRenewals(read_index)
 
 
-def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> PayerListing:
+def list_payer(
+    payer: PayerSource, month: date, layout: Layout | None = None, settings: ReadSettings | None = None
+) -> PayerListing:
     """What is to be read of a payer for a month: what its tables of contents list, and the files named themselves.
 
     A table that can't be read to its end lists nothing; the others go on. One that has not changed is not read again,
     unless it lists signed addresses, which are never kept.
     """
-    reach = reach or Reach()
+    settings = settings or ReadSettings()
     named = (fill_month(location, month) for location in (*payer.contents, *payer.files))
     origins = tuple(dict.fromkeys(origin for location in named if (origin := origin_of(location)) is not None))
     as_payer = Source("", payer=payer.name, headers=payer.headers, origins=origins)
@@ -121,7 +112,7 @@ def list_payer(payer: PayerSource, month: date, reach: Reach | None = None) -> P
     for table, in_month in _expanded(payer.contents, month, as_payer, failed):
         try:
             with explain_resource_errors(f"reading {table.name}", temporary_folder()):
-                found = _find_or_read_table(table, listing.choice, reach)
+                found = _find_or_read_table(table, listing.choice, layout, settings)
         except BadFileError as error:
             raise_if_exhausted(error, f"reading {table.name}", temporary_folder())
             failed.append((table, str(error)))
@@ -164,27 +155,33 @@ def _expanded(
             yield replace(as_payer, location=source.location), in_month
 
 
-def _find_or_read_table(contents: Source, choice: Choice, reach: Reach) -> Listing:
+def _find_or_read_table(contents: Source, choice: Choice, layout: Layout | None, settings: ReadSettings) -> Listing:
     """What the table lists: as it was read before, where it still is what it was then."""
-    kept = None if reach.layout is None else kept_listing(contents, choice, reach.layout, reach.limits)
+    kept = None if layout is None or settings.force else kept_listing(contents, choice, layout, settings.limits)
     try:
         if kept is not None and not contents.is_url:
             return kept[0]
-        return _read_table(contents, choice, reach, strict=True, known=kept[1] if kept else None)
+        return _read_table(contents, choice, layout, settings, strict=True, known=kept[1] if kept else None)
     except UnchangedError:
         assert kept is not None
         return kept[0]
 
 
 def _read_table(
-    contents: Source, choice: Choice, reach: Reach, *, strict: bool = False, known: Validators | None = None
+    contents: Source,
+    choice: Choice,
+    layout: Layout | None,
+    settings: ReadSettings,
+    *,
+    strict: bool = False,
+    known: Validators | None = None,
 ) -> Listing:
     listing = Listing(choice)
     updated: str | None = None
     resolve = _Resolver(contents)
-    with open_source(contents, reach.fetching, reach.layout, known=known) as stream:
-        for document in open_documents(cast("BinaryIO", stream), open_temporary, reach.limits):
-            with closing(_read_document(document.stream, reach, strict=strict)) as everything:
+    with open_source(contents, settings.fetching, layout, known=known) as stream:
+        for document in open_documents(cast("BinaryIO", stream), open_temporary, settings.limits):
+            with closing(_read_document(document.stream, settings, strict=strict)) as everything:
                 for found in everything:
                     if isinstance(found, StructureEnd):
                         listing.end_structure(found)
@@ -197,19 +194,19 @@ def _read_table(
             file.updated = updated
         stream.finish()
         validators = stream.validators
-    if strict and reach.layout is not None:
-        keep_listing(contents, listing, validators, reach.layout, reach.limits)
+    if strict and layout is not None:
+        keep_listing(contents, listing, validators, layout, settings.limits)
     return listing
 
 
-def _read_document(stream: BinaryIO, reach: Reach, *, strict: bool) -> Generator[Found, None, None]:
-    if (reach.engine or default_engine()) == "ijson":
+def _read_document(stream: BinaryIO, settings: ReadSettings, *, strict: bool) -> Generator[Found, None, None]:
+    if (settings.engine or default_engine()) == "ijson":
         from transforms.contents import contents
 
-        return contents.read_contents(stream, open_temporary, strict=strict, limits=reach.limits)
+        return contents.read_contents(stream, open_temporary, strict=strict, limits=settings.limits)
     from transforms.contents import scan_contents
 
-    return scan_contents.read_contents(stream, open_temporary, strict=strict, limits=reach.limits)
+    return scan_contents.read_contents(stream, open_temporary, strict=strict, limits=settings.limits)
 
 
 class _Resolver:

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
 from flows.download.sources import HashingStream, Source
-from flows.extract.extract_source import reading_version
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
+from flows.extract.readers import reading_version
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.atomic_files import open_temporary, unfinished_file

@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import date, timedelta
 
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome
+from flows.extract.outcome import Outcome
 from flows.storage.layout import month_name
 from transforms.read.clean import date_of
 

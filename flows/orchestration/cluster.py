@@ -14,12 +14,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from flows.download.sources import Source
-from flows.extract.extract_source import ACCOUNT, Outcome, extract, reading_version
-from flows.extract.payer_listing import renewing
+from flows.extract.extract_source import ACCOUNT, extract
+from flows.extract.outcome import Outcome
 from flows.extract.progress import add, make_counters, shown
-from flows.extract.workers import Reading, find_unchanged_many
+from flows.extract.readers import reading_version
+from flows.extract.workers import find_unchanged_many
 from flows.settings.addresses import is_object_url
-from flows.settings.fetching import Cluster, Fetching, HostLimits
+from flows.settings.fetching import Cluster, Fetching, HostLimits, ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.object_sync import ensure_local
 from transforms.errors import OutageError, UsageError
@@ -48,7 +49,7 @@ class Batch:
     sizes: tuple[int, ...]  # as seen here
     output: str
     cache: str
-    reading: Reading
+    settings: ReadSettings
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Engine:
 def read_elsewhere(
     sources: Sequence[Source],
     layout: Layout,
-    reading: Reading,
+    settings: ReadSettings,
     *,
     cluster: Cluster,
     engine: Engine,
@@ -104,7 +105,7 @@ def read_elsewhere(
         ClusterError: workers that don't see the files that are here.
     """
     started = time.monotonic()
-    reading = replace(reading, fetching=share(reading.fetching or Fetching(), cluster.machines))
+    settings = replace(settings, fetching=share(settings.fetching, cluster.machines))
     found: dict[Source, Outcome] = {}
     todo = engine.cut(sources)
     counters = make_counters()
@@ -120,7 +121,7 @@ def read_elsewhere(
 
         losses: dict[Source, Lost] = {}
         for _ in range(ROUNDS):
-            batches = [_batch(chosen, layout, reading) for chosen in todo]
+            batches = [_batch(chosen, layout, settings) for chosen in todo]
             with closing(engine.run(batches)) as answers:
                 for place, answer in answers:
                     if isinstance(answer, Lost):
@@ -128,7 +129,7 @@ def read_elsewhere(
                         losses.update(dict.fromkeys(todo[place], answer))
                     else:
                         take(_arrived(answer, batches[place], todo[place], layout))
-            todo = _left(sources, found, layout, reading, take)
+            todo = _left(sources, found, layout, settings, take)
             if not todo:
                 break
         take([_given_up(source, losses[source]) for (source,) in todo])
@@ -141,13 +142,13 @@ def _left(
     sources: Sequence[Source],
     found: dict[Source, Outcome],
     layout: Layout,
-    reading: Reading,
+    settings: ReadSettings,
     take: Callable[[list[Outcome]], None],
 ) -> list[list[Source]]:
     """What nobody has answered for, each by itself; what lost workers had finished is taken."""
     rest = [source for source in sources if source not in found]
-    if rest and not reading.force:
-        finished = find_unchanged_many(rest, layout, reading)
+    if rest and not settings.force:
+        finished = find_unchanged_many(rest, layout, settings)
         take([replace(outcome, unchanged=False) for outcome in finished.values()])
     return [[source] for source in rest if source not in found]
 
@@ -165,14 +166,14 @@ def _given_up(source: Source, lost: Lost) -> Outcome:
     return Outcome(source, "quarantined", reason=f"{what}; give workers more memory, or run again")
 
 
-def _batch(sources: Sequence[Source], layout: Layout, reading: Reading) -> Batch:
+def _batch(sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> Batch:
     """Paths are made absolute: workers stand elsewhere."""
     sent = tuple(
         source if source.is_url else replace(source, location=str(Path(source.location).absolute()))
         for source in sources
     )
     sizes = tuple(source.size for source in sources)
-    return Batch(sent, sizes, *places(layout), reading)
+    return Batch(sent, sizes, *places(layout), settings)
 
 
 def places(layout: Layout) -> tuple[str, str]:
@@ -248,21 +249,7 @@ def read_one_by_one(batch: Batch) -> Answer:
         return Answer((), machine, unseen.name)
     layout = layout_of(batch.output, batch.cache)
     layout.prepare()
-    return Answer(tuple(_read(source, layout, batch.reading) for source in batch.sources), machine)
-
-
-def _read(source: Source, layout: Layout, reading: Reading) -> Outcome:
-    return extract(
-        source,
-        reading.wanted,
-        layout,
-        engine=reading.engine,
-        overlap=False,
-        fetching=reading.fetching,
-        limits=reading.limits,
-        force=reading.force,
-        renew=renewing(reading.reach(layout)),
-    )
+    return Answer(tuple(extract(source, layout, batch.settings, overlap=False) for source in batch.sources), machine)
 
 
 def _unseen(batch: Batch) -> Source | None:

@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome, UnresolvedReferences
-from flows.extract.payer_listing import PayerListing, Reach, list_payer
+from flows.extract.outcome import Outcome, UnresolvedReferences
+from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.undated_sources import set_undated_aside, undated_blocks
 from flows.orchestration.dask_workers import elsewhere
 from flows.orchestration.run import (
@@ -179,7 +180,6 @@ def run_month(
         config.workers,
         config.engine,
         config.fetching,
-        config.limits,
         force,
     )
     layout.prepare()
@@ -374,12 +374,11 @@ def _read_payers(
 
     A file that several blocks name is the first one's by name, whatever their order.
     """
-    reach = Reach(request.fetching, None if request.force else layout, request.limits, request.engine)
     listings: list[PayerListing] = []
 
     def list_files() -> None:
-        found = map_in_threads(payers, lambda payer: list_payer(payer, request.month, reach), LISTINGS_AT_ONCE)
-        listings.extend(found)
+        one = partial(list_payer, month=request.month, layout=layout, settings=request.reading)
+        listings.extend(map_in_threads(payers, one, LISTINGS_AT_ONCE))
 
     steps.step("list files", list_files)
     listings.sort(key=lambda listing: listing.payer)

@@ -14,8 +14,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source, distinct_names
-from flows.extract.extract_source import READER_VERSION, Engine, Outcome, UnresolvedReferences
-from flows.extract.workers import ExtractMany, ReadElsewhere, Reading, extract_many
+from flows.extract.outcome import Outcome, UnresolvedReferences
+from flows.extract.readers import READER_VERSION
+from flows.extract.workers import ExtractMany, ReadElsewhere, extract_many
 from flows.publish.publish import (
     TABLES,
     PublishedMeanwhileError,
@@ -27,7 +28,7 @@ from flows.publish.publish import (
     record,
 )
 from flows.settings.addresses import Location, is_object_url
-from flows.settings.fetching import Fetching
+from flows.settings.fetching import Engine, Fetching, ReadSettings
 from flows.storage.atomic_files import remove_abandoned, unfinished_folder
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
@@ -36,7 +37,6 @@ from flows.storage.resource_errors import explain_resource_errors, raise_if_exha
 from flows.storage.threads import map_in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
-from transforms.limits import Limits
 
 if TYPE_CHECKING:
     from flows.publish.published_month import Standing
@@ -64,9 +64,13 @@ class RunRequest:
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None  # None: the scanning reader where it can be had
     fetching: Fetching = field(default_factory=Fetching)
-    limits: Limits | None = None
     force: bool = False  # read and build anew what stands in the cache
     report: bool = True  # build the report's pages after publishing
+
+    @property
+    def reading(self) -> ReadSettings:
+        """How its sources are read."""
+        return ReadSettings(frozenset(self.codes), self.engine, self.fetching, self.workers, self.force)
 
 
 @dataclass
@@ -178,18 +182,16 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Every source, and every file that a table of contents among them lists."""
-    from flows.extract.payer_listing import Reach, sources_of
+    from flows.extract.payer_listing import sources_of
 
-    reading = Reading(
-        frozenset(request.codes), request.workers, request.engine, request.fetching, request.limits, request.force
-    )
-    extract = partial(extract_many, layout=layout, reading=reading, spread=steps.spread, elsewhere=steps.elsewhere)
+    settings = request.reading
+    extract = partial(extract_many, layout=layout, settings=settings, spread=steps.spread, elsewhere=steps.elsewhere)
     outcomes = extract(request.sources)
     seen = {source.identity: source for source in request.sources}
     listed: list[Source] = []
     for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
         try:
-            contents = sources_of(outcome.source, Reach(request.fetching, layout, request.limits, request.engine))
+            contents = sources_of(outcome.source, layout, settings)
         except BadFileError as error:  # what the first reading passed over, or what a server gave the second time
             raise_if_exhausted(error, f"reading {outcome.source.name}", layout.cache)
             outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error), extract=None)
@@ -253,12 +255,12 @@ def build_and_publish(
     Raises:
         PublishedMeanwhileError: it was published once more since.
     """
-    from flows.extract.separate_process import apart
+    from flows.extract.worker_processes import separate_process
     from flows.tables.month_tables import MonthBuilder
 
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:
-        with apart() as process:
+        with separate_process() as process:
             builder = MonthBuilder(inputs, folder, process, standing)
             step("normalise", builder.normalise)
             if judge is not None:

@@ -19,15 +19,15 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.download.sources import Source
 from flows.extract.batches import batch_sources
-from flows.extract.extract_source import Outcome
-from flows.extract.workers import ExtractOne, Reading
+from flows.extract.outcome import Outcome
+from flows.extract.workers import ExtractOne
 from flows.orchestration import dask_workers
 from flows.orchestration.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
 from flows.orchestration.dask_workers import CONNECT_SECONDS, EXTRA
 from flows.orchestration.run import Steps
 from flows.publish.publish import TABLES
 from flows.settings.addresses import Location
-from flows.settings.fetching import Cluster
+from flows.settings.fetching import Cluster, ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.threads import LOOK_UP_SECONDS
 
@@ -129,10 +129,10 @@ class TaskSteps:
         _result(state)
         self._before = [state]
 
-    def read_on_dask(self, sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
+    def read_on_dask(self, sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> list[Outcome]:
         """As ``flows.orchestration.dask_workers.elsewhere``, with a task for each batch."""
         count, cluster = self._counter(len(sources)), self._cluster
-        return read_elsewhere(sources, layout, reading, cluster=cluster, engine=self._engine(), tell=count)
+        return read_elsewhere(sources, layout, settings, cluster=cluster, engine=self._engine(), tell=count)
 
     def _engine(self) -> Engine:
         """Tasks on Dask's workers where they reach a Prefect server: the embedded one serves this process alone."""

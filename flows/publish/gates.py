@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from flows.extract.extract_source import Outcome
+from flows.extract.outcome import Outcome
 from flows.settings.config import Gates
 from flows.tables.payer_builds import PayerFigures
 

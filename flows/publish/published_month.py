@@ -12,7 +12,7 @@ from typing import Any
 import polars as pl
 
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome
+from flows.extract.outcome import Outcome
 from flows.publish.publish import published
 from flows.publish.restored_builds import Names, merge_files, published_files, restore_build
 from flows.storage.layout import Layout

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
-from flows.settings.protection import fetching_of, limits_of
+from flows.settings.protection import fetching_of
 from flows.settings.values import Config, Gates, PayerSource, asks_for_month, fill_month
 from transforms.errors import UsageError
 
@@ -34,7 +34,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
     from flows.settings.validation import read_settings  # imports pydantic, which workers do without
 
     config = read_settings(written, path, environ)
-    return replace(config, limits=limits_of(environ, config.limits), fetching=fetching_of(environ, config.fetching))
+    return replace(config, fetching=fetching_of(environ, config.fetching))
 
 
 def example_text() -> str:

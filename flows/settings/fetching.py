@@ -1,9 +1,11 @@
 """How and where sources are read: what a configuration may say, as plain values that travel to worker processes."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from transforms.limits import Limits
 
+Engine = Literal["scan", "ijson"]  # the readers
 USER_AGENT = "tic-rates/0.1 (reads Transparency in Coverage files)"
 
 
@@ -33,6 +35,22 @@ class Fetching:
     def limits_of(self, host: str) -> HostLimits:
         """The limits of one host."""
         return dict(self.hosts).get(host, self.limits)
+
+
+@dataclass(frozen=True)
+class ReadSettings:
+    """How the sources of a run are read, by whichever process and machine."""
+
+    codes: frozenset[str] = frozenset()
+    engine: Engine | None = None  # None: the scanning reader where it can be loaded
+    fetching: Fetching = field(default_factory=Fetching)
+    workers: int = 0  # 0: as many as there are cores
+    force: bool = False  # read again what was read before
+
+    @property
+    def limits(self) -> Limits:
+        """What one published file may ask of this machine."""
+        return self.fetching.bounds
 
 
 @dataclass(frozen=True)

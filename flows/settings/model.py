@@ -334,7 +334,6 @@ class Settings(Section):
     def value(self, path: Path) -> values.Config:
         """The configuration as plain values, relative paths under the folder of ``path``."""
         folder = path.parent
-        limits = Limits(**dict(self.limits))
         return values.Config(
             path,
             tuple(payer.value(folder) for payer in self.payer),
@@ -343,9 +342,8 @@ class Settings(Section):
             codes=tuple(sorted({code for text in self.codes for code in parse_codes(text)})),
             workers=self.workers,
             engine=self.reader,
-            fetching=self.http.value(limits),
+            fetching=self.http.value(Limits(**dict(self.limits))),
             gates=values.Gates(**self.gates.model_dump()),
-            limits=limits,
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,

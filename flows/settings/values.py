@@ -3,17 +3,14 @@
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 from flows.settings.addresses import Location
-from flows.settings.fetching import Cluster, Fetching
+from flows.settings.fetching import Cluster, Engine, Fetching
 from schemas.codes import DEFAULT_CODES
-from transforms.limits import Limits
 
 DEFAULT_CONFIG = Path("tic-rates.toml")
 DEFAULT_SCHEDULE = "0 2 * * *"
 DEFAULT_TIMEZONE = "UTC"
-Engine = Literal["scan", "ijson"]
 
 
 @dataclass(frozen=True)
@@ -53,7 +50,6 @@ class Config:
     engine: Engine | None = None
     fetching: Fetching = field(default_factory=Fetching)
     gates: Gates = Gates()
-    limits: Limits = field(default_factory=Limits)
     schedule: str = DEFAULT_SCHEDULE
     timezone: str = DEFAULT_TIMEZONE
     webhook: str | None = field(default=None, repr=False)

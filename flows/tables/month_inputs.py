@@ -15,8 +15,8 @@ import polars as pl
 
 from flows.download.signed_locations import is_refused, signed_digest, without_marker
 from flows.download.sources import resolve_location
-from flows.extract.extract_source import Outcome, UnresolvedReferences
 from flows.extract.ledger import content_of
+from flows.extract.outcome import Outcome, UnresolvedReferences
 from flows.extract.provider_references import RemoteReferences
 from flows.settings.fetching import Fetching
 from flows.storage.code_versions import digest_of, rules_version

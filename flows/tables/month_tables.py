@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.download.sources import distinct_names
-from flows.extract.extract_source import Outcome, UnresolvedReferences
-from flows.extract.separate_process import Apart
+from flows.extract.outcome import Outcome, UnresolvedReferences
+from flows.extract.worker_processes import SeparateProcess
 from flows.storage.parquet import read_frames, write_table
 from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.month_inputs import (
@@ -56,14 +56,16 @@ class MonthBuilder:
     ``quality/files``, which says what each name was.
     """
 
-    def __init__(self, inputs: MonthInputs, folder: Path, apart: Apart, standing: "Standing | None" = None) -> None:
+    def __init__(
+        self, inputs: MonthInputs, folder: Path, process: SeparateProcess, standing: "Standing | None" = None
+    ) -> None:
         self._inputs = inputs
         self._request = inputs.request
         self.outcomes = inputs.outcomes
         self._standing = standing
         self._layout = inputs.layout
         self._folder = folder
-        self._apart = apart
+        self._process = process
         self.builds: dict[str, PayerBuild] = {}
         self.withheld: dict[str, str] = {}
         self._restored: dict[str, set[str | None]] = {}  # payers from the published tables, with reporting entities
@@ -187,7 +189,7 @@ class MonthBuilder:
         groups = pl.concat([extracts.reference_groups, *as_reference_groups(part.fetched)])
         resolvable = replace(extracts, reference_groups=groups)
         large = self._may_pair_up(folders, part.fetched.values()) >= LARGE_PAIRS
-        return self._apart.run(build_payer, part.inputs, resolvable, self._layout, large=large)
+        return self._process.run(build_payer, part.inputs, resolvable, self._layout, large=large)
 
     def _may_pair_up(self, folders: dict[int, Path], fetched: Iterable[Path]) -> int:
         """How many pairs of price and provider there may be, from the files' sizes: a few bytes hold an NPI."""
@@ -215,7 +217,7 @@ class MonthBuilder:
             pl.concat([NO_FILES.lazy(), *map(pl.scan_parquet, files)]),
         )
         work = partial(summarize, observed, request.month, medicare, with_nppes=request.nppes is not None)
-        summaries = self._apart.run(work, large=bytes_of([*observations, *files]) >= LARGE_BYTES)
+        summaries = self._process.run(work, large=bytes_of([*observations, *files]) >= LARGE_BYTES)
         path = self._folder / "summaries" / "summaries.parquet"
         self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
 

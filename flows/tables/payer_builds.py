@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.extract.extract_source import reading_version
+from flows.extract.readers import reading_version
 from flows.storage.atomic_files import put_in_place, unfinished_folder
 from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
 from flows.storage.code_versions import digest_of, rules_version

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-from flows.extract.cores import cores
+from flows.extract.worker_processes import cores
 from tests.bench import reading, summary
 from tests.bench.synthetic import SHAPES
 

@@ -89,14 +89,16 @@ def extract(path: str) -> Callable[[], object]:
     """What `run` does with a file: sha256 and extract tables too."""
     from flows.download.sources import Source
     from flows.extract.extract_source import extract as extract_one
+    from flows.settings.fetching import ReadSettings
     from flows.storage.layout import Layout
 
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))
     layout.prepare()
+    settings = ReadSettings(CODES)
     small = layout.root / "small.json"
     small.write_bytes(SMALL)
-    extract_one(Source(str(small)), CODES, layout)  # whatever is imported late
-    return lambda: extract_one(Source(path), CODES, layout)
+    extract_one(Source(str(small)), layout, settings)  # whatever is imported late
+    return lambda: extract_one(Source(path), layout, settings)
 
 
 def ijson_items(path: str) -> Callable[[], object]:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-import flows.extract.extract_source
+import flows.extract.readers
 from flows.download.sources import Source
 from flows.extract.extract_source import extract
 from flows.extract.ledger import content_of, recall
 from flows.publish.publish import read_manifest
+from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from tests.documents import ANN, document, group, item, price, rate
 from tests.faults import execute
@@ -122,8 +123,9 @@ def extract_twice(tmp_path: Path, first: Limits, second: Limits) -> tuple[str, b
     layout, path = Layout(tmp_path / "out"), tmp_path / "a.json"
     layout.prepare()
     path.write_bytes(json_bytes(document(item(rate(group(ANN), prices=[price(service_code=["11", "12", "13"])])))))
-    assert extract(Source(str(path)), frozenset({"97026"}), layout, limits=first).status == "matched"
-    again = extract(Source(str(path)), frozenset({"97026"}), layout, limits=second)
+    earlier, later = (ReadSettings(frozenset({"97026"}), fetching=Fetching(bounds=each)) for each in (first, second))
+    assert extract(Source(str(path)), layout, earlier).status == "matched"
+    again = extract(Source(str(path)), layout, later)
     return again.status, again.unchanged
 
 
@@ -135,7 +137,7 @@ def test_a_lowered_limit_reads_again_and_a_raised_one_does_not(tmp_path: Path) -
 
 def test_another_version_of_reading_reads_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.publish("nightly")
-    monkeypatch.setattr(flows.extract.extract_source, "READER_VERSION", "test")
+    monkeypatch.setattr(flows.extract.readers, "READER_VERSION", "test")
     ended = world.publish("nightly")
     assert (ended.json_line["status"], ended.json_line["sources"]) == ("published", {"matched": 4})
 

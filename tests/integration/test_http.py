@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome, extract
-from flows.extract.payer_listing import Reach, renewing
+from flows.extract.extract_source import extract
+from flows.extract.outcome import Outcome
 from flows.extract.provider_references import RemoteReferences
-from flows.extract.workers import Reading, extract_many
-from flows.settings.fetching import Fetching
+from flows.extract.workers import extract_many
+from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from schemas.extracted import EXTRACTED
 from tests.command_line import end, start, wait_until
@@ -51,15 +51,14 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def read(url: str, layout: Layout, fetching: Fetching = QUICK, contents: str | None = None) -> Outcome:
-    renew = renewing(Reach(fetching, layout))
-    return extract(Source(url, contents=contents), WANTED, layout, engine="ijson", fetching=fetching, renew=renew)
+    return extract(Source(url, contents=contents), layout, ReadSettings(WANTED, "ijson", fetching))
 
 
 def read_locally(body: bytes, folder: Path) -> Outcome:
     layout = Layout(folder / "local")
     layout.prepare()
     (folder / "file").write_bytes(body)
-    return extract(Source(str(folder / "file")), WANTED, layout, engine="ijson")
+    return extract(Source(str(folder / "file")), layout, ReadSettings(WANTED, "ijson"))
 
 
 def sha256(data: bytes) -> str:
@@ -95,7 +94,9 @@ def test_what_the_server_calls_unchanged_is_not_read_again(layout: Layout) -> No
 
 def test_a_local_file_not_touched_since_is_unchanged(layout: Layout, tmp_path: Path) -> None:
     (tmp_path / "local.json.gz").write_bytes(FILE)
-    outcomes = [extract(Source(str(tmp_path / "local.json.gz")), WANTED, layout, engine="ijson") for _ in range(2)]
+    outcomes = [
+        extract(Source(str(tmp_path / "local.json.gz")), layout, ReadSettings(WANTED, "ijson")) for _ in range(2)
+    ]
     assert [outcome.unchanged for outcome in outcomes] == [False, True]
 
 
@@ -189,11 +190,13 @@ def test_no_secret_reaches_disk_reasons_or_logs(layout: Layout, caplog: pytest.L
     header = ("X-Api-Key", CANARY)
     with serve({PATH: Page(FILE, signature=CANARY, require=header)}, faults) as server:
         source = Source(f"{server.url.replace('//', f'//user:{CANARY}@')}{PATH}?sig={CANARY}", headers=(header,))
-        outcomes = [extract(source, WANTED, layout, engine="ijson", fetching=QUICK) for _ in range(2)]
-        outcomes += [extract(replace(source, location=source.location + "x"), WANTED, layout, fetching=QUICK)]
+        outcomes = [extract(source, layout, ReadSettings(WANTED, "ijson", QUICK)) for _ in range(2)]
+        outcomes += [
+            extract(replace(source, location=source.location + "x"), layout, ReadSettings(WANTED, fetching=QUICK))
+        ]
         (extracted,) = layout.extracts.iterdir()
         extracted.rename(layout.cache / "lost")
-        outcomes += [extract(source, WANTED, layout, engine="ijson", fetching=QUICK)]
+        outcomes += [extract(source, layout, ReadSettings(WANTED, "ijson", QUICK))]
     assert [outcome.status for outcome in outcomes] == ["matched", "matched", "quarantined", "quarantined"]
     assert CANARY not in caplog.text + repr(outcomes)
     files = [path for path in layout.cache.rglob("*") if path.is_file()]
@@ -268,13 +271,13 @@ def test_two_hundred_files_of_a_faulty_server(layout: Layout, tmp_path: Path) ->
     faults = now_and_then(5, 0.3, lambda page: Page(gzipped(rates(next(changed), len(page.body)))))
     with serve(bodies, faults) as server:
         sources = [Source(server.url + path) for path in bodies]
-        outcomes = extract_many(sources, layout, Reading(WANTED, workers=2, fetching=QUICK))
+        outcomes = extract_many(sources, layout, ReadSettings(WANTED, fetching=QUICK, workers=2))
         assert sum(server.faults.values()) > 50
         held = {server.url + path: page.body for path, page in server.pages.items()}
         fetched, whole = sum(server.body_bytes.values()), sum(map(len, held.values()))
         server.fault = None
         server.forget()
-        again = extract_many(sources, layout, Reading(WANTED, workers=2, fetching=QUICK))
+        again = extract_many(sources, layout, ReadSettings(WANTED, fetching=QUICK, workers=2))
         assert (sum(server.requests.values()), sum(server.body_bytes.values())) == (200, 0)
     assert fetched <= 1.2 * whole, f"{fetched / whole:.3f}"
     assert all(outcome.unchanged for outcome in again)

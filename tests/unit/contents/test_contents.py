@@ -15,8 +15,9 @@ import pytest
 
 from flows.download.open_source import open_source
 from flows.download.sources import Source
-from flows.extract.payer_listing import ListedSource, PayerListing, Reach, list_payer, sources_of
+from flows.extract.payer_listing import ListedSource, PayerListing, list_payer, sources_of
 from flows.settings.config import PayerSource
+from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.redaction import redact_url
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
@@ -365,7 +366,9 @@ def test_a_table_that_fails_lists_nothing_and_the_others_go_on(tmp_path: Path) -
 def test_a_table_that_inflates_beyond_the_limits_fails(tmp_path: Path) -> None:
     path = tmp_path / "index.json.gz"
     path.write_bytes(gzip.compress(json.dumps(table(STRUCTURE)).encode()))
-    listing = list_payer(payer_of(str(path)), JUNE, Reach(limits=Limits(inflated_bytes=100)))
+    listing = list_payer(
+        payer_of(str(path)), JUNE, settings=ReadSettings(fetching=Fetching(bounds=Limits(inflated_bytes=100)))
+    )
     ((_, reason),) = listing.failed
     assert "limit inflated_bytes is 100; to change it, set [limits] inflated_bytes" in reason
     assert listing.sources == ()

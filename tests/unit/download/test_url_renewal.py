@@ -1,5 +1,6 @@
 """New addresses for files whose signatures expired: from one reading of each index, as the run was configured."""
 
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -8,8 +9,8 @@ import pytest
 import flows.extract.payer_listing
 from flows.download.sources import Source
 from flows.download.url_renewal import KEPT_SECONDS, UrlRenewals
-from flows.extract.payer_listing import Listed, ListedSource, Reach, renewing
-from flows.settings.fetching import Fetching
+from flows.extract.payer_listing import Listed, ListedSource, renewal
+from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from tests.command_line import PATIENCE_SECONDS
 from transforms.contents.names import Names
@@ -107,14 +108,15 @@ def test_an_index_that_is_slow_keeps_no_file_of_another_waiting() -> None:
 def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    reach = Reach(Fetching(attempts=3), Layout(tmp_path), Limits(json_depth=30), "ijson")
+    layout = Layout(tmp_path)
+    settings = ReadSettings(engine="ijson", fetching=Fetching(bounds=Limits(json_depth=30)))
     seen = []
 
-    def sources_of(_contents: Source, reach: Reach) -> Listed:
-        seen.append(reach)
+    def sources_of(_contents: Source, *given: object) -> Listed:
+        seen.append(given)
         return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, 0, Names(), Names()),), ())
 
     monkeypatch.setattr(flows.extract.payer_listing, "sources_of", sources_of)
-    assert renewing(reach)(listed()) == f"{FILE}?sig=new"
-    assert seen == [reach]
-    assert renewing(Reach(Fetching(attempts=3), Layout(tmp_path), Limits(json_depth=30), "ijson")) is renewing(reach)
+    assert renewal(layout, settings)(listed()) == f"{FILE}?sig=new"
+    assert seen == [(layout, settings)]
+    assert renewal(Layout(tmp_path), replace(settings)) is renewal(layout, settings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.extract import cores
+from flows.extract import worker_processes
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ def test_a_containers_quota_bounds_the_cores(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, quota: str, expected: int
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr(cores, "QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(worker_processes, "QUOTA", tmp_path / "cpu.max")
     (tmp_path / "cpu.max").write_text(quota)
-    assert cores.cores() == expected
+    assert worker_processes.cores() == expected
 
 
 def test_pinned_to_one_core_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cores, "QUOTA", tmp_path / "none")
+    monkeypatch.setattr(worker_processes, "QUOTA", tmp_path / "none")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {5})
-    assert cores.cores() == 1
+    assert worker_processes.cores() == 1

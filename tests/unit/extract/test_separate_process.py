@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.extract.separate_process import apart
+from flows.extract.worker_processes import separate_process
 from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import OutOfResourcesError
 
@@ -22,7 +22,7 @@ def starved() -> None:
 
 
 def test_small_work_is_done_here_and_large_work_elsewhere() -> None:
-    with apart() as process:
+    with separate_process() as process:
         assert process.run(os.getpid, large=False) == os.getpid()
         elsewhere = process.run(os.getpid, large=True)
         assert elsewhere != os.getpid()
@@ -40,7 +40,7 @@ def test_its_end_for_want_of_memory_is_said(work: object, said: str, tmp_path: P
     assert callable(work)
     with (
         pytest.raises(OutOfResourcesError) as told,
-        apart() as process,
+        separate_process() as process,
         explain_resource_errors("summing up", tmp_path),
     ):
         process.run(work, large=True)

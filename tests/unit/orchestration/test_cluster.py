@@ -13,8 +13,8 @@ import pytest
 
 from flows.download.open_source import expand
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome, extract
-from flows.extract.workers import Reading
+from flows.extract.extract_source import extract
+from flows.extract.outcome import Outcome
 from flows.orchestration import cluster, dask_workers
 from flows.orchestration.cluster import (
     Answer,
@@ -29,7 +29,7 @@ from flows.orchestration.cluster import (
     share,
 )
 from flows.orchestration.run import RunRequest, Steps, run
-from flows.settings.fetching import Cluster, Fetching, HostLimits
+from flows.settings.fetching import Cluster, Fetching, HostLimits, ReadSettings
 from flows.storage.layout import Layout
 from tests.command_line import digests
 from tests.documents import ANN, BOB, document, group, item, rate
@@ -38,7 +38,7 @@ from tests.pipeline import CODES
 from tests.shared_files import REPOSITORY
 
 Work = Callable[[Batch], Answer]
-READING = Reading(CODES, workers=1, engine="ijson")
+SETTINGS = ReadSettings(CODES, "ijson", workers=1)
 
 
 @pytest.fixture
@@ -81,7 +81,9 @@ def sources_of(layout: Layout) -> list[Source]:
 
 
 def read(layout: Layout, engine: Pretended, machines: int = 1) -> list[Outcome]:
-    return read_elsewhere(sources_of(layout), layout, READING, cluster=Cluster(machines=machines), engine=engine.engine)
+    return read_elsewhere(
+        sources_of(layout), layout, SETTINGS, cluster=Cluster(machines=machines), engine=engine.engine
+    )
 
 
 def test_outcomes_come_in_order_and_the_largest_files_go_first(layout: Layout) -> None:
@@ -132,8 +134,8 @@ def test_workers_that_fail_time_and_again_stop_the_run_and_no_file_is_blamed(lay
 
 
 def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path) -> None:
-    def elsewhere(sources: Sequence[Source], layout: Layout, reading: Reading) -> list[Outcome]:
-        return read_elsewhere(sources, layout, reading, cluster=Cluster(), engine=Pretended(read_one_by_one, 1).engine)
+    def elsewhere(sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> list[Outcome]:
+        return read_elsewhere(sources, layout, settings, cluster=Cluster(), engine=Pretended(read_one_by_one, 1).engine)
 
     request = RunRequest(
         tuple(sources_of(layout)), date(2026, 6, 1), tuple(sorted(CODES)), tmp_path / "here", report=False
@@ -167,7 +169,7 @@ def test_two_runs_on_one_worker_write_into_their_own_caches(
     """The second run's batch is read in the same process while the first one's is half read."""
     sources = tuple(sources_of(layout))
     first, second = (
-        Batch(sources, tuple(source.size for source in sources), str(tmp_path / name), cache, READING)
+        Batch(sources, tuple(source.size for source in sources), str(tmp_path / name), cache, SETTINGS)
         for name, cache in (("first", str(tmp_path / "first-cache")), ("second", ""))
     )
 
@@ -194,7 +196,7 @@ def test_machines_that_share_no_locks_share_a_hosts_limits() -> None:
 
 def test_a_batch_shows_no_secret() -> None:
     secret = Source("https://mrf.example.com/a.json?sig=5ecre7", headers=(("Authorization", "5ecre7"),))
-    assert "5ecre7" not in repr(Batch((secret,), (0,), "", "", READING))
+    assert "5ecre7" not in repr(Batch((secret,), (0,), "", "", SETTINGS))
 
 
 def test_a_scheduler_that_is_not_there_is_named(layout: Layout) -> None:

@@ -11,7 +11,7 @@ import pytest
 from prefect.futures import PrefectConcurrentFuture
 
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome
+from flows.extract.outcome import Outcome
 from flows.orchestration import task_steps
 from flows.orchestration.task_steps import make_steps, short_name, table_assets
 from flows.settings.fetching import Cluster

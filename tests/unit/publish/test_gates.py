@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from flows.download.sources import Source
-from flows.extract.extract_source import Outcome
+from flows.extract.outcome import Outcome
 from flows.publish.gates import judge_figures, judge_files
 from flows.settings.config import Gates
 from flows.tables.payer_builds import PayerFigures

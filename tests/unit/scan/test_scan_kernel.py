@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import hatch_build
-from flows.extract import extract_source
+from flows.extract import readers
 from tests.fuzz.blocks import POISONS
 from tests.fuzz.reading import read_by_scan, without_bom
 from tests.fuzz.seeds import CORPUS, field_note_seeds
@@ -73,19 +73,19 @@ def test_without_a_library_ijson_reads_and_that_is_said_in_one_line(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(library, "problem", lambda: "the compiled scanner can't be loaded")
-    extract_source.default_engine.cache_clear()
+    readers.default_engine.cache_clear()
     try:
         with caplog.at_level(logging.WARNING):
-            assert extract_source.default_engine() == "ijson"
+            assert readers.default_engine() == "ijson"
     finally:
-        extract_source.default_engine.cache_clear()
+        readers.default_engine.cache_clear()
     assert caplog.messages == ["the compiled scanner can't be loaded; ijson reads instead, many times slower"]
 
 
 def test_without_a_library_the_scanning_reader_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "problem", lambda: "the compiled scanner can't be loaded")
     with pytest.raises(UsageError, match="can't be loaded"):
-        extract_source.reader_of("scan")
+        readers.reader_of("scan")
 
 
 def test_a_compiler_that_refuses_leaves_no_library_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,6 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         engine="ijson",
         fetching=Fetching("us (mrf@example.com)", 1.0, 2.5, 3, 4.0, 5.0, HostLimits(6, 7.0), hosts, True, limits),
         gates=Gates(1.0, None, 2.0, 0.0),
-        limits=limits,
         schedule="*/5 1-3,22 * jan-mar mon",
         timezone="America/New_York",
         webhook="https://hooks.example.com/x",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.extract.extract_source import _READERS, reading_version
+from flows.extract.readers import READING_MODULES, reading_version
 from flows.storage.code_versions import _source, _sources, _stated, code_version, rules_version
 from flows.tables.payer_builds import _BUILDING_MODULES, payer_rules
 from tests.shared_files import REPOSITORY
@@ -36,14 +36,14 @@ def test_imports_are_followed_through_transforms_and_schemas() -> None:
         }
         & rules
     )
-    readers = counted(*_READERS, without="schemas.codes")
+    readers = counted(*READING_MODULES, without="schemas.codes")
     assert {"transforms.read.clean", "transforms.read.walk", "transforms.limits", "schemas.extracted"} <= readers
     assert not {"transforms.benchmark.exclude", "schemas.codes", "schemas.published"} & readers
 
 
 def test_readers_use_no_code_list_that_their_version_leaves_out() -> None:
     """``reading_version`` states CODE_TYPES and leaves out the rest of ``schemas.codes``."""
-    for name in counted(*_READERS, without="schemas.codes"):
+    for name in counted(*READING_MODULES, without="schemas.codes"):
         text = _source(name).decode()
         for names in OF_CODES.findall(text):
             assert set(re.findall(r"\w+", names)) == {"CODE_TYPES"}, name

@@ -14,6 +14,7 @@ from flows.download.open_source import expand
 from flows.download.sources import Source, resolve_location
 from flows.extract.extract_source import extract
 from flows.settings.addresses import split_url
+from flows.settings.fetching import ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile
 from flows.storage.redaction import redact_url
@@ -126,7 +127,7 @@ def test_a_source_that_is_not_there_is_quarantined_with_the_next_step(bucket: Ob
             find_object(f"s3://bucket/{key}")
         layout = Layout(tmp_path)
         layout.prepare()
-        outcome = extract(Source(f"s3://bucket/{key}"), frozenset(["97026"]), layout)
+        outcome = extract(Source(f"s3://bucket/{key}"), layout, ReadSettings(frozenset(["97026"])))
         assert outcome.status == "quarantined"
         assert outcome.reason is not None
         assert outcome.reason.startswith(reason)
