@@ -1,6 +1,8 @@
 """npidata CSV in CMS's real layout (330 columns, V2 of June 2026), every value quoted, few of them filled."""
 
+import io
 import random
+import zipfile
 from collections.abc import Iterator
 
 import polars as pl
@@ -78,6 +80,33 @@ def many_records(count: int, seed: int = 1) -> Iterator[str]:
             .replace("@state", chance.choice(["AK", "ny", "PR"]))
             .replace("@taxonomy", taxonomy)
         )
+
+
+SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
+_OFFICE = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+_PACKAGE = "http://schemas.openxmlformats.org/package/2006/relationships"
+
+
+def workbook(rows: str, strings: str = "") -> bytes:
+    """An .xlsx of one sheet: its ``row`` elements, and the ``si`` elements of its shared texts."""
+    sheets = '<sheets><sheet name="Report" sheetId="1" r:id="rId1"/></sheets>'
+    parts = {
+        "_rels/.rels": _relation("officeDocument", "xl/workbook.xml"),
+        "xl/workbook.xml": f'<workbook xmlns="{SHEET}" xmlns:r="{_OFFICE}">{sheets}</workbook>',
+        "xl/_rels/workbook.xml.rels": _relation("worksheet", "worksheets/sheet1.xml"),
+        "xl/sharedStrings.xml": f'<sst xmlns="{SHEET}">{strings}</sst>',
+        "xl/worksheets/sheet1.xml": f'<worksheet xmlns="{SHEET}"><sheetData>{rows}</sheetData></worksheet>',
+    }
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as book:
+        for name, part in parts.items():
+            book.writestr(name, part)
+    return content.getvalue()
+
+
+def _relation(kind: str, target: str) -> str:
+    relation = f'<Relationship Id="rId1" Type="{_OFFICE}/{kind}" Target="{target}"/>'
+    return f'<Relationships xmlns="{_PACKAGE}">{relation}</Relationships>'
 
 
 def rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:

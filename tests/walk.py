@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import polars as pl
 import pytest
 
-from flows.tables.reference import build_medicare
+from flows.tables.fee_schedules import build_medicare
 from schemas import reference as packaged
 from schemas.table import Table
 from tests.command_line import Ended, call, digests

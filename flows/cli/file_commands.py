@@ -67,7 +67,7 @@ def nppes_command(
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout
     from flows.storage.object_sync import upload
-    from flows.tables.reference import build_nppes
+    from flows.tables.nppes_lookup import build_nppes
 
     layout = Layout.at(output)
     target = layout.nppes
@@ -92,7 +92,7 @@ def medicare_command(*, as_json: bool, rvu: Path, gpci: Path, year: int, output:
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout
     from flows.storage.object_sync import upload
-    from flows.tables.reference import build_medicare
+    from flows.tables.fee_schedules import build_medicare
 
     layout = Layout.at(output)
     figures = build_medicare(rvu, gpci, year, layout.reference)
@@ -142,7 +142,7 @@ def rvu_command(*, as_json: bool, code: str, units: int, state: str, year: int, 
     from flows.cli.show import print_service, service_as_json
     from flows.storage.layout import Layout
     from flows.storage.object_sync import refresh_folder
-    from flows.tables.reference import load_medicare
+    from flows.tables.fee_schedules import load_medicare
     from transforms.cms.medicare import price_service
 
     layout = Layout.at(output)

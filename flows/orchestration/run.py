@@ -166,8 +166,8 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     Raises:
         UsageError: reference data that can't be read.
     """
+    from flows.tables.fee_schedules import load_medicare
     from flows.tables.month_inputs import MonthRequest
-    from flows.tables.reference import load_medicare
 
     refresh_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
     return MonthRequest(
@@ -279,7 +279,7 @@ def build_and_publish(
 
 def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
-    from flows.tables.reference import check_lookup, nppes_lookup, stored_nppes
+    from flows.tables.nppes_lookup import check_lookup, nppes_lookup, stored_nppes
 
     if is_object_url(request.nppes):
         return stored_nppes(str(request.nppes), layout)

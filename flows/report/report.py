@@ -72,7 +72,7 @@ def _load(layout: Layout) -> Published:
 
 def report_files(layout: Layout, published: Published) -> Iterator[File]:
     """Every file of the report, one at a time: memory holds the tables, never all pages."""
-    from flows.tables.reference import load_medicare
+    from flows.tables.fee_schedules import load_medicare
 
     environment = make_environment(make_site(published))
     fees = calculator_figures(load_medicare(layout.reference), published.codes)

@@ -215,7 +215,7 @@ def _references(layout: Layout, published: Published) -> list[tuple[str, str]]:
 
 
 def _fee_schedule(layout: Layout, published: Published) -> str:
-    from flows.tables.reference import load_medicare
+    from flows.tables.fee_schedules import load_medicare
 
     year = published.entry.get("medicare_year")
     if not year:

@@ -16,12 +16,12 @@ ROW_GROUP_ROWS = 250_000
 ZSTD_LEVEL = 3
 
 
-def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame]) -> int:
-    """Write frames, one after the other, as one Parquet file of ``table``; returns the rows.
+def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame], **metadata: str) -> int:
+    """The rows of the frames, written one after the other as one Parquet file of ``table``.
 
     Row groups are cut at fixed counts, wherever the frames begin and end. Memory: one row group and one frame.
     """
-    schema = table.arrow(methodology=METHODOLOGY)
+    schema = table.arrow(methodology=METHODOLOGY, **metadata)
     path.parent.mkdir(parents=True, exist_ok=True)
     rows = 0
     with parquet_writer(path, schema) as writer:

@@ -28,8 +28,8 @@ from flows.tables.month_inputs import (
     require,
     table_in,
 )
+from flows.tables.nppes_lookup import downloads_behind
 from flows.tables.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, known_build, sum_counts
-from flows.tables.reference import downloads_behind
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.benchmark.payers import map_payers, unused_mappings

@@ -146,7 +146,7 @@ def summarise(rows: int) -> Iterator[str]:
 
 def build_lookup(folder: Path, records: int) -> str:
     """The provider lookup from a synthetic download in the real layout."""
-    from flows.tables.reference import build_nppes
+    from flows.tables.nppes_lookup import build_nppes
     from tests.nppes_files import many_records, npidata
 
     source = folder / "npidata_pfile_bench.csv"

@@ -22,9 +22,9 @@ from tests.fuzz.explain import has_huge_number
 from tests.fuzz.reading import open_temporary, without_bom
 from tests.fuzz.seeds import all_seeds, corpus_seeds
 from tests.json_text import json_bytes
-from tests.nppes_files import npidata, record
+from tests.nppes_files import npidata, record, workbook
 from transforms.cms.fee_schedule import read_gpcis, read_relative_values
-from transforms.cms.nppes import apply_updates, read_deactivations, read_nppes
+from transforms.cms.nppes import merge_records, read_deactivations, read_nppes
 from transforms.errors import BadFileError, UsageError
 from transforms.limits import Limits
 from transforms.read.collect import Collected
@@ -113,25 +113,25 @@ def _documents(raw: BinaryIO) -> list[tuple[str, int]] | None:
 def nppes(data: bytes) -> None:
     """An npidata CSV."""
     with suppress(UsageError):
-        apply_updates(list(read_nppes(io.BytesIO(data))))
+        list(merge_records(read_nppes(io.BytesIO(data))))
 
 
 def deactivations(data: bytes) -> None:
     """A deactivation report: CSV or workbook."""
     with suppress(UsageError):
-        read_deactivations(io.BytesIO(data))
+        read_deactivations(data)
 
 
 def relative_values(data: bytes) -> None:
     """PPRRVU."""
     with suppress(UsageError):
-        read_relative_values(io.BytesIO(data), YEAR)
+        read_relative_values(data, YEAR)
 
 
 def gpcis(data: bytes) -> None:
     """GPCI."""
     with suppress(UsageError):
-        read_gpcis(io.BytesIO(data), YEAR)
+        read_gpcis(data, YEAR)
 
 
 _PLACE = Path(tempfile.gettempdir()) / f"fuzz-config-{os.getpid()}.toml"
@@ -151,9 +151,9 @@ TARGETS: dict[str, Target] = {
     )
 }
 
-SHEET = (
-    '<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData><row><c t="inlineStr"><is>'
-    "<t>NPI</t></is></c></row><row><c><v>1000000004</v></c><c><v>45000</v></c></row></sheetData></worksheet>"
+ROWS = (
+    '<row><c r="A1" t="inlineStr"><is><t>NPI</t></is></c></row>'
+    '<row><c r="A2"><v>1000000004</v></c><c r="B2"><v>45000</v></c></row>'
 )
 
 
@@ -189,7 +189,7 @@ SEEDS: dict[str, Callable[[], Iterable[bytes]]] = {
     ],
     "deactivations": lambda: [
         b"NPI,Deactivation Date\n1000000004,01/02/2020\n",
-        zipped({"xl/worksheets/sheet1.xml": SHEET.encode()}),
+        workbook(ROWS),
     ],
     "relative_values": lambda: [pprrvu(YEAR).encode(), pprrvu(2025).encode()],
     "gpcis": lambda: [gpci(YEAR).encode()],

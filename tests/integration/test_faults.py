@@ -27,7 +27,7 @@ from tests.nppes_files import npidata, record
 
 ENTITIES = ("Aetna Life Insurance Company", "Acme Health Plan", "Bcme Health Plan")
 STEPS = {  # what the message says -> what is called then
-    "building the provider lookup": "flows.tables.reference:build_nppes",
+    "building the provider lookup": "flows.tables.nppes_lookup:build_nppes",
     "reading": "flows.extract.extract_source:_read",
     "keeping what was read": "flows.extract.extract_source:remember",
     "building the tables of Acme Health Plan": "flows.tables.payer_builds:_write",

@@ -20,7 +20,7 @@ import flows.tables.payer_builds
 from flows.cli.demo import run_demo
 from flows.download.sources import HashingStream, Source
 from flows.orchestration.run import RunRequest, RunResult, run
-from flows.tables.reference import build_nppes
+from flows.tables.nppes_lookup import build_nppes
 from schemas.published import RATE_GRAIN
 from tests.documents import BAD_CHECK_DIGIT, EVE
 from tests.field_notes import CASES, GENERATED_REMOTE

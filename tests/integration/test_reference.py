@@ -11,14 +11,8 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.tables.reference import (
-    build_medicare,
-    build_nppes,
-    check_lookup,
-    downloads_behind,
-    load_medicare,
-    nppes_lookup,
-)
+from flows.tables.fee_schedules import build_medicare, load_medicare
+from flows.tables.nppes_lookup import build_nppes, check_lookup, downloads_behind, nppes_lookup
 from schemas.nppes import NPPES
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.nppes_files import many_records, npidata, record, rows
@@ -186,7 +180,7 @@ def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
 MEASURED = """
 import json, resource, sys
 from pathlib import Path
-from flows.tables.reference import build_nppes
+from flows.tables.nppes_lookup import build_nppes
 from tests.peak_memory import peak_bytes
 figures = build_nppes(Path(sys.argv[1]), Path(sys.argv[2]))
 print(json.dumps(figures | {"rss_kib": peak_bytes() // 1024}))

@@ -13,7 +13,6 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import BinaryIO
 
 import polars as pl
 
@@ -53,20 +52,20 @@ class RelativeValueFile:
     left_out: int
 
 
-def read_relative_values(stream: BinaryIO, year: int, codes: Collection[str] | None = None) -> RelativeValueFile:
-    """Relative values of rows without modifier, from an open PPRRVU CSV; text numbers as printed.
+def read_relative_values(content: bytes, year: int, codes: Collection[str] | None = None) -> RelativeValueFile:
+    """Relative values of rows without modifier, from PPRRVU CSV; text numbers as printed.
 
     Memory: the wanted rows (all codes: about 17,000, some MB).
 
     Args:
-        stream: the CSV, UTF-8 or Latin-1.
+        content: the CSV, UTF-8 or Latin-1.
         year: the fee schedule year; the file's own title must not say another.
         codes: HCPCS codes to keep, each of which must be there; None keeps all.
 
     Raises:
         UsageError: not this layout, another year, a code missing, values that do not add up.
     """
-    rows = _csv_rows(stream)
+    rows = _csv_rows(content)
     columns, titles, width = _relative_value_header(rows)
     _check_year(titles, year, "PPRRVU")
     wanted = None if codes is None else {code.strip().upper() for code in codes}
@@ -189,8 +188,8 @@ def _table(rows: list[dict[str, object]]) -> pl.DataFrame:
     return frame.sort(MEDICARE_RVUS.grain)
 
 
-def read_gpcis(stream: BinaryIO, year: int) -> pl.DataFrame:
-    """``MEDICARE_GPCIS`` of the year from an open GPCI CSV (Addendum E): title lines, header, localities, footnotes.
+def read_gpcis(content: bytes, year: int) -> pl.DataFrame:
+    """``MEDICARE_GPCIS`` of the year from GPCI CSV (Addendum E): title lines, header, localities, footnotes.
 
     Where CMS prints the work index with and without the 1.0 floor, the one with the floor is in force.
     Numbers that lost their leading zeros in a spreadsheet (MAC 2102, locality 1) get them back.
@@ -198,7 +197,7 @@ def read_gpcis(stream: BinaryIO, year: int) -> pl.DataFrame:
     Raises:
         UsageError: not this layout, another year, an index out of range, a locality twice.
     """
-    rows = _csv_rows(stream)
+    rows = _csv_rows(content)
     columns, titles, width = _gpci_header(rows)
     _check_year(titles, year, "GPCI")
     places = []
@@ -256,7 +255,7 @@ def _gpci_row(line: int, cells: list[str], columns: dict[str, int]) -> dict[str,
 
 
 def read_fee_schedule(
-    rvu: BinaryIO, gpci: BinaryIO, year: int, codes: Collection[str] | None = None
+    rvu: bytes, gpci: bytes, year: int, codes: Collection[str] | None = None
 ) -> tuple[MedicareReference, int]:
     """One year's fee schedule, its conversion factor in force all year, and the rows left out.
 
@@ -272,9 +271,8 @@ def read_fee_schedule(
     return reference, values.left_out
 
 
-def _csv_rows(stream: BinaryIO) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
     """Line number and trimmed cells; UTF-8 with or without BOM, else Latin-1, which CMS has used."""
-    content = stream.read()
     if b"\0" in content or content[:4] in (b"PK\3\4", b"%PDF"):
         raise UsageError("not CSV text: unpack the zip or export the sheet as csv")
     try:

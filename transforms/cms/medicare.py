@@ -15,9 +15,7 @@ import polars as pl
 
 from schemas.reference import (
     LOCALITY_AMOUNTS,
-    MEDICARE_CONVERSION_FACTORS,
-    MEDICARE_GPCIS,
-    MEDICARE_RVUS,
+    MEDICARE_TABLES,
     NATIONAL_AMOUNTS,
     load_reference,
 )
@@ -77,10 +75,15 @@ class MedicareReference:
     gpcis: pl.DataFrame
     conversion_factors: pl.DataFrame
 
+    @property
+    def frames(self) -> tuple[pl.DataFrame, ...]:
+        """In the order of ``schemas.reference.MEDICARE_TABLES``."""
+        return self.rvus, self.gpcis, self.conversion_factors
+
     @classmethod
     def packaged(cls) -> "MedicareReference":
         """2020 to 2025, as it travels with the package: the two default codes."""
-        return cls(*map(load_reference, (MEDICARE_RVUS, MEDICARE_GPCIS, MEDICARE_CONVERSION_FACTORS)))
+        return cls(*map(load_reference, MEDICARE_TABLES))
 
     def with_year(self, year: "MedicareReference") -> "MedicareReference":
         """Overlay a year built by the user: its codes replace those of ours, its localities and factors all of ours."""
@@ -94,8 +97,7 @@ class MedicareReference:
     @cached_property
     def years(self) -> tuple[int, ...]:
         """Years that have relative values, indices and a conversion factor, ascending."""
-        frames = (self.rvus, self.gpcis, self.conversion_factors)
-        return tuple(sorted(set.intersection(*(set(frame["year"]) for frame in frames))))
+        return tuple(sorted(set.intersection(*(set(frame["year"]) for frame in self.frames))))
 
     def relative_values(self, year: int, codes: Iterable[str] | None = None) -> list[RelativeValues]:
         """The priced codes of a year (those of ``codes``, or all), sorted by code; unpriced ones are not there."""

@@ -1,41 +1,33 @@
 import datetime
 import io
 import zipfile
+from collections.abc import Sequence
 
 import polars as pl
 import pytest
 
-from schemas.nppes import NPPES, NPPES_DEACTIVATIONS, NPPES_RECORDS
-from tests.nppes_files import NAMES, many_records, npidata, record, rows
+from schemas.nppes import NPPES
+from tests.nppes_files import NAMES, many_records, npidata, record, rows, workbook
 from tests.shared_files import shared_path
-from transforms.cms.nppes import WANTED_COLUMNS, apply_updates, read_deactivations, read_nppes
+from transforms.cms.nppes import DEACTIVATIONS, RECORDS, WANTED_COLUMNS, merge_records, read_deactivations, read_nppes
 from transforms.errors import UsageError
-
-SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 
 
 def read(content: bytes) -> pl.DataFrame:
-    return pl.concat([NPPES_RECORDS.empty(), *read_nppes(io.BytesIO(content))])
+    return pl.concat([pl.DataFrame(schema=RECORDS), *read_nppes(io.BytesIO(content))])
 
 
-def lookup(*records: str) -> list[tuple[object, ...]]:
-    return rows(apply_updates([read(npidata(*records))]))
+def lookup(*files: pl.DataFrame, reports: Sequence[pl.DataFrame] = ()) -> pl.DataFrame:
+    return pl.concat([NPPES.empty(), *merge_records(files, reports)])
+
+
+def lookup_of(*records: str) -> list[tuple[object, ...]]:
+    return rows(lookup(read(npidata(*records))))
 
 
 def report(**dates: str) -> pl.DataFrame:
     found = [(int(npi[1:]), datetime.date.fromisoformat(date)) for npi, date in dates.items()]
-    return pl.DataFrame(found, schema=NPPES_DEACTIVATIONS.polars, orient="row")
-
-
-def workbook(sheet: str, strings: str = "") -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w") as book:
-        book.writestr("xl/workbook.xml", "<workbook/>")
-        book.writestr("xl/sharedStrings.xml", f'<sst xmlns="{SHEET}">{strings}</sst>')
-        book.writestr(
-            "xl/worksheets/sheet1.xml", f'<worksheet xmlns="{SHEET}"><sheetData>{sheet}</sheetData></worksheet>'
-        )
-    return content.getvalue()
+    return pl.DataFrame(found, schema=DEACTIVATIONS, orient="row")
 
 
 def test_the_layout_of_these_tests_has_the_real_columns() -> None:
@@ -45,8 +37,9 @@ def test_the_layout_of_these_tests_has_the_real_columns() -> None:
 
 
 def test_a_record_keeps_place_taxonomies_and_kind() -> None:
-    (found,) = read(npidata(record(1003000126, " ca ", "225100000X", "111N00000X", "225100000X", entity="2"))).rows()
-    assert found == (1003000126, 2, "CA", "US", ["111N00000X", "225100000X"], None, None)
+    codes = ("225100000X", "111N00000X", "225100000X")
+    (found,) = lookup(read(npidata(record(1003000126, " ca ", *codes, entity="2")))).rows()
+    assert found == (1003000126, 2, "CA", "US", ["111N00000X", "225100000X"], False)
 
 
 def test_columns_are_found_by_name_wherever_they_stand() -> None:
@@ -58,9 +51,9 @@ def test_columns_are_found_by_name_wherever_they_stand() -> None:
 
 def test_all_fifteen_taxonomies_are_read_and_blanks_dropped() -> None:
     codes = [f"2{number:02}Q00000X" for number in range(15)]
-    assert read(npidata(record(1, "AK", *reversed(codes))))["taxonomies"].to_list() == [codes]
-    assert read(npidata(record(1, "AK", "", " ", "225100000X")))["taxonomies"].to_list() == [["225100000X"]]
-    assert read(npidata(record(1, "AK")))["taxonomies"].to_list() == [[]]
+    assert lookup_of(record(1, "AK", *reversed(codes))) == [(1, "AK", codes, False)]
+    assert lookup_of(record(1, "AK", "", " ", "225100000X")) == [(1, "AK", ["225100000X"], False)]
+    assert lookup_of(record(1, "AK")) == [(1, "AK", [], False)]
 
 
 def test_missing_columns_are_named() -> None:
@@ -126,12 +119,12 @@ def test_records_of_many_blocks_are_all_read() -> None:
 def test_deactivated_means_deactivated_and_not_reactivated_since(
     deactivated: str, reactivated: str, expected: bool
 ) -> None:
-    ((_, _, _, found),) = lookup(record(1, "AK", deactivated=deactivated, reactivated=reactivated))
+    ((_, _, _, found),) = lookup_of(record(1, "AK", deactivated=deactivated, reactivated=reactivated))
     assert found is expected
 
 
 def test_the_lookup_is_sorted_and_the_last_record_of_an_npi_counts() -> None:
-    assert lookup(record(3, "NY"), record(1, "AK", "225100000X"), record(3, "PR", "111N00000X")) == [
+    assert lookup_of(record(3, "NY"), record(1, "AK", "225100000X"), record(3, "PR", "111N00000X")) == [
         (1, "AK", ["225100000X"], False),
         (3, "PR", ["111N00000X"], False),
     ]
@@ -140,22 +133,22 @@ def test_the_lookup_is_sorted_and_the_last_record_of_an_npi_counts() -> None:
 def test_a_weekly_record_replaces_the_whole_record() -> None:
     monthly = read(npidata(record(1, "AK", "225100000X", deactivated="01/02/2015"), record(2, "NY")))
     weekly = read(npidata(record(1, "CA"), record(5, "TX")))
-    assert rows(apply_updates([monthly, weekly])) == [
+    assert rows(lookup(monthly, weekly)) == [
         (1, "CA", [], False), (2, "NY", [], False), (5, "TX", [], False),
     ]  # fmt: skip
 
 
 def test_a_deactivation_report_marks_known_npis_and_adds_unknown_ones() -> None:
     records = read(npidata(record(1, "AK", "225100000X"), record(2, "NY")))
-    found = apply_updates([records], [report(n2="2026-01-05", n9="2020-02-03"), report(n2="2026-03-01")])
+    found = lookup(records, reports=[report(n2="2026-01-05", n9="2020-02-03"), report(n2="2026-03-01")])
     assert rows(found) == [(1, "AK", ["225100000X"], False), (2, "NY", [], True), (9, None, [], True)]
     assert found.schema == NPPES.polars
 
 
 def test_a_report_older_than_the_reactivation_does_not_undo_it() -> None:
     records = read(npidata(record(1, "AK", deactivated="01/02/2015", reactivated="06/01/2026")))
-    assert rows(apply_updates([records], [report(n1="2026-05-30")]))[0][3] is False
-    assert rows(apply_updates([records], [report(n1="2026-06-30")]))[0][3] is True
+    assert rows(lookup(records, reports=[report(n1="2026-05-30")]))[0][3] is False
+    assert rows(lookup(records, reports=[report(n1="2026-06-30")]))[0][3] is True
 
 
 def test_the_deactivation_report_is_read_from_a_workbook() -> None:
@@ -168,7 +161,7 @@ def test_the_deactivation_report_is_read_from_a_workbook() -> None:
         "<row><c><v>1003000134</v></c><c><v>43864</v></c></row>"
         '<row><c t="inlineStr"><is><t>1003000142</t></is></c><c t="str"><v>2020-02-05</v></c></row>'
     )
-    assert read_deactivations(io.BytesIO(workbook(sheet, strings))).rows() == [
+    assert read_deactivations(workbook(sheet, strings)).rows() == [
         (1003000126, datetime.date(2020, 2, 3)),
         (1003000134, datetime.date(2020, 2, 3)),
         (1003000142, datetime.date(2020, 2, 5)),
@@ -177,7 +170,7 @@ def test_the_deactivation_report_is_read_from_a_workbook() -> None:
 
 def test_the_deactivation_report_is_read_from_csv() -> None:
     text = b"NPPES Deactivated NPI Report,\r\nNPI,NPPES Deactivation Date\r\n1003000126,02/03/2020\r\n,\r\n"
-    assert read_deactivations(io.BytesIO(text)).rows() == [(1003000126, datetime.date(2020, 2, 3))]
+    assert read_deactivations(text).rows() == [(1003000126, datetime.date(2020, 2, 3))]
 
 
 @pytest.mark.parametrize(
@@ -190,12 +183,12 @@ def test_the_deactivation_report_is_read_from_csv() -> None:
 )
 def test_what_is_no_deactivation_report_is_refused(content: bytes, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        read_deactivations(io.BytesIO(content))
+        read_deactivations(content)
 
 
 def test_a_zip_that_is_no_workbook_is_refused() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("readme.txt", "hello")
-    with pytest.raises(UsageError, match=r"not an \.xlsx workbook"):
-        read_deactivations(io.BytesIO(content.getvalue()))
+    with pytest.raises(UsageError, match="deactivation report: damaged"):
+        read_deactivations(content.getvalue())

@@ -136,7 +136,7 @@ def test_a_zip_member_without_a_name_is_read() -> None:
 def test_a_workbook_broken_anywhere_is_refused() -> None:
     for data in broken_zips():
         with pytest.raises(UsageError, match="deactivation report"):
-            read_deactivations(io.BytesIO(data))
+            read_deactivations(data)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_a_workbook_broken_anywhere_is_refused() -> None:
 )
 def test_a_deactivation_report_with_no_npi_is_refused_or_empty(text: str) -> None:
     try:
-        assert read_deactivations(io.BytesIO(text.encode())).is_empty()
+        assert read_deactivations(text.encode()).is_empty()
     except UsageError as error:
         assert "expected an NPI and a date" in str(error)
 
@@ -157,7 +157,7 @@ def test_a_header_with_carriage_returns_is_no_npidata() -> None:
 def test_a_quote_that_never_closes_is_damage() -> None:
     for read, text in ((read_relative_values, pprrvu(2026)), (read_gpcis, gpci(2026))):
         with pytest.raises(UsageError, match=r"line \d+: field larger than field limit"):
-            read(io.BytesIO((text + '\r\n"' + "x," * 100_000).encode()), 2026)
+            read((text + '\r\n"' + "x," * 100_000).encode(), 2026)
 
 
 @pytest.mark.parametrize("padding", [9, 15, 39, 45])
