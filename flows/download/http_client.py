@@ -1,149 +1,90 @@
-"""One request to a server, answered by a body that is read as it comes: turns, redirects, and words for what fails.
+"""One GET request and its answer, whose body is read piece by piece: host limits, redirects, and readable errors.
 
-What can be secret (query, credentials, headers) stands in no exception and no log line of ours or of httpx.
+No exception or log line quotes a query, credentials or headers.
 """
 
-import atexit
 import socket
 import ssl
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from typing import BinaryIO, cast
 from urllib.parse import urljoin, urlsplit
 from urllib.request import getproxies
 
 import httpx
 
-from flows.download.host_limits import turn
-from flows.download.http_validators import Validators
-from flows.download.network import guard, is_private_host, redact_request_logs, refuse_private, within
-from flows.download.resumable_download import RemoteFile
+from flows.download.host_limits import host_connection
+from flows.download.network import is_private_host, pooled_client, refuse_private, time_limit
 from flows.download.retry import Wait
-from flows.download.sources import HashingStream, Source
-from flows.download.url_renewal import RenewUrl
+from flows.download.sources import Source
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
 from transforms.errors import AnswerLostError, BadFileError, HostFailedError, causes
 from transforms.limits import Limits, crossed
 
-_ENCODINGS = ("", "identity", "gzip", "x-gzip", "zstd")  # told by their first bytes like any file's
+_ENCODINGS = ("", "identity", "gzip", "x-gzip", "zstd")  # recognised by their first bytes like any file's
 _H11_HEADERS_TOO_LONG = "Receive buffer too long"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class RemoteStream(HashingStream):
-    """A remote file's bytes, whatever happens to the connections that they come by."""
-
-    def __init__(self, remote: RemoteFile) -> None:
-        super().__init__(cast("BinaryIO", remote))
-        self._remote = remote
-
-    @property
-    def validators(self) -> Validators:
-        """What the server says this content is known by."""
-        return self._remote.validators
-
-
-@contextmanager
-def open_url(
-    source: Source,
-    fetching: Fetching | None = None,
-    layout: Layout | None = None,
-    *,
-    known: Validators | None = None,
-    public_only: bool = False,
-    wait: Wait = time.sleep,
-    renew: RenewUrl | None = None,
-) -> Iterator[RemoteStream]:
-    """A GET whose body is read as it comes; ``BadFileError`` for every refusal, with the reason.
-
-    Args:
-        layout: whose cache keeps the hosts' turns; None: politeness ends with this one request.
-        known: what is had already; ``UnchangedError`` where the server's content is still that.
-        public_only: refuse hosts on loopback, link-local and private networks, after redirects too. What a table of
-            contents lists, and where the user's own address redirects to, is held to that anyway, unless that table
-            or address stands on a private network itself, or ``allow_private`` is set.
-        renew: gives a new address for a file whose signature expired; None: the refusal is final.
-    """
-    web = Web(fetching or Fetching(), layout, public_only=public_only, wait=wait)
-    with opened(web, source, known=known, renew=renew) as remote:
-        yield RemoteStream(remote)
-
-
-@contextmanager
-def opened(
-    web: "Web",
-    source: Source,
-    *,
-    known: Validators | None = None,
-    renew: RenewUrl | None = None,
-) -> Iterator[RemoteFile]:
-    """A remote file with its first answer had; closed with the context."""
-    remote = RemoteFile(source, web.ask, web.fetching, known=known, renew=renew, wait=web.wait)
-    try:
-        remote.open()
-        yield remote
-    finally:
-        remote.close()
-
-
 class Answer:
-    """One answer: status and headers, then the body piece by piece. Holds its host's turn until it is closed."""
+    """The answer to a request: status, headers and body. It occupies a connection of its host until it is closed."""
 
-    def __init__(self, response: httpx.Response, held: ExitStack, fetching: Fetching) -> None:
+    def __init__(self, response: httpx.Response, connection: ExitStack, fetching: Fetching) -> None:
         self._response = response
+        self._connection = connection
         self._fetching = fetching
-        self._held = held
-        self._chunks = response.iter_raw()
+        self._pieces = response.iter_raw()
         self.status = response.status_code
         self.headers: Mapping[str, str] = response.headers
 
     def next(self) -> bytes:
-        """The next piece of the body as the server holds it; nothing at its end."""
-        with _in_our_words(self._fetching), within(self._fetching.read_seconds):
-            return next((chunk for chunk in self._chunks if chunk), b"")
+        """The next piece of the body, not decoded; empty at its end."""
+        with _translated_errors(self._fetching), time_limit(self._fetching.read_seconds):
+            return next((piece for piece in self._pieces if piece), b"")
 
     @property
     def redirect(self) -> str | None:
-        """Where it sends us, if anywhere."""
+        """The address of a redirect."""
         return self._response.headers["Location"] if self._response.has_redirect_location else None
 
     def close(self) -> None:
-        """End the request, read to its end or not; one without a body leaves its connection to the next."""
-        with self._held:
+        """End the request; an answer without a body leaves its connection open for the next request."""
+        with self._connection:
             if self.status == httpx.codes.NOT_MODIFIED or self.headers.get("Content-Length") == "0":
                 with suppress(AnswerLostError):
                     self.next()
 
 
+SendGet = Callable[[Source, Mapping[str, str]], Answer]  # with these headers besides the source's own
+
+
 @dataclass(frozen=True)
-class Web:
-    """How this process asks."""
+class HttpClient:
+    """Sends requests with these settings."""
 
     fetching: Fetching = field(default_factory=Fetching)
     layout: Layout | None = None
     public_only: bool = False
     wait: Wait = time.sleep
 
-    def ask(self, source: Source, conditions: Mapping[str, str]) -> Answer:
-        """The answer to a GET, after redirects. The source's own headers go to its origins only.
+    def get(self, source: Source, headers: Mapping[str, str]) -> Answer:
+        """The answer after redirects. The source's own headers are sent to its origins only.
 
         Raises:
-            AnswerLostError: none came; it may come when asked again.
+            AnswerLostError: none came; a repeated request may get one.
             BadFileError: none can come.
         """
         url = source.location
         bounds = self.fetching.bounds
         for redirects in range(bounds.redirects + 1):
-            with _in_our_words(self.fetching):
+            with _translated_errors(self.fetching):
                 public_only = self.public_only or not self._may_be_private(source, redirects)
                 trusted = source.origins or (source.location,)
-                own = dict(source.headers) if any(_same_host(each, url) for each in trusted) else {}
-                answer = self._ask_once(url, own | dict(conditions), public_only=public_only)
+                own = dict(source.headers) if any(_is_same_host(each, url) for each in trusted) else {}
+                answer = self._get_once(url, own | dict(headers), public_only=public_only)
                 if answer.redirect is None:
                     return answer
                 answer.close()
@@ -151,76 +92,58 @@ class Web:
         raise crossed(bounds, "redirects", f"more redirects, the last one to {redact_url(url)}")
 
     def _may_be_private(self, source: Source, redirects: int) -> bool:
-        """Whether the next address may be on a private network: the user's own may, and what one that is leads to."""
+        """Whether the address may be private: the user's own may, and those that a private one leads to."""
         if self.fetching.allow_private or (source.contents is None and not redirects):
             return True
         return is_private_host(urlsplit(source.contents or source.location).hostname or "")
 
-    def _ask_once(self, url: str, headers: Mapping[str, str], *, public_only: bool) -> Answer:
-        scheme = urlsplit(url).scheme
+    def _get_once(self, url: str, headers: Mapping[str, str], *, public_only: bool) -> Answer:
+        scheme, host = urlsplit(url).scheme, urlsplit(url).hostname or ""
         if scheme not in _DEFAULT_PORTS:
             raise BadFileError(f"leads to an address of the kind {scheme[:20]!r}, not http(s); give the file itself")
-        with ExitStack() as held:
-            host = urlsplit(url).hostname or ""
-            if public_only and getproxies():  # that find the host by themselves: it is judged by its name only
-                refuse_private(host)
+        if public_only and getproxies():  # a proxy resolves the host itself: check the name before
+            refuse_private(host)
+        fetching = self.fetching
+        with ExitStack() as connection:
             if self.layout is not None:
-                held.enter_context(turn(self.layout.hosts, host, self.fetching.limits_of(host), self.wait))
-            fetching = self.fetching
+                limits = fetching.limits_of(host)
+                connection.enter_context(host_connection(self.layout.hosts, host, limits, self.wait))
             always = {"User-Agent": fetching.user_agent, "Accept-Encoding": "identity"}
             timeout = httpx.Timeout(fetching.read_seconds, connect=fetching.connect_seconds)
-            client = _client(public_only=public_only)
+            client = pooled_client(public_only=public_only)
             request = client.build_request("GET", url, headers={**always, **headers}, timeout=timeout)
-            with within(fetching.connect_seconds + fetching.read_seconds):
+            with time_limit(fetching.connect_seconds + fetching.read_seconds):
                 response = client.send(request, stream=True)
-            held.callback(response.close)
+            connection.callback(response.close)
             _check_headers(response, fetching.bounds)
-            return Answer(response, held.pop_all(), fetching)
+            return Answer(response, connection.pop_all(), fetching)
 
 
 def _check_headers(response: httpx.Response, bounds: Limits) -> None:
-    packed = response.headers.get("Content-Encoding", "").strip().lower()
-    if packed not in _ENCODINGS:
-        raise BadFileError(f"the server packs it as {packed[:40]!r}, though asked for it as it is; ask the payer")
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise BadFileError(f"the server encodes it as {encoding[:40]!r}, which was not requested; ask the payer")
     size = sum(len(name) + len(value) + 4 for name, value in response.headers.raw)
     if size > bounds.header_bytes:
         raise crossed(bounds, "header_bytes", f"the server's headers are {size:,} bytes")
 
 
-@cache
-def _client(*, public_only: bool) -> httpx.Client:
-    """This process's own: connections are reused, and its certificates are loaded once.
-
-    One for public addresses, one for all: a connection to a private one is never taken up for another purpose.
-    """
-    redact_request_logs()
-    client = httpx.Client(follow_redirects=False, limits=httpx.Limits(max_connections=None))
-    atexit.register(client.close)
-    return guard(client, public_only=public_only)
-
-
-def _same_host(one: str, other: str) -> bool:
-    """Same host and port, and not from https down to http; up to https on the default ports is the same host."""
+def _is_same_host(one: str, other: str) -> bool:
+    """Whether host and port are the same; https may follow http on the default ports, http never follows https."""
     first, second = urlsplit(one), urlsplit(other)
-    if first.hostname != second.hostname or (first.scheme, second.scheme) == ("https", "http"):
+    ports = tuple(parts.port or _DEFAULT_PORTS.get(parts.scheme) for parts in (first, second))
+    if first.hostname != second.hostname:
         return False
-    if first.scheme != second.scheme:
-        return (_port(one), _port(other)) == (80, 443)
-    return _port(one) == _port(other)
-
-
-def _port(url: str) -> int | None:
-    parts = urlsplit(url)
-    return parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    return ports[0] == ports[1] if first.scheme == second.scheme else (first.scheme, *ports) == ("http", 80, 443)
 
 
 @contextmanager
-def _in_our_words(fetching: Fetching) -> Iterator[None]:
-    """Errors of the network as ours; their own texts can quote addresses and headers, ours don't."""
+def _translated_errors(fetching: Fetching) -> Iterator[None]:
+    """Errors of the network as ours; the texts of the libraries can quote addresses and headers."""
     try:
         yield
     except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError, ValueError) as error:
-        raise BadFileError(f"can't be asked for ({type(error).__name__}); check its address and headers") from None
+        raise BadFileError(f"can't be requested ({type(error).__name__}); check its address and headers") from None
     except (httpx.HTTPError, httpx.StreamError, socket.gaierror) as error:
         final = _final_reason(error)
         if final:
@@ -231,7 +154,7 @@ def _in_our_words(fetching: Fetching) -> Iterator[None]:
 
 
 def _final_reason(error: BaseException) -> str | None:
-    """Why asking again is in vain; None where it may help."""
+    """The reason why a repeated request can't help; None if it may."""
     for cause in causes(error):
         if isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME:
             return "can't be fetched: no such host; check the address"
@@ -245,6 +168,6 @@ def _describe(error: BaseException, fetching: Fetching) -> str:
         return f"no connection within {fetching.connect_seconds:g} seconds, [http] connect_seconds"
     if isinstance(error, httpx.TimeoutException):
         return f"no byte of use within {fetching.read_seconds:g} seconds, [http] read_seconds"
-    said = next((cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror), None)
+    reason = next((cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror), None)
     what = "no connection" if isinstance(error, httpx.ConnectError) else "the connection broke"
-    return f"{what} ({said})" if said else what
+    return f"{what} ({reason})" if reason else what

@@ -1,8 +1,8 @@
-"""What a server says a file's content is known by: ETag, Last-Modified and length."""
+"""What identifies a file's content on a server: ETag, Last-Modified and length."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,19})-([0-9]{1,19})|\*)/([0-9]{1,19}|\*)", re.IGNORECASE)
 _LENGTH = re.compile(r"[0-9]{1,19}")
@@ -11,14 +11,14 @@ _WEAK = "W/"
 
 @dataclass(frozen=True)
 class ContentRange:
-    """Where a partial answer begins (None: nowhere), and how long the whole is (None: not said)."""
+    """The first byte of a partial answer and the length of the whole; None if not stated."""
 
     start: int | None
     total: int | None
 
     @classmethod
     def parse(cls, text: str | None) -> "ContentRange | None":
-        """None where the header is missing or can't be understood."""
+        """None if the header is missing or malformed."""
         match = _CONTENT_RANGE.fullmatch((text or "").strip())
         if match is None:
             return None
@@ -28,7 +28,7 @@ class ContentRange:
 
 @dataclass(frozen=True)
 class Validators:
-    """None: the server did not say."""
+    """None: not stated by the server. ``length`` is that of the whole content."""
 
     etag: str | None = None
     last_modified: str | None = None
@@ -38,28 +38,12 @@ class Validators:
     def of_whole(cls, headers: Mapping[str, str]) -> "Validators":
         """Of an answer that carries the whole content."""
         stated = headers.get("Content-Length", "")
-        length = int(stated) if _LENGTH.fullmatch(stated) else None
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), length)
+        return cls.of_part(headers, int(stated) if _LENGTH.fullmatch(stated) else None)
 
     @classmethod
-    def of_part(cls, headers: Mapping[str, str]) -> "Validators":
-        """Of an answer that carries a part: its own length is not the content's."""
-        part = ContentRange.parse(headers.get("Content-Range"))
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), part.total if part else None)
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, object]) -> "Validators":
-        """The inverse of ``as_json``; what is missing was not said."""
-        etag, last_modified, length = (data.get(name) for name in ("etag", "last_modified", "length"))
-        return cls(
-            etag if isinstance(etag, str) else None,
-            last_modified if isinstance(last_modified, str) else None,
-            length if isinstance(length, int) else None,
-        )
-
-    def as_json(self) -> dict[str, object]:
-        """A plain dictionary."""
-        return asdict(self)
+    def of_part(cls, headers: Mapping[str, str], total: int | None) -> "Validators":
+        """Of an answer that carries a part of the content."""
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), total)
 
     @property
     def strong_etag(self) -> str | None:
@@ -68,23 +52,23 @@ class Validators:
 
     @property
     def if_range(self) -> str | None:
-        """What a ranged request is made conditional on; a weak ETag is not allowed there (RFC 9110, 13.1.5)."""
+        """The condition of a ranged request; a weak ETag is not allowed there (RFC 9110, 13.1.5)."""
         return self.strong_etag or self.last_modified
 
     def if_changed(self) -> dict[str, str]:
-        """Headers that ask for the content only if it is another; none where nothing is known."""
+        """Headers that request the content only if it changed; empty if nothing is known."""
         headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
         return {name: value for name, value in headers.items() if value is not None}
 
-    def promise_same(self, other: "Validators") -> bool:
+    def prove_same(self, other: "Validators") -> bool:
         """Whether the content is certainly the same: by strong ETag; without any ETag by date and length."""
         if self.etag or other.etag:
             return self.strong_etag is not None and self.strong_etag == other.strong_etag
         dated = self.last_modified is not None and self.length is not None
         return dated and (self.last_modified, self.length) == (other.last_modified, other.length)
 
-    def contradict(self, other: "Validators") -> bool:
-        """Whether the content is certainly another one; what either side does not say contradicts nothing."""
+    def prove_changed(self, other: "Validators") -> bool:
+        """Whether the content is certainly another one; what either side does not state proves nothing."""
         if self.length is not None and other.length is not None and self.length != other.length:
             return True
         if self.etag and other.etag:

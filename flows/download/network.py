@@ -1,9 +1,10 @@
-"""Connections as we make them: to public addresses only where that is wanted, and none is waited for without end.
+"""HTTP connections: to public addresses only where that is required, and with a limit on every wait.
 
-The address that a name leads to is looked up once, judged, and connected to: a name that leads elsewhere a moment
-later gains nothing. Every wait has a time by which it is over, however a server drips.
+The address of a name is looked up once, checked, and connected to, so a name that changes its address a moment later
+reaches no other host. The limit on a wait holds for servers that drip, too.
 """
 
+import atexit
 import ipaddress
 import logging
 import socket
@@ -11,26 +12,40 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import httpcore
 import httpx
 
-from flows.storage.redaction import redact_to_host, redact_url
 from flows.storage.threads import interruptible
 from transforms.errors import BadFileError
 from transforms.limits import environment_name
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # the last 32 bits are the IPv4 address that is reached
-_patience = threading.local()
+_deadline = threading.local()
 
 
-class Backend(httpcore.NetworkBackend):
-    """httpcore's own, with these two rules."""
+@cache
+def pooled_client(*, public_only: bool) -> httpx.Client:
+    """This process's client, so that connections are reused and certificates are loaded once.
 
+    Connections to private addresses are not shared with requests that must not use them. A proxy from the environment
+    may be private: it resolves the destination itself, so it is not checked. httpx has no setting for the backend that
+    makes connections; httpcore, below it, has.
+    """
+    silence_request_logs()
+    client = httpx.Client(follow_redirects=False, limits=httpx.Limits(max_connections=None))
+    atexit.register(client.close)
+    direct = client._transport
+    for transport in (direct, *client._mounts.values()):
+        if isinstance(transport, httpx.HTTPTransport):
+            transport._pool._network_backend = _Backend(public_only=public_only and transport is direct)
+    return client
+
+
+class _Backend(httpcore.SyncBackend):
     def __init__(self, *, public_only: bool) -> None:
-        self._backend = httpcore.SyncBackend()
         self._public_only = public_only
 
     def connect_tcp(
@@ -41,31 +56,15 @@ class Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        """A connection to the first address that answers; ``BadFileError`` where one may not be had."""
-        addresses = refuse_private(host) if self._public_only else [host]
-        for address in addresses[:-1]:
+        """A connection to the first address that answers; ``BadFileError`` if an address is not allowed."""
+        *first, last = refuse_private(host) if self._public_only else [host]
+        connect = super().connect_tcp
+        for address in first:
             try:
-                return self._connect(address, port, timeout, local_address, socket_options)
+                return _TimedStream(interruptible(connect, address, port, timeout, local_address, socket_options))
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 continue
-        return self._connect(addresses[-1], port, timeout, local_address, socket_options)
-
-    def _connect(
-        self,
-        address: str,
-        port: int,
-        timeout: float | None,
-        local_address: str | None,
-        socket_options: Iterable[Any] | None,
-    ) -> httpcore.NetworkStream:
-        connect = self._backend.connect_tcp  # which looks the host up
-        return _TimedStream(interruptible(connect, address, port, timeout, local_address, socket_options))
-
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        """Raises: no setting leads to a unix socket."""
-        raise AssertionError("no unix sockets")
+        return _TimedStream(interruptible(connect, last, port, timeout, local_address, socket_options))
 
 
 class _TimedStream(httpcore.NetworkStream):
@@ -89,58 +88,38 @@ class _TimedStream(httpcore.NetworkStream):
 
 
 @contextmanager
-def within(seconds: float) -> Iterator[None]:
-    """Whatever this thread waits for on our connections meanwhile is over by then, with httpx's ReadTimeout."""
-    _patience.until = time.monotonic() + seconds
+def time_limit(seconds: float) -> Iterator[None]:
+    """End all waits of this thread for connections after so many seconds with httpx's ReadTimeout."""
+    _deadline.at = time.monotonic() + seconds
     try:
         yield
     finally:
-        _patience.until = None
+        _deadline.at = None
 
 
 def _time_left(timeout: float | None) -> float | None:
-    until: float | None = getattr(_patience, "until", None)
-    if until is None:
+    deadline: float | None = getattr(_deadline, "at", None)
+    if deadline is None:
         return timeout
-    left = until - time.monotonic()
+    left = deadline - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout
     return left if timeout is None else min(left, timeout)
 
 
-def redact_request_logs() -> None:
-    """What httpx and httpcore log of requests loses queries, credentials and headers, whatever levels are set."""
-    logging.getLogger("httpx").addFilter(_redact_record)  # added once, however often
-    logging.getLogger("httpcore").setLevel(logging.INFO)  # at DEBUG it logs every header
+def silence_request_logs() -> None:
+    """Log no requests, whatever levels are set: httpx logs whole URLs, and httpcore every header at DEBUG."""
+    logging.getLogger("httpx").addFilter(_reject_record)  # added once, however often
+    logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
-def _redact_record(record: logging.LogRecord) -> bool:
-    """httpx logs every request with its whole URL; of what is sent to a webhook even the path may be a secret."""
-    if isinstance(record.args, tuple):
-        posts = "POST" in record.args
-        record.args = tuple(_redacted(arg, posts) if isinstance(arg, httpx.URL) else arg for arg in record.args)
-    return True
-
-
-def _redacted(url: httpx.URL, posts: bool) -> str:
-    return redact_to_host(str(url)) if posts else redact_url(str(url))
-
-
-def guard(client: httpx.Client, *, public_only: bool) -> httpx.Client:
-    """Let the client connect in our way. httpx has no setting for it, httpcore below has.
-
-    A proxy from the environment may be private: it resolves the destination itself, so it is not checked.
-    """
-    direct = client._transport
-    for transport in (direct, *client._mounts.values()):
-        if isinstance(transport, httpx.HTTPTransport):
-            transport._pool._network_backend = Backend(public_only=public_only and transport is direct)
-    return client
+def _reject_record(_record: logging.LogRecord) -> bool:
+    return False
 
 
 def refuse_private(host: str) -> list[str]:
-    """The addresses of a host; ``BadFileError`` where one is not public."""
-    addresses = addresses_of(host)
+    """The addresses of a host; ``BadFileError`` if one is not public."""
+    addresses = _addresses_of(host)
     private = sorted(address for address in addresses if not is_public(address))
     if private:
         setting = f"[http] allow_private in tic-rates.toml or {environment_name('allow_private', 'http')}"
@@ -150,23 +129,23 @@ def refuse_private(host: str) -> list[str]:
     return addresses
 
 
-def addresses_of(host: str) -> list[str]:
-    """What a name, or an address in any spelling that the system takes, leads to."""
+def _addresses_of(host: str) -> list[str]:
+    """The addresses of a name, or of an address in any spelling that the system accepts."""
     found = interruptible(socket.getaddrinfo, host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 @lru_cache(64)
 def is_private_host(host: str) -> bool:
-    """Whether a host named by the user stands on a private network; False for one that can't be found."""
+    """Whether a host has an address on a private network; False for a host that can't be found."""
     try:
-        return any(not is_public(address) for address in addresses_of(host))
+        return any(not is_public(address) for address in _addresses_of(host))
     except OSError:
         return False
 
 
 def is_public(text: str) -> bool:
-    """Whether an address is one of the public internet's, also behind the spellings of IPv4 within IPv6."""
+    """Whether an address is on the public internet, also if it is written as IPv4 within IPv6."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         if address in _NAT64:

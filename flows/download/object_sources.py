@@ -1,4 +1,4 @@
-"""Sources and reference files in object storage: an object, a folder of them, a glob; changes are told by ETag."""
+"""Sources and reference files in object storage: an object, a folder of them or a glob; the ETag reveals changes."""
 
 import glob
 import re
@@ -10,85 +10,65 @@ from typing import BinaryIO, cast
 from flows.download.http_validators import Validators
 from flows.download.sources import HashingStream, Source
 from flows.settings.addresses import split_url
-from flows.storage.object_store import Found, Objects
+from flows.storage.object_store import ObjectMeta, Objects
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
 
 _GLOB = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[[^]]+\])")
 
 
-class ObjectStream(HashingStream):
-    """An object's bytes, and what it is known by."""
-
-    def __init__(self, raw: BinaryIO, found: Found) -> None:
-        super().__init__(raw, found.size)
-        self._found = found
-
-    @property
-    def validators(self) -> Validators:
-        """ETag, time and length."""
-        return _validators(self._found)
-
-
 @contextmanager
-def open_object(source: Source, known: Validators | None = None) -> Iterator[ObjectStream]:
-    """An object as a stream; ``BadFileError`` where it can't be had.
+def open_object(source: Source, known: Validators | None = None) -> Iterator[HashingStream]:
+    """An object as a stream; ``BadFileError`` if it can't be opened.
 
     Raises:
-        UnchangedError: it is the one known.
+        UnchangedError: it is still the known one.
     """
     try:
-        objects, found = find_object(source.location)
+        objects, meta = find_object(source.location)
     except (UsageError, OutageError) as error:
         raise BadFileError(str(error).removeprefix(f"{source.name}: ")) from error
-    if known is not None and known.promise_same(_validators(found)):
+    validators = Validators(meta.etag or None, meta.modified.isoformat(), meta.size)
+    if known is not None and known.prove_same(validators):
         raise UnchangedError("the same ETag")
-    with objects.open(found) as reader:
-        yield ObjectStream(cast("BinaryIO", reader), found)
+    with objects.open(meta) as reader:
+        yield HashingStream(cast("BinaryIO", reader), meta.size, lambda: validators)
 
 
-def find_object(url: str) -> tuple[Objects, Found]:
-    """An object, and where it is.
+def find_object(url: str) -> tuple[Objects, ObjectMeta]:
+    """An object and its place.
 
     Raises:
-        UsageError: there is none, or it can't be asked for.
+        UsageError: there is none, or the address can't be used.
         StoreError: the store does not answer.
     """
     root, key = split_url(url)
     objects = Objects(root)
-    found = objects.head(key) if key else None
-    if found is None:
-        below = next(objects.list(key), None)  # says whether it is the bucket that is missing
+    meta = objects.head(key) if key else None
+    if meta is None:
+        below = next(objects.list(key), None)  # its error says if it is the bucket that is missing
         what = "a folder; write it with / at its end" if below else "no such object; check the address"
         raise UsageError(f"{url}: {what}")
-    return objects, found
+    return objects, meta
 
 
 def expand_objects(location: str) -> list[Source]:
-    """The objects that an address means: one, unasked for; a folder's, where / ends it; those that a glob matches."""
+    """The sources of an address in object storage; ``UsageError`` if a folder or glob matches nothing."""
     root, key = split_url(location)
     objects = Objects(root)
     if key and not location.endswith("/") and not glob.has_magic(key):
         return [Source(objects.full(key))]
     if glob.has_magic(key):
         pattern = _compile(key)
-        start = re.split(r"[*?[]", key, maxsplit=1)[0].rpartition("/")[0]
-        found = [each for each in objects.list(start) if pattern.fullmatch(each.key)]
+        folder = re.split(r"[*?[]", key, maxsplit=1)[0].rpartition("/")[0]
+        found = [meta for meta in objects.list(folder) if pattern.fullmatch(meta.key)]
     else:
-        found = [each for each in objects.list(key) if not _hidden(each.key[len(key) :])]
-    # without the empty objects by which some tools mark folders
-    folders = {parent.as_posix() for each in found for parent in PurePosixPath(each.key).parents}
-    found = [each for each in found if each.size or (each.key not in folders and each.key != key)]
+        found = [meta for meta in objects.list(key) if not re.search(r"(^|/)\.", meta.key[len(key) :])]
+    # Some tools mark folders by empty objects, which are left out
+    folders = {key, *(parent.as_posix() for meta in found for parent in PurePosixPath(meta.key).parents)}
+    found = [meta for meta in found if meta.size or meta.key not in folders]
     if not found:
         raise UsageError(f"{location}: no object there; check the address")
-    return [_source(objects, each) for each in found]
-
-
-def _source(objects: Objects, found: Found) -> Source:
-    return Source(objects.full(found.key), listed_bytes=found.size)
-
-
-def _hidden(key: str) -> bool:
-    return any(part.startswith(".") for part in key.split("/"))
+    return [Source(objects.full(meta.key), listed_bytes=meta.size) for meta in found]
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
@@ -106,7 +86,3 @@ def _compile(pattern: str) -> re.Pattern[str]:
         )
         end = match.end()
     return re.compile("".join(parts) + re.escape(pattern[end:]), re.DOTALL)
-
-
-def _validators(found: Found) -> Validators:
-    return Validators(found.etag or None, found.modified.isoformat(), found.size)

@@ -1,9 +1,9 @@
-"""What SOURCE means (a file, a folder, a glob, http(s):// or object storage), and one opened as a stream of bytes."""
+"""The sources that SOURCE names (a file, a folder, a glob, http(s):// or object storage), and their bytes."""
 
 import glob
 import os
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
@@ -21,18 +21,14 @@ _SHOWN_CHARS = 200
 
 
 def expand(arguments: Iterable[str]) -> tuple[Source, ...]:
-    """Distinct sources in order of name; ``UsageError`` names what is not there."""
+    """Distinct sources in order of name; ``UsageError`` names a missing one."""
     found: set[Source] = set()
     for argument in arguments:
         try:
             found.update(_expand_one(argument))
-        except OSError as error:  # a name longer than a name may be
-            raise UsageError(f"{_shortened(argument)}: {error.strerror or error}; check the path") from error
+        except OSError as error:  # such as a name that is too long
+            raise UsageError(f"{argument[:_SHOWN_CHARS]}: {error.strerror or error}; check the path") from error
     return tuple(sorted(found))
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
 
 
 def _expand_one(argument: str) -> list[Source]:
@@ -76,12 +72,12 @@ def open_source(
     known: Validators | None = None,
     renew: RenewUrl | None = None,
 ) -> AbstractContextManager[HashingStream]:
-    """Open a source's raw bytes; ``BadFileError`` says why a remote one can't be had.
+    """A source's bytes as a stream; ``BadFileError`` if it can't be opened.
 
-    Args:
-        layout: whose cache keeps the turns of http(s) hosts; None: politeness ends with this one request.
-        known: of a remote file had before; ``transforms.errors.UnchangedError`` where it is still the same.
-        renew: gives a new address for an http(s) file whose signature expired; None: the refusal is final.
+    Args: as of ``flows.download.resumable_download.open_url``.
+
+    Raises:
+        UnchangedError: a remote file is still the known one.
     """
     if not source.is_url:
         return _open_local(Path(source.location))
@@ -89,21 +85,16 @@ def open_source(
         from flows.download.object_sources import open_object
 
         return open_object(source, known)
-    from flows.download.http_client import open_url
+    from flows.download.resumable_download import open_url
 
     return open_url(source, fetching, layout, known=known, renew=renew)
 
 
-class _open_local(AbstractContextManager[HashingStream]):  # noqa: N801
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> HashingStream:
-        try:
-            self._file = self._path.open("rb", buffering=0)
-        except OSError as error:
-            raise BadFileError(f"can't be opened: {error.strerror}; check its path and permissions") from error
-        return HashingStream(cast("BinaryIO", self._file), self._path.stat().st_size)
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
+@contextmanager
+def _open_local(path: Path) -> Iterator[HashingStream]:
+    try:
+        file = path.open("rb", buffering=0)
+    except OSError as error:
+        raise BadFileError(f"can't be opened: {error.strerror}; check its path and permissions") from error
+    with file:
+        yield HashingStream(cast("BinaryIO", file), path.stat().st_size)

@@ -1,61 +1,69 @@
-"""A remote file as one unbroken stream: broken connections are resumed where they stood, the reader never notices.
+"""A remote file as one unbroken stream: a broken connection is resumed at the byte where it broke.
 
 Bytes of two contents are never mixed: a ranged request is conditional on the validator, every answer is compared with
-the first one, and bytes that come a second time are compared with those had (by CRC).
-Memory: one piece of a body as the network brings it.
+the first one, and bytes that come a second time are compared with those received (by CRC).
+Memory: one piece of a body as the network delivers it.
 """
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
-from typing import Protocol
+from typing import BinaryIO, cast
 
 from isal import isal_zlib
 
+from flows.download.http_client import Answer, HttpClient, SendGet
 from flows.download.http_validators import ContentRange, Validators
 from flows.download.retry import Wait, retry_after, seconds_before_retry
-from flows.download.sources import Source
+from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import RenewUrl
 from flows.settings.fetching import Fetching
-from transforms.errors import (
-    AnswerLostError,
-    BadFileError,
-    ContentChangedError,
-    HostFailedError,
-    UnchangedError,
-)
+from flows.storage.layout import Layout
+from transforms.errors import AnswerLostError, BadFileError, ContentChangedError, HostFailedError, UnchangedError
 from transforms.limits import Limits, crossed
 
 LOG = logging.getLogger(__name__)
 
 EXPIRED = (401, 403, 410)
-PASSING = (408, 425, 429)  # and everything from 500 on
-CHECKS_ITSELF = (b"\x1f\x8b", b"PK")  # gzip and zip carry checksums: parts of two contents would be found out
+TRANSIENT = (408, 425, 429)  # and everything from 500 on
+WITH_CHECKSUM = (b"\x1f\x8b", b"PK")  # gzip and zip: their checksums reveal parts of two contents
 READ_BYTES = 1 << 20
-ASK_CONTENTS = "read its table of contents again for a new address"
+READ_CONTENTS_AGAIN = "read its table of contents again for a new address"
 
 
-class AnyAnswer(Protocol):
-    """What this module needs of ``flows.download.http_client.Answer``."""
+@contextmanager
+def open_url(
+    source: Source,
+    fetching: Fetching | None = None,
+    layout: Layout | None = None,
+    *,
+    known: Validators | None = None,
+    public_only: bool = False,
+    wait: Wait = time.sleep,
+    renew: RenewUrl | None = None,
+) -> Iterator[HashingStream]:
+    """A remote file as a stream; ``BadFileError`` for every refusal, with the reason.
 
-    status: int
-    headers: Mapping[str, str]
-
-    def next(self) -> bytes:
-        """The next piece of the body."""
-
-    def close(self) -> None:
-        """End the request."""
-
-
-Ask = Callable[[Source, Mapping[str, str]], AnyAnswer]
+    Args:
+        layout: its cache holds the locks of ``flows.download.host_limits``; None: no limits.
+        known: of an earlier download; ``UnchangedError`` if the server's content is still the same.
+        public_only: refuse hosts on loopback, link-local and private networks, after redirects too. This always holds
+            for files that a table of contents lists and for redirects of the user's own address, unless that table or
+            address is on a private network itself, or ``allow_private`` is set.
+        renew: finds the new address of a file whose signature expired; None: the refusal is final.
+    """
+    client = HttpClient(fetching or Fetching(), layout, public_only=public_only, wait=wait)
+    with closing(ResumableDownload(source, client.get, client.fetching, known, renew, wait)) as download:
+        download.open()
+        yield HashingStream(cast("BinaryIO", download), validators=lambda: download.validators)
 
 
 @dataclass
-class Held:
-    """What is had of a content: so many bytes, their CRC, and what the content is known by."""
+class Received:
+    """The bytes received of a content: their number, CRC and first two, and the content's validators."""
 
     size: int = 0
     crc: int = 0
@@ -63,7 +71,7 @@ class Held:
     validators: Validators = field(default_factory=Validators)
 
     def add(self, data: bytes) -> None:
-        """Bytes that came."""
+        """Count further bytes."""
         if len(self.head) < 2:
             self.head = (self.head + data[:2])[:2]
         self.size += len(data)
@@ -71,20 +79,20 @@ class Held:
 
     @property
     def resumable(self) -> bool:
-        """Whether a range can be trusted to continue these very bytes."""
-        return self.validators.if_range is not None or self.head.startswith(CHECKS_ITSELF)
+        """Whether a range certainly continues these bytes."""
+        return self.validators.if_range is not None or self.head.startswith(WITH_CHECKSUM)
 
 
 class Pace:
-    """How fast a body comes, over stretches of ``rate_seconds`` of waiting for it alone."""
+    """The speed of a download, over periods of ``rate_seconds`` of waiting for it."""
 
     def __init__(self, bounds: Limits) -> None:
         self._bounds = bounds
         self._seconds = 0.0
         self._bytes = 0
 
-    def note(self, seconds: float, size: int) -> None:
-        """So many bytes came in so many seconds; ``BadFileError`` where a stretch brought too few."""
+    def add(self, seconds: float, size: int) -> None:
+        """Count bytes and the seconds they took; ``BadFileError`` if a period brought too few."""
         self._seconds += seconds
         self._bytes += size
         if self._seconds < self._bounds.rate_seconds:
@@ -95,225 +103,214 @@ class Pace:
         self._seconds, self._bytes = 0.0, 0
 
 
-class RemoteFile:
-    """``open`` first, then ``read``; ``close`` in the end. ``fetched`` counts body bytes, those had twice too."""
+class ResumableDownload:
+    """A remote file's bytes: ``open``, then ``read``, then ``close``."""
 
     def __init__(
         self,
         source: Source,
-        ask: Ask,
+        send_get: SendGet,
         fetching: Fetching,
-        *,
         known: Validators | None = None,
         renew: RenewUrl | None = None,
         wait: Wait = time.sleep,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source
-        self._ask = ask
+        self._send_get = send_get
         self._fetching = fetching
         self._known = known or Validators()
-        self._held = Held()
         self._renew = renew
         self._renewed = False
         self._wait = wait
-        self._clock = clock
+        self._received = Received()
         self._pace = Pace(fetching.bounds)
-        self._answer: AnyAnswer | None = None
-        self._ahead = b""
-        self._failures = 0  # attempts in a row that brought not one new byte
-        self._progress = False
+        self._answer: Answer | None = None
+        self._unread = b""
+        self._failures = 0  # attempts in a row without a new byte
+        self._progressed = False  # since the last failure
         self._complete = False
         self._closed = False
-        self.fetched = 0
 
     @property
     def validators(self) -> Validators:
-        """What the content is known by, once opened."""
-        return self._held.validators
+        """The content's, once it is open."""
+        return self._received.validators
 
     def open(self) -> None:
-        """Have an answer that begins, or goes on, with the bytes wanted.
+        """Wait for the first answer.
 
         Raises:
-            UnchangedError: the content is the one known; nothing of its body was read.
+            UnchangedError: the content is the known one; nothing of its body was read.
         """
-        while self._answer is None and not self._complete:
-            try:
-                self._connect()
-            except AnswerLostError as error:
-                self._lose(error)
+        while self._answer is None:
+            self._advance()
 
     def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, none at the end; everything when negative."""
+        """Up to ``size`` bytes, none at the end; everything if negative."""
         if size < 0:
             return b"".join(iter(lambda: self.read(READ_BYTES), b""))
-        if not self._ahead and size:
-            self._ahead = self._receive()
-        data, self._ahead = self._ahead[:size], self._ahead[size:]
+        while size and not self._unread and not self._complete:
+            self._advance()
+        data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
     def close(self) -> None:
-        """End the request under way, if any; no other is begun."""
+        """End the request, if any, also while another thread reads."""
         self._closed = True
-        self._drop()
+        self._close_answer()
 
-    def _drop(self) -> None:
+    def _close_answer(self) -> None:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.close()
 
-    def _receive(self) -> bytes:
-        """The next bytes of the content, over as many connections as it takes; none at its end."""
-        while not self._complete:
-            try:
-                if self._answer is None:
-                    self._connect()
-                    if self._ahead:  # what came behind bytes skipped
-                        return self._ahead
-                elif data := self._next():
-                    return self._add(data)
-                else:
-                    self._end()
-            except AnswerLostError as error:
-                self._lose(error)
-        return b""
+    def _advance(self) -> None:
+        """Send a request, receive the next piece or recognise the end; if the connection breaks, wait."""
+        try:
+            if self._answer is None:
+                self._connect()
+            elif data := self._next_piece():
+                self._add(data)
+            else:
+                self._end_answer()
+        except AnswerLostError as error:
+            self._wait_before_retry(error)
 
-    def _next(self) -> bytes:
+    def _next_piece(self) -> bytes:
         assert self._answer is not None
-        began = self._clock()
+        started = time.monotonic()
         data = self._answer.next()
-        self.fetched += len(data)
-        self._pace.note(self._clock() - began, len(data))
+        self._pace.add(time.monotonic() - started, len(data))
         return data
 
-    def _add(self, data: bytes) -> bytes:
-        self._failures, self._progress = 0, True
-        self._held.add(data)
-        self._check_size(self._held.size, "has sent")
-        return data
+    def _add(self, data: bytes) -> None:
+        self._failures, self._progressed = 0, True
+        self._received.add(data)
+        self._unread = data
+        self._check_size(self._received.size, "has sent")
 
     def _check_size(self, size: int, what: str) -> None:
         if size > self._fetching.bounds.body_bytes:
             raise crossed(self._fetching.bounds, "body_bytes", f"the server {what} {size:,} bytes")
 
-    def _end(self) -> None:
-        """An answer's body has ended: the content too, or only this part of it."""
-        total = self.validators.length
-        if total is not None and self._held.size < total:
-            raise AnswerLostError(f"the answer ended at byte {self._held.size:,} of {total:,}")
-        if total is not None and self._held.size > total:
-            raise ContentChangedError(f"{self._held.size:,} bytes came where {total:,} were announced; fetch it again")
+    def _end_answer(self) -> None:
+        """Complete the content, unless this was only a part of it."""
+        total, size = self.validators.length, self._received.size
+        if total is not None and size < total:
+            raise AnswerLostError(f"the answer ended at byte {size:,} of {total:,}")
+        if total is not None and size > total:
+            raise ContentChangedError(f"{size:,} bytes came where {total:,} were announced; fetch it again")
         self._complete = True
-        self._drop()
+        self._close_answer()
 
-    def _lose(self, error: AnswerLostError) -> None:
-        """Wait before the next attempt, or give up."""
-        self._drop()
+    def _wait_before_retry(self, error: AnswerLostError) -> None:
+        """Wait before the next attempt; ``BadFileError`` after the last one."""
+        self._close_answer()
         if self._closed:  # by another thread, while this one was reading
-            raise BadFileError("given up")
-        self._failures += not self._progress
+            raise BadFileError("the download was stopped")
+        self._failures += not self._progressed
         seconds = seconds_before_retry(self._fetching, max(self._failures, 1), error.seconds)
-        if self._progress:  # some bytes for each connection are dripping too
-            self._pace.note(seconds, 0)
-        self._progress = False
+        if self._progressed:  # a few bytes for each connection are a slow download, too
+            self._pace.add(seconds, 0)
+        self._progressed = False
+        size = self._received.size
         if self._failures >= self._fetching.attempts:
-            place = f"beyond byte {self._held.size:,} " if self._held.size else ""
-            kind = HostFailedError if error.of_host and not self._held.size else BadFileError
+            place = f"beyond byte {size:,} " if size else ""
+            kind = HostFailedError if error.of_host and not size else BadFileError
             raise kind(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
-        LOG.debug("%s: %s at byte %d; asked again", self._source.name, error, self._held.size)
+        LOG.debug("%s: %s at byte %d; requested again", self._source.name, error, size)
         self._wait(seconds)
 
     def _connect(self) -> None:
-        self._answer = answer = self._ask(self._source, self._conditions())
+        """Send a request for what is missing; the answer then continues the bytes received."""
+        self._answer = answer = self._send_get(self._source, self._conditions())
+        started = self._received.size > 0
         if answer.status == HTTPStatus.OK:
             self._accept_whole(answer)
-        elif answer.status == HTTPStatus.PARTIAL_CONTENT and self._held.size:
+        elif answer.status == HTTPStatus.PARTIAL_CONTENT and started:
             self._accept_part(answer)
-        elif answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self._held.size:
+        elif answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and started:
             self._accept_end(answer)
-        elif answer.status == HTTPStatus.NOT_MODIFIED and self._known.if_changed():
+        elif answer.status == HTTPStatus.NOT_MODIFIED and not started and self._known.if_changed():
             raise UnchangedError("not modified")
         else:
             self._refuse(answer)
 
     def _conditions(self) -> dict[str, str]:
-        """Headers that ask for what is missing, of the same content only."""
-        if not self._held.size:
+        """Headers that request what is missing, of the same content only."""
+        if not self._received.size:
             return self._known.if_changed()
-        if not self._held.resumable:
+        if not self._received.resumable:
             return {}
-        unless_changed = self.validators.if_range
-        return {"Range": f"bytes={self._held.size}-"} | ({"If-Range": unless_changed} if unless_changed else {})
+        if_range = self.validators.if_range
+        return {"Range": f"bytes={self._received.size}-"} | ({"If-Range": if_range} if if_range else {})
 
-    def _accept_whole(self, answer: AnyAnswer) -> None:
-        """The content from its beginning: at first, after a change, or from a server that knows no ranges."""
+    def _accept_whole(self, answer: Answer) -> None:
+        """The content from its start: at first, after a change, or from a server without ranges."""
         validators = Validators.of_whole(answer.headers)
         self._check_size(validators.length or 0, "announces")
-        if not self._held.size:
-            if self._known.promise_same(validators):
+        if not self._received.size:
+            if self._known.prove_same(validators):
                 raise UnchangedError("the same validators")
-            self._held.validators = validators
-        elif self.validators.contradict(validators):
+            self._received.validators = validators
+        elif self.validators.prove_changed(validators):
             raise self._changed()
         else:
-            self._skip()
+            self._skip_received()
 
-    def _accept_part(self, answer: AnyAnswer) -> None:
+    def _accept_part(self, answer: Answer) -> None:
         part = ContentRange.parse(answer.headers.get("Content-Range"))
-        if part is None or part.start != self._held.size:
-            raise ContentChangedError(f"asked for byte {self._held.size:,} on, the server sends another part")
-        if self.validators.contradict(Validators.of_part(answer.headers)):
+        if part is None or part.start != self._received.size:
+            raise ContentChangedError(f"byte {self._received.size:,} was requested, the server sends another part")
+        if self.validators.prove_changed(Validators.of_part(answer.headers, part.total)):
             raise self._changed()
         if self.validators.length is None:  # the first answer was chunked and stated no length
-            self._held.validators = replace(self.validators, length=part.total)
+            self._received.validators = replace(self.validators, length=part.total)
 
-    def _accept_end(self, answer: AnyAnswer) -> None:
-        """Nothing lies behind the bytes had: they are all, if the length says so."""
+    def _accept_end(self, answer: Answer) -> None:
+        """The server has no bytes after those received: they are all, if the length confirms it."""
         part = ContentRange.parse(answer.headers.get("Content-Range"))
-        if part is None or part.total != self._held.size:
+        if part is None or part.total != self._received.size:
             raise self._changed()
-        self._held.validators = replace(self.validators, length=part.total)
+        self._received.validators = replace(self.validators, length=part.total)
         self._complete = True
-        self._drop()
+        self._close_answer()
 
-    def _skip(self) -> None:
-        """Read past the bytes had, which must be the same again."""
-        again = Held()
-        while again.size < self._held.size:
-            data = self._next()
+    def _skip_received(self) -> None:
+        """Read past the bytes received, which must be the same again."""
+        again, rest = Received(), b""
+        while missing := self._received.size - again.size:
+            data = self._next_piece()
             if not data:
                 raise AnswerLostError("the answer ended before the bytes that are missing")
-            missing = self._held.size - again.size
             again.add(data[:missing])
-            self._ahead = data[missing:]
-        if again.crc != self._held.crc:
-            self._ahead = b""
+            rest = data[missing:]
+        if again.crc != self._received.crc:
             raise self._changed()
-        if self._ahead:
-            self._add(self._ahead)
+        if rest:
+            self._add(rest)
 
     def _changed(self) -> ContentChangedError:
-        return ContentChangedError(f"its content changed on the server before byte {self._held.size:,} was read")
+        return ContentChangedError(f"its content changed on the server before byte {self._received.size:,} was read")
 
-    def _refuse(self, answer: AnyAnswer) -> None:
-        """An answer without content: expired, to be asked again, or final."""
+    def _refuse(self, answer: Answer) -> None:
+        """Renew the address, retry, or give up, depending on the status of an answer without content."""
         status = answer.status
-        asked = retry_after(answer.headers.get("Retry-After"))
-        self._drop()
+        requested = retry_after(answer.headers.get("Retry-After"))
+        self._close_answer()
         if status in EXPIRED:
             self._renew_address(status)
-        elif status in PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        elif status in TRANSIENT or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
-            raise AnswerLostError(f"the server answers {status}", asked, of_host=failed)
+            raise AnswerLostError(f"the server answers {status}", requested, of_host=failed)
         else:
-            raise BadFileError(f"the server answers {status}; check the address, or {ASK_CONTENTS}")
+            raise BadFileError(f"the server answers {status}; check the address, or {READ_CONTENTS_AGAIN}")
 
     def _renew_address(self, status: int) -> None:
         """Once: the table of contents that lists this file may have a new signature for it."""
         refused = f"the server answers {status}"
         if self._source.contents is None or self._renew is None:
-            raise BadFileError(f"{refused}; the signature may have expired: {ASK_CONTENTS}")
+            raise BadFileError(f"{refused}; the signature may have expired: {READ_CONTENTS_AGAIN}")
         if self._renewed:
             raise BadFileError(f"{refused} to the address newly listed too; ask the payer, or run again later")
         self._renewed = True

@@ -1,13 +1,11 @@
-"""One thing to read as a value: its address, its name without secrets, and its bytes as a stream that is hashed."""
+"""A source as a value: its address and its name without secrets. And its bytes as a stream that hashes them."""
 
 import hashlib
 import re
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Full, Queue
-from threading import Thread
 from typing import BinaryIO
 from urllib.parse import urljoin, urlsplit
 from weakref import finalize
@@ -15,21 +13,23 @@ from weakref import finalize
 from flows.download.http_validators import Validators
 from flows.settings.addresses import is_object_url
 from flows.storage.redaction import has_scheme, is_plain_url, redact_url
+from flows.storage.threads import Threads, wait_for_result
 from transforms.contents.signatures import own_query
 from transforms.errors import BadFileError
 
 _QUERY = re.compile(r"[?#]")
+_HASH_IN_THREAD_FROM_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, order=True, slots=True)
 class Source:
-    """One thing to read. ``location`` may carry a signature or credentials: print ``name`` instead."""
+    """A file to read. ``location`` may contain a signature or credentials: print ``name`` instead."""
 
     location: str
     payer: str | None = field(default=None, compare=False)  # the configuration's name; fills in a missing header name
     contents: str | None = field(default=None, compare=False, repr=False)  # the table of contents that lists it
-    headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent when it is fetched
-    origins: tuple[str, ...] = field(default=(), compare=False, repr=False)  # that get them; none: its own alone
+    headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent with its requests
+    origins: tuple[str, ...] = field(default=(), compare=False, repr=False)  # that receive them; empty: its own
     listed_bytes: int = field(default=0, compare=False, repr=False)  # of an object, as its folder lists it
 
     def __repr__(self) -> str:
@@ -37,7 +37,7 @@ class Source:
 
     @property
     def is_url(self) -> bool:
-        """Whether it is fetched rather than opened."""
+        """Whether it is a URL rather than a path."""
         return has_scheme(self.location)
 
     @property
@@ -47,9 +47,9 @@ class Source:
 
     @property
     def identity(self) -> str:
-        """What tells it from other sources: an absolute path or a whole URL; may be secret.
+        """An absolute path or a whole URL, which may be secret.
 
-        Of a URL that a table of contents lists, without what signs it: that changes while the file stays.
+        Of a URL that a table of contents lists, without its signature, which changes while the file stays.
         """
         if not self.is_url:
             return str(Path(self.location).absolute())
@@ -59,7 +59,7 @@ class Source:
 
     @property
     def digest(self) -> str:
-        """The sha256 of ``identity``, under which the cache keeps what is known of the source."""
+        """The sha256 of ``identity``: the source's key in the cache."""
         return hashlib.sha256(self.identity.encode("utf-8", "surrogatepass")).hexdigest()
 
     @property
@@ -72,7 +72,7 @@ class Source:
 
 
 def distinct_names(sources: Iterable[Source]) -> dict[Source, str]:
-    """The sources' names; those that differ in their query alone are told apart by a piece of their digests."""
+    """The sources' names; names that differ in their query alone get a part of their digests."""
     named = {source: source.name for source in sources}
     digests: dict[str, set[str]] = {}
     for source, name in named.items():
@@ -92,30 +92,25 @@ def origin_of(location: str) -> str | None:
 
 
 def resolve_location(location: str, base: Source) -> str | None:
-    """A ``location`` as an absolute URL or path; relative ones belong beside the file that states them.
+    """A ``location`` as an absolute URL or path; a relative one belongs beside the file that states it.
 
-    None: it points where a payer's file has no business (another scheme, or out of the folder of a file or object), or
-    nowhere.
+    None: it leads nowhere, or where a payer's file must not lead: to another scheme, or out of the folder of a local
+    file or object.
     """
     location = location.strip()
     if is_plain_url(location):
         return location
     try:
-        return _resolved(location, base)
-    except (ValueError, OSError):  # no address at all, or no path that a file system takes
+        if is_object_url(base.location):
+            return _resolve_beside_object(location, base.location)
+        if base.is_url:
+            location = urljoin(base.location, location)
+        if base.is_url or "://" in location:
+            return location if _is_web_address(location) else None
+        without_query = _QUERY.split(location)[0]  # the name of a file may contain ? or #
+        return _file_beside(location, base) or _file_beside(without_query, base)
+    except (ValueError, OSError):  # not an address, or a path that the file system refuses
         return None
-
-
-def _resolved(location: str, base: Source) -> str | None:
-    if is_object_url(base.location):
-        return _resolve_beside_object(location, base.location)
-    if base.is_url:
-        absolute = urljoin(base.location, location)
-        return absolute if _is_web_address(absolute) else None
-    if "://" in location:
-        return location if _is_web_address(location) else None
-    without_query = _QUERY.split(location)[0]  # which a path has only where it is part of a file's name
-    return _file_beside(location, base) or _file_beside(without_query, base)
 
 
 def _file_beside(location: str, base: Source) -> str | None:
@@ -139,24 +134,26 @@ def _resolve_beside_object(location: str, base: str) -> str | None:
 
 
 class HashingStream:
-    """Passes bytes on, taking their sha256 and count, and telling progress.
+    """Passes bytes on, and counts and hashes them.
 
-    The sha256 of a large file is taken in a thread of its own: it takes a third of the time that inflating takes.
-    Memory: ``_AHEAD`` chunks as the reader takes them.
+    A large file is hashed in a second thread, which takes a third of the time of inflating. Memory: one read's bytes.
     """
 
-    def __init__(self, raw: BinaryIO, announced: int | None = None) -> None:
+    def __init__(
+        self, raw: BinaryIO, announced: int | None = None, validators: Callable[[], Validators] = Validators
+    ) -> None:
         self._raw = raw
         self._digest = hashlib.sha256()
-        self._queue: Queue[bytes | None] | None = None
-        self._thread: Thread | None = None
-        self.announced = announced
+        self._threads: Threads | None = None
+        self._hashed: Future[None] | None = None
+        self._announced = announced
+        self._validators = validators
         self.bytes = 0
 
     @property
     def validators(self) -> Validators:
-        """What a server says the content is known by; nothing for other sources."""
-        return Validators()
+        """The server's, or the store's, of the content; empty for a local file."""
+        return self._validators()
 
     def read(self, size: int = -1) -> bytes:
         """As a file's ``read``."""
@@ -165,47 +162,32 @@ class HashingStream:
         except OSError as error:
             raise BadFileError(f"can't be read beyond byte {self.bytes:,}: {error.strerror or error}") from error
         self.bytes += len(data)
-        if self._queue is None and self.bytes > _HASH_ASIDE_FROM_BYTES:
-            self._queue = Queue(_AHEAD)
-            self._thread = Thread(target=_hash, args=(self._queue, self._digest), name="sha256", daemon=True)
-            self._thread.start()
-            finalize(self, _stop, self._queue)
-        if self._queue is None:
+        if self._threads is None and self.bytes > _HASH_IN_THREAD_FROM_BYTES:
+            self._threads = Threads(1)
+            finalize(self, self._threads.close)
+        if self._threads is None:
             self._digest.update(data)
         else:
-            self._queue.put(data)
+            self._wait_for_hash()
+            self._hashed = self._threads.submit(self._digest.update, data)
         return data
 
+    def _wait_for_hash(self) -> None:
+        if self._hashed is not None:
+            wait_for_result(self._hashed)
+
     def finish(self) -> str:
-        """The sha256 of the whole; ``BadFileError`` when fewer or more bytes came than were announced."""
+        """The sha256 of the whole; ``BadFileError`` if its length is not the announced one."""
         while self.read(1 << 20):
             pass
-        if self._queue is not None and self._thread is not None:
-            self._queue.put(None)
-            self._thread.join()
-            self._queue = self._thread = None
-        if self.announced is not None and self.bytes != self.announced:
-            raise BadFileError(f"{self.bytes:,} bytes came where {self.announced:,} were announced; fetch it again")
+        self._wait_for_hash()
+        if self._announced is not None and self.bytes != self._announced:
+            raise BadFileError(f"{self.bytes:,} bytes came where {self._announced:,} were announced; fetch it again")
         return self._digest.hexdigest()
 
 
-_HASH_ASIDE_FROM_BYTES = 4 << 20
-_AHEAD = 8
-
-
-def _hash(queue: "Queue[bytes | None]", digest: "hashlib._Hash") -> None:
-    while (data := queue.get()) is not None:
-        digest.update(data)
-
-
-def _stop(queue: "Queue[bytes | None]") -> None:
-    """End the thread of a stream that was given up."""
-    with suppress(Full):
-        queue.put(None, timeout=5)
-
-
 def sha256_of(path: Path) -> str | None:
-    """The sha256 of a local file; None where it can't be read."""
+    """The sha256 of a local file; None if it can't be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

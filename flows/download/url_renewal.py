@@ -1,5 +1,6 @@
 """New addresses for files whose signatures expired, from the indexes that list them."""
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from flows.download.sources import Source
 from flows.storage.redaction import redact_url
 from transforms.errors import BadFileError
 
-RenewUrl = Callable[[Source], str | None]  # the file's new address; None: there is none
+RenewUrl = Callable[[Source], str | None]  # the file's new address; None: the index lists no other
 ReadIndex = Callable[[Source], Mapping[str, str]]  # the addresses that an index lists now, by the identities of files
 
 KEPT_SECONDS = 300.0  # many files share one index: it is read once for all that expire together
@@ -17,19 +18,17 @@ KEPT_SECONDS = 300.0  # many files share one index: it is read once for all that
 
 @dataclass
 class _Index:
-    """What one index said when it was last read: its files, or why it could not be read."""
+    """One index as it was last read: its addresses, or why it could not be read."""
 
     lock: Lock = field(default_factory=Lock)
-    read: float = 0.0
-    locations: Mapping[str, str] | None = None
-    failure: str | None = None
+    read_at: float = -math.inf
+    locations: Mapping[str, str] | str = ""
 
 
 class UrlRenewals:
-    """A ``RenewUrl``: the location that a file's index lists now. Files of one index wait for one reading of it.
+    """A ``RenewUrl`` that reads an index once for all of its files that expire together.
 
-    An index is read without renewal: one that expired itself fails at once.
-    Memory: the locations of each index.
+    An index is read without renewal: one that expired itself fails at once. Memory: the addresses of each index.
     """
 
     def __init__(self, read_index: ReadIndex, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +38,7 @@ class UrlRenewals:
         self._indexes: dict[object, _Index] = {}
 
     def __call__(self, source: Source) -> str | None:
-        """The location now listed; None where the index lists no other.
+        """The address now listed; None if the index lists no other.
 
         Raises:
             BadFileError: the index can't be read.
@@ -50,19 +49,18 @@ class UrlRenewals:
         with self._lock:
             index = self._indexes.setdefault((contents.location, contents.headers, contents.origins), _Index())
         with index.lock:
-            if index.locations is None or self._clock() - index.read > KEPT_SECONDS:
-                self._read(index, contents)
-            if index.failure is not None:
-                name = redact_url(contents.location)
-                raise BadFileError(f"expired, and its table of contents {name} can't be read again: {index.failure}")
-            assert index.locations is not None
-            location = index.locations.get(source.identity)
+            if self._clock() - index.read_at > KEPT_SECONDS:
+                index.locations = self._read(contents)
+                index.read_at = self._clock()
+            locations = index.locations
+        if isinstance(locations, str):
+            name = redact_url(contents.location)
+            raise BadFileError(f"expired, and its table of contents {name} can't be read again: {locations}")
+        location = locations.get(source.identity)
         return None if location == source.location else location
 
-    def _read(self, index: _Index, contents: Source) -> None:
-        index.locations, index.failure = {}, None
+    def _read(self, contents: Source) -> Mapping[str, str] | str:
         try:
-            index.locations = self._read_index(contents)
+            return self._read_index(contents)
         except BadFileError as error:
-            index.failure = str(error)
-        index.read = self._clock()
+            return str(error)

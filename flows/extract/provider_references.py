@@ -188,7 +188,7 @@ class RemoteReferences:
     def _open(self, source: Source, known: Validators | None) -> AbstractContextManager[HashingStream]:
         if not source.is_url or is_object_url(source.location):
             return open_source(source, known=known)
-        from flows.download.http_client import open_url
+        from flows.download.resumable_download import open_url
 
         public_only = not self._fetching.allow_private
         return open_url(source, self._fetching, self._layout, known=known, public_only=public_only)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import httpx
 
-from flows.download.network import redact_request_logs
+from flows.download.network import silence_request_logs
 from flows.orchestration.nightly import MonthReport, describe
 from flows.storage.layout import month_name
 from flows.storage.redaction import redact_text, redact_to_host
@@ -36,7 +36,7 @@ def tell_month(webhook: str | None, report: MonthReport) -> bool:
 
 
 def _post(webhook: str, message: Mapping[str, str | None]) -> bool:
-    redact_request_logs()
+    silence_request_logs()
     try:
         httpx.post(webhook, json=dict(message), timeout=PATIENCE_SECONDS).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:

@@ -1,27 +1,30 @@
-"""Object storage by URL: s3://, gs://, az://, and file:// for a mounted folder taken as one. obstore does the talking.
+"""Object storage by URL (obstore): s3://, gs://, az://, and file:// for a mounted folder used as a store.
 
-obstore is imported when the first request is made: who reads and writes local folders never pays for it. Credentials,
-region and endpoint are the platform's: environment, shared profile, web identity, container or machine role.
+obstore is imported for the first request, so that local folders never need it. Credentials, region and endpoint are the
+platform's: environment, shared profile, web identity, container or machine role.
 """
 
+import configparser
 import os
 import re
+import socket
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
+from urllib.parse import urlsplit
 
 from flows.settings.addresses import CREDENTIALS, split_url
-from flows.storage.redaction import redact_queries
+from flows.storage.redaction import redact_text
 from flows.storage.threads import Threads, interruptible, wait_for_result
 from transforms.errors import BadFileError, ContentChangedError, OutageError, TicRatesError, UsageError
 
-PIECE_BYTES = 8 << 20  # of one ranged request: repeated as a whole when it breaks
+PIECE_BYTES = 8 << 20  # of one ranged request, which is repeated as a whole if it breaks
 PIECES_AHEAD = 2
 PART_BYTES = 16 << 20  # of an upload in parts; S3 takes 10,000 of them
 PARTS_AT_ONCE = 4
@@ -31,20 +34,27 @@ _NO_CREDENTIALS = ("169.254.169.254", "fd00:ec2::254", "metadata.google.internal
 _CLIENT_OPTIONS = (
     "allow_http allow_invalid_certificates connect_timeout proxy_url proxy_ca_certificate proxy_excludes timeout"
 ).split()
-_CHAIN = (  # AWS's, but for shared profiles, which the library does not know, and the machine's role
+_CHAIN = (  # AWS's, except the machine's role and shared profiles, which the library does not read
     "ACCESS_KEY_ID WEB_IDENTITY_TOKEN_FILE CONTAINER_CREDENTIALS_RELATIVE_URI CONTAINER_CREDENTIALS_FULL_URI "
     "SKIP_SIGNATURE"
 ).split()
+_PROFILE_KEYS = {  # of a shared profile: the library's option, and the variables that override it
+    "aws_access_key_id": ("access_key_id",),
+    "aws_secret_access_key": ("secret_access_key",),
+    "aws_session_token": ("session_token",),
+    "region": ("region", "AWS_REGION", "AWS_DEFAULT_REGION"),
+    "endpoint_url": ("endpoint", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+}
 ROLE_SECONDS = 2.0
 _TYPES = {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8", ".json": "application/json"}
 
 
 class StoreError(OutageError, OSError):
-    """The store did not answer, or not as it should: what waiting may cure."""
+    """The store did not answer as it should; a later run may succeed."""
 
 
 @dataclass(frozen=True)
-class Found:
+class ObjectMeta:
     """One object. ``key`` is relative to the ``Objects`` that found it."""
 
     key: str
@@ -55,9 +65,9 @@ class Found:
 
 @dataclass(frozen=True)
 class Objects:
-    """The objects whose keys begin with a prefix; a plain value, that travels to other processes and machines.
+    """The objects whose keys start with a prefix; a plain value, which can be sent to other processes and machines.
 
-    Every method's error names the place and the next step: a ``StoreError`` where waiting may help, else a
+    Every method's error names the place and the next step: a ``StoreError`` if a later run may succeed, else a
     ``UsageError``.
     """
 
@@ -65,7 +75,7 @@ class Objects:
 
     @classmethod
     def of(cls, location: str) -> "Objects":
-        """The objects under a URL, however it ends."""
+        """The objects under a URL, with or without / at its end."""
         root, prefix = split_url(location)
         return cls(f"{root}/{prefix}".rstrip("/"))
 
@@ -73,112 +83,100 @@ class Objects:
         """The URL of an object."""
         return f"{self.url}/{key}" if key else self.url
 
-    def head(self, key: str) -> Found | None:
-        """What is known of an object; None where there is none."""
-        store, full = self._place(key)
-        with self._named(key):
-            try:
-                return _found(key, interruptible(store.head, full))
-            except FileNotFoundError:
-                return None
+    def head(self, key: str) -> ObjectMeta | None:
+        """An object's size, ETag and time; None if there is none."""
+        with _readable_errors(self.full(key)), suppress(FileNotFoundError):
+            return _meta(key, interruptible(self._store.head, self._path(key)))
+        return None
 
     def get(self, key: str) -> bytes | None:
-        """An object's bytes; None where there is none."""
-        store, full = self._place(key)
-        with self._named(key):
-            try:
-                return interruptible(_get, store, full)
-            except FileNotFoundError:
-                return None
+        """An object's bytes; None if there is none."""
+        with _readable_errors(self.full(key)), suppress(FileNotFoundError):
+            return interruptible(_get, self._store, self._path(key))
+        return None
 
-    def open(self, found: Found) -> "ObjectReader":
-        """An object as a stream of the very bytes that were found."""
-        store, full = self._place(found.key)
-        return ObjectReader(store, full, found, self.full(found.key))
+    def open(self, meta: ObjectMeta) -> "ObjectReader":
+        """An object as a stream of the bytes that ``meta`` identifies."""
+        return ObjectReader(self._store, self._path(meta.key), meta, self.full(meta.key))
 
-    def put(self, key: str, content: bytes | Path) -> None:
-        """Write an object, whole or not at all; a large file in parts."""
-        store, full = self._place(key)
-        attributes = _attributes(self.url, key)
-        with self._named(key):
-            parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
-            interruptible(store.put, full, content, attributes=attributes, **parts)
+    def put(self, key: str, content: bytes | Path | Iterator[bytes]) -> None:
+        """Write an object, whole or not at all; a large one in parts."""
+        parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
+        with _readable_errors(self.full(key)):
+            interruptible(self._store.put, self._path(key), content, attributes=self._attributes(key), **parts)
 
     def create(self, key: str, content: bytes) -> bool:
-        """Write an object unless there is one; whether it is ours that stands."""
+        """Write an object unless there is one; whether the object then has this content."""
         from obstore.exceptions import AlreadyExistsError
 
-        store, full = self._place(key)
-        with self._named(key):
+        with _readable_errors(self.full(key)):
             try:
-                interruptible(store.put, full, content, mode="create", attributes=_attributes(self.url, key))
-            except AlreadyExistsError:  # perhaps by ourselves: the answer was lost, and the request repeated
+                put = self._store.put
+                interruptible(put, self._path(key), content, mode="create", attributes=self._attributes(key))
+            except AlreadyExistsError:  # perhaps ours: the answer was lost, and the library repeated the request
                 return self.get(key) == content
             return True
 
-    def list(self, prefix: str = "") -> Iterator[Found]:
+    def list(self, prefix: str = "") -> Iterator[ObjectMeta]:
         """The objects in the folder ``prefix``, in order of key."""
-        store, full = self._place(prefix)
-        skip = len(self._place("")[1])
-        with self._named(prefix):
-            pages = store.list(full or None, chunk_size=1_000)
+        skip = len(self._path(""))
+        with _readable_errors(self.full(prefix)):
+            pages = self._store.list(self._path(prefix) or None, chunk_size=1_000)
             if self.url.startswith("file:"):  # in no order there
                 pages = [sorted((meta for page in pages for meta in page), key=lambda meta: meta["path"])]
             pages = iter(pages)
             while (page := interruptible(next, pages, None)) is not None:
                 for meta in page:
-                    yield _found(meta["path"][skip:].lstrip("/"), meta)
+                    yield _meta(meta["path"][skip:].lstrip("/"), meta)
 
     def copy(self, source: str, target: str) -> None:
-        """Copy an object, in the store where it can; beyond what the store copies in one go, through us."""
-        store, full = self._place(source)
-        with self._named(source):
+        """Copy an object within the store; one that is too large for that is read and written."""
+        with _readable_errors(self.full(source)):
             try:
-                interruptible(store.copy, full, self._place(target)[1])
+                interruptible(self._store.copy, self._path(source), self._path(target))
             except FileNotFoundError:
-                raise UsageError(f"{self.full(source)}: gone while it was copied; run again") from None
-            except _errors() as error:
+                raise UsageError(f"{self.full(source)}: deleted while it was copied; run again") from None
+            except _library_errors() as error:
                 if "EntityTooLarge" not in str(error) and "InvalidRequest" not in str(error):
                     raise
-                found = self.head(source)
-                assert found is not None
-                with self.open(found) as reader:
-                    pieces = iter(lambda: reader.read(PIECE_BYTES), b"")
-                    parts = {"chunk_size": PART_BYTES, "max_concurrency": PARTS_AT_ONCE}
-                    interruptible(store.put, self._place(target)[1], pieces, **parts)
+                meta = self.head(source)
+                assert meta is not None
+                with self.open(meta) as reader:
+                    self.put(target, iter(lambda: reader.read(PIECE_BYTES), b""))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that is gone already is deleted."""
-        waiting = deque(keys)
-        while waiting:
-            batch = [waiting.popleft() for _ in range(min(DELETED_AT_ONCE, len(waiting)))]
-            store = self._place("")[0]
-            with self._named(batch[0]):
-                for each in [batch] if not self.url.startswith("file:") else [[key] for key in batch]:
-                    try:
-                        interruptible(store.delete, [self._place(key)[1] for key in each])
-                    except FileNotFoundError:  # only a file system says so
-                        continue
+        """Delete objects; one that does not exist is no error."""
+        paths = [self._path(key) for key in keys]
+        at_once = 1 if self.url.startswith("file:") else DELETED_AT_ONCE
+        with _readable_errors(self.url):
+            for start in range(0, len(paths), at_once):
+                with suppress(FileNotFoundError):  # only a file system raises it
+                    interruptible(self._store.delete, paths[start : start + at_once])
 
-    def _place(self, key: str) -> tuple[Any, str]:
-        root, prefix = split_url(self.url)
-        return _store(root), "/".join(filter(None, (prefix, key)))
+    @property
+    def _store(self) -> Any:
+        return _store(split_url(self.url)[0])
 
-    def _named(self, key: str) -> AbstractContextManager[None]:
-        return _explaining(self.full(key))
+    def _path(self, key: str) -> str:
+        return "/".join(filter(None, (split_url(self.url)[1], key)))
+
+    def _attributes(self, key: str) -> dict[str, str] | None:
+        """The content type for browsers; a mounted folder has no place for it."""
+        kind = _TYPES.get(Path(key).suffix)
+        return {"Content-Type": kind} if kind and not self.url.startswith("file:") else None
 
 
 class ObjectReader:
-    """An object's bytes in pieces, each a request of its own on condition that the object is still the same.
+    """An object's bytes in pieces, each one request on condition that the object is unchanged.
 
     The library repeats a request that breaks. Memory: ``PIECES_AHEAD`` + 1 pieces.
     """
 
-    def __init__(self, store: Any, key: str, found: Found, name: str) -> None:
-        self._store, self._key, self._found, self._name = store, key, found, name
+    def __init__(self, store: Any, path: str, meta: ObjectMeta, name: str) -> None:
+        self._store, self._path, self._meta, self._name = store, path, meta, name
         self._threads = Threads(PIECES_AHEAD)
-        self._coming: deque[Future[bytes]] = deque()
-        self._asked = 0
+        self._requested: deque[Future[bytes]] = deque()
+        self._end = 0  # of the last piece requested
         self._piece = memoryview(b"")
 
     def __enter__(self) -> "ObjectReader":
@@ -188,40 +186,43 @@ class ObjectReader:
         self._threads.close()
 
     def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, none at the end; everything when negative.
+        """Up to ``size`` bytes, none at the end; everything if negative.
 
         Raises:
-            BadFileError: the object is another one by now, or can't be had.
+            BadFileError: the object changed, or can't be read.
         """
         if size < 0:
             return b"".join(iter(lambda: self.read(PIECE_BYTES), b""))
         if not self._piece:
-            self._piece = memoryview(self._next())
+            self._piece = memoryview(self._next_piece())
         data, self._piece = bytes(self._piece[:size]), self._piece[size:]
         return data
 
-    def _next(self) -> bytes:
-        while len(self._coming) <= PIECES_AHEAD and self._asked < self._found.size:
-            end = min(self._asked + PIECE_BYTES, self._found.size)
-            self._coming.append(self._threads.submit(self._fetch, self._asked, end))
-            self._asked = end
-        return wait_for_result(self._coming.popleft()) if self._coming else b""
+    def _next_piece(self) -> bytes:
+        while len(self._requested) <= PIECES_AHEAD and self._end < self._meta.size:
+            start, self._end = self._end, min(self._end + PIECE_BYTES, self._meta.size)
+            self._requested.append(self._threads.submit(self._fetch, start, self._end))
+        return wait_for_result(self._requested.popleft()) if self._requested else b""
 
     def _fetch(self, start: int, end: int) -> bytes:
         from obstore.exceptions import PreconditionError
 
-        same = {"if_match": self._found.etag} if self._found.etag else {}
+        same = {"if_match": self._meta.etag} if self._meta.etag else {}
         try:
-            return _get(self._store, self._key, {"range": (start, end), **same})
+            return _get(self._store, self._path, {"range": (start, end), **same})
         except (PreconditionError, FileNotFoundError):
             raise ContentChangedError(f"the object changed before byte {end:,} was read; run again") from None
-        except _errors() as error:
+        except _library_errors() as error:
             raise BadFileError(str(_explain(self._name, error))) from None
 
 
-def _get(store: Any, key: str, options: dict[str, Any] | None = None) -> bytes:
-    data: bytes = store.get(key, options=options).bytes().to_bytes()
+def _get(store: Any, path: str, options: dict[str, Any] | None = None) -> bytes:
+    data: bytes = store.get(path, options=options).bytes().to_bytes()
     return data
+
+
+def _meta(key: str, meta: Mapping[str, Any]) -> ObjectMeta:
+    return ObjectMeta(key, meta["size"], meta["e_tag"], meta["last_modified"])
 
 
 @cache
@@ -240,20 +241,14 @@ def _store(root: str) -> Any:
     settings = _shared_profile(os.environ) if scheme == "s3" else {}
     if scheme == "s3" and not settings:
         _require_role(root, os.environ)
-    with _explaining(root):
+    with _readable_errors(root):
         return kinds[scheme](bucket, client_options=_client_options(scheme, os.environ), **settings)
 
 
 def _require_role(root: str, environ: Mapping[str, str]) -> None:
-    """Where nothing but the machine's role is left of AWS's chain, a machine without one is told so at once.
-
-    The library would ask for minutes.
-    """
+    """Fail at once on a machine without a role if only that is left of AWS's chain; the library tries for minutes."""
     if any(environ.get(f"AWS_{name}") for name in _CHAIN):
         return
-    import socket
-    from urllib.parse import urlsplit
-
     address = urlsplit(environ.get("AWS_METADATA_ENDPOINT") or "http://169.254.169.254")
     try:
         socket.create_connection((address.hostname, address.port or 80), ROLE_SECONDS).close()
@@ -262,22 +257,20 @@ def _require_role(root: str, environ: Mapping[str, str]) -> None:
 
 
 def _client_options(scheme: str, environ: Mapping[str, str]) -> dict[str, str]:
-    """Patience for a copy of gigabytes; what the environment says (AWS_TIMEOUT, AWS_ALLOW_HTTP) goes before.
+    """Time-outs that allow a copy of gigabytes, unless the environment states others (AWS_TIMEOUT).
 
-    The library reads these variables itself, but forgets them all where one option is given.
+    The library reads these variables itself, but ignores all of them if one option is given.
     """
     prefix = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_"}[scheme]
-    named = {name: environ.get(prefix + name.upper()) for name in _CLIENT_OPTIONS}
-    return {"timeout": "120s", "connect_timeout": "10s"} | {name: value for name, value in named.items() if value}
+    stated = {name: environ.get(prefix + name.upper()) for name in _CLIENT_OPTIONS}
+    return {"timeout": "120s", "connect_timeout": "10s"} | {name: value for name, value in stated.items() if value}
 
 
 def _shared_profile(environ: Mapping[str, str]) -> dict[str, str]:
-    """Keys, region and endpoint of a profile in ~/.aws, where the environment has no credentials of its own.
+    """Keys, region and endpoint of a profile in ~/.aws, unless the environment has credentials.
 
-    obstore knows every other link of AWS's chain.
+    obstore reads every other link of AWS's chain itself.
     """
-    import configparser
-
     if any(environ.get(f"AWS_{name}") for name in _CHAIN):
         return {}
     home = Path(environ.get("HOME", "~")).expanduser() / ".aws"
@@ -285,77 +278,52 @@ def _shared_profile(environ: Mapping[str, str]) -> dict[str, str]:
     profiles.read(environ.get("AWS_CONFIG_FILE", home / "config"))
     profiles.read(environ.get("AWS_SHARED_CREDENTIALS_FILE", home / "credentials"))
     name = environ.get("AWS_PROFILE", "default")
-    parts = [profiles[part] for part in (f"profile {name}", name) if part in profiles]
-    stated = {key: value for part in parts for key, value in part.items()}
-    if "aws_access_key_id" not in stated:
-        if "AWS_PROFILE" in environ:
-            export = f'eval "$(aws configure export-credentials --profile {name} --format env)"'
-            raise UsageError(f"the profile {name} in {home} states no access key; run {export} first")
-        return {}
-    names = {
-        "aws_access_key_id": "access_key_id",
-        "aws_secret_access_key": "secret_access_key",
-        "aws_session_token": "session_token",
-        "region": "region",
-        "endpoint_url": "endpoint",
-    }
-    set_already = {"region": ("AWS_REGION", "AWS_DEFAULT_REGION"), "endpoint_url": ("AWS_ENDPOINT_URL", "AWS_ENDPOINT")}
-    return {
-        ours: stated[theirs]
-        for theirs, ours in names.items()
-        if theirs in stated and not any(environ.get(name) for name in set_already.get(theirs, ()))
-    }
+    sections = [profiles[section] for section in (f"profile {name}", name) if section in profiles]
+    stated = {key: value for section in sections for key, value in section.items()}
+    if "aws_access_key_id" in stated:
+        return {
+            option: stated[key]
+            for key, (option, *variables) in _PROFILE_KEYS.items()
+            if key in stated and not any(environ.get(variable) for variable in variables)
+        }
+    if "AWS_PROFILE" in environ:
+        export = f'eval "$(aws configure export-credentials --profile {name} --format env)"'
+        raise UsageError(f"the profile {name} in {home} states no access key; run {export} first")
+    return {}
 
 
-def _errors() -> tuple[type[Exception], ...]:
-    """All that the library raises, and all that a file at hand may."""
+def _library_errors() -> tuple[type[Exception], ...]:
+    """The errors of the library, and of local files that are read or written."""
     from obstore.exceptions import BaseError
 
     return (BaseError, OSError, ValueError, NotImplementedError)
 
 
 @contextmanager
-def _explaining(place: str) -> Iterator[None]:
+def _readable_errors(place: str) -> Iterator[None]:
     try:
         yield
     except TicRatesError:
         raise
-    except _errors() as error:
+    except _library_errors() as error:
         raise _explain(place, error) from None
 
 
 def _explain(place: str, error: Exception) -> UsageError | StoreError:
-    """The library's error in our words: never a signature, always a next step."""
-    text = redact_queries(next(iter(str(error).splitlines()), type(error).__name__))
+    """The library's error, without signatures and with a next step."""
+    text = redact_text(next(iter(str(error).splitlines()), type(error).__name__))
     scheme, kind = place.partition(":")[0], type(error).__name__
     refused = kind in ("PermissionDeniedError", "UnauthenticatedError") or re.search(r"\b40[13] (Forb|Unauth)", text)
     if isinstance(error, FileNotFoundError) or any(each in text for each in ("NoSuchBucket", "ContainerNotFound")):
         return UsageError(f"{'/'.join(place.split('/')[:3])}: no such bucket; create it, or give another")
     if any(each in text for each in _NO_CREDENTIALS):
         return UsageError(f"{place}: no credentials were found; {CREDENTIALS.get(scheme, 'check the configuration')}")
-    for meant, next_step in (
+    for found, next_step in (
         (refused, "access denied; check what the credentials found here may read and write"),
         ("builder error" in text and "http://" in text, "the endpoint is plain http; AWS_ALLOW_HTTP=true allows it"),
         (re.search("301 |PermanentRedirect|AuthorizationHeaderMalformed", text), "in another region; set AWS_REGION"),
         (isinstance(error, ValueError), f"{text}; give another key"),
     ):
-        if meant:
+        if found:
             return UsageError(f"{place}: {next_step}")
     return StoreError(f"{place}: {text[:300]}; run again when the store answers")
-
-
-def _attributes(url: str, key: str) -> dict[str, str] | None:
-    """What a browser is told an object is; a mounted folder has no place for it."""
-    kind = _TYPES.get(Path(key).suffix)
-    return {"Content-Type": kind} if kind and not url.startswith("file:") else None
-
-
-def _found(key: str, meta: Mapping[str, Any]) -> Found:
-    return Found(key, meta["size"], meta["e_tag"], meta["last_modified"])
-
-
-def copy_to(objects: Objects, found: Found, file: BinaryIO) -> None:
-    """An object's bytes into a file."""
-    with objects.open(found) as reader:
-        while data := reader.read(PIECE_BYTES):
-            file.write(data)

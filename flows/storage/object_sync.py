@@ -5,12 +5,13 @@ any other file is downloaded again (``refresh``). Several processes may do eithe
 """
 
 import os
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
 from flows.storage.atomic_files import unfinished_file, write_atomically
 from flows.storage.layout import Layout
-from flows.storage.object_store import Found, Objects, StoreError, copy_to
+from flows.storage.object_store import PIECE_BYTES, ObjectMeta, Objects, StoreError
 from flows.storage.threads import map_in_threads
 from transforms.errors import BadFileError
 
@@ -56,11 +57,11 @@ def refresh_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
     if stored is None:
         return
     objects, key = stored
-    there = {folder / found.key.removeprefix(f"{key}/"): found for found in objects.list(key)}
+    there = {folder / meta.key.removeprefix(f"{key}/"): meta for meta in objects.list(key)}
     for path in folder.rglob("*"):
         if path.is_file() and path not in there and not path.name.startswith("."):
             path.unlink()
-    changed = [path for path in there if path not in unneeded and not _is(path, there[path])]
+    changed = [path for path in there if path not in unneeded and not _is_current(path, there[path])]
     map_in_threads(changed, lambda path: download_object(objects, there[path].key, path), AT_ONCE)
 
 
@@ -71,53 +72,50 @@ def upload(layout: Layout, *paths: Path, dated: bool = False) -> None:
         dated: set their local times to the store's, so that they have the same identity on every machine.
     """
     stored = [(path, place) for path in paths if (place := layout.stored(path)) is not None]
-    if not stored:
-        return
-    *rest, last = stored
-    map_in_threads(rest, lambda each: each[1][0].put(each[1][1], each[0]), AT_ONCE)
-    last[1][0].put(last[1][1], last[0])
+    for some in (stored[:-1], stored[-1:]):
+        map_in_threads(some, lambda each: each[1][0].put(each[1][1], each[0]), AT_ONCE)
     for path, (objects, key) in stored if dated else ():
-        found = objects.head(key)
-        if found is not None:
-            _date(path, found)
+        meta = objects.head(key)
+        if meta is not None:
+            _set_time(path, meta)
 
 
 def delete_files(layout: Layout, *paths: Path) -> None:
     """Delete files, locally and in the store."""
     for path in paths:
         path.unlink(missing_ok=True)
-    stored = [place for path in paths if (place := layout.stored(path)) is not None]
-    if stored:
-        stored[0][0].delete([key for _, key in stored])
+        place = layout.stored(path)
+        if place is not None:
+            place[0].delete([place[1]])
 
 
-def download_object(objects: Objects, key: str, path: Path, found: Found | None = None) -> Found | None:
+def download_object(objects: Objects, key: str, path: Path, meta: ObjectMeta | None = None) -> ObjectMeta | None:
     """The object, downloaded to a file with the object's time; None if it does not exist."""
-    found = found or objects.head(key)
-    if found is None:
+    meta = meta or objects.head(key)
+    if meta is None:
         return None
     with unfinished_file(path.parent) as temporary:
         try:
-            with temporary.open("wb") as file:
-                copy_to(objects, found, file)
+            with temporary.open("wb") as file, objects.open(meta) as reader:
+                shutil.copyfileobj(reader, file, PIECE_BYTES)
         except BadFileError as error:  # the store failed, not a source
             raise StoreError(str(error)) from error
-        _date(temporary, found)
+        _set_time(temporary, meta)
         temporary.replace(path)
-    return found
+    return meta
 
 
-def _is(path: Path, found: Found) -> bool:
+def _is_current(path: Path, meta: ObjectMeta) -> bool:
     try:
         status = path.stat()
     except OSError:
         return False
-    return (status.st_size, status.st_mtime_ns) == (found.size, _nanoseconds(found))
+    return (status.st_size, status.st_mtime_ns) == (meta.size, _nanoseconds(meta))
 
 
-def _date(path: Path, found: Found) -> None:
-    os.utime(path, ns=(_nanoseconds(found), _nanoseconds(found)))
+def _set_time(path: Path, meta: ObjectMeta) -> None:
+    os.utime(path, ns=(_nanoseconds(meta), _nanoseconds(meta)))
 
 
-def _nanoseconds(found: Found) -> int:
-    return int(found.modified.timestamp()) * 1_000_000_000  # some answers state fractions, others none
+def _nanoseconds(meta: ObjectMeta) -> int:
+    return int(meta.modified.timestamp()) * 1_000_000_000  # some answers state fractions, others none

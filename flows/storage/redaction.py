@@ -16,7 +16,6 @@ _PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[1-9][0-9]{0,3})?/[A-Za-z0-9_.~%/+
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:")
 _ADDRESS = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^\s'\"<>)\]]+")
 _QUERY = re.compile(r"[?#]")
-_WITH_QUERY = re.compile(r"(\w+://[^\s?]+)\?\S+")
 
 
 def has_scheme(location: str) -> bool:
@@ -45,8 +44,8 @@ def redact_url(location: str) -> str:
 
 
 def redact_text(text: str) -> str:
-    """The text with every address in it redacted."""
-    return _ADDRESS.sub(lambda found: redact_url(found[0]), text)
+    """The text with every address in it redacted, those in object storage of their queries, too."""
+    return _ADDRESS.sub(lambda found: redact_url(found[0]).partition("?")[0], text)
 
 
 def redact_unresolved(location: str) -> str:
@@ -57,11 +56,6 @@ def redact_unresolved(location: str) -> str:
     if scheme is not None and not _URL.match(location):
         return f"{scheme[0]}(an address that can't be followed)"
     return _QUERY.split(redact_url(location))[0]
-
-
-def redact_queries(text: str) -> str:
-    """The text with the query removed from every address in it, object storage included."""
-    return _WITH_QUERY.sub(r"\1", text)
 
 
 def redact_headers(account: SourceAccount) -> SourceAccount:

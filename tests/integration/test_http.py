@@ -220,7 +220,7 @@ from pathlib import Path
 from flows.settings.fetching import Fetching, HostLimits
 from flows.storage.layout import Layout
 from flows.download.sources import Source
-from flows.download.http_client import open_url
+from flows.download.resumable_download import open_url
 url, cache, connections = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 from concurrent.futures import ThreadPoolExecutor
 def fetch(number):

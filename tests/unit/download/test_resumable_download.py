@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
+from typing import cast
 
 import pytest
 
-from flows.download.resumable_download import RemoteFile
+from flows.download.http_client import Answer
+from flows.download.resumable_download import ResumableDownload
 from flows.download.sources import Source
 from flows.settings.fetching import Fetching
 from transforms.errors import AnswerLostError, BadFileError, ContentChangedError
@@ -49,14 +51,14 @@ def read(*answers: Scripted, attempts: int = 3) -> tuple[bytes, list[Mapping[str
     left = list(answers)
     sent: list[Mapping[str, str]] = []
 
-    def ask(source: Source, headers: Mapping[str, str]) -> Scripted:
+    def send_get(source: Source, headers: Mapping[str, str]) -> Answer:
         sent.append(headers)
-        return left.pop(0)
+        return cast("Answer", left.pop(0))
 
-    remote = RemoteFile(Source("http://x/y"), ask, Fetching(attempts=attempts), wait=lambda seconds: None)
-    remote.open()
-    data = b"".join(iter(lambda: remote.read(97), b""))
-    remote.close()
+    download = ResumableDownload(Source("http://x/y"), send_get, Fetching(attempts=attempts), wait=lambda seconds: None)
+    download.open()
+    data = b"".join(iter(lambda: download.read(97), b""))
+    download.close()
     assert not left, "asked no more than needed"
     return data, sent
 
@@ -79,7 +81,7 @@ def test_a_total_that_nobody_says_ends_with_the_answer() -> None:
 
 @pytest.mark.parametrize("said", ["bytes 90-999/1000", "bytes 101-999/1000", "bytes */1000", "", "lines 100-999/1000"])
 def test_another_part_than_the_one_asked_for_is_refused(said: str) -> None:
-    with pytest.raises(ContentChangedError, match="asked for byte 100 on, the server sends another part"):
+    with pytest.raises(ContentChangedError, match="byte 100 was requested, the server sends another part"):
         read(whole(100, breaks=True), part(100, 1000, said))
 
 

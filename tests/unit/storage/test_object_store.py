@@ -330,6 +330,6 @@ def test_a_reading_that_can_not_go_on_is_the_file_s_own_failure(
     objects, found = find_object("s3://bucket/a.json")
     reader = objects.open(found)
     monkeypatch.setattr(reader, "_store", None)
-    monkeypatch.setattr(flows.storage.object_store, "_errors", lambda: (AttributeError,))
+    monkeypatch.setattr(flows.storage.object_store, "_library_errors", lambda: (AttributeError,))
     with pytest.raises(BadFileError, match=r"s3://bucket/a\.json"), reader:
         reader.read()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from flows.storage.redaction import redact_queries, redact_text, redact_to_host, redact_unresolved, redact_url
+from flows.storage.redaction import redact_text, redact_to_host, redact_unresolved, redact_url
 
 SECRET = "S3CRET"
 
@@ -27,7 +27,7 @@ def test_every_address_in_a_text_is_redacted() -> None:
 
 
 def test_queries_of_object_storage_addresses_are_removed_from_error_texts() -> None:
-    assert redact_queries(f"az://box/a?sig={SECRET} is gone") == "az://box/a is gone"
+    assert redact_text(f"az://box/a?sig={SECRET} is gone") == "az://box/a is gone"
 
 
 @pytest.mark.parametrize("location", [f"//h.example/a?{SECRET}", f"htps:/h.example/{SECRET}", f"a.json?{SECRET}"])
