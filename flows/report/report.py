@@ -6,12 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.publish.publish import bring_published, publish_folder, sync_folder
-from flows.report.report_code import CodeFigures
 from flows.report.report_method import methodology_files
-from flows.report.report_pages import CodePages, File
-from flows.report.report_parts import CALCULATOR_CSV, calculator_context, parquet_links
-from flows.report.report_site import make_environment, make_site
-from flows.report.report_tables import Published, load_published
+from flows.report.report_pages import CALCULATOR_CSV, CodePages, File, calculator_context, parquet_links
+from flows.report.report_site import make_environment
+from flows.report.report_tables import CodeFigures, Published, load_published
 from flows.storage.atomic_files import exchange_folders, remove_abandoned, unfinished_folder
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
@@ -22,8 +20,6 @@ from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
 from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
 from transforms.report.csv_text import csv_text
 
-START_SENTENCES = 4
-
 
 def build_report(layout: Layout) -> dict[str, Any]:
     """Replace ``report/`` by one made from what is published now; a reader sees the old one or the new one.
@@ -32,14 +28,14 @@ def build_report(layout: Layout) -> dict[str, Any]:
 
     Raises:
         UsageError: no month is published, or the folder can't be written.
-        OutOfResourcesError: the machine ran out of something; the last report stands.
+        OutOfResourcesError: the machine ran out of something; the last report remains.
     """
     started = time.perf_counter()
     published = _load(layout)
     target = layout.root / "report"
-    stand = "the tables and the last report stand"
-    with explain_resource_errors("building the report", target, stand), locked(layout.staging / "report.lock"):
-        # one at a time: the next waits, and is made of what is published by then or before
+    unharmed = "the tables and the last report remain"
+    with explain_resource_errors("building the report", target, unharmed), locked(layout.staging / "report.lock"):
+        # one at a time: the next waits, and is made of the tables published by then
         remove_abandoned(layout.root)
         with unfinished_folder(layout.root) as folder:
             sizes = [_write(folder / name, text) for name, text in report_files(layout, published)]
@@ -74,45 +70,36 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
     """Every file of the report, one at a time: memory holds the tables, never all pages."""
     from flows.tables.fee_schedules import load_medicare
 
-    environment = make_environment(make_site(published))
-    fees = calculator_figures(load_medicare(layout.reference), published.codes)
+    environment, medicare = make_environment(published), load_medicare(layout.reference)
+    fees = calculator_figures(medicare, published.codes)
     codes = [CodePages(CodeFigures(published, code), environment, fees) for code in published.codes]
     for pages in codes:
         yield from pages.files()
-    yield "index.html", _start_page(published, codes)
-    calc = calculator_context(fees, published.codes[0], STATES_IN_ORDER[0], published.month)
-    page = environment.get_template("calculator.html")
-    links = [(CALCULATOR_CSV, "Medicare by locality, all years and codes here (CSV)")]
-    yield "calculator.html", page.render(title="RVU calculator", root="", calc=calc, downloads=links)
-    yield CALCULATOR_CSV, csv_text(CALCULATOR_COLUMNS, calculator_rows(fees))
-    yield from methodology_files(layout, published, environment)
-
-
-def _start_page(published: Published, codes: list[CodePages]) -> str:
-    template = codes[0].environment.get_template("index.html")
-    links = parquet_links("../", month_name(published.month))
-    return template.render(
-        title="Negotiated rates for " + " and ".join(published.codes),
-        root="",
-        months=[month_name(month) for month in reversed(published.months)],
-        codes=[_start_entry(pages) for pages in codes],
-        downloads=[*links, ("methodology.html", "What was read, and what not")],
+    yield (
+        "index.html",
+        environment.get_template("index.html").render(
+            title="Negotiated rates for CPT " + " and ".join(published.codes),
+            root="",
+            months=published.months,
+            codes=[(pages, coding_of(pages.figures.code)) for pages in codes],
+            name_of=name_of,
+            national=NATIONAL,
+            downloads=parquet_links("../", month_name(published.month)),
+        ),
     )
-
-
-def _start_entry(pages: CodePages) -> dict[str, Any]:
-    figures = pages.figures
-    return {
-        "code": figures.code,
-        "panel": coding_of(figures.code),
-        "insights": pages.insights[:START_SENTENCES],
-        "states": [(code, name_of(code)) for code in figures.geographies if code != NATIONAL],
-        "payers": [(slug, figures.names[payer]) for payer, slug in figures.slugs.items()],
-    }
+    page = environment.get_template("calculator.html").render(
+        title="RVU calculator",
+        root="",
+        calc=calculator_context(fees, published.codes[0], STATES_IN_ORDER[0], published.month),
+        downloads=[(CALCULATOR_CSV, "Medicare by locality, all years and codes shown here (CSV)")],
+    )
+    yield "calculator.html", page
+    yield CALCULATOR_CSV, csv_text(CALCULATOR_COLUMNS, calculator_rows(fees))
+    yield from methodology_files(layout, published, medicare, environment)
 
 
 def _write(path: Path, text: str) -> tuple[Path, int]:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = text.encode("utf-8", "replace")  # a lone surrogate that a file smuggled in becomes "?"
+    data = text.encode("utf-8", "replace")  # a lone surrogate from a file becomes "?"
     path.write_bytes(data)
     return path, len(data)

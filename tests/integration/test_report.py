@@ -93,6 +93,18 @@ def test_every_number_of_every_benchmark_table_is_the_published_one(
     assert checked == in_front(demo_summaries.filter(pl.col("billing_code") == code)).height
 
 
+def test_the_first_page_has_the_national_table_of_every_code(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
+    text = (demo_report / "index.html").read_text(encoding="utf-8")
+    for code in CODES:
+        section = text.split(f'<section aria-labelledby="code-{code}">')[1].split("</section>")[0]
+        rows = read_page(section).tables["figures"]
+        national = (pl.col("billing_code") == code) & (pl.col("geography") == "US")
+        published = {row["payer"]: row for row in in_front(demo_summaries.filter(national)).iter_rows(named=True)}
+        assert {row["Payer"] for row in rows} == set(published)
+        for row in rows:
+            check_row(row, published[row["Payer"]])
+
+
 def test_every_number_of_the_other_views_is_the_published_one(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
     here = demo_summaries.filter((pl.col("billing_code") == "97026") & (pl.col("geography") == "TX"))
     keys = ("payer", "billing_class", "taxonomy_tier", "weighting")
@@ -110,12 +122,12 @@ def test_a_payer_page_has_its_figures_everywhere(demo_report: Path, demo_summari
         own = in_front(demo_summaries.filter((pl.col("billing_code") == "97028") & (pl.col("payer") == payer)))
         published = {row["geography"]: row for row in own.iter_rows(named=True)}
         rows = page_at(demo_report / "97028" / "payers" / f"{payer_slug(payer)}.html").tables["figures"]
-        assert [row["Where"].split()[0] for row in rows] == [code for code in ("US", *IN_ORDER) if code in published]
+        assert [row["State"].split()[0] for row in rows] == [code for code in ("US", *IN_ORDER) if code in published]
         for row in rows:
-            place = published[row["Where"].split()[0]]
+            place = published[row["State"].split()[0]]
             check_row(row, place)
             mean, base = Decimal(shown(place["mean_usd"])), Decimal(shown(published["US"]["mean_usd"]))
-            assert Decimal(row["Times national mean"]) == (mean / base).quantize(Decimal("0.01"), ROUND_HALF_UP)
+            assert Decimal(row["% of national mean"]) == 100 * (mean / base).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def test_the_maps_data_is_the_published_one(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
@@ -125,7 +137,7 @@ def test_the_maps_data_is_the_published_one(demo_report: Path, demo_summaries: p
     for row in own.filter(pl.col("geography") != "US").iter_rows(named=True):
         payer, place = figures["payers"].index(row["payer"]), figures["codes"].index(row["geography"])
         for measure, column in enumerate(columns):
-            assert figures["texts"][payer][measure].split("|")[place] == shown(row[column])
+            assert figures["layers"][payer][measure]["texts"].split("|")[place] == shown(row[column])
         assert figures["small"][payer][place] == str(int(row["low_sample"]))
 
 
@@ -164,7 +176,7 @@ def test_a_csv_has_the_rows_of_its_table_in_their_order(
     rows = csv_at(demo_report / f"{file}.csv")
     assert len(rows) == len(shown_rows) > 5
     for row, downloaded in zip(shown_rows, rows, strict=True):
-        assert row.get("Payer", row.get("Where", "")).startswith(downloaded[key])
+        assert row.get("Payer", row.get("State", "")).startswith(downloaded[key])
         assert all(row[heading] == shown(float(downloaded[column])) for heading, column in COLUMNS.items())
 
 
@@ -183,9 +195,7 @@ def test_charts_and_sentences_say_the_published_figures(
         for payer, said in titles.items():
             expected = [f"{name} {shown(rows[unescape(payer)][column])}" for name, column in columns.items()]
             assert said == ", ".join(expected)
-        said_amounts = set(
-            re.findall(r"\$([\d,]+\.\d\d)", "".join(re.findall(r'<li data-kind="(?!spread).*?</li>', text)))
-        )
+        said_amounts = set(re.findall(r"\$([\d,]+\.\d\d)", "".join(re.findall(r'<li data-kind=".*?</li>', text))))
         places = own.filter(pl.col("geography").is_in([geography, "US"]))
         assert said_amounts
         assert said_amounts <= {shown(value) for column in (*COLUMNS.values(), "p50_usd") for value in places[column]}
@@ -213,11 +223,11 @@ def test_every_link_leads_to_a_file(demo_report: Path) -> None:
 
 def test_the_methodology_page_counts_rows_down_to_what_counts(demo_report: Path, demo_output: Path) -> None:
     page = page_at(demo_report / "methodology.html")
-    falls = page.tables["falls"]
-    left = int(falls[0]["Rows left"].replace(",", ""))
-    for fall in falls[1:]:
-        left -= int((fall["Rows taken"] or "0").replace(",", ""))
-        assert int(fall["Rows left"].replace(",", "")) == left
+    steps = page.tables["steps"]
+    left = int(steps[0]["Rows remaining"].replace(",", ""))
+    for step in steps[1:]:
+        left -= int((step["Rows excluded"] or "0").replace(",", ""))
+        assert int(step["Rows remaining"].replace(",", "")) == left
     entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
     assert left == entry["rows_eligible"]
     assert f"{entry['rows']['rates']:,}" in page.text
@@ -240,7 +250,7 @@ def test_the_methodology_page_has_every_table_to_download(demo_report: Path, dem
     assert [row["payer"] for row in payers] == sorted(entry["payers"])
     assert csv_at(demo_report / "refused.csv") == []
     steps = csv_at(demo_report / "rows-read-to-counted.csv")
-    assert steps[-1]["rows_left"] == str(entry["rows_eligible"])
+    assert steps[-1]["rows_remaining"] == str(entry["rows_eligible"])
 
 
 def test_the_methodology_page_names_what_the_month_was_joined_with(demo_report: Path, demo_output: Path) -> None:
@@ -314,9 +324,9 @@ def test_every_page_says_what_was_withheld_or_refused(tmp_path: Path) -> None:
     )
     for path in report.rglob("*.html"):
         text = page_at(path).text
-        assert "Cigna; the last good ones of this month stand in their place" in text, path
-        assert "Zeta; this month has none of theirs" in text, path
-        assert "1 file was refused and counted nowhere" in text, path
+        assert "withheld for Cigna; their last good figures are shown" in text, path
+        assert "withheld for Zeta; no figures of theirs are shown" in text, path
+        assert "1 file was quarantined and excluded" in text, path
     notes = {row["Payer"]: row["Note"] for row in page_at(report / "97026" / "US.html").tables["figures"]}
     assert notes["Cigna"] == "withheld: last good figures"
     assert notes["Aetna"] == ""
@@ -329,12 +339,12 @@ def test_the_published_example_yields_pages_that_say_so(tmp_path: Path) -> None:
     assert (rows["Blue Cross Blue Shield"]["Mean"], rows["BUCA"]["Mean"]) == ("12.48", "8.87")
     payers = ("Blue Cross Blue Shield", "UnitedHealth Group", "Aetna", "Cigna")
     assert [rows[payer]["Dispersion"] for payer in payers] == ["4.50", "5.50", "2.00", "1.00"]
-    assert "Every payer's mean is higher than Medicare's mean of $6.98." in national.text
+    assert "Every payer's mean is above Medicare's mean of $6.98." in national.text
     rows = {row["Payer"]: row for row in alaska.tables["figures"]}
     blue, united = rows["Blue Cross Blue Shield"], rows["UnitedHealth Group"]
     assert (blue["P25"], blue["P75"], blue["Mean"], blue["Dispersion"]) == ("11.17", "23.67", "18.56", "12.50")
     assert {united[name] for name in ("Mean", "P25", "P50", "P75")} == {"16.00"}
-    assert "UnitedHealth Group pays a uniform rate: $16.00" in alaska.text
+    assert "UnitedHealth Group has a uniform rate: $16.00" in alaska.text
     assert "Aetna and Cigna have national figures but none in this table." in alaska.text
 
 
@@ -402,7 +412,7 @@ def test_several_months_have_a_trend(tmp_path: Path) -> None:
     expected = [shown(value) for value in own.sort("month")["p50_usd"]]
     assert [months[month] for month in ("2025-04", "2025-05", "2025-06")] == expected
     assert (row["2025-05"], row["2025-06"]) == tuple(expected[1:])
-    assert Decimal(row["Change on the month before"]) == Decimal(expected[2]) - Decimal(expected[1])
+    assert Decimal(row["Change from prior month"]) == Decimal(expected[2]) - Decimal(expected[1])
     assert (report / "97028" / "AK-trend.csv").exists()
 
 
@@ -411,7 +421,7 @@ def test_a_payer_that_is_new_this_month_has_a_gap_before(tmp_path: Path) -> None
     report = report_of(tmp_path, [*earlier, summary("Aetna"), summary("Cigna")])
     rows = {row["Payer"]: row for row in page_at(report / "97026" / "US.html").tables["trend"]}
     assert (rows["Cigna"]["2025-05"], rows["Cigna"]["2025-06"]) == ("", "7.00")
-    assert (rows["Cigna"]["Change on the month before"], rows["Aetna"]["Change on the month before"]) == ("", "0.00")
+    assert (rows["Cigna"]["Change from prior month"], rows["Aetna"]["Change from prior month"]) == ("", "0.00")
 
 
 def test_a_report_that_fails_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

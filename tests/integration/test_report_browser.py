@@ -120,7 +120,7 @@ def test_the_map_shows_the_payer_and_measure_chosen(browser: Browser, report: Pa
         for measure in range(len(figures["measures"])):
             browser.choose("#map-payer", payer)
             browser.choose("#map-measure", measure)
-            texts = figures["texts"][payer][measure].split("|")
+            texts = figures["layers"][payer][measure]["texts"].split("|")
             small = figures["small"][payer]
             expected = [
                 [code, texts[at] + ("*" if small[at] == "1" else "")] for at, code in enumerate(figures["codes"])

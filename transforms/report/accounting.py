@@ -1,15 +1,26 @@
 """Rows read to rows counted, step by step, from the quality tables: nothing leaves without a reason and a number."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import polars as pl
 
 from schemas.codes import EXCLUSIONS
-from transforms.report.charts import Fall
 
 
-def count_down(files: pl.DataFrame, exclusions: pl.DataFrame, rows_eligible: int | None) -> list[Fall]:
-    """The waterfall of a month.
+@dataclass(frozen=True)
+class Step:
+    """One step from rows read to rows counted: how many rows it excludes, and how many remain."""
+
+    name: str
+    excluded: int
+    remaining: int
+    total: bool = False
+    meaning: str = ""
+
+
+def count_down(files: pl.DataFrame, exclusions: pl.DataFrame, rows_eligible: int | None) -> list[Step]:
+    """The steps of a month.
 
     Args:
         files: ``schemas.FILES``; a twin (the same bytes under another name) counts once.
@@ -18,21 +29,21 @@ def count_down(files: pl.DataFrame, exclusions: pl.DataFrame, rows_eligible: int
     """
     once = files.filter(pl.col("twin_of").is_null())
     read, eligible = int(once["rows"].sum()), int(once["rows_eligible"].sum())
-    falls = [Fall("Rows read, over all files", 0, read, total=True), *_by_rule(exclusions, read)]
-    if falls[-1].left != eligible:  # a bug of ours, or tables of two runs: say so rather than let the sum look right
-        falls.append(Fall("Unexplained", falls[-1].left - eligible, eligible))
-    falls.append(Fall("Eligible in their file", 0, eligible, total=True))
+    steps = [Step("Rows read, over all files", 0, read, total=True), *_by_rule(exclusions, read)]
+    if steps[-1].remaining != eligible:  # a bug of ours, or tables of two runs: the sum must not look right
+        steps.append(Step("Unexplained", steps[-1].remaining - eligible, eligible))
+    steps.append(Step("Eligible in their file", 0, eligible, total=True))
     if rows_eligible is not None:
-        twice = "The same row in several files" if rows_eligible <= eligible else "Unexplained"
-        falls.append(Fall(twice, eligible - rows_eligible, rows_eligible))
-        falls.append(Fall("Rows counted", 0, rows_eligible, total=True))
-    return falls
+        name = "The same row in several files" if rows_eligible <= eligible else "Unexplained"
+        steps.append(Step(name, eligible - rows_eligible, rows_eligible))
+        steps.append(Step("Rows counted", 0, rows_eligible, total=True))
+    return steps
 
 
-def _by_rule(exclusions: pl.DataFrame, left: int) -> Iterator[Fall]:
-    """Rules in the order they apply; a rule that no row failed is there with zero."""
-    taken = dict(exclusions.group_by("reason").agg(pl.col("rows").sum()).iter_rows())
+def _by_rule(exclusions: pl.DataFrame, remaining: int) -> Iterator[Step]:
+    """Rules in the order they apply, those that exclude no row too."""
+    excluded = dict(exclusions.group_by("reason").agg(pl.col("rows").sum()).iter_rows())
     for rule in EXCLUSIONS:
-        rows = int(taken.get(rule.name, 0))
-        left -= rows
-        yield Fall(rule.name, rows, left, meaning=rule.when)
+        rows = int(excluded.get(rule.name, 0))
+        remaining -= rows
+        yield Step(rule.name, rows, remaining, meaning=rule.when)

@@ -11,21 +11,12 @@ from typing import Any
 from transforms.cms.medicare import Locality, MedicareReference, RelativeValues, amount, conversion_factor_for
 
 CALCULATOR_COLUMNS = (
-    "year",
-    "state",
-    "locality",
-    "locality_name",
-    "billing_code",
-    "work_rvu",
-    "pe_nonfacility_rvu",
-    "mp_rvu",
-    "total_rvu",
-    "conversion_factor",
-    "amount_usd",
-    "therapy_reduced_usd",
+    *("year", "state", "locality", "locality_name", "billing_code"),
+    *("work_rvu", "pe_nonfacility_rvu", "mp_rvu", "total_rvu"),
+    *("conversion_factor", "amount_usd", "therapy_reduced_usd"),
 )
 _HALF = Decimal("0.5")
-_LAST_MONTH = 12  # the factor in force at the end of the year, as the command takes it
+_LAST_MONTH = 12  # the factor in force at the end of the year, which the command uses too
 
 
 def calculator_figures(reference: MedicareReference, codes: Sequence[str]) -> dict[str, Any]:
@@ -47,11 +38,11 @@ def calculator_rows(figures: Mapping[str, Any]) -> Iterator[tuple[Any, ...]]:
 
 def only_state(figures: Mapping[str, Any], state: str) -> dict[str, Any]:
     """The same for one state; years without a locality there are left out."""
-    years = {}
-    for year, of_year in figures["years"].items():
-        places = [place for place in of_year["places"] if place[0] == state]
-        if places:
-            years[year] = of_year | {"places": places}
+    years = {
+        year: of_year | {"places": places}
+        for year, of_year in figures["years"].items()
+        if (places := [place for place in of_year["places"] if place[0] == state])
+    }
     return {**figures, "years": years}
 
 
@@ -61,21 +52,18 @@ def _year_figures(reference: MedicareReference, codes: Iterable[str], year: int)
     priced = reference.relative_values(year, codes)
     return {
         "factor": str(factor),
-        "rvus": {values.billing_code: _relative(values) for values in priced},
+        "rvus": {
+            values.billing_code: [str(x) for x in (values.work_rvu, values.pe_rvu, values.mp_rvu, values.total_rvu)]
+            for values in priced
+        },
         "places": [
             [
-                place.state,
-                place.locality,
-                place.locality_name,
+                *(place.state, place.locality, place.locality_name),
                 {values.billing_code: _cents(values, place, factor) for values in priced},
             ]
             for place in reference.localities(year)
         ],
     }
-
-
-def _relative(values: RelativeValues) -> list[str]:
-    return [str(part) for part in (values.work_rvu, values.pe_rvu, values.mp_rvu, values.total_rvu)]
 
 
 def _cents(values: RelativeValues, place: Locality, factor: Decimal) -> list[int | None]:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-CENT = Decimal("0.01")
-TENTH = Decimal("0.1")
 NO_NAME = "(no name)"
 KIND_ORDER = {"payer": 0, "composite": 1, "benchmark": 2}
-USD_COLUMNS = ("mean", "p10", "p25", "p50", "p75", "p90", "iqr")
+_SAME = (
+    *("payer", "payer_kind", "geography", "billing_class", "taxonomy_tier", "weighting"),
+    *("n_npi", "n_tin", "n_rates", "low_sample", "medicare_year"),
+)
+_USD = ("mean", "p10", "p25", "p50", "p75", "p90", "iqr")
 
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = {"R", "AL", "AN"}
@@ -29,6 +31,9 @@ class Cell:
     name: str  # as shown
     payer_kind: str
     geography: str
+    billing_class: str
+    taxonomy_tier: str
+    weighting: str
     mean: Decimal
     p10: Decimal
     p25: Decimal
@@ -57,35 +62,29 @@ class Cell:
 
 def to_cents(value: float) -> Decimal:
     """Half-up to the cent."""
-    return Decimal(repr(value)).quantize(CENT, ROUND_HALF_UP)
+    return Decimal(repr(value)).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
 def to_tenth(value: float) -> Decimal:
     """Half-up to one decimal."""
-    return Decimal(repr(value)).quantize(TENTH, ROUND_HALF_UP)
+    return Decimal(repr(value)).quantize(Decimal("0.1"), ROUND_HALF_UP)
 
 
 def ratio(value: Decimal, base: Decimal) -> Decimal | None:
     """``value / base`` to two decimals; None where the base shows as zero."""
-    return (value / base).quantize(CENT, ROUND_HALF_UP) if base else None
+    return (value / base).quantize(Decimal("0.01"), ROUND_HALF_UP) if base else None
 
 
 def make_cell(row: Mapping[str, Any]) -> Cell:
     """A row of ``schemas.SUMMARIES`` as shown."""
     share = row["pct_of_medicare"]
+    amounts: dict[str, Any] = {name: to_cents(row[f"{name}_usd"]) for name in _USD}
     return Cell(
-        payer=row["payer"],
         name=show_name(row["payer"]),
-        payer_kind=row["payer_kind"],
-        geography=row["geography"],
-        **{name: to_cents(row[f"{name}_usd"]) for name in USD_COLUMNS},
-        n_npi=row["n_npi"],
-        n_tin=row["n_tin"],
-        n_rates=row["n_rates"],
         pct_of_medicare=None if share is None else to_tenth(share),
-        low_sample=row["low_sample"],
-        medicare_year=row["medicare_year"],
         exact_mean=Decimal(repr(row["mean_usd"])),
+        **{name: row[name] for name in _SAME},
+        **amounts,
     )
 
 

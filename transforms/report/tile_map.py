@@ -1,6 +1,6 @@
 """The map of states as data: for every payer and measure the texts, shades and legend of all tiles.
 
-Everything is worked out here, so that the page's script only puts ready texts in place and rounds nothing.
+Everything is computed here, so that the page's script only puts ready texts in place and rounds nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from schemas.geographies import IN_ORDER
-from transforms.report.figures import Cell, usd
+from transforms.report.figures import Cell
 
 SHADES = 5
-NO_FIGURE = "-"
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,7 @@ MEASURES = (
     Measure("p50", "median (P50)"),
     Measure("p25", "P25"),
     Measure("p75", "P75"),
-    Measure("iqr", "dispersion (P75 less P25)"),
+    Measure("iqr", "dispersion (P75 minus P25)"),
     Measure("pct_of_medicare", "median as % of Medicare", "%"),
     Measure("n_npi", "providers", "n"),
 )
@@ -37,36 +36,27 @@ MEASURES = (
 Places = Mapping[str, Cell]  # one payer's cells by geography
 
 
-@dataclass(frozen=True)
-class Layer:
-    """One payer and measure: a text and a shade for each geography of ``IN_ORDER``, and the legend."""
+def make_layer(places: Places, measure: Measure) -> dict[str, Any]:
+    """One payer and measure: a text and a shade (0 lowest to 4 highest, or -) per geography of ``IN_ORDER``; a legend.
 
-    texts: tuple[str, ...]
-    shades: str  # one character a geography: 0 lowest to 4 highest, or "-"
-    legend: tuple[str, ...]
-
-
-def make_layer(places: Places, measure: Measure) -> Layer:
-    """Equal figures share a shade; each shade holds about as many distinct figures as the next."""
-    figures = [_figure(places.get(code), measure) for code in IN_ORDER]
-    distinct = sorted({figure for figure in figures if figure is not None})
-    shade_of = {figure: min(SHADES, len(distinct)) * place // len(distinct) for place, figure in enumerate(distinct)}
-    texts = tuple("" if figure is None else write_figure(figure, measure) for figure in figures)
-    shades = "".join(NO_FIGURE if figure is None else str(shade_of[figure]) for figure in figures)
-    legend = tuple(
-        _span([f for f in distinct if shade_of[f] == shade], measure) for shade in sorted(set(shade_of.values()))
-    )
-    return Layer(texts, shades, legend)
+    Equal figures share a shade; each shade holds about as many distinct figures as the next.
+    """
+    values = [getattr(places[code], measure.key) if code in places else None for code in IN_ORDER]
+    distinct = sorted({value for value in values if value is not None})
+    shade_of = {value: min(SHADES, len(distinct)) * place // len(distinct) for place, value in enumerate(distinct)}
+    groups: dict[int, list[Decimal]] = {}
+    for value in distinct:
+        groups.setdefault(shade_of[value], []).append(value)
+    return {
+        "texts": "|".join("" if value is None else write_figure(value, measure) for value in values),
+        "shades": "".join("-" if value is None else str(shade_of[value]) for value in values),
+        "legend": [_span(group, measure) for group in groups.values()],
+    }
 
 
-def _figure(cell: Cell | None, measure: Measure) -> Decimal | None:
-    value = None if cell is None else getattr(cell, measure.key)
-    return None if value is None else Decimal(value)
-
-
-def write_figure(figure: Decimal, measure: Measure) -> str:
+def write_figure(figure: Decimal | int, measure: Measure) -> str:
     """``12.48``, ``94.8%``, ``1,204``."""
-    return usd(figure) if measure.unit == "$" else f"{figure}%" if measure.unit == "%" else f"{figure:,}"
+    return f"{figure:,.2f}" if measure.unit == "$" else f"{figure:,}%" if measure.unit == "%" else f"{figure:,}"
 
 
 def _span(figures: Sequence[Decimal], measure: Measure) -> str:
@@ -76,18 +66,12 @@ def _span(figures: Sequence[Decimal], measure: Measure) -> str:
 
 def map_data(payers: Mapping[str, Places], names: Mapping[str, str]) -> dict[str, Any]:
     """What a page embeds for its map: payers by name, measures, and a layer for each pair of them."""
-    layers = [[make_layer(places, measure) for measure in MEASURES] for places in payers.values()]
+    small = [{code for code, cell in places.items() if cell.low_sample} for places in payers.values()]
     return {
         "codes": list(IN_ORDER),
         "payers": [names[payer] for payer in payers],
         "measures": [measure.label for measure in MEASURES],
         "units": [measure.unit for measure in MEASURES],
-        "small": ["".join("1" if _small(places.get(code)) else "0" for code in IN_ORDER) for places in payers.values()],
-        "texts": [["|".join(layer.texts) for layer in row] for row in layers],
-        "shades": [[layer.shades for layer in row] for row in layers],
-        "legends": [[list(layer.legend) for layer in row] for row in layers],
+        "small": ["".join("1" if code in codes else "0" for code in IN_ORDER) for codes in small],
+        "layers": [[make_layer(places, measure) for measure in MEASURES] for places in payers.values()],
     }
-
-
-def _small(cell: Cell | None) -> bool:
-    return cell is not None and cell.low_sample

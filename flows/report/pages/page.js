@@ -30,7 +30,7 @@
     const payer = one("#map-payer"), measure = one("#map-measure"), tiles = all(".tiles a");
     function show() {
       const p = Number(payer.value), m = Number(measure.value);
-      const texts = figures.texts[p][m].split("|"), shades = figures.shades[p][m], unit = figures.units[m] === "$" ? "$" : "";
+      const layer = figures.layers[p][m], texts = layer.texts.split("|"), shades = layer.shades, unit = figures.units[m] === "$" ? "$" : "";
       tiles.forEach((tile) => {
         const place = figures.codes.indexOf(tile.dataset.code), small = figures.small[p][place] === "1";
         tile.className = (shades[place] === "-" ? "" : "q" + shades[place]) + (tile.dataset.here ? " here" : "");
@@ -38,7 +38,7 @@
         const note = !texts[place] ? ", no figure" : small ? ", small sample" : "";
         tile.querySelector(".unseen").textContent = " " + tile.dataset.name + note;
       });
-      const entries = figures.legends[p][m].map((text, shade) => {
+      const entries = layer.legend.map((text, shade) => {
         const entry = document.createElement("li"), swatch = document.createElement("span");
         swatch.className = "swatch q" + shade;
         entry.append(swatch, unit + text);

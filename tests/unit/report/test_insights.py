@@ -12,13 +12,12 @@ from hypothesis import strategies as st
 from schemas.codes import COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE
 from tests.report_market import published_example, summary
 from transforms.report.figures import Cell, make_cell
-from transforms.report.insights import MOST_NAMED, Insight, describe_geography, join_names
-from transforms.report.insights_payer import describe_payer
+from transforms.report.insights import MOST_NAMED, Insight, describe_geography, describe_payer, join_names
 
 STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=None)
 PAYERS = ("Aetna", "Cigna", "Acme Health Inc.", "Blue Cross Blue Shield", "Zeta", "Kappa", "Iota", "Eta", "Theta")
 AMOUNTS = re.compile(r"\$([\d,]+\.\d\d)")
-TIMES = re.compile(r"([\d.]+) times")
+APART = re.compile(r"([\d,]+)% (above|below)")
 PERCENT = re.compile(r"\(([\d.]+)% of Medicare\)")
 
 
@@ -63,7 +62,6 @@ def test_no_sentence_says_what_the_figures_contradict(
         assert "  " not in insight.text
         check_fact(insight, by_payer(here), by_payer(everywhere))
         check_words(insight, [*here, *everywhere])
-        check_doubling(insight, by_payer(here), by_payer(everywhere))
 
 
 def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
@@ -77,20 +75,17 @@ def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[st
             assert not payers
         case "only":
             assert means == {insight.subjects[0]: amounts[0]}
-        case "highest_mean" | "lowest_mean" | "widest_dispersion" | "tightest_dispersion":
-            values = means if insight.kind.endswith("mean") else spreads
-            extreme = (max if insight.kind[0] in "hw" else min)(values.values())
-            assert amounts == (extreme,)
-            assert subjects == {name for name, value in values.items() if value == extreme}
-            assert (" tie for " in insight.text) == (len(subjects) > 1)
-            assert len(set(values.values())) > 1
+        case "mean" | "dispersion":
+            values = means if insight.kind == "mean" else spreads
+            extremes = max(values.values()), min(values.values())
+            assert amounts == extremes
+            assert subjects == {name for name, value in values.items() if value in extremes}
+            assert extremes[0] > extremes[1]
         case "same_mean" | "same_dispersion":
             values = means if insight.kind == "same_mean" else spreads
             assert len(payers) > 1
             assert set(values.values()) == set(amounts)
             assert subjects == set(payers)
-        case "spread":
-            assert amounts == (max(means.values()), min(means.values()))
         case "uniform":
             row = payers[insight.subjects[0]]
             assert cents(row["p25_usd"]) == cents(row["p75_usd"]) == cents(row["p50_usd"])
@@ -125,52 +120,33 @@ def check_share(insight: Insight, own: Decimal, fee: Decimal, published: float) 
 def check_medicare(insight: Insight, means: Mapping[str, Decimal], fee: Decimal) -> None:
     assert insight.amounts == (fee,)
     for part, named in (
-        ("higher", [name for name, mean in means.items() if mean > fee]),
-        ("equal for", [name for name, mean in means.items() if fee == mean]),
-        ("lower", [name for name, mean in means.items() if mean < fee]),
+        ("above", [name for name, mean in means.items() if mean > fee]),
+        ("equal to", [name for name, mean in means.items() if fee == mean]),
+        ("below", [name for name, mean in means.items() if mean < fee]),
     ):
         assert (part in insight.text) == bool(named)
     if "Every payer" in insight.text:
-        assert all(fee < mean for mean in means.values()) or all(fee > mean for mean in means.values())
+        assert len({(mean > fee, mean < fee) for mean in means.values()}) == 1
 
 
 def check_words(insight: Insight, rows: Sequence[Mapping[str, Any]]) -> None:
     """Amounts in the text are amounts on the page, and words go no further than the ratio beside them."""
     shown = {cents(row[name]) for row in rows for name in ("mean_usd", "p50_usd", "iqr_usd")}
     said = [Decimal(text.replace(",", "")) for text in AMOUNTS.findall(insight.text)]
-    if "apart" not in insight.text:
-        assert set(said) <= shown
-    times = TIMES.search(insight.text)
-    if times:
+    assert set(said) <= shown
+    if insight.kind in ("mean", "against_national"):
         high, low = insight.amounts
-        assert Decimal(times[1]) == (high / low).quantize(Decimal("0.01"), ROUND_HALF_UP)
-        assert "more than double" not in insight.text or Decimal(times[1]) > 2
-        assert "less than half" not in insight.text or Decimal(times[1]) < Decimal("0.5")
-        assert "above" not in insight.text or high > low
-        assert "below" not in insight.text or high < low
-    else:
-        assert "double" not in insight.text
-        assert "half" not in insight.text
+        times = (high / low).quantize(Decimal("0.01"), ROUND_HALF_UP) if low else Decimal(1)
+        apart = APART.search(insight.text)
+        assert (apart is None) == (times == 1)
+        if apart is not None:
+            assert (Decimal(apart[1].replace(",", "")), apart[2]) == (
+                abs(times - 1) * 100,
+                "above" if high > low else "below",
+            )
     small = {row["payer"] for row in rows if row["low_sample"]}
-    if "(small sample)" in insight.text:
+    if "*" in insight.text:
         assert small & set(insight.subjects)
-
-
-def check_doubling(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[str, Any]) -> None:
-    """Double and half are said of the published figures too, and where both they and the ratio shown say so."""
-    if insight.kind == "against_national":
-        name = insight.subjects[0]
-        high, low = here[name]["mean_usd"], everywhere[name]["mean_usd"]
-    elif insight.kind == "spread":
-        means = [row["mean_usd"] for row in here.values() if row["payer_kind"] == "payer"]
-        high = min(mean for mean in means if cents(mean) == insight.amounts[0])
-        low = max(mean for mean in means if cents(mean) == insight.amounts[1])
-    else:
-        return
-    times = (insight.amounts[0] / insight.amounts[1]).quantize(Decimal("0.01"), ROUND_HALF_UP)
-    exact = Decimal(str(high)), Decimal(str(low))
-    assert ("more than double" in insight.text) == (times > 2 and exact[0] > 2 * exact[1])
-    assert ("less than half" in insight.text) == (times < Decimal("0.5") and 2 * exact[0] < exact[1])
 
 
 @STABLE
@@ -188,13 +164,15 @@ def test_sentences_across_states_hold_too(data: st.DataObject, states: set[str])
     places = {state: make_cell(by_payer(own)["Cigna"]) for state, own in rows.items() if "Cigna" in by_payer(own)}
     shown = {state: cell for state, cell in places.items() if state != "US"}
     for insight in describe_payer("Cigna", places):
-        if insight.kind in ("highest_mean", "lowest_mean"):
-            extreme = (max if insight.kind == "highest_mean" else min)(cell.mean for cell in shown.values())
-            assert set(insight.subjects) == {state for state, cell in shown.items() if cell.mean == extreme}
+        if insight.kind == "mean":
+            extremes = [choose(cell.mean for cell in shown.values()) for choose in (max, min)]
+            assert set(insight.subjects) == {state for state, cell in shown.items() if cell.mean in extremes}
         if insight.kind == "double":
             assert all(shown[state].mean > 2 * places["US"].mean for state in insight.subjects)
+            assert all(shown[state].exact_mean > 2 * places["US"].exact_mean for state in insight.subjects)
         if insight.kind == "half":
             assert all(2 * shown[state].mean < places["US"].mean for state in insight.subjects)
+            assert all(2 * shown[state].exact_mean < places["US"].exact_mean for state in insight.subjects)
         if insight.kind == "uniform":
             assert set(insight.subjects) == {s for s, c in shown.items() if c.p25 == c.p75 and c.iqr == 0}
 
@@ -203,32 +181,51 @@ def test_the_published_example_reads_as_its_figures_say() -> None:
     rows = published_example()
     national = {c.payer: c for c in cells_of([row for row in rows if row["geography"] == "US"])}
     texts = [one.text for one in describe_geography(national.values(), national, is_national=True)]
-    assert "Blue Cross Blue Shield has the highest mean, $12.48." in texts
-    assert "UnitedHealth Group has the widest dispersion, $5.50." in texts
-    assert "Cigna has the tightest dispersion, $1.00." in texts
-    assert "Every payer's mean is higher than Medicare's mean of $6.98." in texts
+    assert texts[:3] == [
+        "The highest mean is $12.48 (Blue Cross Blue Shield), 69% above the lowest, $7.40 (Cigna).",
+        "The widest dispersion (P75 minus P25) is $5.50 (UnitedHealth Group); the tightest is $1.00 (Cigna).",
+        "Every payer's mean is above Medicare's mean of $6.98.",
+    ]
     alaska = cells_of([row for row in rows if row["geography"] == "AK"])
     texts = [one.text for one in describe_geography(alaska, national, is_national=False)]
-    assert "Blue Cross Blue Shield has the highest mean, $18.56." in texts
-    assert "Blue Cross Blue Shield has the widest dispersion, $12.50." in texts
-    assert "UnitedHealth Group pays a uniform rate: $16.00 at every percentile from P10 to P90." in texts
-    assert "The mean for Blue Cross Blue Shield is $18.56, above its national mean of $12.48 (1.49 times)." in texts
+    assert (
+        "The highest mean is $18.56 (Blue Cross Blue Shield), 16% above the lowest, $16.00 (UnitedHealth Group)."
+        in texts
+    )
+    assert "UnitedHealth Group has a uniform rate: $16.00 at every percentile from P10 to P90." in texts
+    assert "The mean for Blue Cross Blue Shield is $18.56, 49% above its national mean of $12.48." in texts
     assert "Aetna and Cigna have national figures but none in this table." in texts
+
+
+def test_states_are_compared_with_the_nation_where_they_are_far_from_it() -> None:
+    means = {"US": 6.0, "AK": 12.5, "AL": 2.9, "NY": 12.0, "WY": 12.5}
+    places = {
+        code: make_cell(summary("Cigna", code, (mean, 1, 1, 1), low_sample=code == "WY"))
+        for code, mean in means.items()
+    }
+    assert [one.text for one in describe_payer("Cigna", places)] == [
+        "Cigna has figures in 4 of 56 states and territories.",
+        "The highest mean is $12.50 (Alaska and Wyoming*), 331% above the lowest, $2.90 (Alabama).",
+        "All 4 states and territories have the same dispersion, $0.00.",
+        "The mean is more than double the national mean of $6.00 in Alaska and Wyoming*.",
+        "The mean is less than half the national mean of $6.00 in Alabama.",
+        "The rate is uniform (P25 equals P75) in Alaska, Alabama, New York and Wyoming*.",
+        "Samples are small in 1 of 4 states and territories: Wyoming*.",
+    ]
 
 
 @pytest.mark.parametrize(
     ("here", "everywhere", "says"),
     [
-        (24.0, 12.0, "above its national mean of $12.00 (2.00 times)"),
-        (24.05, 12.0, "above its national mean of $12.00 (2.00 times)"),
-        (24.6, 12.0, "more than double its national mean of $12.00 (2.05 times)"),
-        (24.12, 12.0, "more than double its national mean of $12.00 (2.01 times)"),
-        (0.025, 0.0149, "above its national mean of $0.01 (3.00 times)"),
-        (6.0, 12.0, "below its national mean of $12.00 (0.50 times)"),
-        (5.0, 12.0, "less than half its national mean of $12.00 (0.42 times)"),
-        (12.004, 12.0, "equal to its national mean"),
-        (12.1, 12.0, "above its national mean of $12.00 (1.01 times)"),
-        (12.04, 12.0, "close to its national mean of $12.00"),
+        (24.0, 12.0, "100% above its national mean of $12.00."),
+        (24.05, 12.0, "100% above its national mean of $12.00."),
+        (24.6, 12.0, "105% above its national mean of $12.00."),
+        (0.025, 0.0149, "200% above its national mean of $0.01."),
+        (6.0, 12.0, "50% below its national mean of $12.00."),
+        (12.004, 12.0, "equal to its national mean of $12.00."),
+        (12.1, 12.0, "1% above its national mean of $12.00."),
+        (12.04, 12.0, "close to its national mean of $12.00."),
+        (12.0, 0.001, "above its national mean of $0.00."),
     ],
 )
 def test_words_follow_the_ratio(here: float, everywhere: float, says: str) -> None:
@@ -243,7 +240,8 @@ def test_payers_on_both_sides_of_medicare_are_named_by_side() -> None:
     cells = cells_of([*rows, summary(MEDICARE, "US", (8, 8, 8, 8))])
     (found,) = [one for one in describe_geography(cells, {}, is_national=True) if one.kind == "medicare_mean"]
     assert found.text == (
-        "Compared with Medicare's mean of $8.00, the mean is higher for Zeta; equal for Cigna; lower for Aetna."
+        "The mean is above Medicare's mean of $8.00 for Zeta; it is equal to Medicare's for Cigna; "
+        "it is below Medicare's for Aetna."
     )
 
 

@@ -41,45 +41,45 @@ def test_states_come_in_the_order_of_their_codes_and_the_others_after() -> None:
 def test_shades_follow_the_figures_and_legends_span_them(means: dict[str, float]) -> None:
     cells = cells_of(means)
     layer = make_layer(cells, MEASURES[0])
-    shaded = {code: layer.shades[at] for at, code in enumerate(IN_ORDER) if layer.shades[at] != "-"}
+    shaded = {code: layer["shades"][at] for at, code in enumerate(IN_ORDER) if layer["shades"][at] != "-"}
     assert set(shaded) == set(means)
     ordered = sorted(cells.values(), key=lambda cell: cell.mean)
     for low, high in pairwise(ordered):
         assert shaded[low.geography] <= shaded[high.geography]
         assert low.mean != high.mean or shaded[low.geography] == shaded[high.geography]
-    assert len(layer.legend) == len(set(shaded.values())) <= SHADES
-    assert layer.legend[0].startswith(f"{ordered[0].mean}")
-    assert layer.legend[-1].endswith(f"{ordered[-1].mean}")
-    assert sorted(set(shaded.values())) == [str(shade) for shade in range(len(layer.legend))]
+    assert len(layer["legend"]) == len(set(shaded.values())) <= SHADES
+    assert layer["legend"][0].startswith(f"{ordered[0].mean}")
+    assert layer["legend"][-1].endswith(f"{ordered[-1].mean}")
+    assert sorted(set(shaded.values())) == [str(shade) for shade in range(len(layer["legend"]))]
 
 
 def test_five_figures_or_more_use_every_shade_from_the_lowest_to_the_highest() -> None:
     for number in range(1, len(IN_ORDER) + 1):
         means = {code: 10.0 + place for place, code in enumerate(IN_ORDER[:number])}
         layer = make_layer(cells_of(means), MEASURES[0])
-        used = layer.shades.replace("-", "")
+        used = layer["shades"].replace("-", "")
         assert (used[0], used[-1]) == ("0", str(min(number, SHADES) - 1))
-        assert len(layer.legend) == len(set(used)) == min(number, SHADES)
+        assert len(layer["legend"]) == len(set(used)) == min(number, SHADES)
         held = [used.count(shade) for shade in sorted(set(used))]
         assert max(held) - min(held) <= 1
 
 
 def test_a_payer_without_figures_has_an_empty_layer() -> None:
     layer = make_layer({}, MEASURES[0])
-    assert set(layer.texts) == {""}
-    assert set(layer.shades) == {"-"}
-    assert layer.legend == ()
+    assert set(layer["texts"]) == {"|"}
+    assert set(layer["shades"]) == {"-"}
+    assert layer["legend"] == []
 
 
 def test_medicare_has_no_providers_to_show() -> None:
     data = map_data({"Medicare": {"AK": make_cell(summary("Medicare", "AK"))}}, {"Medicare": "Medicare"})
     providers = [measure.key for measure in MEASURES].index("n_npi")
-    assert set(data["shades"][0][providers]) == {"-"}
+    assert set(data["layers"][0][providers]["shades"]) == {"-"}
     assert data["small"] == ["0" * len(IN_ORDER)]
 
 
 def test_figures_are_written_by_their_unit() -> None:
     cell = make_cell(summary("Aetna", "AK", (1234.5, 1, 6.92, 9), n_npi=1200))
-    texts = {m.key: next(text for text in make_layer({"AK": cell}, m).texts if text) for m in MEASURES}
+    texts = {m.key: next(text for text in make_layer({"AK": cell}, m)["texts"].split("|") if text) for m in MEASURES}
     assert (texts["mean"], texts["pct_of_medicare"], texts["n_npi"]) == ("1,234.50", "100.0%", "1,200")
     assert write_figure(cell.p50, MEASURES[1]) == "6.92"
