@@ -43,12 +43,10 @@ STRUCTURES_KEY = "reporting_structure"
 STRUCTURES_ALIAS = "TOC_Files"
 LISTED_KEY = "in_network_files"  # of a reporting structure, or of any other object
 PLANS_KEY = "reporting_plans"
-PLAN_NAME_KEY = "plan_name"
+PLAN_KEYS = ("plan_name", "plan_market_type", "plan_id_type")
 UPDATED_KEY = "last_updated_on"  # of the root
 NETWORK_KEYS = frozenset({"network_name", "network_names"})  # extra keys, in none of CMS's schemas
 CONTENTS_KEYS = frozenset({STRUCTURES_KEY, STRUCTURES_ALIAS, LISTED_KEY})
-LISTED_FILE_KEYS = NETWORK_KEYS | {"location", "description"}
-PLAN_KEYS = frozenset({PLAN_NAME_KEY})
 
 # What a file is, by its root keys: the first that it has
 ROOT_SHAPES = (

@@ -29,7 +29,7 @@ _READERS = (
     "flows.extract.payer_listing",
     "flows.extract.listing_cache",
     "transforms.contents.listing",
-    "transforms.contents.scan_contents",
+    "transforms.contents.read_index",
 )
 
 

@@ -4,7 +4,7 @@ Memory: the distinct files of one payer, however often they are mentioned.
 """
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -24,9 +24,10 @@ from flows.storage.atomic_files import open_temporary, temporary_folder
 from flows.storage.layout import Layout
 from flows.storage.redaction import is_plain_url, redact_unresolved, redact_url
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
-from transforms.contents.contents import ContentsDate, Found, StructureEnd
+from transforms.contents.index_values import IndexDate, Plans, StructureEnd
 from transforms.contents.listing import Choice, FoundFile, Listing
 from transforms.contents.names import Names
+from transforms.contents.read_index import read_index
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
 from transforms.read.containers import open_documents
 
@@ -41,8 +42,7 @@ class ListedSource:
     source: Source
     description: str | None  # the first that was given
     mentions: int  # 0: named in the configuration itself
-    plans: int  # reporting plans of the structures that mention it, summed
-    plan_names: Names
+    plans: Plans  # of the structures that mention it, summed
     networks: Names
 
 
@@ -181,15 +181,14 @@ def _read_table(
     resolve = _Resolver(contents)
     with open_source(contents, settings.fetching, layout, known=known) as stream:
         for document in open_documents(cast("BinaryIO", stream), open_temporary, settings.limits):
-            with closing(_read_document(document.stream, settings, strict=strict)) as everything:
+            with closing(read_index(document.stream, strict=strict, limits=settings.limits)) as everything:
                 for found in everything:
                     if isinstance(found, StructureEnd):
                         listing.end_structure(found)
-                    elif isinstance(found, ContentsDate):
+                    elif isinstance(found, IndexDate):
                         updated = found.text
                     else:
-                        listing.mention(found, resolve, contents.location)
-        listing.settle()
+                        listing.add_files(found, resolve, contents.location)
         for file in listing.files.values():
             file.updated = updated
         stream.finish()
@@ -197,16 +196,6 @@ def _read_table(
     if strict and layout is not None:
         keep_listing(contents, listing, validators, layout, settings.limits)
     return listing
-
-
-def _read_document(stream: BinaryIO, settings: ReadSettings, *, strict: bool) -> Generator[Found, None, None]:
-    if (settings.engine or default_engine()) == "ijson":
-        from transforms.contents import contents
-
-        return contents.read_contents(stream, open_temporary, strict=strict, limits=settings.limits)
-    from transforms.contents import scan_contents
-
-    return scan_contents.read_contents(stream, open_temporary, strict=strict, limits=settings.limits)
 
 
 class _Resolver:
@@ -247,4 +236,4 @@ def _as_listed(listing: Listing, as_payer: Source) -> Listed:
 
 def _as_source(file: FoundFile, as_payer: Source) -> ListedSource:
     source = Source(file.location.strip(), as_payer.payer, file.contents, as_payer.headers, as_payer.origins)
-    return ListedSource(source, file.description, file.mentions, file.plans, file.plan_names, file.networks)
+    return ListedSource(source, file.description, file.mentions, file.plans, file.networks)

@@ -34,7 +34,7 @@ SUITE = [
     "tests/unit/scan/test_read_scan.py",
     "tests/unit/scan/test_fuzz.py",
     "tests/unit/scan/test_fuzz_finds.py",
-    "tests/unit/contents/test_scan_contents.py",
+    "tests/unit/contents/test_read_index.py",
 ]
 
 

@@ -51,10 +51,10 @@ def readers(data: bytes) -> None:
 
 
 def contents(data: bytes) -> None:
-    """A table of contents by both readers, strict and not, in blocks of any size: the same, or refused by both.
+    """A table of contents, strict and not, in blocks of any size, as a plain reading has it, or refused by both.
 
-    The fast reader may refuse a number beyond Python's limits elsewhere than the plain one. What begins otherwise than
-    an object or array never reaches them: see ``containers``.
+    Their limits for numbers differ. What begins otherwise than an object or array never reaches them: see
+    ``containers``.
     """
     if not data.lstrip(b" \n\r\t").startswith((b"{", b"[")):
         return

@@ -21,7 +21,7 @@ from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.redaction import redact_url
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
-from transforms.contents.contents import StructureEnd
+from transforms.contents.index_values import NO_PLANS, Plans, StructureEnd
 from transforms.contents.names import NO_NAMES, Names
 from transforms.limits import Limits
 
@@ -51,8 +51,12 @@ def listed(tmp_path: Path, document: Json, **more: tuple[str, ...]) -> PayerList
     return list_payer(payer_of(write(tmp_path / "index.json", document), **more), JUNE)
 
 
+def plans_of(count: int) -> Plans:
+    return Plans(count, Names(("one",)), Names(("group",)), Names(("EIN",))) if count else NO_PLANS
+
+
 def found_in(document: Json, *, strict: bool = True) -> Flat:
-    """What both readings say."""
+    """What the streaming reading says, as the plain one."""
     data = document if isinstance(document, bytes) else json.dumps(document).encode()
     plain = plainly(data, strict=strict)
     assert scanned(data, strict=strict) == plain
@@ -98,7 +102,7 @@ def test_each_shape_lists_the_same_files(shape: str) -> None:
 
 @pytest.mark.parametrize("shape", ["a structure where an array belongs", "as the schema has it"])
 def test_plans_are_counted_once_their_structure_ends(shape: str) -> None:
-    assert found_in(SHAPES[shape])[-1] == StructureEnd(2, Names(("one",)))
+    assert found_in(SHAPES[shape])[-1] == StructureEnd(plans_of(2))
 
 
 @pytest.mark.parametrize(
@@ -108,13 +112,13 @@ def test_plans_count_wherever_and_however_they_stand(plans: Json, count: int) ->
     files = {"in_network_files": [ONE]}
     for structure in ({"reporting_plans": plans} | files, files | {"reporting_plans": plans}):
         (end,) = found_in(table(structure))[1:]
-        assert end == StructureEnd(count, Names(("one",)) if count else NO_NAMES)
+        assert end == StructureEnd(plans_of(count))
 
 
 def test_network_names_of_files_and_structures_are_taken() -> None:
     structure = {"network_name": "Choice", "in_network_files": [ONE | {"network_names": ["B ", "", "A", "B"]}]}
     file = (ONE["location"], "rates", Names(("A", "B")))
-    assert found_in(table(structure)) == [file, StructureEnd(0, NO_NAMES, Names(("Choice",)))]
+    assert found_in(table(structure)) == [file, StructureEnd(NO_PLANS, Names(("Choice",)))]
 
 
 def test_lone_surrogates_and_byte_order_of_keys_do_no_harm() -> None:
@@ -141,16 +145,15 @@ def test_lone_surrogates_and_byte_order_of_keys_do_no_harm() -> None:
     ],
 )
 def test_what_is_not_whole_is_refused_with_the_place(text: bytes, reason: str) -> None:
-    for said in (plainly(text), scanned(text), scanned(text, 64)):
+    for said in (scanned(text), scanned(text, 64)):
         assert isinstance(said, str) and reason in said
         assert "json_depth" in reason or "at or before JSON byte" in said
 
 
 def test_what_is_no_table_of_contents_is_refused_and_prices_at_once() -> None:
-    for reading in (plainly, scanned):
-        assert "no table of contents" in reading(b'{"error": "not found"}')
+    assert "no table of contents" in scanned(b'{"error": "not found"}')
     endless = b'{"reporting_entity_name": "x", "in_network": [' + b'{"a": 1},' * 50_000
-    for said in (plainly(endless), scanned(endless), scanned(endless, 1_000)):
+    for said in (scanned(endless), scanned(endless, 1_000)):
         assert said == "an in-network file, not a table of contents; name it under files"
     assert found_in({"error": "not found"}, strict=False) == []
     assert found_in(table({"allowed_amount_file": {}})) == [], "nothing listed is an answer"
@@ -175,7 +178,7 @@ def test_the_real_table_lists_586_files_in_4124_references() -> None:
         (redact_url(location), id(structure)): structure for location, structure in references
     }.items():
         plans[name[0]] += len(structure["reporting_plans"])
-    assert {file.source.name: (file.source.location, file.plans) for file in found.files} == {
+    assert {file.source.name: (file.source.location, file.plans.count) for file in found.files} == {
         name: (latest[name], plans[name]) for name in latest
     }
 
@@ -193,7 +196,7 @@ def test_a_file_counts_once_and_keeps_its_latest_signature(tmp_path: Path) -> No
     )
     found = sources_of(Source(index, "Aetna", headers=(("A", "b"),)))
     assert found.files[0] == ListedSource(
-        Source(str(plain["location"])), "rates", 4, 11, Names(("one",)), Names(("A", "B"))
+        Source(str(plain["location"])), "rates", 4, plans_of(11), Names(("A", "B"))
     )
     assert found.sources[0].location == plain["location"]
     assert [(each.payer, each.contents, each.headers) for each in found.sources] == [
@@ -251,7 +254,7 @@ def test_all_tables_of_a_zip_are_read(tmp_path: Path) -> None:
         archive.writestr("1.json", json.dumps(table({"in_network_files": [ONE]})))
         archive.writestr("2.json", json.dumps(table(STRUCTURE)))
     found = sources_of(Source(str(tmp_path / "index.zip")))
-    assert [(file.mentions, file.plans) for file in found.files] == [(2, 2), (1, 2)]
+    assert [(file.mentions, file.plans.count) for file in found.files] == [(2, 2), (1, 2)]
 
 
 # ---- A payer's month ------------------------------------------------------------------------------------------------
@@ -336,7 +339,7 @@ def test_the_same_file_in_two_tables_and_in_files_counts_once(tmp_path: Path) ->
     again = ONE | {"location": ONE["location"] + "?sig=2", "description": "again"}
     tables = (write(tmp_path / "1.json", table(STRUCTURE)), write(tmp_path / "2.json", [{"in_network_files": [again]}]))
     listing = list_payer(payer_of(*tables, files=(TWO["location"],)), JUNE)
-    assert listing.files[0] == ListedSource(Source(again["location"]), "rates", 2, 2, Names(("one",)), NO_NAMES)
+    assert listing.files[0] == ListedSource(Source(again["location"]), "rates", 2, plans_of(2), NO_NAMES)
     assert [source.contents for source in listing.sources] == [tables[1], tables[0]]
     assert listing.listed == 2
 

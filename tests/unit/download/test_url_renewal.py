@@ -13,6 +13,7 @@ from flows.extract.payer_listing import Listed, ListedSource, renewal
 from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from tests.command_line import PATIENCE_SECONDS
+from transforms.contents.index_values import Plans
 from transforms.contents.names import Names
 from transforms.errors import BadFileError
 from transforms.limits import Limits
@@ -105,7 +106,7 @@ def test_an_index_that_is_slow_keeps_no_file_of_another_waiting() -> None:
     assert found == [f"{FILE}?from=slow"]
 
 
-def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
+def test_an_index_is_read_again_with_the_limits_of_the_run(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     layout = Layout(tmp_path)
@@ -114,7 +115,7 @@ def test_an_index_is_read_again_with_the_limits_and_the_engine_of_the_run(
 
     def sources_of(_contents: Source, *given: object) -> Listed:
         seen.append(given)
-        return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, 0, Names(), Names()),), ())
+        return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, Plans(), Names()),), ())
 
     monkeypatch.setattr(flows.extract.payer_listing, "sources_of", sources_of)
     assert renewal(layout, settings)(listed()) == f"{FILE}?sig=new"

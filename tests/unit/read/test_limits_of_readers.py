@@ -14,7 +14,7 @@ import pytest
 from schemas.codes import DEFAULT_CODES
 from tests.effort import SOAK, usually
 from tests.pipeline import open_temporary
-from transforms.contents.contents import read_contents
+from transforms.contents.read_index import read_index
 from transforms.errors import BadFileError
 from transforms.limits import LIMITS, Limits, crossed, environment_name, range_of
 from transforms.read import read_ijson
@@ -100,7 +100,7 @@ def test_a_nesting_bomb_in_a_table_of_contents_or_remote_reference_is_refused() 
     for bomb in ("[" * 150_000, '{"a":' * 150_000):
         for key in ("reporting_structure", "in_network_files", "reporting_plans", "x"):
             with pytest.raises(BadFileError, match="limit json_depth is 30; to change it"):
-                list(read_contents(io.BytesIO(f'{{"{key}":{bomb}'.encode()), open_temporary, limits=limits))
+                list(read_index(io.BytesIO(f'{{"{key}":{bomb}'.encode()), limits=limits))
         with pytest.raises(BadFileError, match="limit json_depth is 30; to change it"):
             collected = Collected(open_temporary, limits=limits)
             read_provider_reference(io.BytesIO(f'{{"x":{bomb}'.encode()), collected)

@@ -11,7 +11,7 @@ from tests.contents_readings import plainly, scanned
 from tests.effort import lines_run
 from tests.unit.contents.test_contents import table
 from tests.unit.scan.test_read_scan import CODES, collect, reading
-from transforms.contents import scan_contents
+from transforms.contents.read_index import read_index
 from transforms.limits import Limits
 from transforms.read import read_ijson
 from transforms.read.extract import ReadDocument
@@ -81,6 +81,6 @@ def test_white_space_in_prices_costs_few_steps(place: int) -> None:
 def test_white_space_in_contents_costs_few_steps(place: int) -> None:
     def effort(size: int) -> int:
         stream = io.BytesIO(padded(CONTENTS, place, size))
-        return lines_run(lambda: list(scan_contents.read_contents(stream, io.BytesIO, overlap=False)))
+        return lines_run(lambda: list(read_index(stream, overlap=False)))
 
     assert effort(MIB) - effort(1) < FEW_STEPS

@@ -1,0 +1,160 @@
+"""What decoded parts of an index list, in any key order and in all shapes of FIELD-NOTES.
+
+Any object may be a reporting structure, wherever it stands. Its key ``in_network_files`` lists files.
+Memory: what one decoded part lists.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from schemas.mrf import (
+    CONTENTS_KEYS,
+    LISTED_KEY,
+    NETWORK_KEYS,
+    PLANS_KEY,
+    PRICES_KEYS,
+    UPDATED_KEY,
+)
+from transforms.contents.index_values import (
+    NO_PLANS,
+    Found,
+    IndexDate,
+    Plans,
+    StructureEnd,
+    files_of,
+    networks_of,
+    plans_of,
+)
+from transforms.contents.names import NO_NAMES, Names
+from transforms.errors import BadFileError
+from transforms.limits import Limits
+
+IN_NETWORK = "an in-network file, not a table of contents; name it under files"
+NOTHING_KNOWN = "no table of contents: it has neither reporting_structure nor in_network_files"
+
+
+class Kind(Enum):
+    """What the children of an open object or array are."""
+
+    MEMBERS = "members of an object that may be a structure"
+    STRUCTURES = "elements of an array, which may be structures"
+    FILES = "elements of in_network_files"
+    PLANS = "elements of reporting_plans"
+
+
+@dataclass(slots=True)
+class Structure:
+    """An object that is open, which may turn out to be a reporting structure."""
+
+    plans: Plans = NO_PLANS
+    networks: Names = NO_NAMES
+    lists_files: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OpenElement:
+    """An object or array that is read in several parts; ``structure``: the object itself, or the one it belongs to."""
+
+    kind: Kind
+    structure: Structure = field(default_factory=Structure)
+
+
+class IndexGrammar:
+    """The grammar of indexes, over parts that are decoded. ``strict``: other documents than indexes are errors."""
+
+    def __init__(self, limits: Limits, *, strict: bool) -> None:
+        self.limits = limits
+        self.strict = strict
+        self.is_index = False
+
+    def expect_index(self) -> None:
+        """At the end, with ``strict``: raise an error unless the document is an index."""
+        if self.strict and not self.is_index:
+            raise BadFileError(NOTHING_KNOWN)
+
+    def open(self, outer: OpenElement, key: str | None, *, is_object: bool, depth: int) -> OpenElement | None:
+        """The element for a child that is too long to decode at once; None for one that is never that long.
+
+        A repeated key replaces the earlier value, except for files. ``depth``: the number of objects around it.
+        """
+        if outer.kind in (Kind.FILES, Kind.PLANS):
+            return None
+        if key is not None:
+            self._note_key(key, depth)
+        structure = outer.structure
+        if key == LISTED_KEY:
+            structure.lists_files = True
+            return None if is_object else OpenElement(Kind.FILES, structure)
+        if key == PLANS_KEY:
+            structure.plans = NO_PLANS
+            return None if is_object else OpenElement(Kind.PLANS, structure)
+        if key in NETWORK_KEYS:
+            return None
+        return OpenElement(Kind.MEMBERS if is_object else Kind.STRUCTURES)
+
+    def read(self, opened: OpenElement, children: Any, depth: int) -> tuple[list[Found], int]:
+        """What some complete children list, and the number of lists of files among them.
+
+        Args:
+            children: decoded, as an object or array of them.
+            depth: the number of objects around them.
+        """
+        if opened.kind is Kind.FILES:
+            return [files_of(children, self.limits)], 0
+        if opened.kind is Kind.PLANS:
+            opened.structure.plans = opened.structure.plans.plus(plans_of(children))
+            return [], 0
+        return self._structures(opened.structure, children, depth)
+
+    def end(self, opened: OpenElement) -> list[Found]:
+        """What is known at the end of an object or array."""
+        structure = opened.structure
+        if opened.kind is not Kind.MEMBERS or not structure.lists_files:
+            return []
+        return [StructureEnd(structure.plans, structure.networks)]
+
+    def _structures(self, outermost: Structure, children: Any, depth: int) -> tuple[list[Found], int]:
+        """What members or elements list, nested ones in place, and the number of lists of files among them."""
+        found: list[Found] = []
+        lists = 0
+        stack = [(_pairs(children), outermost)]
+        while stack:
+            pairs, structure = stack[-1]
+            for key, value in pairs:
+                if key is not None:
+                    self._note_key(key, depth)
+                if key == LISTED_KEY:
+                    lists += 1
+                    structure.lists_files = True
+                    found.append(files_of(value, self.limits))
+                elif key == PLANS_KEY:
+                    structure.plans = plans_of(value)
+                elif key in NETWORK_KEYS:
+                    structure.networks = networks_of(value, self.limits)
+                elif isinstance(value, dict):
+                    depth += 1
+                    stack.append((iter(value.items()), Structure()))
+                    break
+                elif isinstance(value, list):
+                    stack.append((_pairs(value), structure))
+                    break
+                elif key == UPDATED_KEY and depth == 1 and isinstance(value, str):
+                    found.append(IndexDate(value))
+            else:
+                stack.pop()
+                if stack and structure is not stack[-1][1]:
+                    depth -= 1
+                    found += self.end(OpenElement(Kind.MEMBERS, structure))
+        return found, lists
+
+    def _note_key(self, key: str, depth: int) -> None:
+        """A key of the object that is the ``depth``th of those open."""
+        self.is_index = self.is_index or key in CONTENTS_KEYS
+        if depth == 1 and self.strict and key in PRICES_KEYS:
+            raise BadFileError(IN_NETWORK)
+
+
+def _pairs(children: Any) -> Iterator[tuple[str | None, Any]]:
+    return iter(children.items()) if isinstance(children, dict) else ((None, each) for each in children)

@@ -1,0 +1,124 @@
+"""What an index lists, as values: its files, the plans behind them, its date.
+
+Memory: one value is bounded, however many plans or networks it sums up.
+"""
+
+import msgspec
+from msgspec import UNSET, UnsetType
+
+from schemas.mrf import NETWORK_KEYS, PLAN_KEYS
+from transforms.contents.names import NO_NAMES, Names, name_of, names_of
+from transforms.limits import Limits, crossed
+
+
+class ListedFile(msgspec.Struct, frozen=True, gc=False):
+    """One file as an index lists it. A location may be padded; a blank one lists nothing."""
+
+    location: str = ""
+    description: str | None = None
+    networks: Names = msgspec.field(default=NO_NAMES, name="networks, not as a key")
+
+
+class _UsualFile(ListedFile, frozen=True, gc=False):
+    """An element of ``in_network_files`` that names no networks."""
+
+    network_name: UnsetType = UNSET
+    network_names: UnsetType = UNSET
+
+
+class _UsualPlan(msgspec.Struct, gc=False):
+    """An element of ``reporting_plans``."""
+
+    plan_name: str | None = None
+    plan_market_type: str | None = None
+    plan_id_type: str | None = None
+
+
+class Plans(msgspec.Struct, frozen=True, gc=False):
+    """The number of reporting plans, and what they say of themselves, as published."""
+
+    count: int = 0
+    names: Names = NO_NAMES
+    market_types: Names = NO_NAMES
+    id_types: Names = NO_NAMES
+
+    def plus(self, other: "Plans") -> "Plans":
+        """The plans of both."""
+        return Plans(
+            self.count + other.count,
+            self.names.plus(other.names),
+            self.market_types.plus(other.market_types),
+            self.id_types.plus(other.id_types),
+        )
+
+
+NO_PLANS = Plans()
+
+
+class StructureEnd(msgspec.Struct, gc=False):
+    """The end of a reporting structure, which holds the files since the previous end: its plans and networks."""
+
+    plans: Plans = NO_PLANS
+    networks: Names = NO_NAMES
+
+
+class IndexDate(msgspec.Struct, gc=False):
+    """The index's own ``last_updated_on``, as stated; the last one, if repeated."""
+
+    text: str
+
+
+Found = list[ListedFile] | StructureEnd | IndexDate
+
+
+def text_of(value: object) -> str | None:
+    """A string as it is, a number as text; other values have none."""
+    if isinstance(value, str):
+        return value
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def networks_of(value: object, limits: Limits) -> Names:
+    """The networks in a value of ``network_name``: a name or an array of names."""
+    if not isinstance(value, list):
+        return name_of(text_of(value))
+    if len(value) > limits.list_entries:
+        raise crossed(limits, "list_entries", "a longer list of names (in the index)")
+    return names_of(map(text_of, value))
+
+
+def files_of(value: object, limits: Limits) -> list[ListedFile]:
+    """The files in a value of ``in_network_files``: an array of objects or addresses, or one of them."""
+    try:
+        return msgspec.convert(value, list[_UsualFile])  # type: ignore[return-value]
+    except msgspec.ValidationError:
+        elements = value if isinstance(value, list) else [value]
+    files = []
+    for each in elements:
+        if isinstance(each, str):
+            files.append(ListedFile(each))
+        elif isinstance(each, dict):
+            networks = NO_NAMES
+            for key, named in each.items():
+                networks = networks_of(named, limits) if key in NETWORK_KEYS else networks
+            files.append(ListedFile(text_of(each.get("location")) or "", text_of(each.get("description")), networks))
+    return files
+
+
+def plans_of(value: object) -> Plans:
+    """The plans in a value of ``reporting_plans``: an array of objects, or one object."""
+    try:
+        plans = msgspec.convert(value, list[_UsualPlan])
+    except msgspec.ValidationError:
+        elements = value if isinstance(value, list) else [value]
+        plans = [
+            _UsualPlan(*(text_of(each.get(key)) for key in PLAN_KEYS)) for each in elements if isinstance(each, dict)
+        ]
+    if not plans:
+        return NO_PLANS
+    return Plans(
+        len(plans),
+        names_of({plan.plan_name for plan in plans}),
+        names_of({plan.plan_market_type for plan in plans}),
+        names_of({plan.plan_id_type for plan in plans}),
+    )
