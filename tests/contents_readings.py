@@ -8,7 +8,7 @@ from typing import Any
 
 from schemas.mrf import NETWORK_KEYS
 from transforms.contents.index_values import Found, IndexDate, Plans, StructureEnd
-from transforms.contents.names import MAX_NAMES, NO_NAMES, Names
+from transforms.contents.names import MAX_NAMES, Names
 from transforms.contents.read_index import read_index
 from transforms.errors import BadFileError
 
@@ -28,9 +28,11 @@ def flat(found: Iterable[Found]) -> Flat:
         if isinstance(each, StructureEnd):
             given.append(each)
         elif isinstance(each, IndexDate):
-            date = [("updated", each.text)]
+            date = [] if each.text is None else [("updated", each.text)]
         else:
-            given += [(file.location.strip(), file.description, file.networks) for file in each if file.location.strip()]
+            given += [
+                (file.location.strip(), file.description, file.networks) for file in each if file.location.strip()
+            ]
     return given + date
 
 
@@ -42,15 +44,15 @@ def plainly(data: bytes, *, strict: bool = True) -> Flat | str:
         return str(error)
     if not isinstance(root, list):
         return "the root is no object"
-    if strict and isinstance(root, Members) and {key for key, _ in root} & {"in_network", "in_networks"}:
+    outermost = [pair for members in _outermost(root) for pair in members]
+    if strict and {key for key, _ in outermost} & {"in_network", "in_networks"}:
         return "an in-network file"
-    found = list(_structure(root, None))
+    found = list(_structure(root))
     keys = set(_keys(root))
     if strict and not keys & {"reporting_structure", "TOC_Files", "in_network_files"}:
         return "no table of contents"
-    dates = [value for key, value in root if key == "last_updated_on"] if isinstance(root, Members) else []
-    texts = [_text(each) for each in dates if isinstance(each, str)]
-    return found + [("updated", text) for text in texts[-1:]]
+    dates = [value for key, value in outermost if key == "last_updated_on"]
+    return found + [("updated", _text(date)) for date in dates[-1:] if isinstance(date, str)]
 
 
 def scanned(data: bytes, block_bytes: int = 1 << 20, *, strict: bool = True, overlap: bool = False) -> Flat | str:
@@ -65,36 +67,44 @@ def _refuse(text: str) -> None:
     raise ValueError(text)
 
 
-def _keys(value: Any) -> Iterator[str]:
+def _outermost(value: Any) -> Iterator[Members]:
+    if isinstance(value, Members):
+        yield value
+    elif isinstance(value, list):
+        for each in value:
+            yield from _outermost(each)
+
+
+def _keys(value: Any, depth: int = 1) -> Iterator[str]:
     """Of all objects that may be structures."""
     if isinstance(value, Members):
         for key, inside in value:
             yield key
-            if key not in ("in_network_files", "reporting_plans", *NETWORK_KEYS):
-                yield from _keys(inside)
+            if key not in ("in_network_files", "reporting_plans", *NETWORK_KEYS) and (
+                (key, depth) != ("last_updated_on", 1)
+            ):
+                yield from _keys(inside, depth + 1)
     elif isinstance(value, list):
         for each in value:
-            yield from _keys(each)
+            yield from _keys(each, depth)
 
 
-def _structure(value: Any, key: str | None) -> Iterator[Any]:
+def _structure(value: Any, depth: int = 1) -> Iterator[Any]:
     if isinstance(value, Members):
-        plans, networks, lists = Plans(), NO_NAMES, False
+        plans, lists = Plans(), False
         for key, inside in value:
             if key == "in_network_files":
                 lists = True
                 yield from _files(inside)
             elif key == "reporting_plans":
                 plans = _plans(inside)
-            elif key in NETWORK_KEYS:
-                networks = _networks(inside)
-            else:
-                yield from _structure(inside, key)
+            elif key not in NETWORK_KEYS and (key, depth) != ("last_updated_on", 1):
+                yield from _structure(inside, depth + 1)
         if lists:
-            yield StructureEnd(plans, networks)
+            yield StructureEnd(plans, _networks(dict(value)))
     elif isinstance(value, list):
         for each in value:
-            yield from _structure(each, None)
+            yield from _structure(each, depth)
 
 
 def _elements(value: Any) -> list[Any]:
@@ -103,13 +113,9 @@ def _elements(value: Any) -> list[Any]:
 
 def _files(value: Any) -> Iterator[tuple[Any, ...]]:
     for each in _elements(value):
-        if isinstance(each, str):
-            each = {"location": each}
-        if isinstance(each, Members):
-            networks = [_networks(stated) for key, stated in each if key in NETWORK_KEYS]
-            each = dict(each) | {"networks": networks[-1] if networks else NO_NAMES}
-        if isinstance(each, dict) and (location := (_text(each.get("location")) or "").strip()):
-            yield location, _text(each.get("description")), each.get("networks", NO_NAMES)
+        stated = dict(each) if isinstance(each, Members) else {"location": each} if isinstance(each, str) else {}
+        if location := (_text(stated.get("location")) or "").strip():
+            yield location, _text(stated.get("description")), _networks(stated)
 
 
 def _plans(value: Any) -> Plans:
@@ -118,8 +124,9 @@ def _plans(value: Any) -> Plans:
     return Plans(len(plans), *(_names(plan.get(key) for plan in plans) for key in keys))
 
 
-def _networks(value: Any) -> Names:
-    return NO_NAMES if isinstance(value, Members) else _names(_elements(value))
+def _networks(members: dict[str, Any]) -> Names:
+    stated = [members.get(key) for key in NETWORK_KEYS]
+    return _names(name for each in stated if not isinstance(each, Members) for name in _elements(each))
 
 
 def _names(values: Iterable[Any]) -> Names:

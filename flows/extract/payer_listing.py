@@ -16,7 +16,6 @@ from flows.download.open_source import expand, open_source
 from flows.download.sources import Source, origin_of, resolve_location
 from flows.download.url_renewal import RenewUrl, UrlRenewals
 from flows.extract.listing_cache import keep_listing, kept_listing
-from flows.extract.readers import default_engine
 from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.config import PayerSource, asks_for_month, fill_month
 from flows.settings.fetching import ReadSettings

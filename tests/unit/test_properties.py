@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.field_notes import generated_documents
-from tests.unit.contents import test_scan_contents
+from tests.unit.contents import test_read_index
 from tests.unit.read import test_clean, test_generated
 from tests.unit.scan import test_read_scan
 
@@ -13,7 +13,7 @@ SETTINGS = {
     "as none says otherwise": settings(database=None),
     "of documents": test_read_scan.MANY,
     "of documents in the pipeline": test_generated.SOME,
-    "of tables of contents": test_scan_contents.MANY,
+    "of tables of contents": test_read_index.MANY,
     "of values": test_clean.STABLE,
 }
 TRIES = 5  # the first failure, and once or twice more to see that it is one

@@ -49,7 +49,8 @@ class Structure:
     """An object that is open, which may turn out to be a reporting structure."""
 
     plans: Plans = NO_PLANS
-    networks: Names = NO_NAMES
+    network_name: Names = NO_NAMES
+    network_names: Names = NO_NAMES
     lists_files: bool = False
 
 
@@ -90,7 +91,7 @@ class IndexGrammar:
         if key == PLANS_KEY:
             structure.plans = NO_PLANS
             return None if is_object else OpenElement(Kind.PLANS, structure)
-        if key in NETWORK_KEYS:
+        if key in NETWORK_KEYS or (key == UPDATED_KEY and depth == 1):
             return None
         return OpenElement(Kind.MEMBERS if is_object else Kind.STRUCTURES)
 
@@ -113,7 +114,7 @@ class IndexGrammar:
         structure = opened.structure
         if opened.kind is not Kind.MEMBERS or not structure.lists_files:
             return []
-        return [StructureEnd(structure.plans, structure.networks)]
+        return [StructureEnd(structure.plans, structure.network_name.plus(structure.network_names))]
 
     def _structures(self, outermost: Structure, children: Any, depth: int) -> tuple[list[Found], int]:
         """What members or elements list, nested ones in place, and the number of lists of files among them."""
@@ -132,7 +133,9 @@ class IndexGrammar:
                 elif key == PLANS_KEY:
                     structure.plans = plans_of(value)
                 elif key in NETWORK_KEYS:
-                    structure.networks = networks_of(value, self.limits)
+                    setattr(structure, key, networks_of(value, self.limits))
+                elif key == UPDATED_KEY and depth == 1:
+                    found.append(IndexDate(value if isinstance(value, str) else None))
                 elif isinstance(value, dict):
                     depth += 1
                     stack.append((iter(value.items()), Structure()))
@@ -140,8 +143,6 @@ class IndexGrammar:
                 elif isinstance(value, list):
                     stack.append((_pairs(value), structure))
                     break
-                elif key == UPDATED_KEY and depth == 1 and isinstance(value, str):
-                    found.append(IndexDate(value))
             else:
                 stack.pop()
                 if stack and structure is not stack[-1][1]:

@@ -63,9 +63,9 @@ class StructureEnd(msgspec.Struct, gc=False):
 
 
 class IndexDate(msgspec.Struct, gc=False):
-    """The index's own ``last_updated_on``, as stated; the last one, if repeated."""
+    """The index's own ``last_updated_on``, as stated if it is text; the last one, if repeated."""
 
-    text: str
+    text: str | None
 
 
 Found = list[ListedFile] | StructureEnd | IndexDate
@@ -90,7 +90,7 @@ def networks_of(value: object, limits: Limits) -> Names:
 def files_of(value: object, limits: Limits) -> list[ListedFile]:
     """The files in a value of ``in_network_files``: an array of objects or addresses, or one of them."""
     try:
-        return msgspec.convert(value, list[_UsualFile])  # type: ignore[return-value]
+        return list[ListedFile](msgspec.convert(value, list[_UsualFile]))
     except msgspec.ValidationError:
         elements = value if isinstance(value, list) else [value]
     files = []
@@ -99,8 +99,8 @@ def files_of(value: object, limits: Limits) -> list[ListedFile]:
             files.append(ListedFile(each))
         elif isinstance(each, dict):
             networks = NO_NAMES
-            for key, named in each.items():
-                networks = networks_of(named, limits) if key in NETWORK_KEYS else networks
+            for key in NETWORK_KEYS:
+                networks = networks.plus(networks_of(each.get(key), limits))
             files.append(ListedFile(text_of(each.get("location")) or "", text_of(each.get("description")), networks))
     return files
 

@@ -205,7 +205,9 @@ class _Reading:
             self.fail(f"{text} is not a JSON value", at=end)
 
         place = f"(at or before JSON byte {self.base + end:,})"
-        GuardedStream(io.BytesIO(data), self.limits, lambda _: place).read()
+        guarded = GuardedStream(io.BytesIO(data), self.limits, lambda _: place)
+        while guarded.read(BLOCK_BYTES):
+            pass
         try:
             return json.loads(mend(data).decode(), object_pairs_hook=_Members, parse_constant=refuse)
         except UnicodeDecodeError:

@@ -195,9 +195,7 @@ def test_a_file_counts_once_and_keeps_its_latest_signature(tmp_path: Path) -> No
         ),
     )
     found = sources_of(Source(index, "Aetna", headers=(("A", "b"),)))
-    assert found.files[0] == ListedSource(
-        Source(str(plain["location"])), "rates", 4, plans_of(11), Names(("A", "B"))
-    )
+    assert found.files[0] == ListedSource(Source(str(plain["location"])), "rates", 4, plans_of(11), Names(("A", "B")))
     assert found.sources[0].location == plain["location"]
     assert [(each.payer, each.contents, each.headers) for each in found.sources] == [
         ("Aetna", index, (("A", "b"),))

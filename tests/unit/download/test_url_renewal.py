@@ -106,9 +106,7 @@ def test_an_index_that_is_slow_keeps_no_file_of_another_waiting() -> None:
     assert found == [f"{FILE}?from=slow"]
 
 
-def test_an_index_is_read_again_with_the_limits_of_the_run(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_an_index_is_read_again_with_the_limits_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     settings = ReadSettings(engine="ijson", fetching=Fetching(bounds=Limits(json_depth=30)))
     seen = []
