@@ -276,7 +276,6 @@ def serve_command(*, as_json: bool, config: Path, host: str, port: int) -> Resul
     Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and serves
     both deployments; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.
     """
-    from flows.orchestration.serving import serve
     from flows.settings.config import load_config
     from flows.settings.environment import set_run_defaults
 
@@ -287,6 +286,7 @@ def serve_command(*, as_json: bool, config: Path, host: str, port: int) -> Resul
     set_run_defaults()  # before Prefect is imported: it reads its settings once
     from flows.backfill import backfill
     from flows.nightly import nightly
+    from flows.orchestration.serving import serve
 
-    serve(settings, host, port, say, (nightly, backfill))
+    serve(settings, host, port, say, nightly, backfill)
     return {}, 0

@@ -4,6 +4,7 @@ Parameters carry the configuration's path, months, payers' names and flags: neve
 """
 
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -39,7 +40,7 @@ from transforms.errors import BadFileError, NothingUsableError, OutageError, Tic
 LOG = logging.getLogger(__name__)
 TAG = "tic-rates"
 AUTOMATED = "tic-rates-automation"  # tag of runs whose failures an automation of the server tells
-STOPPED = "termination signal"  # in Prefect's message of a run that was asked to stop: not a failure
+STOPPED = re.compile("(termination|interrupt) signal")  # in Prefect's message of a run that was asked to stop
 RETRIES, RETRY_SECONDS = 3, 600  # a share that is unmounted, a network that is away: back within the hour, or not
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="YYYY-MM", examples=["2025-06"])]
@@ -112,7 +113,7 @@ def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     A subflow run is told by its parent; where an automation of the server tells of a run, this hook does not.
     """
     whole = state.is_completed() and state.name == "Completed"
-    if whole or flow_run.parent_task_run_id or AUTOMATED in flow_run.tags or STOPPED in (state.message or ""):
+    if whole or flow_run.parent_task_run_id or AUTOMATED in flow_run.tags or STOPPED.search(state.message or ""):
         return
     try:
         webhook = load_config(Path(flow_run.parameters["config"])).webhook

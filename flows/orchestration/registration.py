@@ -1,9 +1,9 @@
 """Both deployments of a configuration, and the automations that mark silent runs and tell of failed ones."""
 
-import asyncio
 import hashlib
 import re
-from datetime import timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from prefect.automations import (
@@ -19,6 +19,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun, StateType
 from prefect.deployments.runner import RunnerDeployment
+from prefect.events.filters import EventFilter
 from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.schedules import Cron
@@ -37,6 +38,7 @@ _SILENT_MESSAGE = (
 )
 _RESTARTED = "stopped with `tic-rates serve`; it goes on where it was"
 _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
+MOST_EVENTS = 200  # that the server gives at once: more than some runs send in a minute
 _ALIVE = "prefect.flow-run.heartbeat"
 _ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
 _TOLD = ("Failed", "Crashed", "TimedOut", "Completed with*")
@@ -54,15 +56,11 @@ def deployment_name(config: Config) -> str:
     return f"{folder}-{hashlib.sha256(str(config.path).encode()).hexdigest()[:6]}"
 
 
-def register_deployments(config: Config, nightly: Flow[..., Any], backfill: Flow[..., Any]) -> list[RunnerDeployment]:
-    """Both deployments of a configuration, known to the server; a schedule that somebody paused stays paused."""
+def declare_deployments(config: Config, nightly: Flow[..., Any], backfill: Flow[..., Any]) -> list[RunnerDeployment]:
+    """Both deployments of a configuration; a schedule that the server has as paused stays paused."""
     name = deployment_name(config)
-    active = asyncio.run(_is_active(f"{nightly.name}/{name}"))
-    cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=active)
-    deployments = [_deployment(nightly, name, config, schedule=cron), _deployment(backfill, name, config)]
-    for deployment in deployments:
-        deployment.apply()
-    return deployments
+    cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=_is_active(f"{nightly.name}/{name}"))
+    return [_deployment(nightly, name, config, schedule=cron), _deployment(backfill, name, config)]
 
 
 def _deployment(flow: Flow[..., Any], name: str, config: Config, **more: Any) -> RunnerDeployment:
@@ -79,27 +77,23 @@ def _deployment(flow: Flow[..., Any], name: str, config: Config, **more: Any) ->
     return made
 
 
-async def _is_active(name: str) -> bool:
-    async with get_client() as client:
+def _is_active(name: str) -> bool:
+    with get_client(sync_client=True) as client:
         try:
-            known = await client.read_deployment_by_name(name)
+            known = client.read_deployment_by_name(name)
         except ObjectNotFound:
             return True
     return all(schedule.active for schedule in known.schedules)
 
 
 def make_automations(config: Config) -> None:
-    """Silent runs are marked crashed; runs that fail, crash or leave something out are told to the webhook."""
-    asyncio.run(_make_automations(config))
-
-
-async def _make_automations(config: Config) -> None:
-    await watch_heartbeats()
+    """Silent runs are marked crashed; runs that fail, crash or leave something out are sent to the webhook."""
+    watch_heartbeats()
     if config.webhook is None:
         return
     name = deployment_name(config)
     block = Webhook(url=SecretStr(config.webhook))  # Prefect keeps it encrypted
-    block_id = await block.asave(f"tic-rates-{re.sub(r'[^a-z0-9]+', '-', name.lower())}", overwrite=True)
+    block_id: Any = block.save(f"tic-rates-{re.sub(r'[^a-z0-9]+', '-', name.lower())}", overwrite=True)
     trigger = EventTrigger(
         posture=Posture.Reactive,
         expect={f"prefect.flow-run.{state}" for state in _TOLD},
@@ -110,10 +104,10 @@ async def _make_automations(config: Config) -> None:
     )
     actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=_PAYLOAD)]
     description = f"failed, crashed and incomplete runs of {config.path} are told to its webhook"
-    await _save(Automation(name=f"tic-rates: {name} tells", description=description, trigger=trigger, actions=actions))
+    _save(Automation(name=f"tic-rates: {name} tells", description=description, trigger=trigger, actions=actions))
 
 
-async def watch_heartbeats() -> None:
+def watch_heartbeats() -> None:
     """A run that is no longer heard of, wherever its process was, is marked crashed."""
     trigger = EventTrigger(
         posture=Posture.Proactive,
@@ -128,36 +122,49 @@ async def watch_heartbeats() -> None:
         within=timedelta(seconds=HEARTBEAT_SECONDS * HEARTBEATS_MISSED),
     )
     act = ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message=_SILENT_MESSAGE, force=False)
-    await _save(Automation(name=SILENT, description=_SILENT_MESSAGE, trigger=trigger, actions=[act]))
+    _save(Automation(name=SILENT, description=_SILENT_MESSAGE, trigger=trigger, actions=[act]))
 
 
-async def _save(wanted: Automation) -> None:
+def _save(wanted: Automation) -> None:
     try:
-        wanted.id = (await Automation.aread(name=wanted.name)).id
+        known: Any = Automation.read(name=wanted.name)
+        wanted.id = known.id
     except ValueError:
-        await wanted.acreate()
+        wanted.create()
     else:
-        await wanted.aupdate()
+        wanted.update()
 
 
-def restart_unfinished(config: Config) -> list[FlowRun]:
-    """Runs of the configuration's deployments that an earlier `serve` left unfinished: they are due again."""
-    return asyncio.run(_restart_unfinished(deployment_name(config)))
+def restart_unfinished(config: Config, since: datetime) -> tuple[list[FlowRun], list[FlowRun]]:
+    """Runs of the configuration's deployments that an earlier `serve` left unfinished, due again; and those left alone.
 
-
-async def _restart_unfinished(name: str) -> list[FlowRun]:
-    async with get_client() as client:
-        runs = await client.read_flow_runs(
+    A run that started or sent a heartbeat since then is left alone: its process lives, perhaps on another machine.
+    """
+    with get_client(sync_client=True) as client:
+        runs = client.read_flow_runs(
             flow_run_filter=FlowRunFilter.model_validate(
                 {"state": {"type": {"any_": [*_UNFINISHED, StateType.CRASHED]}}}
             ),
-            deployment_filter=DeploymentFilter.model_validate({"name": {"any_": [name]}}),
+            deployment_filter=DeploymentFilter.model_validate({"name": {"any_": [deployment_name(config)]}}),
         )
-        left = [run for run in runs if run.state is not None and _was_stopped(run.state.type, run.state.message)]
+        stopped = [run for run in runs if run.state is not None and STOPPED.search(run.state.message or "")]
+        unfinished = [run for run in runs if run.state is not None and run.state.type in _UNFINISHED]
+        alive = _heard_of(client, unfinished, since)
+        left = [*stopped, *(run for run in unfinished if run not in alive)]
         for run in left:
-            await client.set_flow_run_state(run.id, Scheduled(message=_RESTARTED), force=True)
-        return left
+            client.set_flow_run_state(run.id, Scheduled(message=_RESTARTED), force=True)
+    return left, alive
 
 
-def _was_stopped(state: StateType, message: str | None) -> bool:
-    return state in _UNFINISHED or (state is StateType.CRASHED and STOPPED in (message or ""))
+def _heard_of(client: Any, runs: Sequence[FlowRun], since: datetime) -> list[FlowRun]:
+    """Those of the runs whose state was set, or that sent a heartbeat, since then."""
+    if not runs:
+        return []
+    resources = {f"prefect.flow-run.{run.id}": run for run in runs}
+    wanted = EventFilter.model_validate(
+        {"occurred": {"since": since}, "event": {"name": [_ALIVE]}, "resource": {"id": list(resources)}}
+    )
+    heartbeats = {event.resource.id for event in client.read_events(wanted, limit=MOST_EVENTS).events}
+    return [
+        run for name, run in resources.items() if name in heartbeats or (run.state and run.state.timestamp >= since)
+    ]

@@ -1,5 +1,6 @@
 """`tic-rates serve`: a Prefect server unless one is configured; it serves both deployments of a configuration."""
 
+import asyncio
 import logging
 import os
 import signal
@@ -9,81 +10,102 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import chdir, contextmanager, nullcontext, suppress
+from contextvars import copy_context
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import Any
 
 import httpx
+from prefect.flows import Flow
+from prefect.runner import Runner
+from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+from flows.orchestration.registration import declare_deployments, make_automations, restart_unfinished
 from flows.settings.config import Config
-from flows.settings.environment import SERVER, set_run_defaults, with_defaults
+from flows.settings.environment import HEARTBEAT_SECONDS, SERVER, with_defaults
 from transforms.errors import OutageError, UsageError
 
 LOG = logging.getLogger(__name__)
 START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
 END_SECONDS = 20.0  # then a server that has not ended is killed
 LOOK_UP_SECONDS = 0.1
+HEARD_SECONDS = 2 * HEARTBEAT_SECONDS  # a run that sent no heartbeat for so long has no process
 
 
 class ServingError(OutageError):
     """The Prefect server can't be kept up, or one that is there already does not answer."""
 
 
-def serve(config: Config, host: str, port: int, say: Callable[[str], None], flows: tuple[Any, Any]) -> None:
-    """Serve both deployments until a signal's exception goes through.
+class ServeRunner(Runner):
+    """Prefect's runner of deployments; SIGTERM ends it as Ctrl-C does.
 
-    Args: flows: the nightly and the backfill.
+    Prefect's own handler calls a coroutine that is never awaited, and leaves the processes of the runs behind.
     """
-    set_run_defaults()  # before Prefect is imported: it reads its settings once
-    from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
+    ended_by = signal.SIGINT
+
+    def handle_sigterm(self, *_: object, **__: object) -> None:
+        """Cancel the runner, which ends its runs' processes."""
+        self.ended_by = signal.SIGTERM
+        signal.raise_signal(signal.SIGINT)
+
+
+def serve(
+    config: Config,
+    host: str,
+    port: int,
+    say: Callable[[str], None],
+    nightly: Flow[..., Any],
+    backfill: Flow[..., Any],
+) -> None:
+    """Serve both deployments of a configuration until a signal comes, which is raised again."""
     given: str | None = PREFECT_API_URL.value() or _running(host, port)  # of the environment, a profile, or left here
     with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
         address = server.address if server is not None else str(given)
         with temporary_settings({PREFECT_API_URL: address}):
+            runner = ServeRunner(pause_on_shutdown=False)
             try:
-                deployments = _register(config, *flows)
+                deployments = declare_deployments(config, nightly, backfill)
+                for deployment in deployments:
+                    runner.add_deployment(deployment)
+                make_automations(config)
+                _restart(config, datetime.now(UTC) - timedelta(seconds=HEARD_SECONDS))
             except httpx.TransportError as error:
                 raise ServingError(
                     f"the Prefect server at {address} does not answer ({type(error).__name__}); start it, or correct "
                     "PREFECT_API_URL"
                 ) from None
-            say(_welcome(config, address, server, [f"{each.flow_name}/{each.name}" for each in deployments]))
-            _serve(deployments, PREFECT_HOME.value())
+            say(_welcome(config, address, server, [each.full_name for each in deployments]))
+            _run(runner, PREFECT_HOME.value())
             if server is not None:
                 server.check()
 
 
-def _register(config: Config, nightly: Any, backfill: Any) -> list[Any]:
-    from flows.orchestration.registration import make_automations, register_deployments, restart_unfinished
-
-    deployments = register_deployments(config, nightly, backfill)
-    make_automations(config)
-    for run in restart_unfinished(config):
+def _restart(config: Config, since: datetime) -> None:
+    """Restart what an earlier `serve` left unfinished; look once more later where a process may have ended just now."""
+    started = datetime.now(UTC)
+    restarted, alive = restart_unfinished(config, since)
+    for run in restarted:
         LOG.warning("%s was stopped by an earlier end of `serve`; it goes on", run.name)
-    return deployments
+    if alive and since < started - timedelta(seconds=HEARD_SECONDS / 2):
+        again = Timer(HEARD_SECONDS, copy_context().run, (_restart, config, started))
+        again.daemon = True
+        again.start()
 
 
-def _serve(deployments: list[Any], folder: Path) -> None:
-    """Serve until a signal comes, which is then raised as the command line raises it.
+def _run(runner: ServeRunner, folder: Path) -> None:
+    """Run until a signal comes, which is then raised as the command line raises it.
 
     Prefect puts the working directory of a run first on sys.path: a package `flows` there would be imported instead of
     ours. So runs start in a folder of Prefect's own; the configuration's path is absolute.
     """
-    from prefect import serve
-
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    number = signal.SIGINT  # ``serve`` returns after it
-    try:
-        with chdir(folder):
-            serve(*deployments, pause_on_shutdown=False, print_starting_message=False)
-    except SystemExit:
-        number = signal.SIGTERM
-    finally:
-        for each, handler in handlers.items():
-            signal.signal(each, handler)
-    signal.raise_signal(number)
+    handler = signal.getsignal(signal.SIGTERM)
+    with chdir(folder), suppress(KeyboardInterrupt):
+        asyncio.run(runner.start())
+    signal.signal(signal.SIGTERM, handler)
+    signal.raise_signal(runner.ended_by)
 
 
 @dataclass(frozen=True)

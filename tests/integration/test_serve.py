@@ -172,7 +172,7 @@ class Serving:
         return self.state(run)
 
 
-def serve(folder: Path) -> Serving:
+def serve(folder: Path, **environment: str) -> Serving:
     """Its stderr, and its worker's and its runs', goes to a file: nobody would empty the pipe."""
     command = [
         sys.executable,
@@ -192,7 +192,7 @@ def serve(folder: Path) -> Serving:
             stderr=stderr,
             text=True,
             cwd=folder,  # a package `flows` stands there
-            env=environment_of(folder) | FAST,
+            env=environment_of(folder) | FAST | environment,
             start_new_session=True,
         )
     serving = Serving(folder, process)
@@ -335,14 +335,15 @@ def test_a_run_that_left_something_out_is_told_to_the_webhook(
 ) -> None:
     serving.ended(runs["nightly"])
     wait_until(lambda: any(told["run"] == "2025-06, Aetna" for told in world.told), "the webhook")
-    told = next(told for told in world.told if told["run"] == "2025-06, Aetna")
-    assert told == {
+    by_the_automation = {
         "month": "2025-06",
         "status": "completed with 1 quarantined",
         "reason": "2025-06 published, 1 of 3 source(s) quarantined",
         "run": "2025-06, Aetna",
     }
-    assert sum(told["run"] == "2025-06, Aetna" for told in world.told) == 1
+    # a server whose SQLite is locked repeats it; the flow's own hook would say "incomplete"
+    told = [told for told in world.told if told["run"] == "2025-06, Aetna"]
+    assert told == [by_the_automation] * len(told)
 
 
 @pytest.mark.soak
@@ -405,6 +406,9 @@ def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_ru
     parameters = {"config": str(folder / "tic-rates.toml"), "month": "2025-10", "payers": ["Slow"]}
     run = serving.trigger(serving.nightly, **parameters)
     assert world.asked.wait(PATIENCE_SECONDS)
+    beside = serve(folder, PREFECT_API_URL=serving.api)
+    assert beside.stop(signal.SIGINT) == 128 + signal.SIGINT
+    assert serving.state(run)["state_type"] == "RUNNING", "a second `serve` leaves a run alone whose process lives"
     assert serving.stop(signal.SIGTERM) == 128 + signal.SIGTERM
     assert processes_of(folder) == []
     world.released.set()
@@ -413,10 +417,12 @@ def test_sigterm_ends_everything_and_the_next_serve_goes_on_with_schedule_and_ru
         (schedule,) = again.deployment(again.nightly)["schedules"]
         assert (schedule["active"], schedule["schedule"]["cron"]) == (True, "30 2 * * *")
         assert again.ended(run)["state"]["type"] == "COMPLETED"
-        assert world.told == []
+        assert [told for told in world.told if told["month"] == "2025-10"] == []
     finally:
         code = again.stop(signal.SIGINT)
     assert code == 128 + signal.SIGINT
+    printed = (folder / "stderr").read_text()
+    assert [word for word in ("Traceback", "never awaited") if word in printed] == []
     assert processes_of(folder) == []
 
 
