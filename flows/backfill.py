@@ -19,9 +19,10 @@ from flows.orchestration.flow_runs import (
     run_here,
     run_of,
 )
-from flows.orchestration.nightly import BackfillReport, MonthReport, check_payers, months_to_do
-from flows.orchestration.run import renew_report
-from flows.orchestration.task_steps import make_steps
+from flows.orchestration.month_report import BackfillReport, MonthReport
+from flows.orchestration.nightly import check_payers, months_to_do
+from flows.orchestration.steps import build_pages
+from flows.orchestration.task_steps import TaskSteps
 from flows.storage.layout import Layout, month_name
 from transforms.errors import TicRatesError
 
@@ -60,16 +61,16 @@ def backfill(
         for day in months:
             state = month_flow(config, month_name(day), payers, force, gates, False, return_state=True)
             try:
-                found.months.append(MonthReport.from_json(result_of(state)))
+                found.months.append(result_of(state))
             except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
                 found.months.append(MonthReport(day, "failed", reason=state.message or str(error)))
         if report and any(each.status == "published" for each in found.months):
-            layout = Layout.at(settings.output)
-            make_steps(months[-1], settings.output, settings.cluster).step("report", lambda: renew_report(layout))
-    return final_state(found.months, found.exit_code, found.as_json())
+            TaskSteps(months[-1], settings.cluster).call(build_pages, Layout.at(settings.output))
+    return final_state(found)
 
 
 def run_flow(config: Path, first: date, last: date, **options: Any) -> BackfillReport:
     """What `tic-rates backfill` comes to, run as the flow ``backfill`` in this process."""
     months = {"first": month_name(first), "last": month_name(last)}
-    return BackfillReport.from_json(run_here(backfill, config=str(config), **months, **options))
+    report: BackfillReport = run_here(backfill, config=str(config), **months, **options)
+    return report

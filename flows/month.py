@@ -1,7 +1,6 @@
 """One month as a Prefect flow, from sources to published tables and report: of a configuration, or of sources named."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.download.open_source import expand
+from flows.orchestration.artifacts import progress, show_month
 from flows.orchestration.flow_runs import (
     RETRIES,
     RETRY_SECONDS,
@@ -18,15 +18,14 @@ from flows.orchestration.flow_runs import (
     flow_options,
     load_settings,
     parse_month,
-    progress,
     quarantined_by,
     run_here,
     run_of,
-    show_month,
 )
-from flows.orchestration.nightly import MonthReport, run_month
-from flows.orchestration.run import RunRequest, RunResult, run
-from flows.orchestration.task_steps import make_steps
+from flows.orchestration.month_report import MonthReport
+from flows.orchestration.nightly import run_month
+from flows.orchestration.run import RunRequest, run
+from flows.orchestration.task_steps import TaskSteps
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Cluster
 from flows.settings.protection import fetching_of
@@ -58,25 +57,19 @@ def month(
     try:
         settings, day = load_settings(config, gates=gates), parse_month(month)
         with run_of(month), progress(month) as on_progress:
-            steps = make_steps(day, settings.output, settings.cluster, on_progress)
+            steps = TaskSteps(day, settings.cluster, on_progress)
             found = run_month(settings, day, payers=tuple(payers or ()), force=force, steps=steps, pages=report)
     except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
         if isinstance(error, NothingUsableError):
             show_month(settings, MonthReport(day, "failed", quarantined=quarantined_by(error)))
         return failed(error)
     show_month(settings, found)
-    return final_state([found], found.exit_code, found.as_json())
+    return final_state(found)
 
 
-@dataclass
-class _InProcess:
-    """A request whose sources may carry signatures, which no parameter may hold; and what came of it."""
-
-    request: RunRequest
-    result: RunResult | None = None
-
-
-_IN_PROCESS: ContextVar[_InProcess | None] = ContextVar("_IN_PROCESS", default=None)
+_REQUEST: ContextVar[RunRequest | None] = ContextVar(
+    "_REQUEST", default=None
+)  # with signatures, which no parameter has
 
 
 @flow(name="tic-rates-run", **flow_options())
@@ -98,17 +91,12 @@ def run_sources(
         nppes: the provider lookup, or CMS's file of it.
         dask: address of a Dask scheduler to read on.
     """
-    given = _IN_PROCESS.get()
     try:
-        request = given.request if given is not None else _request(sources, month, codes, output, nppes)
+        request = _REQUEST.get() or _request(sources, month, codes, output, nppes)
         with run_of(month), progress(month) as on_progress:
-            result = run(request, make_steps(request.month, request.output, Cluster(dask), on_progress))
+            return final_state(run(request, TaskSteps(request.month, Cluster(dask), on_progress)))
     except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
         return failed(error)
-    if given is not None:
-        given.result = result
-    left_out = MonthReport(request.month, "published", result.statuses, result.quarantined, [], result.references)
-    return final_state([left_out], result.exit_code, result.as_json())
 
 
 def _request(sources: list[str], month: str, codes: list[str], output: str, nppes: str | None) -> RunRequest:
@@ -119,12 +107,11 @@ def _request(sources: list[str], month: str, codes: list[str], output: str, nppe
     return RunRequest(found, parse_month(month), tuple(codes), where, lookup, fetching=fetching_of())
 
 
-def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
+def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:
     """What `tic-rates run` comes to, run as the flow ``run_sources`` in this process."""
-    given = _InProcess(request)
-    token = _IN_PROCESS.set(given)
+    token = _REQUEST.set(request)
     try:
-        run_here(
+        report: MonthReport = run_here(
             run_sources,
             sources=[source.name for source in request.sources],
             month=month_name(request.month),
@@ -134,6 +121,5 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> RunResult:
             dask=cluster.dask,
         )
     finally:
-        _IN_PROCESS.reset(token)
-    assert given.result is not None
-    return given.result
+        _REQUEST.reset(token)
+    return report

@@ -18,7 +18,7 @@ from flows.orchestration.flow_runs import (
     run_here,
     run_of,
 )
-from flows.orchestration.nightly import MonthReport
+from flows.orchestration.month_report import MonthReport
 from flows.storage.layout import month_name
 
 
@@ -45,13 +45,13 @@ def nightly(
     with run_of(name):
         state = month_flow(config, name, payers, force, gates, report, return_state=True)
     try:
-        result: dict[str, Any] = result_of(state)
+        report_of_month: MonthReport = result_of(state)
     except Exception as error:  # noqa: BLE001 the month's run was retried already
         return failed(error)
-    found = MonthReport.from_json(result)
-    return final_state([found], found.exit_code, result)
+    return final_state(report_of_month)
 
 
 def run_flow(config: Path, month: date, **options: Any) -> MonthReport:
     """What `tic-rates nightly` comes to, run as the flow ``nightly`` in this process."""
-    return MonthReport.from_json(run_here(nightly, config=str(config), month=month_name(month), **options))
+    report: MonthReport = run_here(nightly, config=str(config), month=month_name(month), **options)
+    return report

@@ -9,7 +9,8 @@ import polars as pl
 from flows.cli.demo_files import write_market
 from flows.cli.streams import tell
 from flows.download.open_source import expand
-from flows.orchestration.run import RunRequest, RunResult
+from flows.orchestration.month_report import MonthReport
+from flows.orchestration.run import RunRequest
 from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
@@ -25,7 +26,7 @@ class WrongAnswerError(TicRatesError):
 
 
 def run_demo(
-    output: Location, month: date, run: Callable[[RunRequest], RunResult], *, quiet: bool
+    output: Location, month: date, run: Callable[[RunRequest], MonthReport], *, quiet: bool
 ) -> tuple[dict[str, Any], int]:
     """Write the market under ``output/demo``, run it into ``output``, check every published cell.
 

@@ -28,7 +28,7 @@ from flows.cli.streams import tell
 from transforms.errors import TicRatesError, UsageError
 
 if TYPE_CHECKING:
-    from flows.orchestration.nightly import BackfillReport, MonthReport
+    from flows.orchestration.month_report import BackfillReport, MonthReport
     from flows.settings.config import Config
 
 
@@ -96,9 +96,10 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
         from flows.month import run_flow
 
         return partial(run_flow, cluster=cluster)
-    from flows.orchestration.run import Steps, run
+    from flows.orchestration.run import run
+    from flows.orchestration.steps import Steps
 
-    return partial(run, steps=Steps(elsewhere=elsewhere(cluster)))
+    return partial(run, steps=Steps(elsewhere(cluster)))
 
 
 def _use_prefect(asked: bool | None) -> bool:
@@ -147,7 +148,7 @@ def nightly_command(*, as_json: bool, config: Path, month: date | None, **option
 def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
     """The month's report, by a Prefect flow or by plain calls; the webhook is told of what failed or was left out."""
     from flows.orchestration.nightly import run_month
-    from flows.orchestration.webhook import tell_month
+    from flows.orchestration.webhook import notify_month
 
     if _use_prefect(options["prefect"]):
         from flows.nightly import run_flow
@@ -160,7 +161,7 @@ def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "Month
     except TicRatesError as error:
         _notify(settings, month, str(error))
         raise
-    tell_month(settings.webhook, report)
+    notify_month(settings.webhook, report)
     return report
 
 
@@ -209,7 +210,7 @@ def backfill_command(*, as_json: bool, config: Path, first: date, last: date, **
 def _backfill(settings: "Config", first: date, last: date, options: dict[str, Any]) -> "BackfillReport":
     """The months' report, by a Prefect flow or by plain calls; the webhook is told of what failed or was left out."""
     from flows.orchestration.nightly import check_payers, months_to_do, run_backfill
-    from flows.orchestration.webhook import tell_month
+    from flows.orchestration.webhook import notify_month
 
     months_to_do(first, last, newest_first=False)
     check_payers(settings, options["payers"])
@@ -227,7 +228,7 @@ def _backfill(settings: "Config", first: date, last: date, options: dict[str, An
         pages=not options["no_report"],
     )
     for month in report.months:
-        tell_month(settings.webhook, month)
+        notify_month(settings.webhook, month)
     return report
 
 
@@ -240,10 +241,10 @@ def _load_config(path: Path, *, no_gates: bool) -> "Config":
 
 def _notify(config: "Config", month: date, reason: str) -> None:
     """Send a month that failed to the webhook of the configuration."""
-    from flows.orchestration.webhook import tell_failure
+    from flows.orchestration.webhook import notify_webhook
     from flows.storage.layout import month_name
 
-    tell_failure(config.webhook, month=month_name(month), status="failed", reason=reason)
+    notify_webhook(config.webhook, month=month_name(month), status="failed", reason=reason)
 
 
 @command("demo", example="demo --output output")

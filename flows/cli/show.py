@@ -11,24 +11,23 @@ from rich.markup import escape
 from rich.table import Table as RichTable
 
 from flows.cli.show_months import make_console
-from flows.orchestration.run import RunResult
+from flows.orchestration.month_report import MonthReport
 from flows.storage.layout import Layout, month_name
 from transforms.cms.medicare import ServicePrice
 
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
 
 
-def print_result(result: RunResult) -> None:
+def print_result(result: MonthReport) -> None:
     """The national table, what was quarantined, and where the Parquet is."""
     console = make_console()
+    assert result.output is not None
     layout = Layout.at(result.output)
     summaries = layout.month("summaries", result.month) / "summaries.parquet"
     for table in national_tables(summaries, result):
         console.print(table)
-    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.statuses.items()))
-    console.print(
-        f"{counts}; {result.rows.get('rates', 0):,} rate rows, {result.eligible:,} eligible; {result.seconds:.1f} s"
-    )
+    counts = ", ".join(f"{count} {status}" for status, count in sorted(result.sources.items()))
+    console.print(f"{counts}; {result.rows:,} rate rows, {result.rows_eligible:,} eligible; {result.seconds:.1f} s")
     for name, reason in result.quarantined:
         console.print(f"[red]quarantined[/red] {escape(name)}: {escape(reason)}", highlight=False)
     if result.references.count:
@@ -36,7 +35,7 @@ def print_result(result: RunResult) -> None:
     console.print(f"Parquet: {layout.name_of(summaries)}", highlight=False, soft_wrap=True)
 
 
-def national_tables(summaries: Path, result: RunResult) -> list[RichTable]:
+def national_tables(summaries: Path, result: MonthReport) -> list[RichTable]:
     """One table per code and class: payers, composites and Medicare, each provider once, the strictest tier shown."""
     national = pl.read_parquet(summaries).filter(
         (pl.col("geography") == "US") & pl.col("weighting").is_in(["npi", "locality"])

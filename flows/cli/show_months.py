@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from flows.orchestration.nightly import MonthReport
+from flows.orchestration.month_report import MonthReport
 from flows.storage.layout import month_name
 
 if TYPE_CHECKING:

@@ -5,22 +5,15 @@ Parameters carry the configuration's path, months, payers' names and flags: neve
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, cast
-from uuid import UUID
 
 import httpx
 from prefect import get_client, runtime, tags
-from prefect.artifacts import (
-    create_link_artifact,
-    create_markdown_artifact,
-    create_progress_artifact,
-    update_progress_artifact,
-)
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
 from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
@@ -28,12 +21,10 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.orchestration.nightly import MonthReport, describe
-from flows.orchestration.run_page import national_markdown, quarantine_markdown
-from flows.orchestration.task_steps import OnProgress
-from flows.orchestration.webhook import tell_failure
+from flows.orchestration.month_report import BackfillReport, MonthReport, describe
+from flows.orchestration.webhook import notify_webhook
 from flows.settings.config import Config, Gates, load_config
-from flows.storage.layout import Layout, month_name, this_month
+from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError, OutageError, TicRatesError, UsageError
 
@@ -122,7 +113,7 @@ def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
         return
     status = "incomplete" if state.is_completed() else state.type.value.lower()
     month, run = _month_of(flow_run.parameters), name_run(flow_run.parameters)
-    tell_failure(webhook, month=month, status=status, reason=state.message, run=run)
+    notify_webhook(webhook, month=month, status=status, reason=state.message, run=run)
 
 
 def flow_options() -> dict[str, Any]:
@@ -164,7 +155,7 @@ def result_of(state: State[Any]) -> Any:
     found = finished.result(raise_on_failure=False, _sync=True)
     if isinstance(found, BaseException):
         raise found
-    if not state.is_completed() and not isinstance(found, dict):
+    if not state.is_completed() and found is None:
         raise MonthFailedError(state.message or str(state.name), passing=False)
     return found
 
@@ -181,42 +172,6 @@ def run_of(*months: str) -> Iterator[None]:
         client.update_flow_run(runtime.flow_run.id, tags=sorted({*runtime.flow_run.tags, *run_tags}))
     with tags(*run_tags):
         yield
-
-
-@contextmanager
-def progress(name: str) -> Iterator[OnProgress]:
-    """A bar in the run's page, moved on after each batch of files."""
-    what = f"files of {name}"
-    artifact = cast("UUID", create_progress_artifact(progress=0.0, key=f"progress-{name}", description=what))
-    shown = -1
-
-    def show(done: int, total: int) -> None:
-        nonlocal shown
-        percent = 100 * done // max(total, 1)
-        if percent != shown:
-            shown = percent
-            description = f"{what}: {done:,} of {total:,}"
-            update_progress_artifact(artifact_id=artifact, progress=float(percent), description=description)
-
-    yield show
-
-
-def show_month(config: Config, report: MonthReport) -> None:
-    """Create the artifacts: the national table, what was quarantined or withheld, the link to the report."""
-    name = month_name(report.month)
-    pages = {
-        "national": national_markdown(config.output, report.month),
-        "quarantine": quarantine_markdown(report.month, report.quarantined, report.withheld, str(config.path)),
-    }
-    for key, page in pages.items():
-        if page is not None:
-            create_markdown_artifact(page, key=f"{key}-{name}")
-    layout = Layout.at(config.output)
-    index = layout.root / "report" / "index.html"
-    if index.exists():
-        where = "in object storage" if layout.store else "on the worker's machine"
-        link = layout.name_of(index) if layout.store else index.resolve().as_uri()
-        create_link_artifact(link, link_text=f"the report, {where}", key="report")
 
 
 def failed(error: Exception) -> State[Any]:
@@ -254,19 +209,17 @@ def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
     return [(entry["source"], entry["reason"]) for entry in entries]
 
 
-def final_state(reports: Sequence[MonthReport], code: int, result: dict[str, Any]) -> State[Any]:
-    """Completed, named by what was left out; Failed where nothing usable came of it.
-
-    Args: result: what is persisted as the run's result.
-    """
-    message = "; ".join(map(describe, reports)) or "no month to do"
-    if code not in (0, BadFileError.exit_code):
-        return Failed(message=message, data=result)
+def final_state(report: MonthReport | BackfillReport) -> State[Any]:
+    """Completed, named by what was left out; Failed where nothing usable came of it. The report is its result."""
+    months = report.months if isinstance(report, BackfillReport) else [report]
+    message = "; ".join(map(describe, months)) or "no month to do"
+    if report.exit_code not in (0, BadFileError.exit_code):
+        return Failed(message=message, data=report)
     counts = {
-        "failed": sum(report.status == "failed" for report in reports),
-        "withheld": sum(len(report.withheld) for report in reports),
-        "quarantined": sum(len(report.quarantined) for report in reports),
-        "references given up": sum(sum(report.references.given_up.values()) for report in reports),
+        "failed": sum(month.status == "failed" for month in months),
+        "withheld": sum(len(month.withheld) for month in months),
+        "quarantined": sum(len(month.quarantined) for month in months),
+        "references given up": sum(sum(month.references.given_up.values()) for month in months),
     }
     left_out = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return Completed(name=f"Completed with {left_out}" if left_out else "Completed", message=message, data=result)
+    return Completed(name=f"Completed with {left_out}" if left_out else "Completed", message=message, data=report)

@@ -9,141 +9,38 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
-from flows.extract.outcome import Outcome, UnresolvedReferences
-from flows.extract.payer_listing import PayerListing, list_payer
+from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import set_undated_aside, undated_blocks
 from flows.orchestration.dask_workers import elsewhere
+from flows.orchestration.month_report import BackfillReport, MonthReport
 from flows.orchestration.run import (
     UNREACHABLE,
     RunRequest,
-    RunResult,
-    Steps,
     build_and_publish,
     count_outcomes,
     extract_all,
     load_references,
     only_one,
-    renew_report,
     require_usable,
     sweep_all,
 )
+from flows.orchestration.steps import Steps, build_pages, list_files
 from flows.publish.gates_of_month import Judge
 from flows.publish.publish import PublishedMeanwhileError, begin, published_before
 from flows.publish.published_month import PublishedMonth, Standing
 from flows.settings.config import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month
-from flows.storage.redaction import redact_text
-from flows.storage.threads import map_in_threads
-from transforms.errors import BadFileError, NothingUsableError, TicRatesError, UsageError
+from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 if TYPE_CHECKING:
     from flows.tables.month_inputs import MonthInputs
 
 LOG = logging.getLogger(__name__)
-LISTINGS_AT_ONCE = 4
 BEGINNINGS = 3  # of a month that other machines publish meanwhile
-
-
-@dataclass
-class MonthReport:
-    """What one month came to. ``status``: published, unchanged (nothing to do), or failed (``reason`` says why)."""
-
-    month: date
-    status: str
-    sources: Counter[str] = field(default_factory=Counter)
-    quarantined: list[tuple[str, str]] = field(default_factory=list)
-    withheld: list[tuple[str, str]] = field(default_factory=list)  # payer, the gate's reason
-    references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
-    undated: list[tuple[str, str]] = field(default_factory=list)  # block none of whose files is of the month, and why
-    rows: int = 0
-    rows_eligible: int = 0
-    reason: str | None = None
-    seconds: float = 0.0
-
-    @property
-    def exit_code(self) -> int:
-        """0 all well, 3 some sources quarantined, payers withheld or references given up, 4 nothing usable."""
-        if self.status == "failed":
-            return NothingUsableError.exit_code
-        return BadFileError.exit_code if self.quarantined or self.withheld or self.references.given_up else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The machine-readable account."""
-        return {
-            "month": month_name(self.month),
-            "status": self.status,
-            "sources": dict(self.sources),
-            "quarantined": [{"source": name, "reason": reason} for name, reason in self.quarantined],
-            "withheld": [{"payer": payer, "reason": reason} for payer, reason in self.withheld],
-            "references": self.references.as_json(),
-            "undated": [{"payer": payer, "reason": reason} for payer, reason in self.undated],
-            "rows": self.rows,
-            "rows_eligible": self.rows_eligible,
-            "reason": self.reason,
-            "seconds": round(self.seconds, 3),
-            "exit_code": self.exit_code,
-        }
-
-    @classmethod
-    def from_json(cls, account: Mapping[str, Any]) -> "MonthReport":
-        """The report that ``as_json`` wrote."""
-        references = account["references"]
-        return cls(
-            date.fromisoformat(f"{account['month']}-01"),
-            account["status"],
-            Counter(account["sources"]),
-            [(each["source"], each["reason"]) for each in account["quarantined"]],
-            [(each["payer"], each["reason"]) for each in account["withheld"]],
-            UnresolvedReferences(references["unresolved"], references["given_up"]),
-            [(each["payer"], each["reason"]) for each in account["undated"]],
-            account["rows"],
-            account["rows_eligible"],
-            account["reason"],
-            account["seconds"],
-        )
-
-
-@dataclass
-class BackfillReport:
-    """What each month came to, in the order asked for."""
-
-    months: list[MonthReport]
-
-    @property
-    def exit_code(self) -> int:
-        """The gravest: 4 when every month failed, 3 when anything was left out anywhere."""
-        codes = [month.exit_code for month in self.months]
-        if codes and all(code == NothingUsableError.exit_code for code in codes):
-            return NothingUsableError.exit_code
-        return BadFileError.exit_code if any(codes) else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The machine-readable account."""
-        return {"months": [month.as_json() for month in self.months], "exit_code": self.exit_code}
-
-    @classmethod
-    def from_json(cls, account: Mapping[str, Any]) -> "BackfillReport":
-        """The report that ``as_json`` wrote."""
-        return cls([MonthReport.from_json(month) for month in account["months"]])
-
-
-def describe(report: MonthReport) -> str:
-    """One month in one line."""
-    said = [f"{month_name(report.month)} {report.status}"]
-    if report.reason:
-        said.append(redact_text(report.reason))
-    if report.quarantined:
-        said.append(f"{len(report.quarantined):,} of {report.sources.total():,} source(s) quarantined")
-    if report.references.count:
-        said.append(str(report.references))
-    said += [f"{payer} withheld: {why}" for payer, why in report.withheld]
-    said += [f"{payer} undated: {redact_text(why)}" for payer, why in report.undated]
-    return ", ".join(said)
 
 
 def run_month(
@@ -168,7 +65,7 @@ def run_month(
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
     started = time.perf_counter()
-    steps = steps or Steps(elsewhere=elsewhere(config.cluster))
+    steps = steps or Steps(elsewhere(config.cluster))
     chosen = _chosen(config, payers)
     layout = Layout.at(config.output)
     request = RunRequest(
@@ -187,7 +84,7 @@ def run_month(
         sweep_all(layout)
         report = _until_published(config, chosen, request, layout, steps)
     if pages and report.status == "published":
-        steps.step("report", lambda: renew_report(layout))
+        steps.call(build_pages, layout)
     report.seconds = time.perf_counter() - started
     return report
 
@@ -222,7 +119,7 @@ def run_backfill(
 
     report = BackfillReport([one(month) for month in months])
     if pages and any(month.status == "published" for month in report.months):
-        (steps or Steps()).step("report", lambda: renew_report(Layout.at(config.output)))
+        (steps or Steps()).call(build_pages, Layout.at(config.output))
     return report
 
 
@@ -288,19 +185,22 @@ def _bring_up_to_date(
     references = replace(load_references(request, layout), tell_unchanged=True)
     inputs, earlier = MonthInputs(references, read.outcomes, layout), published_before(layout, month)
     identity = _identity(inputs, standing, config.gates, earlier[1])
-    result = count_outcomes(request, read.outcomes)
-    result.statuses = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
-    result.statuses.update("unchanged" if outcome.usable else outcome.status for outcome in standing.outcomes)
+    report = count_outcomes(request, read.outcomes)
+    report.sources = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
+    report.sources.update("unchanged" if outcome.usable else outcome.status for outcome in standing.outcomes)
     entry = before.entry
     if not request.force and entry.get("inputs") == identity and not entry["unresolved_locations"]:
         LOG.info("%s: nothing changed", month_name(month))
-        return _report("unchanged", result, entry, read)
-    require_usable(everything, layout, result)
-    judge = Judge(config.gates, standing, earlier)
-    noted = {"inputs": identity, "undated": read.undated}
-    since = entry.get("published_at")
-    entry = build_and_publish(inputs, result, steps.step, judge, standing, noted=noted, since=since)
-    return _report("published", result, entry, read)
+        report.status = "unchanged"
+    else:
+        require_usable(everything, layout, report)
+        judge = Judge(config.gates, standing, earlier)
+        noted = {"inputs": identity, "undated": read.undated}
+        since = entry.get("published_at")
+        entry = build_and_publish(inputs, report, steps, judge, standing, noted=noted, since=since)
+    report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
+    report.withheld, report.undated = _withheld(entry, read.blocks), sorted(read.undated.items())
+    return report
 
 
 @dataclass
@@ -312,25 +212,14 @@ class _Read:
     undated: dict[str, str] = field(default_factory=dict)
 
 
-def _report(status: str, result: RunResult, entry: Mapping[str, Any], read: _Read) -> MonthReport:
-    """Of the blocks that were read; rows are the whole month's."""
+def _withheld(entry: Mapping[str, Any], blocks: set[str]) -> list[tuple[str, str]]:
+    """The month's payers that are withheld, and why, but for those of other blocks."""
     groups = {payer: set(each.get("groups", ())) for payer, each in entry["payers"].items()}
-    withheld = (
+    return [
         (payer, reason)
         for payer, reason in sorted(entry["withheld"].items())
-        if not groups.get(payer) or not groups[payer].isdisjoint(read.blocks)
-    )
-    return MonthReport(
-        result.month,
-        status,
-        result.statuses,
-        result.quarantined,
-        list(withheld),
-        result.references,
-        sorted(read.undated.items()),
-        entry["rows"].get("rates", 0),
-        entry["rows_eligible"],
-    )
+        if not groups.get(payer) or not groups[payer].isdisjoint(blocks)
+    ]
 
 
 def _read_blocks(
@@ -374,14 +263,7 @@ def _read_payers(
 
     A file that several blocks name is the first one's by name, whatever their order.
     """
-    listings: list[PayerListing] = []
-
-    def list_files() -> None:
-        one = partial(list_payer, month=request.month, layout=layout, settings=request.reading)
-        listings.extend(map_in_threads(payers, one, LISTINGS_AT_ONCE))
-
-    steps.step("list files", list_files)
-    listings.sort(key=lambda listing: listing.payer)
+    listings = steps.call(list_files, payers, request.month, layout, request.reading)
     outcomes: list[Outcome] = []
     sources: dict[str, Source] = {}
     for listing in listings:

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from prefect.automations import (
     ResourceSpecification,
 )
 from prefect.blocks.webhook import Webhook
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import DeploymentFilter, FlowRunFilter
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy, FlowRun, StateType
 from prefect.deployments.runner import RunnerDeployment
@@ -38,7 +37,6 @@ _SILENT_MESSAGE = (
 )
 _RESTARTED = "stopped with `tic-rates serve`; it goes on where it was"
 _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
-MOST_EVENTS = 200  # that the server gives at once: more than some runs send in a minute
 _ALIVE = "prefect.flow-run.heartbeat"
 _ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
 _TOLD = ("Failed", "Crashed", "TimedOut", "Completed with*")
@@ -149,22 +147,17 @@ def restart_unfinished(config: Config, since: datetime) -> tuple[list[FlowRun], 
         )
         stopped = [run for run in runs if run.state is not None and STOPPED.search(run.state.message or "")]
         unfinished = [run for run in runs if run.state is not None and run.state.type in _UNFINISHED]
-        alive = _heard_of(client, unfinished, since)
+        alive = [run for run in unfinished if _is_alive(client, run, since)]
         left = [*stopped, *(run for run in unfinished if run not in alive)]
         for run in left:
             client.set_flow_run_state(run.id, Scheduled(message=_RESTARTED), force=True)
     return left, alive
 
 
-def _heard_of(client: Any, runs: Sequence[FlowRun], since: datetime) -> list[FlowRun]:
-    """Those of the runs whose state was set, or that sent a heartbeat, since then."""
-    if not runs:
-        return []
-    resources = {f"prefect.flow-run.{run.id}": run for run in runs}
-    wanted = EventFilter.model_validate(
-        {"occurred": {"since": since}, "event": {"name": [_ALIVE]}, "resource": {"id": list(resources)}}
-    )
-    heartbeats = {event.resource.id for event in client.read_events(wanted, limit=MOST_EVENTS).events}
-    return [
-        run for name, run in resources.items() if name in heartbeats or (run.state and run.state.timestamp >= since)
-    ]
+def _is_alive(client: SyncPrefectClient, run: FlowRun, since: datetime) -> bool:
+    """Whether the state of a run was set, or its process sent a heartbeat, since then."""
+    if run.state is not None and run.state.timestamp >= since:
+        return True
+    resource = {"id": [f"prefect.flow-run.{run.id}"]}
+    heartbeats = {"occurred": {"since": since}, "event": {"name": [_ALIVE]}, "resource": resource}
+    return bool(client.read_events(EventFilter.model_validate(heartbeats), limit=1).events)

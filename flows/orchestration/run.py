@@ -2,8 +2,7 @@
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -14,17 +13,17 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source, distinct_names
-from flows.extract.outcome import Outcome, UnresolvedReferences
+from flows.extract.outcome import Outcome
 from flows.extract.readers import READER_VERSION
-from flows.extract.workers import ExtractMany, ReadElsewhere, extract_many
+from flows.extract.workers import extract_many
+from flows.orchestration.month_report import MonthReport
+from flows.orchestration.steps import Publication, Steps, build_pages, normalise, summarise
 from flows.publish.publish import (
     TABLES,
-    PublishedMeanwhileError,
     begin,
     drop_unused_builds,
     manifest_lock,
     now,
-    publish_month,
     record,
 )
 from flows.settings.addresses import Location, is_object_url
@@ -34,22 +33,18 @@ from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
-from flows.storage.threads import map_in_threads
 from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
+    from flows.publish.gates_of_month import Judge
     from flows.publish.published_month import Standing
     from flows.tables.month_inputs import MonthInputs, MonthRequest
-    from flows.tables.month_tables import MonthBuilder
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
 
 MOST_LOGGED = 50
-
-Step = Callable[[str, Callable[[], object]], None]
-Judge = Callable[["MonthBuilder"], None]
 
 
 @dataclass(frozen=True)
@@ -73,58 +68,7 @@ class RunRequest:
         return ReadSettings(frozenset(self.codes), self.engine, self.fetching, self.workers, self.force)
 
 
-@dataclass
-class RunResult:
-    """What a run did."""
-
-    month: date
-    output: Location
-    statuses: Counter[str] = field(default_factory=Counter)
-    quarantined: list[tuple[str, str]] = field(default_factory=list)
-    references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
-    rows: dict[str, int] = field(default_factory=dict)
-    eligible: int = 0
-    bytes_json: int = 0
-    seconds: float = 0.0
-    with_nppes: bool = False
-
-    def as_json(self) -> dict[str, object]:
-        """The result line of CONTRACT section 2."""
-        return {
-            "month": month_name(self.month),
-            "sources": dict(self.statuses),
-            "rows": self.rows.get("rates", 0),
-            "rows_eligible": self.eligible,
-            "tables": self.rows,
-            "quarantined": [{"source": name, "reason": reason} for name, reason in self.quarantined],
-            "references": self.references.as_json(),
-            "with_nppes": self.with_nppes,
-            "seconds": round(self.seconds, 3),
-            "bytes_json": self.bytes_json,
-            "output": str(self.output),
-            "exit_code": self.exit_code,
-        }
-
-    @property
-    def exit_code(self) -> int:
-        """0 all well, 3 some sources quarantined, or provider references given up with their host."""
-        return BadFileError.exit_code if self.quarantined or self.references.given_up else 0
-
-
-def _at_once(_name: str, step: Callable[[], object]) -> None:
-    step()
-
-
-@dataclass(frozen=True)
-class Steps:
-    """How the steps are run: as plain calls, or as tasks of an orchestrator; and files elsewhere than here, if so."""
-
-    spread: ExtractMany = map_in_threads
-    step: Step = _at_once
-    elsewhere: ReadElsewhere | None = None
-
-
-def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
+def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     """Extract every source, build the month, publish it.
 
     Raises:
@@ -140,24 +84,13 @@ def run(request: RunRequest, steps: Steps | None = None) -> RunResult:
         sweep_all(layout)
         month = load_references(request, layout)
         outcomes = extract_all(request, layout, steps)
-        result = count_outcomes(request, outcomes)
-        require_usable(outcomes, layout, result)
-        build_and_publish(MonthInputs(month, outcomes, layout), result, steps.step)
+        report = count_outcomes(request, outcomes)
+        require_usable(outcomes, layout, report)
+        build_and_publish(MonthInputs(month, outcomes, layout), report, steps)
     if request.report:
-        steps.step("report", lambda: renew_report(layout))
-    result.seconds = time.perf_counter() - started
-    return result
-
-
-def renew_report(layout: Layout) -> None:
-    """The pages from what is published now.
-
-    Raises:
-        OutOfResourcesError, UsageError: they can't be written; the old ones and the tables stand, the text says so.
-    """
-    from flows.report.report import build_report
-
-    build_report(layout)
+        steps.call(build_pages, layout)
+    report.seconds = time.perf_counter() - started
+    return report
 
 
 def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
@@ -207,11 +140,11 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
     return [replace(o, source=replace(o.source, payer=payers.get(o.source.identity, o.source.payer))) for o in outcomes]
 
 
-def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResult:
-    """Counts by status, and what was quarantined why."""
-    result = RunResult(request.month, request.output)
+def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> MonthReport:
+    """A report that has counts by status, and what was quarantined why."""
+    result = MonthReport(request.month, "published", output=request.output)
     for outcome in outcomes:
-        result.statuses[outcome.status] += 1
+        result.sources[outcome.status] += 1
         result.bytes_json += outcome.account.bytes_json
         if outcome.status == "quarantined" and outcome.reason is not None:
             result.quarantined.append((outcome.source.name, outcome.reason))
@@ -222,7 +155,7 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> RunResul
     return result
 
 
-def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResult) -> None:
+def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: MonthReport) -> None:
     """Nothing usable: the last good tables stay, the manifest says what failed."""
     if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
         return
@@ -237,43 +170,33 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: RunResul
 
 def build_and_publish(
     inputs: "MonthInputs",
-    result: RunResult,
-    step: Step,
-    judge: Judge | None = None,
+    report: MonthReport,
+    steps: Steps,
+    judge: "Judge | None" = None,
     standing: "Standing | None" = None,
     *,
     noted: Mapping[str, Any] = MappingProxyType({}),
     since: str | None = "",
 ) -> dict[str, Any]:
-    """Build the month's tables, let the gates judge them, put them in front of readers; the manifest's entry.
+    """The manifest's entry of the month, whose tables are built and published; ``report`` gets its figures.
 
     Args:
-        standing: what is published of the month, and stays where the judge says so.
+        judge, standing: as in ``summarise``.
         noted: what the manifest's entry says besides.
-        since: when the month that this one was judged by was published, None for never; "": it does not matter.
+        since: as in ``Publication``.
 
     Raises:
         PublishedMeanwhileError: it was published once more since.
     """
-    from flows.extract.worker_processes import separate_process
-    from flows.tables.month_tables import MonthBuilder
-
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:
-        with separate_process() as process:
-            builder = MonthBuilder(inputs, folder, process, standing)
-            step("normalise", builder.normalise)
-            if judge is not None:
-                judge(builder)
-            with explain_resource_errors("summarising the month", layout.staging):
-                step("summarise", builder.summarise)
-        result.rows, result.eligible, result.with_nppes = builder.rows, builder.eligible, month.nppes is not None
-        result.references = builder.unresolved_references
-        entry = _manifest_entry(month, inputs.outcomes, result, builder, standing) | dict(noted)
-        note = partial(_note_month, result=result, entry=entry, since=since)
-        with explain_resource_errors("publishing the month", layout.root):
-            step("publish", lambda: publish_month(layout, month.month, folder, note))
-    drop_unused_builds(layout)
+        builds = steps.call(normalise, inputs)
+        tables = steps.call(summarise, inputs, builds, folder, judge, standing)
+        entry = _manifest_entry(inputs, report, standing) | tables | dict(noted)
+        with steps.published(Publication(layout, month.month, folder, entry, since)):
+            drop_unused_builds(layout)
+    report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
+    report.references, report.with_nppes = inputs.unresolved_references, month.nppes is not None
     return entry
 
 
@@ -296,28 +219,18 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     return None
 
 
-def _manifest_entry(
-    month: "MonthRequest",
-    outcomes: Sequence[Outcome],
-    result: RunResult,
-    builder: "MonthBuilder",
-    standing: "Standing | None",
-) -> dict[str, Any]:
-    groups, entities = builder.groups, builder.reporting_entities
-    shown = distinct_names(outcome.source for outcome in outcomes)
+def _manifest_entry(inputs: "MonthInputs", report: MonthReport, standing: "Standing | None") -> dict[str, Any]:
+    """What the manifest says of the month's files."""
+    outcomes, shown = inputs.outcomes, distinct_names(outcome.source for outcome in inputs.outcomes)
     unread = () if standing is None else standing.outcomes
-    quarantined = [*result.quarantined, *((o.source.name, o.reason) for o in unread if o.status == "quarantined")]
+    quarantined = [*report.quarantined, *((o.source.name, o.reason) for o in unread if o.status == "quarantined")]
     return {
-        "codes": list(month.codes),
+        "codes": list(inputs.request.codes),
         "methodology": METHODOLOGY,
         "software": version("tic-rates"),
         "reader": READER_VERSION,
         "published_at": now(),
-        "nppes": builder.nppes_identity,
-        "medicare_year": builder.medicare_year,
-        "rows": result.rows,
-        "rows_eligible": result.eligible,
-        "sources": dict(result.statuses),
+        "sources": dict(report.sources),
         "files": [
             {
                 "source": o.source.name,
@@ -330,27 +243,10 @@ def _manifest_entry(
         ]
         + ([] if standing is None else standing.files),
         "quarantined": [{"source": name, "reason": reason} for name, reason in quarantined],
-        "unresolved_locations": builder.unresolved_locations | ({} if standing is None else standing.unresolved),
-        "references": builder.unresolved_references.as_json(),
-        "payers": {
-            payer: build.as_json()
-            | {"groups": sorted(groups.get(payer, ())), "reporting_entities": entities.get(payer, [])}
-            for payer, build in builder.builds.items()
-        },
-        "withheld": builder.withheld,
     }
 
 
-def _note_month(manifest: dict[str, Any], result: RunResult, entry: dict[str, Any], since: str | None) -> None:
-    name = month_name(result.month)
-    if since not in ("", manifest["months"].get(name, {}).get("published_at")):
-        raise PublishedMeanwhileError(f"{name} was published by another run since this one began")
-    manifest["months"][name] = entry
-    manifest["failures"].pop(name, None)
-    manifest["publishing"] = [other for other in manifest["publishing"] if other != name]
-
-
-def _note_failure(manifest: dict[str, Any], result: RunResult) -> None:
+def _note_failure(manifest: dict[str, Any], result: MonthReport) -> None:
     manifest["failures"][month_name(result.month)] = {
         "failed_at": now(),
         "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],

@@ -8,74 +8,85 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from datetime import date
-from typing import Any
+from typing import Any, ParamSpec, TypedDict, TypeVar
 
 from prefect import task
-from prefect.assets import Asset, materialize
-from prefect.cache_policies import NO_CACHE
+from prefect.assets import Asset
+from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
 from prefect.settings import PREFECT_API_URL
+from prefect.tasks import MaterializingTask, Task
+from prefect.transactions import Transaction, transaction
 
 from flows.download.sources import Source
 from flows.extract.batches import batch_sources
 from flows.extract.outcome import Outcome
 from flows.extract.workers import ExtractOne
-from flows.orchestration import dask_workers
+from flows.orchestration import dask_workers, steps
 from flows.orchestration.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
 from flows.orchestration.dask_workers import CONNECT_SECONDS, EXTRA
-from flows.orchestration.run import Steps
+from flows.orchestration.steps import Publication, Steps
 from flows.publish.publish import TABLES
-from flows.settings.addresses import Location
 from flows.settings.fetching import Cluster, ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.threads import LOOK_UP_SECONDS
 
 LONGEST_NAME = 60
 OnProgress = Callable[[int, int], None]  # files done, files in all
-Step = Callable[[], object]
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
+_PUBLICATION = "publication"  # under this name in the transaction
 
 
-def _no_progress(_done: int, _total: int) -> None:
-    """Discard the progress."""
+class TaskOptions(TypedDict):
+    """What every task is declared with: its result is small and stays in memory; files hold the rest."""
+
+    persist_result: bool
+    cache_policy: CachePolicy
 
 
-@task(name="extract", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+_OPTIONS = TaskOptions(persist_result=False, cache_policy=NO_CACHE)
+
+
+@task(name="extract", task_run_name="{name}", **_OPTIONS)
 def extract_batch(name: str, sources: list[Source], extract_one: ExtractOne) -> list[Outcome]:
     """Outcomes of a batch of files, read one after the other."""
     return [extract_one(source) for source in sources]
 
 
-@task(name="extract", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
+@task(name="extract", task_run_name="{name}", **_OPTIONS)
 def extract_on_worker(name: str, batch: Batch) -> Answer:
     """A Dask worker's answer for a batch of files."""
     return read_one_by_one(batch)
 
 
-@task(name="step", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
-def run_step(name: str, step: Step) -> None:
-    """Nothing: a step leaves its result in files."""
-    step()
+list_files = Task(steps.list_files, name="list files", **_OPTIONS)
+normalise = Task(steps.normalise, name="normalise", **_OPTIONS)
+summarise = Task(steps.summarise, name="summarise", **_OPTIONS)
+build_pages = Task(steps.build_pages, name="report", **_OPTIONS)
+publish_tables = MaterializingTask(steps.publish_tables, name="publish", assets=[], **_OPTIONS)
+TASKS: dict[Callable[..., Any], Task[..., Any]] = {
+    each.fn: each for each in (list_files, normalise, summarise, publish_tables, build_pages)
+}
 
 
-@materialize("file:///tables", task_run_name="{name}", persist_result=False, cache_policy=NO_CACHE)
-def publish_tables(name: str, step: Step) -> None:
-    """Nothing: the tables are published, each of them a Prefect asset."""
-    step()
+@publish_tables.on_rollback
+def undo_publication(transaction: Transaction) -> None:
+    """Put the month's previous tables back: a later step of the transaction failed."""
+    steps.undo_publication(transaction.get(_PUBLICATION))
 
 
-def make_steps(month: date, output: Location, cluster: Cluster, on_progress: OnProgress = _no_progress) -> Steps:
-    """The steps of a month as tasks. The flow's task runner must not limit its threads: ``TaskSteps`` does."""
-    tasks = TaskSteps(month, output, cluster, on_progress)
-    return Steps(tasks.spread, tasks.step, tasks.read_on_dask if cluster.dask else None)
+class TaskSteps(Steps):
+    """The steps of one month as tasks, each after the ones before it.
 
+    The flow's task runner must not limit its threads: ``spread`` does.
+    """
 
-class TaskSteps:
-    """The steps of one month as tasks, each after the ones before it."""
-
-    def __init__(self, month: date, output: Location, cluster: Cluster, on_progress: OnProgress) -> None:
+    def __init__(self, month: date, cluster: Cluster, on_progress: OnProgress = lambda _done, _total: None) -> None:
+        super().__init__(self.read_on_dask if cluster.dask else None)
         self._month = month_name(month)
-        self._output, self._cluster, self._on_progress = output, cluster, on_progress
+        self._cluster, self._on_progress = cluster, on_progress
         self._before: list[State[Any]] = []
 
     def spread(self, sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
@@ -120,14 +131,25 @@ class TaskSteps:
                 count(_result(done[number]))
         return [done[number] for number in range(len(named))]
 
-    def step(self, name: str, step: Step) -> None:
-        """Run a step as a task of its name and month; what it raises is raised."""
-        named: Any = run_step.with_options(name=name)
-        if name == "publish":
-            named = publish_tables.with_options(name=name, assets=table_assets(self._output))
-        state = named(f"{name} {self._month}", step, return_state=True, wait_for=self._before)
-        _result(state)
+    def call(self, step: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs) -> Result:
+        """What a step returns, run as a task of its name and month."""
+        result: Result = self._call(TASKS[step], *args, **named)
+        return result
+
+    def _call(self, declared: Task[..., Any], *args: Any, **named: Any) -> Any:
+        each: Any = declared.with_options(task_run_name=f"{declared.name} {self._month}")
+        state = each(*args, **named, return_state=True, wait_for=self._before)
+        result = _result(state)
         self._before = [state]
+        return result
+
+    @contextmanager
+    def published(self, publication: Publication) -> Iterator[None]:
+        """A transaction that publishes, each table as an asset; where the body fails, it is rolled back."""
+        with transaction() as whole:
+            whole.set(_PUBLICATION, publication)
+            self._call(publish_tables.with_options(assets=table_assets(publication.layout)), publication)
+            yield
 
     def read_on_dask(self, sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> list[Outcome]:
         """As ``flows.orchestration.dask_workers.elsewhere``, with a task for each batch."""
@@ -169,9 +191,8 @@ def short_name(source: Source) -> str:
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
-def table_assets(output: Location) -> list[Asset]:
+def table_assets(layout: Layout) -> list[Asset]:
     """The published tables as Prefect assets, keyed by their folder's address."""
-    layout = Layout.at(output)
     where = layout.name_of(layout.root) if layout.store else layout.root.resolve().as_uri()
     return [Asset(key=f"{where.rstrip('/')}/{table}") for table in TABLES]
 

@@ -1,48 +1,42 @@
-"""Telling a webhook that a month failed or left something out. A webhook that does not answer is logged."""
+"""Failed and incomplete months to the webhook of the configuration. A webhook that does not answer is logged."""
 
 import logging
-from collections.abc import Mapping
 
 import httpx
 
 from flows.download.network import silence_request_logs
-from flows.orchestration.nightly import MonthReport, describe
+from flows.orchestration.month_report import MonthReport, describe
 from flows.storage.layout import month_name
 from flows.storage.redaction import redact_text, redact_to_host
 
 LOG = logging.getLogger(__name__)
-PATIENCE_SECONDS = 10.0
+TIMEOUT_SECONDS = 10.0
 
 
-def tell_failure(webhook: str | None, *, month: str, status: str, reason: str | None, run: str | None = None) -> bool:
-    """POST ``{month, status, reason, run}`` as JSON; whether it was taken.
+def notify_webhook(webhook: str | None, *, month: str, status: str, reason: str | None, run: str | None = None) -> bool:
+    """Whether the webhook accepted ``{month, status, reason, run}``, posted as JSON.
 
     Args:
-        webhook: where to; None: nowhere. It may carry a token and is never printed whole.
+        webhook: None: nothing is posted. It may carry a token and is never printed whole.
         status: ``failed``, ``crashed``, or ``incomplete`` where something was quarantined or withheld.
         run: the orchestrator's name of the run, if there is one.
     """
     if webhook is None:
         return False
-    return _post(webhook, {"month": month, "status": status, "reason": redact_text(reason or ""), "run": run})
+    message = {"month": month, "status": status, "reason": redact_text(reason or ""), "run": run}
+    silence_request_logs()
+    try:
+        httpx.post(webhook, json=message, timeout=TIMEOUT_SECONDS).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        answer = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+        LOG.warning("the webhook at %s did not accept the status of %s: %s", redact_to_host(webhook), month, answer)
+        return False
+    return True
 
 
-def tell_month(webhook: str | None, report: MonthReport) -> bool:
-    """POST that a month failed or left something out; whether the webhook answered that it has it."""
+def notify_month(webhook: str | None, report: MonthReport) -> bool:
+    """Whether the webhook accepted that the month failed or left something out; False where it did neither."""
     if report.exit_code == 0:
         return False
     status, month = "failed" if report.status == "failed" else "incomplete", month_name(report.month)
-    return tell_failure(webhook, month=month, status=status, reason=report.reason or describe(report))
-
-
-def _post(webhook: str, message: Mapping[str, str | None]) -> bool:
-    silence_request_logs()
-    try:
-        httpx.post(webhook, json=dict(message), timeout=PATIENCE_SECONDS).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-        said = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
-        LOG.warning(
-            "the webhook at %s did not accept what %s came to: %s", redact_to_host(webhook), message["month"], said
-        )
-        return False
-    return True
+    return notify_webhook(webhook, month=month, status=status, reason=report.reason or describe(report))

@@ -19,7 +19,8 @@ import flows.extract.provider_references
 import flows.tables.payer_builds
 from flows.cli.demo import run_demo
 from flows.download.sources import HashingStream, Source
-from flows.orchestration.run import RunRequest, RunResult, run
+from flows.orchestration.month_report import MonthReport
+from flows.orchestration.run import RunRequest, run
 from flows.tables.nppes_lookup import build_nppes
 from schemas.published import RATE_GRAIN
 from tests.documents import BAD_CHECK_DIGIT, EVE
@@ -63,7 +64,7 @@ class Month:
     """What a run published."""
 
     output: Path
-    result: RunResult
+    result: MonthReport
 
     def table(self, name: str, file: str = "*") -> pl.DataFrame:
         paths = self.output / name / f"month={MONTH:%Y-%m}"
@@ -272,8 +273,8 @@ def assert_reconciles(month: Month) -> None:
         assert (row["status"] == "quarantined") == (row["reason"] is not None)
         assert row["status"] != "no_match" or row["rows"] == 0
     assert set(rows) <= set(files["source_id"])
-    assert month.result.rows["rates"] == month.table("rates").height
-    assert month.result.eligible == month.table("rates")["exclusion"].null_count()
+    assert month.result.rows == month.table("rates").height
+    assert month.result.rows_eligible == month.table("rates")["exclusion"].null_count()
 
 
 def test_counts_reconcile_for_every_file(month: tuple[Month, bool]) -> None:
@@ -286,9 +287,9 @@ def test_counts_reconcile_for_every_file(month: tuple[Month, bool]) -> None:
 
 @pytest.mark.slow
 def test_counts_of_the_demo_reconcile(tmp_path: Path) -> None:
-    kept: list[RunResult] = []
+    kept: list[MonthReport] = []
 
-    def run_and_keep(request: RunRequest) -> RunResult:
+    def run_and_keep(request: RunRequest) -> MonthReport:
         kept.append(run(request))
         return kept[0]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import polars as pl
 import pytest
 
@@ -210,11 +211,11 @@ def test_the_webhook_is_told_of_months_that_failed(
 ) -> None:
     told: list[tuple[str, Mapping[str, str | None]]] = []
 
-    def take(webhook: str, message: Mapping[str, str | None]) -> bool:
-        told.append((webhook, message))
-        return True
+    def post(webhook: str, json: Mapping[str, str | None], timeout: float) -> httpx.Response:
+        told.append((webhook, json))
+        return httpx.Response(204, request=httpx.Request("POST", webhook))
 
-    monkeypatch.setattr("flows.orchestration.webhook._post", take)
+    monkeypatch.setattr(httpx, "post", post)
     with (place / "tic-rates.toml").open("a") as config:
         config.write('\n[notify]\nwebhook = "https://hooks.example.com/secret"\n')
     for path in (place / "mrf" / "2026-05").rglob("*.json"):

@@ -22,6 +22,7 @@ from tests.documents import ANN, BOB, document, group, item, price, rate
 from tests.effort import usually
 from tests.json_text import json_bytes
 from tests.looping import looping
+from transforms.errors import OutOfResourcesError
 
 MONTH = date(2026, 6, 1)
 PUBLISHES = usually(3, 20)
@@ -176,3 +177,33 @@ def test_builds_that_nobody_uses_are_dropped_later_where_other_outputs_may_use_t
     os.utime(old, (used, used))
     drop_unused_builds(layout)
     assert old.exists() is stands
+
+
+def test_a_failure_after_publishing_puts_the_previous_tables_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_layout: Layout) -> None:
+        raise OSError(28, "No space left on device")
+
+    publish(tmp_path, 1)
+    tables, manifest = digests(tmp_path / "out"), json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    monkeypatch.setattr("flows.orchestration.run.drop_unused_builds", fail)
+    with pytest.raises(OutOfResourcesError, match="the last good tables stand"):
+        publish(tmp_path, 2)
+    assert digests(tmp_path / "out") == tables
+    now = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
+    for each in (now, manifest):
+        each["months"]["2026-06"].pop("published_at")
+    assert now == manifest
+    read_single_files(tmp_path / "out")
+
+
+def test_a_failure_after_the_first_publication_leaves_no_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_layout: Layout) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flows.orchestration.run.drop_unused_builds", stop)
+    with pytest.raises(KeyboardInterrupt):
+        publish(tmp_path, 1)
+    assert json.loads((tmp_path / "out" / "manifest.json").read_bytes())["months"] == {}
+    assert [str(path) for path in (tmp_path / "out").rglob("month=*") if path.is_dir()] == []

@@ -28,7 +28,8 @@ from flows.orchestration.cluster import (
     read_one_by_one,
     share,
 )
-from flows.orchestration.run import RunRequest, Steps, run
+from flows.orchestration.run import RunRequest, run
+from flows.orchestration.steps import Steps
 from flows.settings.fetching import Cluster, Fetching, HostLimits, ReadSettings
 from flows.storage.layout import Layout
 from tests.command_line import digests
@@ -141,7 +142,7 @@ def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path) -
         tuple(sources_of(layout)), date(2026, 6, 1), tuple(sorted(CODES)), tmp_path / "here", report=False
     )
     run(replace(request, workers=1))
-    run(replace(request, workers=1, output=tmp_path / "there", force=True), Steps(elsewhere=elsewhere))
+    run(replace(request, workers=1, output=tmp_path / "there", force=True), Steps(elsewhere))
     assert digests(tmp_path / "there") == digests(tmp_path / "here")
 
 

@@ -1,7 +1,6 @@
 """What the flows share, without a server: what is retried, what is told, names of runs and states, parameters."""
 
 import importlib
-import json
 import subprocess
 import sys
 from collections import Counter
@@ -17,9 +16,11 @@ import yaml  # type: ignore[import-untyped]
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow
+from prefect.serializers import JSONSerializer
 from prefect.states import Completed, Crashed, Failed
 
 from flows.backfill import backfill
+from flows.extract.outcome import UnresolvedReferences
 from flows.nightly import nightly
 from flows.orchestration import flow_runs
 from flows.orchestration.flow_runs import (
@@ -33,7 +34,7 @@ from flows.orchestration.flow_runs import (
     parse_month,
     result_of,
 )
-from flows.orchestration.nightly import MonthReport, describe
+from flows.orchestration.month_report import BackfillReport, MonthReport, describe
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, NothingUsableError, UsageError
 
@@ -80,7 +81,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     calls: list[dict[str, Any]] = []
     config = SimpleNamespace(webhook="https://hooks.example.com", timezone="UTC")
     monkeypatch.setattr(flow_runs, "load_config", lambda _: config)
-    monkeypatch.setattr(flow_runs, "tell_failure", lambda webhook, **message: calls.append({"to": webhook} | message))
+    monkeypatch.setattr(flow_runs, "notify_webhook", lambda webhook, **message: calls.append({"to": webhook} | message))
     return calls
 
 
@@ -130,7 +131,7 @@ def test_what_a_parent_or_an_automation_tells_is_not_told_twice(
 def test_a_configuration_that_cannot_be_read_is_logged_beside_the_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(flow_runs, "tell_failure", pytest.fail)
+    monkeypatch.setattr(flow_runs, "notify_webhook", pytest.fail)
     tell(Failed(message="x"), config=str(tmp_path / "absent.toml"), month="2025-06")
     assert "the webhook is unknown" in caplog.text
 
@@ -185,25 +186,28 @@ QUARANTINED = MonthReport(MONTH, "published", Counter(quarantined=1), [("a.json"
 
 
 @pytest.mark.parametrize(
-    ("reports", "code", "name"),
+    ("reports", "failed", "name"),
     [
-        ([MonthReport(MONTH, "unchanged")], 0, "Completed"),
-        ([WITHHELD], 3, "Completed with 2 withheld"),
-        ([WITHHELD, QUARANTINED], 3, "Completed with 2 withheld, 1 quarantined"),
-        ([QUARANTINED, MonthReport(MONTH, "failed")], 3, "Completed with 1 failed, 1 quarantined"),
-        ([MonthReport(MONTH, "failed")], 4, "Failed"),
+        ([MonthReport(MONTH, "unchanged")], False, "Completed"),
+        ([WITHHELD], False, "Completed with 2 withheld"),
+        ([WITHHELD, QUARANTINED], False, "Completed with 2 withheld, 1 quarantined"),
+        ([QUARANTINED, MonthReport(MONTH, "failed")], False, "Completed with 1 failed, 1 quarantined"),
+        ([MonthReport(MONTH, "failed")], True, "Failed"),
     ],
 )
-def test_a_state_is_named_by_what_was_left_out(reports: list[MonthReport], code: int, name: str) -> None:
-    state = final_state(reports, code, {})
+def test_a_state_is_named_by_what_was_left_out(reports: list[MonthReport], failed: bool, name: str) -> None:
+    state = final_state(BackfillReport(reports))
     assert state.name == name
-    assert state.is_failed() is (code == 4)
+    assert state.is_failed() is failed
     assert state.message == "; ".join(map(describe, reports))
 
 
 def test_a_report_survives_being_persisted() -> None:
+    references = UnresolvedReferences(2, {"mrf.example.com": 2})
     report = MonthReport(
-        MONTH, "published", Counter(matched=4), [("a.json", "cut")], [("Cigna", "few")], undated=[("Aetna", "no date")]
+        MONTH, "published", Counter(matched=4), [("a.json", "cut")], [("Cigna", "few")], references, [("Aetna", "none")]
     )
-    report.rows, report.rows_eligible, report.seconds = 7, 5, 1.5
-    assert MonthReport.from_json(json.loads(json.dumps(report.as_json()))) == report
+    report.tables, report.rows_eligible, report.seconds, report.output = {"rates": 7}, 5, 1.5, "s3://bucket/out"
+    serializer = JSONSerializer()
+    for each in (report, BackfillReport([report])):
+        assert serializer.loads(serializer.dumps(each)) == each

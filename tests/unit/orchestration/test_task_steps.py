@@ -13,8 +13,9 @@ from prefect.futures import PrefectConcurrentFuture
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.orchestration import task_steps
-from flows.orchestration.task_steps import make_steps, short_name, table_assets
+from flows.orchestration.task_steps import TaskSteps, short_name, table_assets
 from flows.settings.fetching import Cluster
+from flows.storage.layout import Layout
 
 MONTH = date(2025, 6, 1)
 
@@ -38,13 +39,13 @@ class Extract:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_twenty_thousand_small_files_are_some_hundred_tasks_with_outcomes_in_order(
-    workers: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extract = Extract()
     heard: list[tuple[int, int]] = []
     monkeypatch.setattr(task_steps, "extract_batch", extract)
     sources = [Source(f"https://mrf.example.com/{number}.json") for number in range(20_000)]
-    steps = make_steps(MONTH, tmp_path, Cluster(), lambda done, total: heard.append((done, total)))
+    steps = TaskSteps(MONTH, Cluster(), lambda done, total: heard.append((done, total)))
     outcomes = steps.spread(sources, lambda source: Outcome(source, "no_match"), workers)
     assert [outcome.source for outcome in outcomes] == sources
     assert 100 <= len(extract.names) < 200
@@ -59,4 +60,4 @@ def test_a_task_is_named_by_month_and_the_last_part_of_its_source() -> None:
 
 
 def test_the_published_tables_are_assets_keyed_by_their_folder(tmp_path: Path) -> None:
-    assert {asset.key for asset in table_assets(tmp_path)} >= {f"{tmp_path.resolve().as_uri()}/summaries"}
+    assert {asset.key for asset in table_assets(Layout(tmp_path))} >= {f"{tmp_path.resolve().as_uri()}/summaries"}

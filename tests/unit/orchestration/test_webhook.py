@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from flows.orchestration.nightly import MonthReport
-from flows.orchestration.webhook import tell_failure, tell_month
+from flows.orchestration.month_report import MonthReport
+from flows.orchestration.webhook import notify_month, notify_webhook
 from flows.storage.redaction import redact_text
 
 TOLD: list[dict[str, Any]] = []
@@ -37,21 +37,21 @@ def address() -> Iterator[str]:
 
 
 def test_the_failure_is_posted_as_json(address: str) -> None:
-    assert tell_failure(address, month="2025-06", status="failed", reason="no source", run="nightly 2025-06")
+    assert notify_webhook(address, month="2025-06", status="failed", reason="no source", run="nightly 2025-06")
     expected = {"month": "2025-06", "status": "failed", "reason": "no source", "run": "nightly 2025-06"}
     assert TOLD.pop() == expected
 
 
 def test_signatures_and_credentials_do_not_travel(address: str) -> None:
     reason = "403 for https://me:pass@mrf.example.com/a.json?X-Amz-Signature=5ecre7, fetch https://b.example/c#5ecre7"
-    tell_failure(address, month="2025-06", status="crashed", reason=reason)
+    notify_webhook(address, month="2025-06", status="crashed", reason=reason)
     assert TOLD.pop()["reason"] == "403 for https://mrf.example.com/a.json fetch https://b.example/c"
 
 
 def test_a_month_that_withheld_a_payer_is_told_and_a_whole_one_is_not(address: str) -> None:
     month = date(2025, 6, 1)
-    assert not tell_month(address, MonthReport(month, "published"))
-    assert tell_month(address, MonthReport(month, "published", withheld=[("Cigna", "few")]))
+    assert not notify_month(address, MonthReport(month, "published"))
+    assert notify_month(address, MonthReport(month, "published", withheld=[("Cigna", "few")]))
     assert TOLD.pop() == {
         "month": "2025-06",
         "status": "incomplete",
@@ -61,7 +61,7 @@ def test_a_month_that_withheld_a_payer_is_told_and_a_whole_one_is_not(address: s
 
 
 def test_no_webhook_is_told_nothing() -> None:
-    assert not tell_failure(None, month="2025-06", status="failed", reason=None)
+    assert not notify_webhook(None, month="2025-06", status="failed", reason=None)
 
 
 @pytest.mark.parametrize("path", ["broken/5ecre7", "nobody/5ecre7", "no address/5ecre7"])
@@ -73,8 +73,8 @@ def test_a_webhook_that_does_not_take_it_is_logged_and_that_is_all(
         nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     webhook = {"b": f"{address}/{path}", "n": f"{nobody}/{path}"}[path[0]] if " " not in path else f"http://[{path}"
     with caplog.at_level(logging.WARNING):
-        assert not tell_failure(webhook, month="2025-06", status="failed", reason="x")
-    assert "did not accept what 2025-06 came to" in caplog.text
+        assert not notify_webhook(webhook, month="2025-06", status="failed", reason="x")
+    assert "did not accept the status of 2025-06" in caplog.text
     assert "5ecre7" not in caplog.text
 
 

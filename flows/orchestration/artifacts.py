@@ -1,0 +1,99 @@
+"""The artifacts in the page of a flow run: its progress, the national table, what was not published, the report."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any, cast
+from uuid import UUID
+
+import polars as pl
+from prefect.artifacts import (
+    create_link_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+
+from flows.orchestration.month_report import MonthReport
+from flows.orchestration.task_steps import OnProgress
+from flows.settings.addresses import Location
+from flows.settings.config import Config
+from flows.storage.layout import Layout, month_name
+
+MOST_SHOWN = 200  # rows in a page; all of them are in quality/files
+_DOLLARS = ("p25_usd", "p50_usd", "p75_usd")
+_NATIONAL = "US dollars per service; n: providers (* small sample), or Medicare's localities; taxonomy tier {tier}."
+_QUARANTINED = (
+    "{count:,} source(s) quarantined. Next: do what the reason says (`tic-rates inspect SOURCE` shows more), then "
+    "`tic-rates backfill --config {config} --from {month} --to {month}`: only these are read."
+)
+_WITHHELD = (
+    "{count:,} payer(s) withheld; their last good figures stand. Next: look at `quality/`; if the new figures are "
+    "right, `tic-rates nightly --config {config} --month {month} --no-gates`."
+)
+
+
+@contextmanager
+def progress(name: str) -> Iterator[OnProgress]:
+    """A bar in the run's page, moved on after each batch of files."""
+    what = f"files of {name}"
+    artifact = cast("UUID", create_progress_artifact(progress=0.0, key=f"progress-{name}", description=what))
+    shown = -1
+
+    def show(done: int, total: int) -> None:
+        nonlocal shown
+        percent = 100 * done // max(total, 1)
+        if percent != shown:
+            shown = percent
+            description = f"{what}: {done:,} of {total:,}"
+            update_progress_artifact(artifact_id=artifact, progress=float(percent), description=description)
+
+    yield show
+
+
+def show_month(config: Config, report: MonthReport) -> None:
+    """Create the artifacts of a month: the national table, what was quarantined or withheld, the link to the report."""
+    name = month_name(report.month)
+    rows, tier = national_table(config.output, report.month)
+    if rows:
+        create_table_artifact(rows, key=f"national-{name}", description=_NATIONAL.format(tier=tier))
+    for key, column, left_out, text in (
+        ("quarantine", "source", report.quarantined, _QUARANTINED),
+        ("withheld", "payer", report.withheld, _WITHHELD),
+    ):
+        if left_out:
+            description = text.format(count=len(left_out), config=config.path, month=name)
+            create_table_artifact(left_out_table(column, left_out), key=f"{key}-{name}", description=description)
+    layout = Layout.at(config.output)
+    index = layout.root / "report" / "index.html"
+    if index.exists():
+        where = "in object storage" if layout.store else "on the worker's machine"
+        link = layout.name_of(index) if layout.store else index.resolve().as_uri()
+        create_link_artifact(link, link_text=f"the report, {where}", key="report")
+
+
+def national_table(output: Location, month: date) -> tuple[list[dict[str, Any]], str]:
+    """The month's national figures by code and payer, each provider once, and their tier; no rows if not published."""
+    path = Layout.at(output).month("summaries", month) / "summaries.parquet"
+    if not path.exists():
+        return [], ""
+    national = pl.read_parquet(path).filter(
+        (pl.col("geography") == "US") & pl.col("weighting").is_in(["npi", "locality"])
+    )
+    tier = "balanced" if "balanced" in national["taxonomy_tier"] else "all"  # without NPPES there is no other
+    shown = national.filter((pl.col("taxonomy_tier") == tier) | (pl.col("payer_kind") == "benchmark"))
+    return [_national_row(row) for row in shown.sort("billing_code", "billing_class", "payer").to_dicts()], tier
+
+
+def _national_row(row: dict[str, Any]) -> dict[str, Any]:
+    counted = row["n_rates"] if row["n_npi"] is None else row["n_npi"]
+    named = {"code": row["billing_code"], "class": row["billing_class"], "payer": row["payer"]}
+    dollars = {name.removesuffix("_usd"): row[name] and f"{row[name]:,.2f}" for name in _DOLLARS}
+    return named | dollars | {"n": f"{counted:,}{'*' if row['low_sample'] else ''}"}
+
+
+def left_out_table(column: str, left_out: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """What was left out and why, of which a page shows so many."""
+    rows = [{column: name, "reason": reason} for name, reason in left_out[:MOST_SHOWN]]
+    more = len(left_out) - MOST_SHOWN
+    return [*rows, {column: f"{more:,} more", "reason": "see quality/files"}] if more > 0 else rows

@@ -1,0 +1,98 @@
+"""What a month or a backfill came to: for people, as the machine-readable line, and as the result of a flow run."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from flows.extract.outcome import UnresolvedReferences
+from flows.settings.addresses import Location
+from flows.storage.layout import month_name
+from flows.storage.redaction import redact_text
+from transforms.errors import BadFileError, NothingUsableError
+
+
+@dataclass
+class MonthReport:
+    """What one month came to. ``status``: published, unchanged (nothing to do), or failed (``reason`` says why)."""
+
+    month: date
+    status: str
+    sources: Counter[str] = field(default_factory=Counter)  # by what became of them
+    quarantined: list[tuple[str, str]] = field(default_factory=list)  # source, reason
+    withheld: list[tuple[str, str]] = field(default_factory=list)  # payer, the gate's reason
+    references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
+    undated: list[tuple[str, str]] = field(default_factory=list)  # block none of whose files is of the month, and why
+    reason: str | None = None
+    tables: dict[str, int] = field(default_factory=dict)  # rows of each
+    rows_eligible: int = 0
+    bytes_json: int = 0
+    with_nppes: bool = False
+    output: Location | None = None
+    seconds: float = 0.0
+
+    @property
+    def rows(self) -> int:
+        """Published rate rows."""
+        return self.tables.get("rates", 0)
+
+    @property
+    def exit_code(self) -> int:
+        """0 all well, 3 some sources quarantined, payers withheld or references given up, 4 nothing usable."""
+        if self.status == "failed":
+            return NothingUsableError.exit_code
+        return BadFileError.exit_code if self.quarantined or self.withheld or self.references.given_up else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The result line of CONTRACT section 2."""
+        return {
+            "month": month_name(self.month),
+            "status": self.status,
+            "sources": dict(self.sources),
+            "rows": self.rows,
+            "rows_eligible": self.rows_eligible,
+            "tables": self.tables,
+            "quarantined": [{"source": name, "reason": reason} for name, reason in self.quarantined],
+            "withheld": [{"payer": payer, "reason": reason} for payer, reason in self.withheld],
+            "references": self.references.as_json(),
+            "undated": [{"payer": payer, "reason": reason} for payer, reason in self.undated],
+            "with_nppes": self.with_nppes,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 3),
+            "bytes_json": self.bytes_json,
+            "output": str(self.output),
+            "exit_code": self.exit_code,
+        }
+
+
+@dataclass
+class BackfillReport:
+    """What each month came to, in the order asked for."""
+
+    months: list[MonthReport]
+
+    @property
+    def exit_code(self) -> int:
+        """The gravest: 4 when every month failed, 3 when anything was left out anywhere."""
+        codes = [month.exit_code for month in self.months]
+        if codes and all(code == NothingUsableError.exit_code for code in codes):
+            return NothingUsableError.exit_code
+        return BadFileError.exit_code if any(codes) else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The result line of CONTRACT section 2."""
+        return {"months": [month.as_json() for month in self.months], "exit_code": self.exit_code}
+
+
+def describe(report: MonthReport) -> str:
+    """One month in one line."""
+    parts = [f"{month_name(report.month)} {report.status}"]
+    if report.reason:
+        parts.append(redact_text(report.reason))
+    if report.quarantined:
+        parts.append(f"{len(report.quarantined):,} of {report.sources.total():,} source(s) quarantined")
+    if report.references.count:
+        parts.append(str(report.references))
+    parts += [f"{payer} withheld: {why}" for payer, why in report.withheld]
+    parts += [f"{payer} undated: {redact_text(why)}" for payer, why in report.undated]
+    return ", ".join(parts)
