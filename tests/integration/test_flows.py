@@ -122,7 +122,7 @@ def test_a_failure_after_publishing_rolls_the_transaction_back(place: Path, monk
 
 def test_a_backfill_is_a_subflow_run_for_each_month_and_a_failed_one_runs_again_by_its_parameters(place: Path) -> None:
     config = place / "tic-rates.toml"
-    config.write_text(CONFIG.replace("mrf/*", "mrf/{YYYY}-{MM}/*").replace('undated = "any"', ""))
+    config.write_text(CONFIG.replace("mrf/*", "mrf/{month}/*").replace('undated = "any"', ""))
     (place / "mrf" / "2025-04").mkdir()
     (place / "mrf" / "one.json").rename(place / "mrf" / "2025-04" / "one.json")
     (place / "mrf" / "2025-05").mkdir()
