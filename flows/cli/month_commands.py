@@ -104,8 +104,7 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
 
 def _use_prefect(asked: bool | None) -> bool:
     """Whether the command runs as a Prefect flow; then Prefect's settings are set, before it is imported."""
-    from flows.orchestration.choice import use_prefect
-    from flows.settings.environment import set_client_defaults
+    from flows.settings.environment import set_client_defaults, use_prefect
 
     chosen = use_prefect(asked)
     if chosen:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.orchestration.choice import use_prefect
+from flows.settings.environment import use_prefect
 from tests.shared_files import REPOSITORY
 
 SERVER = "http://127.0.0.1:4200/api"
@@ -64,7 +64,7 @@ def test_the_command_line_overrides_and_one_line_says_so(asked: bool, caplog: py
 
 
 def test_the_choice_imports_no_prefect() -> None:
-    program = "import sys; from flows.orchestration.choice import use_prefect; use_prefect(None, {}); "
+    program = "import sys; from flows.settings.environment import use_prefect; use_prefect(None, {}); "
     program += "print('prefect' in sys.modules)"
     ended = subprocess.run(
         [sys.executable, "-c", program], cwd=REPOSITORY, capture_output=True, text=True, check=True, timeout=60
