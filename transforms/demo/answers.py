@@ -5,11 +5,12 @@ Nothing here reads a file or calls the pipeline's transforms, so agreement with 
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from itertools import product
 from statistics import fmean, median
+from typing import NamedTuple
 
 import polars as pl
 
@@ -23,8 +24,7 @@ FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd"
 _CLOSE = 1e-9  # relative: allows another order of summation, not another rule
 
 
-@dataclass(frozen=True, order=True)
-class Cell:
+class Cell(NamedTuple):
     """One row of summaries, within a month."""
 
     billing_code: str
@@ -35,8 +35,7 @@ class Cell:
     weighting: str
 
 
-@dataclass(frozen=True, order=True)
-class RowKind:
+class RowKind(NamedTuple):
     """Rate rows that share payer, code and exclusion; ``exclusion`` is empty for eligible rows."""
 
     payer: str
@@ -61,8 +60,7 @@ class CheckResult:
     wrong: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class _Rate:
+class _Rate(NamedTuple):
     """A member's representative rate with one payer."""
 
     payer: str
@@ -74,18 +72,18 @@ class _Rate:
 def answer(market: Market) -> Answers:
     """The known answers of a market."""
     cells = {}
-    for (code, billing_class, payer, geography, tier), rates in _pools(market).items():
+    for pool, rates in _pools(market).items():
         counts = {"n_npi": len({rate.npi for rate in rates}), "n_tin": len({rate.tin for rate in rates})}
-        for weighting, observations in (("npi", _by_npi(rates)), ("tin", _by_tin(rates))):
-            cells[Cell(code, billing_class, payer, geography, tier, weighting)] = counts | _figures(observations)
+        for weighting in ("npi", "tin"):
+            cells[Cell(*pool, weighting)] = counts | _figures(_observations(rates, weighting))
     return Answers(market.month, cells, Counter(_row_kinds(market)))
 
 
 def check_answers(answers: Answers, summaries: pl.DataFrame) -> CheckResult:
     """Every cell of the answers' month, in both directions; Medicare's rows and other months are left alone."""
-    grain = list(Cell.__dataclass_fields__)
+    grain = len(Cell._fields)
     found = summaries.filter(pl.col("month") == answers.month, pl.col("payer") != MEDICARE)
-    published = {Cell(*row[: len(grain)]): row[len(grain) :] for row in found.select(*grain, *COUNTS, *FIGURES).rows()}
+    published = {Cell(*row[:grain]): row[grain:] for row in found.select(*Cell._fields, *COUNTS, *FIGURES).rows()}
     wrong = [f"{found.height - len(published)} cells are published twice"] if len(published) < found.height else []
     for cell in sorted(answers.cells.keys() | published.keys()):
         wrong.extend(_differences(cell, answers.cells.get(cell), published.get(cell)))
@@ -97,7 +95,7 @@ def check_rows(answers: Answers, rates: pl.DataFrame) -> CheckResult:
     kinds = rates.select("payer", "billing_code", pl.col("exclusion").fill_null(""))
     found = Counter(RowKind(*row) for row in kinds.rows())
     wrong = [
-        f"{_words(kind.payer, kind.billing_code, kind.exclusion or 'eligible')}: "
+        f"{kind.payer}, {kind.billing_code}, {kind.exclusion or 'eligible'}: "
         f"{found[kind]} rows published, {answers.rows.get(kind, 0)} expected"
         for kind in sorted(answers.rows.keys() | found.keys())
         if found[kind] != answers.rows.get(kind, 0)
@@ -109,39 +107,22 @@ def _pools(market: Market) -> Mapping[tuple[str, str, str, str, str], list[_Rate
     """Representative rates by (code, class, payer or composite, geography, tier)."""
     pools = defaultdict(list)
     for contract in market.contracts:
-        if contract.outlier:
-            continue
-        for member in contract.members:
+        code, payer = contract.billing_code, contract.payer
+        payers = (payer, COMPOSITE_BUCA, COMPOSITE_ALL) if payer in BUCA else (payer, COMPOSITE_ALL)
+        for member in () if contract.outlier else contract.members:
             provider = market.providers[member.npi]
-            if provider.exclusion:
-                continue
-            rate = _Rate(contract.payer, member.tin.value, member.npi, contract.representative_cents / 100)
-            code = contract.billing_code
-            for payer, geography, tier in product(
-                _payers(contract.payer), ("US", provider.state), provider.tiers(code)
-            ):
-                pools[code, contract.billing_class, payer, geography, tier].append(rate)
+            if not provider.exclusion:
+                rate = _Rate(payer, member.tin.value, member.npi, contract.representative_cents / 100)
+                for pool in product(payers, ("US", provider.state), provider.tiers(code)):
+                    pools[code, contract.billing_class, *pool].append(rate)
     return pools
 
 
-def _payers(payer: str) -> tuple[str, ...]:
-    return (payer, COMPOSITE_BUCA, COMPOSITE_ALL) if payer in BUCA else (payer, COMPOSITE_ALL)
-
-
-def _by_npi(rates: list[_Rate]) -> list[float]:
-    """Each provider of each payer once: the median over its TINs."""
-    return _medians(((rate.payer, str(rate.npi)), rate.usd) for rate in rates)
-
-
-def _by_tin(rates: list[_Rate]) -> list[float]:
-    """Each contract holder of each payer once: the median over its NPIs within the cell."""
-    return _medians(((rate.payer, rate.tin), rate.usd) for rate in rates)
-
-
-def _medians(values: Iterable[tuple[tuple[str, str], float]]) -> list[float]:
+def _observations(rates: list[_Rate], weighting: str) -> list[float]:
+    """Each provider (``npi``) or contract holder (``tin``) of each payer once: the median of its rates, sorted."""
     grouped = defaultdict(list)
-    for key, usd in values:
-        grouped[key].append(usd)
+    for rate in rates:
+        grouped[rate.payer, rate.npi if weighting == "npi" else rate.tin].append(rate.usd)
     return sorted(median(group) for group in grouped.values())
 
 
@@ -165,10 +146,10 @@ def _row_kinds(market: Market) -> Iterator[RowKind]:
             row = (offer.publisher, offer.billing_code, offer.billing_code_type, offer.arrangement, price, member)
             if row not in seen:
                 seen.add(row)
-                yield RowKind(offer.publisher.payer, offer.billing_code, _fate(price, member, market.providers))
+                yield RowKind(offer.publisher.payer, offer.billing_code, _exclusion(price, member, market.providers))
 
 
-def _fate(price: Price, member: Member | None, providers: Mapping[int, Provider]) -> str:
+def _exclusion(price: Price, member: Member | None, providers: Mapping[int, Provider]) -> str:
     """The first rule the row fails: those about prices come before those about providers, but for the last one."""
     if price.exclusion and price.exclusion != LAST_RULE:
         return price.exclusion
@@ -179,16 +160,9 @@ def _fate(price: Price, member: Member | None, providers: Mapping[int, Provider]
 def _differences(
     cell: Cell, expected: Mapping[str, float] | None, published: tuple[float | None, ...] | None
 ) -> Iterator[str]:
-    words = _words(*(getattr(cell, name) for name in Cell.__dataclass_fields__))
-    if expected is None:
-        yield f"{words}: published, not expected"
-    elif published is None:
-        yield f"{words}: missing"
-    else:
-        for name, value in zip((*COUNTS, *FIGURES), published, strict=True):
-            if value is None or not math.isclose(value, expected[name], rel_tol=_CLOSE):
-                yield f"{words}: {name} is {value}, {expected[name]} expected"
-
-
-def _words(*parts: str) -> str:
-    return ", ".join(parts)
+    if expected is None or published is None:
+        yield f"{', '.join(cell)}: {'missing' if published is None else 'published, not expected'}"
+        return
+    for name, value in zip((*COUNTS, *FIGURES), published, strict=True):
+        if value is None or not math.isclose(value, expected[name], rel_tol=_CLOSE):
+            yield f"{', '.join(cell)}: {name} is {value}, {expected[name]} expected"

@@ -49,29 +49,6 @@ def offers_of(market: Market, file: DemoFile) -> list[Offer]:
     return parts[file.part]
 
 
-class _References:
-    """Provider references as they are cited: an id for each group of members, in one of the forms seen."""
-
-    def __init__(self, layout: Layout) -> None:
-        self._form = layout.reference_ids
-        self._places: dict[tuple[Member, ...], int] = {}
-
-    def cite(self, members: tuple[Member, ...]) -> int | float | str:
-        place = self._places.setdefault(members, len(self._places))
-        identity = self._identity(place)
-        return int(identity) if self._form == "digits" else identity
-
-    def defined(self) -> Iterator[tuple[int | float | str, tuple[Member, ...]]]:
-        return ((self._identity(place), members) for members, place in self._places.items())
-
-    def _identity(self, place: int) -> int | float | str:
-        if self._form == "float":
-            return round(690 + place / 10_000, 4) if place % 3 else round(40 + place / 10**10, 10)
-        if self._form == "digits":
-            return str(2**53 + place)  # neighbours that one double can't tell apart
-        return f"CG-{place:05d}" if self._form == "text" else 3_800_007_931 + place
-
-
 class _Writer:
     """One file's document: JSON values first, bytes last."""
 
@@ -80,7 +57,7 @@ class _Writer:
         self._file = file
         self._layout = file.layout
         self._random = Random(f"{market.seed} {file.name}")
-        self._references = _References(file.layout)
+        self._cited: dict[tuple[Member, ...], int] = {}  # groups of members with their places, in order
         self._members = [offer.members for offer in market.offers if offer.publisher == file.publisher]
 
     def content(self) -> bytes:
@@ -151,12 +128,12 @@ class _Writer:
         half = len(members) // 2
         if self._random.random() < self._layout.inline_share:
             if half and self._layout.references != "none" and self._random.random() < 0.5:
-                cited = {"provider_references": [self._references.cite(members[half:])]}
+                cited = {"provider_references": [self._cite(members[half:])]}
                 return {"provider_groups": self._groups(members[: half + 1])} | cited
             return {"provider_groups": self._groups(members)}
         if half and self._random.random() < 0.2:
-            return {"provider_references": [*map(self._references.cite, (members[: half + 1], members[half:]))]}
-        return {"provider_references": [self._references.cite(members)]}
+            return {"provider_references": [*map(self._cite, (members[: half + 1], members[half:]))]}
+        return {"provider_references": [self._cite(members)]}
 
     def _groups(self, members: Iterable[Member]) -> list[Json]:
         by_tin = defaultdict(list)
@@ -201,18 +178,28 @@ class _Writer:
         if self._layout.references == "none":
             return {}
         networks = {"network_name": ["Lamplight PPO", "Lamplight Choice"]} if self._layout.second_schema else {}
-        self._define_ghosts()
+        for npi in self._random.sample(sorted(self._market.providers), _GHOST_REFERENCES):
+            self._cite((Member(_GHOST_TIN, npi),))
         return {
             "provider_references": [
-                {"provider_group_id": identity, **networks, "provider_groups": self._groups(members)}
-                for identity, members in self._references.defined()
+                {"provider_group_id": self._reference_id(place), **networks, "provider_groups": self._groups(members)}
+                for members, place in self._cited.items()
             ]
         }
 
-    def _define_ghosts(self) -> None:
-        """References under a TIN of their own that no price cites."""
-        for npi in self._random.sample(sorted(self._market.providers), _GHOST_REFERENCES):
-            self._references.cite((Member(_GHOST_TIN, npi),))
+    def _cite(self, members: tuple[Member, ...]) -> int | float | str:
+        """The id of their provider reference, as a price cites it."""
+        identity = self._reference_id(self._cited.setdefault(members, len(self._cited)))
+        return int(identity) if self._layout.reference_ids == "digits" else identity
+
+    def _reference_id(self, place: int) -> int | float | str:
+        """The id in one of the forms seen."""
+        form = self._layout.reference_ids
+        if form == "float":
+            return round(690 + place / 10_000, 4) if place % 3 else round(40 + place / 10**10, 10)
+        if form == "digits":
+            return str(2**53 + place)  # neighbours that one double can't tell apart
+        return f"CG-{place:05d}" if form == "text" else 3_800_007_931 + place
 
 
 def _date_text(day: date, layout: Layout) -> str:

@@ -336,5 +336,5 @@ def _summary(cell: Row, pool: dict[Row, list[float]], members: list[Row]) -> dic
         observations.max(),
     ]
     counts = [len({npi for npi, _ in members}), len({tin for _, tin in members})]
-    names = (*Cell.__dataclass_fields__, *COUNTS, *FIGURES)
+    names = (*Cell._fields, *COUNTS, *FIGURES)
     return {"month": MONTH} | dict(zip(names, (*cell, *counts, *map(float, figures)), strict=True))

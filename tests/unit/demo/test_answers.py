@@ -20,7 +20,7 @@ def default_answers() -> Answers:
 def published(answers: Answers) -> pl.DataFrame:
     """Summaries that say exactly what the answers say."""
     rows = [
-        {"month": answers.month} | {name: getattr(cell, name) for name in Cell.__dataclass_fields__} | dict(figures)
+        {"month": answers.month} | {name: getattr(cell, name) for name in Cell._fields} | dict(figures)
         for cell, figures in answers.cells.items()
     ]
     return pl.DataFrame(rows)
