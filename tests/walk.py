@@ -9,12 +9,14 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import polars as pl
 import pytest
 
+from flows.storage import code_versions
 from flows.tables.fee_schedules import build_medicare
 from schemas import reference as packaged
 from schemas.table import Table
@@ -44,6 +46,14 @@ def set_everywhere(monkeypatch: pytest.MonkeyPatch, name: str, value: object) ->
     ]:
         if hasattr(module, name):
             monkeypatch.setattr(module, name, value)
+
+
+def edit_source(monkeypatch: pytest.MonkeyPatch, module: str, text: str) -> None:
+    """Another source of a module, as far as cache keys are concerned: with this text at its end."""
+    source = code_versions._source
+    edited = {module: f"# {text}".encode()}
+    monkeypatch.setattr(code_versions, "_source", lambda name: source(name) + edited.get(name, b""))
+    monkeypatch.setattr(code_versions, "_digest_of_sources", cache(code_versions._digest_of_sources.__wrapped__))
 
 
 class World:
@@ -216,19 +226,23 @@ def rename_payer(world: World) -> None:
 
 def raise_methodology(world: World) -> None:
     """Another version of the methodology."""
-    set_everywhere(world.monkeypatch, "METHODOLOGY", f"test {world.next()}")
+    version = f"test {world.next()}"
+    set_everywhere(world.monkeypatch, "METHODOLOGY", version)
+    edit_source(world.monkeypatch, "schemas.codes", version)
 
 
 def change_rule(world: World) -> None:
     """A modifier is allowed no more, or again."""
     allowed = world.other("modifiers", ("59", "GP"), ("GP",), ("59",))
     world.monkeypatch.setattr("transforms.benchmark.exclude.ALLOWED_MODIFIERS", allowed)
+    edit_source(world.monkeypatch, "transforms.benchmark.exclude", str(allowed))
 
 
 def change_bounds(world: World) -> None:
     """Another bound of the outliers."""
     bound = world.other("bound", 10.0, 2.0, 5.0)
     world.monkeypatch.setattr("transforms.benchmark.representative_rates.OUTLIER_HIGH", bound)
+    edit_source(world.monkeypatch, "transforms.benchmark.representative_rates", str(bound))
 
 
 def change_taxonomies(world: World) -> None:

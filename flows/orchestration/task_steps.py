@@ -30,7 +30,7 @@ from flows.orchestration.steps import Publication, Steps
 from flows.publish.publish import TABLES
 from flows.settings.fetching import Cluster, ReadSettings
 from flows.storage.layout import Layout, month_name
-from flows.storage.threads import LOOK_UP_SECONDS
+from flows.storage.threads import POLL_SECONDS
 
 LONGEST_NAME = 60
 OnProgress = Callable[[int, int], None]  # files done, files in all
@@ -124,7 +124,7 @@ class TaskSteps(Steps):
                 given = {"name": name, "sources": batch, "extract_one": extract_one}
                 future = extract_batch.submit(**given, return_state=False, wait_for=self._before)
                 running[number] = _submitted(future)
-            wait([future.wrapped_future for future in running.values()], LOOK_UP_SECONDS, FIRST_COMPLETED)
+            wait([future.wrapped_future for future in running.values()], POLL_SECONDS, FIRST_COMPLETED)
             for number in [number for number, future in running.items() if future.wrapped_future.done()]:
                 state: Any = running.pop(number).wrapped_future.result()
                 done[number] = state

@@ -1,6 +1,6 @@
-"""Where everything lies under ``--output``: published tables, and what is ours alone in hidden folders.
+"""The paths under ``--output``: published tables, and the cache and unfinished work in hidden folders.
 
-An output in object storage is worked on in a local folder that stands for it (``flows.storage.object_sync``).
+An output in object storage has a local working folder (``flows.storage.object_sync``).
 """
 
 import hashlib
@@ -25,41 +25,41 @@ def month_name(month: date) -> str:
 
 
 def this_month(timezone: str, now: datetime | None = None) -> date:
-    """The first day of the month that it is now in a time zone such as ``UTC``."""
+    """The first day of the current month in a time zone such as ``UTC``."""
     return (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone)).date().replace(day=1)
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Paths of one output folder; what is not published lies in hidden folders and ``reference``."""
+    """The paths of one output folder."""
 
     root: Path
-    store: Objects | None = None  # what the folder stands for, when that is in object storage
+    store: Objects | None = None  # the output, if that is in object storage
     cache_location: str | None = None  # a folder or URL that may serve several outputs; None: under the root
 
     @classmethod
     def at(cls, output: Location, cache: str | None = None) -> "Layout":
-        """The layout of an output, wherever it is.
+        """The layout of an output, local or in object storage.
 
-        Args: cache: its location; "" under the output; None: as the environment says now.
+        Args: cache: its location; "": under the output; None: from the environment.
         """
         cache = (os.environ.get(CACHE_ENVIRONMENT) if cache is None else cache) or None
         if not is_object_url(output):
             return cls(Path(output), None, cache)
         objects = Objects.of(str(output))
-        return cls(stand_in(objects), objects, cache)
+        return cls(working_folder(objects), objects, cache)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """On another machine the folder that stands for a place in object storage is that machine's."""
+        """Another machine has a working folder of its own."""
         return (Layout.at, (self.location, self.cache_location or ""))
 
     @property
     def location(self) -> Location:
-        """As the user knows it."""
+        """The output as the user named it."""
         return self.store.url if self.store else self.root
 
     def name_of(self, path: Path) -> str:
-        """A path under this layout as the user knows it."""
+        """A path under this layout as users see it: in object storage, its address."""
         stored = self.stored(path)
         return str(path) if stored is None else stored[0].full(stored[1])
 
@@ -69,16 +69,16 @@ class Layout:
         if self.cache_location is None:
             return self.root / ".cache"
         objects = self._cache_store
-        return Path(self.cache_location) if objects is None else stand_in(objects)
+        return Path(self.cache_location) if objects is None else working_folder(objects)
 
     @property
     def _cache_store(self) -> Objects | None:
-        """The place in object storage that the cache has for itself."""
+        """The cache's own place in object storage."""
         location = self.cache_location
         return Objects.of(location) if location is not None and is_object_url(location) else None
 
     def stored(self, path: Path) -> tuple[Objects, str] | None:
-        """The object that a path under this layout stands for; None for what is local alone."""
+        """The object of a path under this layout; None if it is only local."""
         if self.cache_location is not None and path.is_relative_to(self.cache):
             objects = self._cache_store
             return None if objects is None else (objects, path.relative_to(self.cache).as_posix())
@@ -86,12 +86,12 @@ class Layout:
 
     @property
     def extracts(self) -> Path:
-        """One folder per (content, codes, reader version): its existence is the ledger."""
+        """One folder for each content, list of codes and reader version."""
         return self.cache / "extracts"
 
     @property
     def ledger(self) -> Path:
-        """What content a path or URL had when last read."""
+        """The digest of each source's content when it was last read."""
         return self.cache / "sources"
 
     @property
@@ -101,17 +101,17 @@ class Layout:
 
     @property
     def payer_builds(self) -> Path:
-        """One folder per payer and identity of its inputs: its part of a month, as built."""
+        """One folder for each payer and digest of its inputs: its part of a month."""
         return self.cache / "payers"
 
     @property
     def listings(self) -> Path:
-        """What tables of contents listed when they were last read."""
+        """The files that tables of contents listed when they were last read."""
         return self.cache / "listings"
 
     @property
     def hosts(self) -> Path:
-        """Whose turn it is to ask a host: locks, shared by all processes."""
+        """The locks of ``flows.download.host_limits``, shared by all processes."""
         return self.cache / "hosts"
 
     @property
@@ -121,7 +121,7 @@ class Layout:
 
     @property
     def nppes(self) -> Path:
-        """The lookup that `reference nppes` builds, and that runs take when none is given."""
+        """The lookup that `reference nppes` builds; runs use it if no other is given."""
         return self.reference / "nppes.parquet"
 
     @property
@@ -139,7 +139,7 @@ class Layout:
         return self.root / table / f"month={month_name(month)}"
 
     def prepare(self) -> None:
-        """Make the folders; ``UsageError`` where that is impossible."""
+        """Create the folders; ``UsageError`` if they can't be created."""
         try:
             for folder in (self.extracts, self.ledger, self.remote, self.payer_builds, self.staging):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -147,8 +147,8 @@ class Layout:
             raise UsageError(f"can't write under {self.root}: {error.strerror}; give another --output") from error
 
 
-def stand_in(objects: Objects) -> Path:
-    """The local folder that stands for a place in object storage: safe to delete when nothing runs."""
+def working_folder(objects: Objects) -> Path:
+    """The local folder for the files of a place in object storage; it may be deleted while no command runs."""
     base = os.environ.get("XDG_CACHE_HOME") or Path(os.environ.get("HOME") or tempfile.gettempdir(), ".cache")
     name = re.sub(r"[^a-z0-9.-]+", "-", objects.url.lower())[:60]
     return Path(base, "tic-rates", f"{name}-{hashlib.sha256(objects.url.encode()).hexdigest()[:12]}")

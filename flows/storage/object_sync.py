@@ -1,6 +1,6 @@
-"""Files under a layout that stand for objects: downloaded when they are needed, uploaded when they are complete.
+"""Local copies of objects: downloaded when they are needed, uploaded when they are complete.
 
-For local layouts this only looks at the disk. A file named for its content never changes (``ensure_local``);
+For local layouts this only looks at the disk. A file named by its content's digest never changes (``ensure_local``);
 any other file is downloaded again (``refresh``). Several processes may do either at once: a file appears whole.
 """
 

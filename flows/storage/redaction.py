@@ -1,6 +1,6 @@
-"""Redaction: addresses and texts without what can be secret (query, fragment, credentials).
+"""Redaction: addresses and texts without query, fragment and credentials, which may be secret.
 
-What is printed, logged, published or cached passes through here. Addresses in object storage keep their keys.
+It applies to all that is printed, logged, published or cached. Addresses in object storage keep their keys.
 """
 
 import re
@@ -59,12 +59,12 @@ def redact_unresolved(location: str) -> str:
 
 
 def redact_headers(account: SourceAccount) -> SourceAccount:
-    """The account with the addresses in its documents' header fields redacted: these fields may hold anything."""
-    return replace(account, documents=tuple(_redact_header(document) for document in account.documents))
+    """The account with the addresses in its documents' header fields redacted; these fields may contain any text."""
 
+    def redacted(document: DocumentAccount) -> DocumentAccount:
+        return replace(document, header={name: redact_text(text) for name, text in document.header.items()})
 
-def _redact_header(document: DocumentAccount) -> DocumentAccount:
-    return replace(document, header={name: redact_text(text) for name, text in document.header.items()})
+    return replace(account, documents=tuple(map(redacted, account.documents)))
 
 
 def redact_to_host(url: str) -> str:

@@ -1,7 +1,7 @@
-"""Errors of a machine that ran out of a resource, kept apart from bad sources and bugs: each states what to do next.
+"""Errors of a machine that ran out of a resource, distinguished from bad sources and bugs, with the next step.
 
 A full disk must not quarantine a file. Libraries wrap the system's errors in their own, so the chain of causes is
-searched, and for polars the number in the text. The texts themselves may quote an address and are not shown.
+searched, and the number in the text of polars. The texts themselves may quote an address and are not shown.
 """
 
 import errno
@@ -15,18 +15,18 @@ from pathlib import Path
 
 from transforms.errors import OutOfResourcesError, TicRatesError, UsageError, causes
 
-TABLES_STAND = "the last good tables stand"
-_SHORT = {
+TABLES_UNCHANGED = "the last good tables are unchanged"
+_EXHAUSTED = {
     errno.ENOSPC: ("no space left on the disk", "make room"),
     errno.EDQUOT: ("the disk quota is used up", "make room, or have it raised"),
     errno.EFBIG: ("a file may not grow further", "raise the limit of a file's size (ulimit -f)"),
     errno.EMFILE: ("this process may open no more files", "raise their number (ulimit -n)"),
-    errno.ENFILE: ("the machine has no more open files to give", "end what holds so many"),
+    errno.ENFILE: ("the machine may open no more files", "end the processes that hold so many"),
     errno.EAGAIN: (
         "no more processes or threads can be started",
         "raise their number (ulimit -u, pids.max), or the memory (ulimit -v)",
     ),
-    errno.ENOMEM: ("out of memory", "give it more, or run with fewer --workers"),
+    errno.ENOMEM: ("out of memory", "provide more, or run with fewer --workers"),
 }
 _FAILED = {errno.EIO: ("the disk failed to read or write", "check it")}
 _REFUSED = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EEXIST)
@@ -40,52 +40,44 @@ _TEXTS = {  # of errors that carry no number
 
 
 @contextmanager
-def explain_resource_errors(doing: str, place: Path, stands: str = TABLES_STAND) -> Iterator[None]:
-    """What the machine can't give comes out of the body as an error that says what was done, and where.
+def explain_resource_errors(doing: str, place: Path, unchanged: str = TABLES_UNCHANGED) -> Iterator[None]:
+    """Raise errors of the body that come from a lack of resources as errors that name the work and the place.
 
     Args:
-        doing: as in "while ...". place: where the body writes. stands: what is as it was.
+        doing: as in "while ...". place: where the body writes. unchanged: what is as it was before.
 
     Raises:
-        OutOfResourcesError: it ran out of something.
+        OutOfResourcesError: the machine ran out of a resource.
         UsageError: the place can't be written: read-only, no permission, or not a folder.
     """
     try:
         yield
+    except TicRatesError:
+        raise
     except BaseException as error:
-        told = _told(error, doing, place, stands)
-        if told is None:
+        number = _find_number(error, (*_EXHAUSTED, *_FAILED, *_REFUSED))
+        if number is None:
             raise
-        raise told from error
+        if number not in _REFUSED:
+            raise _exhausted(number, error, doing, place, unchanged) from error
+        name = _filename(error) or f"under {place}"
+        reason = f"{os.strerror(number)}; {unchanged}"
+        raise UsageError(f"can't write {name}: {reason}: make it writable, or give another --output") from error
 
 
 def raise_if_exhausted(error: BaseException, doing: str, place: Path) -> None:
-    """Where a source is about to be blamed: ``OutOfResourcesError`` if the machine is to blame."""
-    number = _number(error, _SHORT)
+    """Before a source is quarantined: ``OutOfResourcesError`` if the error comes from a lack of resources."""
+    number = _find_number(error, tuple(_EXHAUSTED))
     if number is not None:
-        raise _exhausted(number, error, doing, place, TABLES_STAND) from error
+        raise _exhausted(number, error, doing, place, TABLES_UNCHANGED) from error
 
 
-def _told(error: BaseException, doing: str, place: Path, stands: str) -> TicRatesError | None:
-    if isinstance(error, TicRatesError):
-        return None
-    number = _number(error, (*_SHORT, *_FAILED, *_REFUSED))
-    if number is None:
-        return None
-    if number in _REFUSED:
-        return _refused(number, error, place, stands)
-    return _exhausted(number, error, doing, place, stands)
-
-
-def _number(error: BaseException, wanted: "tuple[int, ...] | dict[int, tuple[str, str]]") -> int | None:
-    """The system's number of an error, or of what caused it; None where it is none of those wanted."""
+def _find_number(error: BaseException, wanted: tuple[int, ...]) -> int | None:
+    """The system's number of an error or of one of its causes; None if it is none of those wanted."""
     if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-        return None  # a signal that came while another error was dealt with
-    for cause in causes(error):
-        number = _number_of(cause)
-        if number in wanted:
-            return number
-    return None
+        return None  # a signal that came while another error was handled
+    numbers = (_number_of(cause) for cause in causes(error))
+    return next((number for number in numbers if number in wanted), None)
 
 
 def _number_of(error: BaseException) -> int | None:
@@ -100,22 +92,17 @@ def _number_of(error: BaseException) -> int | None:
     return next((number for part, number in _TEXTS.items() if part in text), None)
 
 
-def _exhausted(number: int, error: BaseException, doing: str, place: Path, stands: str) -> OutOfResourcesError:
-    what, advice = (_SHORT | _FAILED)[number]
+def _exhausted(number: int, error: BaseException, doing: str, place: Path, unchanged: str) -> OutOfResourcesError:
+    what, advice = (_EXHAUSTED | _FAILED)[number]
     if any(isinstance(cause, BrokenProcessPool) for cause in causes(error)):
         what = f"{what}, it seems: the process that did it was killed"
-    place = Path(_filename(error) or place)
-    where = f" at {place}{_room(place)}" if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_FAILED) else ""
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, *_FAILED):
+        place = Path(_filename(error) or place)
+        what = f"{what} at {place}{_free_space(place)}"
     return OutOfResourcesError(
-        f"{what}{where}, while {doing} ({os.strerror(number)}); {stands}: {advice}, "
-        "then run the same command again; what is done is kept"
+        f"{what}, while {doing} ({os.strerror(number)}); {unchanged}: {advice}, then run the same command again, "
+        "which resumes"
     )
-
-
-def _refused(number: int, error: BaseException, place: Path, stands: str) -> UsageError:
-    named = _filename(error) or f"under {place}"
-    why = os.strerror(number)
-    return UsageError(f"can't write {named}: {why}; {stands}: make it writable, or give another --output")
 
 
 def _filename(error: BaseException) -> str | None:
@@ -123,10 +110,10 @@ def _filename(error: BaseException) -> str | None:
     return next((name for name in names if isinstance(name, str) and name), None)
 
 
-def _room(place: Path) -> str:
-    """What is left there; nothing where that can't be asked."""
+def _free_space(place: Path) -> str:
+    """The free space there; empty if it can't be determined."""
     try:
         free = shutil.disk_usage(place if place.exists() else place.parent).free
-        return f" ({free / 1e6:,.1f} MB free once tidied up)"
+        return f" ({free / 1e6:,.1f} MB free after clean-up)"
     except OSError:
         return ""

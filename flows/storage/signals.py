@@ -1,4 +1,4 @@
-"""Signals that end the process, put off while it must not end."""
+"""Signals that end the process, deferred while it must not end."""
 
 import signal
 import threading
@@ -12,32 +12,16 @@ STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def deferred_signals() -> Iterator[None]:
     """SIGINT, SIGTERM and SIGHUP take effect after the body: for a few renames that belong together.
 
-    Their handlers are exchanged for ones that take a note: a mask would be in vain, for the system hands a signal to
-    any thread that does not mask it, and its handler then runs in the main thread all the same. In another thread than
-    that one nothing is to be done: no handler runs there.
+    Their handlers are replaced. A mask would not help: the system delivers a signal to any thread that does not mask
+    it, and the handler then runs in the main thread all the same. In other threads no handler runs.
     """
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    came: list[int] = []
-    try:
-        with ExitStack() as stack:
+    received: list[int] = []
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(lambda: signal.raise_signal(received[0]) if received else None)
             for number in STOPPING:
-                stack.enter_context(_noted(number, came))
-            yield
-    finally:
-        if came:
-            signal.raise_signal(came[0])
-
-
-@contextmanager
-def _noted(number: int, came: list[int]) -> Iterator[None]:
-    before = signal.getsignal(number)
-    if before in (None, signal.SIG_IGN):  # None: not of Python's making
+                handler = signal.getsignal(number)
+                if handler not in (None, signal.SIG_IGN):  # None: not set by Python
+                    signal.signal(number, lambda number, _frame: received.append(number))
+                    stack.callback(signal.signal, number, handler)
         yield
-        return
-    signal.signal(number, lambda number, _frame: came.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(number, before)

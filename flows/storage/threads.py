@@ -1,9 +1,9 @@
-"""Work in threads that a signal's exception can leave: the one place where threads that do work are started.
+"""Work in daemon threads, so that a signal's exception can end the wait for it.
 
 Python runs signal handlers in its main thread, between two of its instructions. So the main thread waits in short
-pieces, also where the system hands a signal to another thread, and a library's call that hears no signal while it waits
-is made in another thread. The threads are daemons: neither the end of a block nor that of the process waits for those
-that wait for a server that never answers.
+periods, even if the system delivers a signal to another thread, and a library's call that ignores signals runs in
+another thread. The threads are daemons: neither a block's end nor the process's end waits for a server that never
+answers.
 """
 
 import signal
@@ -14,20 +14,21 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
-Given = TypeVar("Given")
-Answer = TypeVar("Answer")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
+_Task = tuple[Future[Any], Callable[[], Any]]
 
-LOOK_UP_SECONDS = 0.1
+POLL_SECONDS = 0.1
 
 
 class Threads:
-    """So many threads at most, started as there is work. As a context they are closed with the body."""
+    """At most so many threads, started as there is work. As a context they are closed with the body."""
 
     def __init__(self, at_once: int) -> None:
         self._at_once = at_once
         self._started = 0
-        self._tasks: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
 
     def __enter__(self) -> "Threads":
         return self
@@ -36,7 +37,7 @@ class Threads:
         self.close()
 
     def close(self) -> None:
-        """Drop what has not begun; nothing is waited for."""
+        """Cancel the tasks that have not started, without waiting for those that run."""
         with suppress(Empty):
             while True:
                 task = self._tasks.get_nowait()
@@ -46,55 +47,53 @@ class Threads:
             self._tasks.put(None)
 
     def submit(
-        self, work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs
-    ) -> Future[Answer]:
-        """The work's future; ``wait_for_result`` waits for it."""
-        future: Future[Answer] = Future()
+        self, work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs
+    ) -> Future[Result]:
+        """The future of a call, for ``wait_for_result``."""
+        future: Future[Result] = Future()
         self._tasks.put((future, lambda: work(*args, **kwargs)))
         if self._started < self._at_once:
-            threading.Thread(target=_serve, args=(self._tasks,), daemon=True).start()
+            threading.Thread(target=_run_tasks, args=(self._tasks,), daemon=True).start()
             self._started += 1
         return future
 
 
-def _serve(tasks: "SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None]") -> None:
+def _run_tasks(tasks: "SimpleQueue[_Task | None]") -> None:
     block_interrupts()
     while (task := tasks.get()) is not None:
         future, work = task
         if future.set_running_or_notify_cancel():
             try:
-                answer = work()
-            except BaseException as error:  # noqa: BLE001 raised again where the result is asked for
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001 raised again by ``wait_for_result``
                 future.set_exception(error)
-            else:
-                future.set_result(answer)
         del task, future, work
 
 
-def map_in_threads(given: Iterable[Given], work: Callable[[Given], Answer], at_once: int) -> list[Answer]:
-    """Answers in the order of what was given; the first error in that order is raised. One at once is this thread."""
+def map_in_threads(items: Iterable[Item], work: Callable[[Item], Result], at_once: int) -> list[Result]:
+    """Results in the order of the items; the first error in that order is raised. One at once runs in this thread."""
     if at_once == 1:
-        return [work(each) for each in given]
+        return [work(item) for item in items]
     with Threads(at_once) as threads:
-        futures = [threads.submit(work, each) for each in given]
+        futures = [threads.submit(work, item) for item in items]
         return [wait_for_result(future) for future in futures]
 
 
-def interruptible(work: Callable[Arguments, Answer], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-    """What the work returns, for calls that hear no signal while they wait: those of a library, or of the resolver."""
+def interruptible(work: Callable[Arguments, Result], *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    """The result of a library's or the resolver's call that ignores signals while it waits."""
     if threading.current_thread() is not threading.main_thread():
         return work(*args, **kwargs)
     with Threads(1) as threads:
         return wait_for_result(threads.submit(work, *args, **kwargs))
 
 
-def wait_for_result(future: Future[Answer]) -> Answer:
+def wait_for_result(future: Future[Result]) -> Result:
     """A future's result."""
-    while not wait([future], LOOK_UP_SECONDS).done:
+    while not wait([future], POLL_SECONDS).done:
         pass
     return future.result()
 
 
 def block_interrupts() -> None:
-    """Processes started from this thread are born deaf to Ctrl-C: it must not meet them before they are set up."""
+    """Processes started from this thread ignore Ctrl-C until they are set up."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

@@ -19,7 +19,7 @@ from flows.extract.ledger import content_of
 from flows.extract.outcome import Outcome, UnresolvedReferences
 from flows.extract.provider_references import RemoteReferences
 from flows.settings.fetching import Fetching
-from flows.storage.code_versions import digest_of, rules_version
+from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import missing_files
 from flows.storage.resource_errors import explain_resource_errors
@@ -145,7 +145,7 @@ class MonthInputs:
         keys = {**builds, **{payer: part.key for payer, part in self.payers.items()}}
         files = ((o.source.name, o.source.payer, o.source_id, o.usable) for o in (*self.outcomes, *unread))
         return digest_of(
-            rules_version(*_RULES),
+            code_version(*_RULES),
             sorted(keys.items()),
             sorted(files, key=str),
             reviewed_payers().rows(),

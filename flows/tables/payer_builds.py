@@ -17,7 +17,7 @@ import polars as pl
 from flows.extract.readers import reading_version
 from flows.storage.atomic_files import put_in_place, unfinished_folder
 from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
-from flows.storage.code_versions import digest_of, rules_version
+from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.storage.parquet import write_table
@@ -56,7 +56,7 @@ NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_ti
 
 def payer_rules() -> str:
     """The version of what one payer's tables hold for the same inputs: of the rules and of reading."""
-    return digest_of(rules_version(*_BUILDING_MODULES), reading_version(), therapy_taxonomies().rows())
+    return digest_of(code_version(*_BUILDING_MODULES), reading_version(), therapy_taxonomies().rows())
 
 
 @dataclass(frozen=True)

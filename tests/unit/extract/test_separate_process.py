@@ -45,4 +45,4 @@ def test_its_end_for_want_of_memory_is_said(work: object, said: str, tmp_path: P
     ):
         process.run(work, large=True)
     assert str(told.value).startswith(f"{said}, while summing up")
-    assert "the last good tables stand: give it more, or run with fewer --workers" in str(told.value)
+    assert "the last good tables are unchanged: provide more, or run with fewer --workers" in str(told.value)

@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from flows.extract.readers import READING_MODULES, reading_version
-from flows.storage.code_versions import _source, _sources, _stated, code_version, rules_version
+from flows.storage.code_versions import _digest_of_sources, _source, _sources, code_version
 from flows.tables.payer_builds import _BUILDING_MODULES, payer_rules
 from tests.shared_files import REPOSITORY
+from tests.walk import edit_source
 
 OF_CODES = re.compile(r"from schemas\.codes import (\([^)]*\)|.*)")
 
 
 def counted(*modules: str, without: str | None = None) -> set[str]:
-    return {name for name, _ in _sources(modules, without)}
+    return set(_sources(modules, without))
 
 
 def test_imports_are_followed_through_transforms_and_schemas() -> None:
@@ -57,20 +58,12 @@ def test_versions_are_the_same_in_another_process() -> None:
     assert other == [payer_rules(), reading_version()]
 
 
-def test_constants_and_functions_in_force_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = {rules_version("transforms.benchmark.exclude")}
-    for name, value in (("ALLOWED_MODIFIERS", ("GP",)), ("NAMES", ["a", "b"]), ("price_rule", lambda: None)):
-        with monkeypatch.context() as patched:
-            patched.setattr(f"transforms.benchmark.exclude.{name}", value)
-            before.add(rules_version("transforms.benchmark.exclude"))
-    assert len(before) == 4
-    assert rules_version("transforms.benchmark.exclude") in before
-
-
-def test_sets_are_stated_in_one_order() -> None:
-    assert _stated(frozenset("abc")) == _stated(frozenset("cba"))
-    assert _stated({"b": {2, 1}}) == _stated({"b": {1, 2}})
-    assert _stated(sys) is None
+def test_edited_sources_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = payer_rules(), reading_version()
+    with monkeypatch.context() as patched:
+        edit_source(patched, "transforms.benchmark.exclude", "edited")
+        assert (payer_rules() != before[0], reading_version() != before[1]) == (True, False)
+    assert (payer_rules(), reading_version()) == before
 
 
 def test_the_sources_of_a_compiled_part_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,6 +74,5 @@ def test_the_sources_of_a_compiled_part_count(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path)
     before = code_version("compiled_part")
     (package / "kernel.c").write_text("int two;")
-    code_version.cache_clear()
-    _sources.cache_clear()
+    _digest_of_sources.cache_clear()
     assert code_version("compiled_part") != before
