@@ -19,7 +19,7 @@ from tests.fuzz.reading import CODES, Read, read_by_ijson
 from tests.plain_json import UnreadableError, plain_json
 from transforms.limits import Limits
 from transforms.read.clean import reference_key, text_of
-from transforms.read.walk import note_given, stands
+from transforms.read.walk import replaces_value
 
 MAX_DEPTH = 500
 DEPTH_SLACK = 70  # "refused in steps of 64 bytes", and the readers begin to count at different levels
@@ -162,11 +162,10 @@ class _Repair:
         for key in self.members():
             name = SECTIONS.get(key)
             is_null = self.data[self.pos : self.pos + 1] == b"n"
-            if name is None or not stands(key, name, given, is_null=is_null):
+            if name is None or not replaces_value(key, name, given, is_null=is_null):
                 self.value()
-                continue
-            self.section(name, marks)
-            note_given(key, name, given, is_null=is_null)
+            else:
+                self.section(name, marks)
         self.keep(self.data[self.pos :])
         return b"".join(self.out)
 

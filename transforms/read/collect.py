@@ -159,7 +159,7 @@ class Collected:
         """Where the spools of prices stand now."""
         return Marks(len(self.items), len(self.prices), len(self.citations), len(self.groups))
 
-    def back_to(self, marks: Marks) -> None:
+    def truncate_to(self, marks: Marks) -> None:
         """Forget what was collected since: the item turned out unwanted, or a duplicate key replaced it."""
         self._cited = None
         self.items.truncate(marks.items)
@@ -167,12 +167,12 @@ class Collected:
         self.citations.truncate(marks.citations)
         self.groups.truncate(marks.groups)
 
-    def forget_items(self) -> None:
+    def clear_items(self) -> None:
         """A second ``in_network`` at the root replaces the first."""
-        self.back_to(Marks(0, 0, 0, 0))
+        self.truncate_to(Marks(0, 0, 0, 0))
         self.items_seen = self.items_matched = 0
 
-    def forget_references(self) -> None:
+    def clear_references(self) -> None:
         """A second ``provider_references`` at the root replaces the first."""
         self.references.truncate(0)
         self.reference_groups.truncate(0)

@@ -17,7 +17,7 @@ from transforms.read.clean import text_of
 from transforms.read.collect import Collected
 from transforms.read.guard import GuardedStream
 from transforms.read.surrogates import MendedStream
-from transforms.read.walk import Event, Member, Walker, note_given, stands
+from transforms.read.walk import Event, Member, Walker, replaces_value
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
@@ -103,9 +103,8 @@ def _read_root(walker: Walker) -> None:
         if name is not None:
             if key != name:
                 collected.quirks[f"{name} under the name {key}"] += 1
-            if stands(key, name, given, is_null=event == "null"):
-                _read_section(walker, name, event, value, replaces=event != "null" or given.get(name) == key)
-                note_given(key, name, given, is_null=event == "null")
+            if replaces_value(key, name, given, is_null=event == "null"):
+                _read_section(walker, name, event, value)
             else:
                 walker.skip(event)
         elif event in ("start_map", "start_array"):
@@ -117,18 +116,16 @@ def _read_root(walker: Walker) -> None:
             collected.note_header(key, text_of(value))
 
 
-def _read_section(walker: Walker, name: str, event: str, value: object, *, replaces: bool) -> None:
+def _read_section(walker: Walker, name: str, event: str, value: object) -> None:
     collected = walker.collected
     if name == "in_network":
-        if replaces:
-            if walker.cited is not None:
-                raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
-            collected.forget_items()
+        if walker.cited is not None:
+            raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
+        collected.clear_items()
         for _ in walker.objects(event, value):
             walker.walk_item()
         return
-    if replaces:
-        collected.forget_references()
+    collected.clear_references()
     if walker.skips and collected.items_seen and event != "null":
         walker.cited = collected.cited_keys()
     for _ in walker.objects(event, value):
@@ -171,7 +168,7 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
             _read_reference(walker)
         else:
             raise BadFileError("the root is a single value; not a provider reference file")
-        walker.check()
+        walker.raise_if_crossed()
         for event, _ in events:
             raise BadFileError(f"a second value begins after the root closed ({event})")
     except InvalidOperation as error:
@@ -186,7 +183,7 @@ def _read_groups(walker: Walker, event: str, value: object) -> None:
     """A bare list: any list could be one, so each of its objects must have a group's keys."""
     for _ in walker.objects(event, value):
         seen: set[str] = set()
-        walker.keep_group(0, walker.walk_group(_noting(walker.members(GROUP_KEYS), seen)))
+        walker.append_group(0, walker.walk_group(_noting(walker.members(GROUP_KEYS), seen)))
         if not seen:
             raise BadFileError("a list of objects without npi and tin; not a provider reference file")
 
@@ -209,7 +206,7 @@ def _read_reference(walker: Walker) -> None:
     listed: list[bool] = []
     rows = list(walker.walk_group(own()))
     if seen and listed[-1:] != [True]:
-        walker.keep_group(0, rows)
+        walker.append_group(0, rows)
     elif not listed:
         raise BadFileError("neither provider_groups nor npi and tin at the root; not a provider reference file")
 

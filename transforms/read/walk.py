@@ -32,21 +32,20 @@ _CLOSE = ("end_map", "end_array")
 _NOTHING = (None, None)
 
 
-def stands(key: str, name: str, given: dict[str, str], *, is_null: bool) -> bool:
-    """Whether a value counts of what has several names: under its own always, under another where its own gave none.
+def replaces_value(key: str, name: str, given: dict[str, str], *, is_null: bool) -> bool:
+    """Whether the value of a key counts, and replaces the earlier one, for a thing that has several names.
 
-    ``given``: the key that gave each. A null counts under the key that gave what it replaces: the last of
-    duplicate keys stands.
+    A value counts under the thing's own name always, under another one where its own gave none. A null counts only
+    after a value of the same key, which it removes: the last of duplicate keys counts.
+
+    Args: given: by name, the key whose value counts so far; updated.
     """
-    return key == name or (given.get(name) != name and (not is_null or given.get(name) == key))
-
-
-def note_given(key: str, name: str, given: dict[str, str], *, is_null: bool) -> None:
-    """Which key gave it, after a value that ``stands``."""
-    if not is_null:
-        given[name] = key
-    elif given.get(name) == key:
+    counts = given.get(name) == key if is_null else key == name or given.get(name) != name
+    if counts and is_null:
         del given[name]
+    elif counts:
+        given[name] = key
+    return counts
 
 
 class Walker:
@@ -144,25 +143,25 @@ class Walker:
         """The scalars of an array, or of a single value."""
         found: list[object] = []
         for element in self.elements(event, value):
-            scalar = self.kept(self.scalar(*element))
+            scalar = self.within_limit(self.scalar(*element))
             if len(found) < self.collected.limits.list_entries:
                 found.append(scalar)
             else:
-                self.cross("list_entries", "a longer list of codes or names")
+                self.note_crossed("list_entries", "a longer list of codes or names")
         return found
 
-    def kept(self, value: object) -> object:
+    def within_limit(self, value: object) -> object:
         """A scalar that goes into a table: as it is, or none when it is longer than any real one."""
         if isinstance(value, str) and len(value) > self.collected.limits.value_chars:
-            self.cross("value_chars", "a longer value")
+            self.note_crossed("value_chars", "a longer value")
             return None
         return value
 
-    def cross(self, name: str, what: str) -> None:
+    def note_crossed(self, name: str, what: str) -> None:
         """Note that a limit was crossed: it matters only if what is open here turns out to be wanted."""
         self.crossed = self.crossed or crossed(self.collected.limits, name, f"{what} {self.place}")
 
-    def check(self) -> None:
+    def raise_if_crossed(self) -> None:
         """``BadFileError`` for a limit crossed."""
         if self.crossed is not None:
             raise self.crossed
@@ -186,7 +185,7 @@ class Walker:
         for key in self.object_keys():
             event, value = self.next()
             if key == "negotiated_rates":
-                self.collected.back_to(before)
+                self.collected.truncate_to(before)
                 self.collected.next_rate_id = first_rate
                 unwanted = (code_known and code not in self.wanted) or not self._is_wanted_type(code_type)
                 skipped = self.skips and unwanted
@@ -201,17 +200,17 @@ class Walker:
             elif key == "billing_code_type":
                 code_type = (text_of(self.scalar(event, value)) or "").strip().upper() or None
             elif key == "negotiation_arrangement":
-                arrangement = text_of(self.kept(self.scalar(event, value)))
+                arrangement = text_of(self.within_limit(self.scalar(event, value)))
             else:
                 self.skip(event)
         self.collected.items_seen += 1
         if not self._is_wanted(code, code_type):
-            self.collected.back_to(before)
+            self.collected.truncate_to(before)
             self.collected.next_rate_id = first_rate  # so that rate_ids don't tell which reader was at work
             return
         if skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")
-        self.check()
+        self.raise_if_crossed()
         self.collected.items_matched += 1
         self.collected.items.append((arrangement, code, code_type, first_rate, self.collected.next_rate_id))
 
@@ -235,13 +234,11 @@ class Walker:
         for key in self.object_keys():
             event, value = self.next()
             name = RATE_KEYS.get(key)
-            if name is None or not stands(key, name, given, is_null=event == "null"):
+            if name is None or not replaces_value(key, name, given, is_null=event == "null"):
                 self.skip(event)
                 continue
             spool, mark, walk = spools[name]
-            if event != "null" or given.get(name) == key:
-                spool.truncate(mark)
-            note_given(key, name, given, is_null=event == "null")
+            spool.truncate(mark)
             walk(rate_id, event, value)
 
     def walk_prices(self, rate_id: int, event: str, value: object) -> None:
@@ -257,7 +254,7 @@ class Walker:
             if key in PRICE_LISTS:
                 lists[key] = self.scalars(event, value)
             else:
-                found[key] = self.kept(self.scalar(event, value))
+                found[key] = self.within_limit(self.scalar(event, value))
                 if event in _OPEN:
                     found[key] = False  # no value either, but not null: it keeps negotiated_price from standing in
         rate = found.get("negotiated_rate")
@@ -282,14 +279,14 @@ class Walker:
     def walk_citations(self, rate_id: int, event: str, value: object) -> None:
         """The provider references that one rates element cites; None stands for what is no id."""
         for element in self.elements(event, value):
-            self.collected.citations.append((rate_id, reference_key(self.kept(self.scalar(*element)))))
+            self.collected.citations.append((rate_id, reference_key(self.within_limit(self.scalar(*element)))))
 
     def walk_groups(self, rate_id: int, event: str, value: object) -> None:
         """Inline provider groups of one rates element."""
         for _ in self.objects(event, value):
-            self.keep_group(rate_id, self.walk_group())
+            self.append_group(rate_id, self.walk_group())
 
-    def keep_group(self, rate_id: int, rows: Iterable[GroupRow]) -> None:
+    def append_group(self, rate_id: int, rows: Iterable[GroupRow]) -> None:
         """Append the rows of an inline group."""
         for row in rows:
             self.collected.groups.append((rate_id, *row), weight_of(row[2]))
@@ -338,14 +335,14 @@ class Walker:
     def walk_tin(self, event: str, value: object) -> tuple[str | None, str | None]:
         """(type, digits); a scalar is a value without type."""
         if event != "start_map":
-            return None, tin_of(self.kept(self.scalar(event, value)), None)
+            return None, tin_of(self.within_limit(self.scalar(event, value)), None)
         tin_type: str | None = None
         digits: object = None
         for key, first, part in self.members(TIN_KEYS):
             if key == "type":
-                tin_type = text_of(self.kept(self.scalar(first, part)))
+                tin_type = text_of(self.within_limit(self.scalar(first, part)))
             else:
-                digits = self.kept(self.scalar(first, part))
+                digits = self.within_limit(self.scalar(first, part))
         return tin_type, tin_of(digits, tin_type)
 
     # ---- provider_references -------------------------------------------------------------------------------
@@ -363,14 +360,14 @@ class Walker:
         self.crossed = None
         for name, event, value in self.members(REFERENCE_KEYS):
             if name == "provider_group_id":
-                key = reference_key(self.kept(self.scalar(event, value)))
+                key = reference_key(self.within_limit(self.scalar(event, value)))
             elif name == "provider_groups":
                 collected.reference_groups.truncate(mark)
                 for _ in self.objects(event, value):
                     for row in self.walk_group():
                         collected.reference_groups.append((no, *row), weight_of(row[2]))
             elif name == "location":
-                location = text_of(self.kept(self.scalar(event, value)))
+                location = text_of(self.within_limit(self.scalar(event, value)))
             else:
                 networks = self.names(event, value)
         if key is None or (self.cited is not None and key not in self.cited):

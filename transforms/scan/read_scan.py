@@ -33,7 +33,7 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read.clean import text_of
 from transforms.read.collect import Collected
 from transforms.read.reference_keys import Int64s
-from transforms.read.walk import Walker, note_given, stands
+from transforms.read.walk import Walker, replaces_value
 from transforms.scan.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
 from transforms.scan.reference_index import code_table, key_table
 from transforms.scan.scan_columns import Decoder
@@ -161,10 +161,8 @@ class Reading(Cursor):
         if name is not None:
             if key != name:
                 collected.quirks[f"{name} under the name {key}"] += 1
-            is_null = first == ord("n")
-            if stands(key, name, given, is_null=is_null):
-                self.walk_section(name, first, replaces=not is_null or given.get(name) == key)
-                note_given(key, name, given, is_null=is_null)
+            if replaces_value(key, name, given, is_null=first == ord("n")):
+                self.walk_section(name, first)
             else:
                 self.skip_root_value(first)
         elif first in b"{[":
@@ -177,20 +175,19 @@ class Reading(Cursor):
 
     # ---- sections ------------------------------------------------------------------------------------------
 
-    def walk_section(self, name: str, first: int, *, replaces: bool) -> None:
+    def walk_section(self, name: str, first: int) -> None:
         """The elements of ``in_network`` or ``provider_references``; what is no array is an array of one."""
         collected = self.collected
         kind = _SECTION_KINDS[name]
-        if replaces:
-            if kind == k.ITEMS:
-                if self.walker.cited is not None:
-                    raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
-                collected.forget_items()
-            else:
-                collected.forget_references()
-                if self.references is not None:
-                    self.references.close()
-                    self.references = None
+        if kind == k.ITEMS:
+            if self.walker.cited is not None:
+                raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
+            collected.clear_items()
+        else:
+            collected.clear_references()
+            if self.references is not None:
+                self.references.close()
+                self.references = None
         table = _table_of_codes(self.wanted)
         if kind != k.ITEMS and first in b"{[":
             if self.skip and collected.items_seen:
@@ -258,12 +255,12 @@ class LongItem(Reading):
         code = (self.texts.get("billing_code") or "").strip() or None
         code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
         if code not in self.wanted or not (code_type is None or code_type in CODE_TYPES):
-            collected.back_to(self.before)
+            collected.truncate_to(self.before)
             collected.next_rate_id = self.first_rate
             return
         if self.skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")
-        self.walker.check()
+        self.walker.raise_if_crossed()
         arrangement = self.texts.get("negotiation_arrangement")
         collected.items_matched += 1
         collected.items.append((arrangement, code, code_type, self.first_rate, collected.next_rate_id))
@@ -280,13 +277,15 @@ class LongItem(Reading):
                 self.texts[key] = None
             else:
                 value = self.scalar(first)
-                self.texts[key] = text_of(self.walker.kept(value) if key == "negotiation_arrangement" else value)
+                self.texts[key] = text_of(
+                    self.walker.within_limit(value) if key == "negotiation_arrangement" else value
+                )
         else:
             self.skip_root_value(first)
 
     def walk_rates(self, first: int) -> None:
         """The item's rates; of repeated ones the last."""
-        self.collected.back_to(self.before)
+        self.collected.truncate_to(self.before)
         self.collected.next_rate_id = self.first_rate
         code = self.texts.get("billing_code")
         code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None

@@ -92,10 +92,10 @@ class Texts:
         return list(parse(io.BytesIO(token), self._limits, str))
 
     def _scalar(self, clean: Callable[[object], object], event: str, value: object) -> _Cleaned:
-        return clean(self._walker.kept(self._walker.scalar(event, value))), 0
+        return clean(self._walker.within_limit(self._walker.scalar(event, value))), 0
 
     def _rate(self, event: str, value: object) -> _Cleaned:
-        rate = rate_of(self._walker.kept(self._walker.scalar(event, value)))
+        rate = rate_of(self._walker.within_limit(self._walker.scalar(event, value)))
         return rate, int(np.float64(np.nan if rate is None else rate).view(np.int64))
 
     def _npi(self, event: str, value: object) -> _Cleaned:
@@ -103,7 +103,7 @@ class Texts:
         return npi, k.BLANK_NPI if npi is None else npi
 
     def _key(self, event: str, value: object) -> _Cleaned:
-        key = reference_key(self._walker.kept(self._walker.scalar(event, value)))
+        key = reference_key(self._walker.within_limit(self._walker.scalar(event, value)))
         return key, self._keys.number_of(key)
 
     def _code(self, event: str, value: object) -> _Cleaned:
