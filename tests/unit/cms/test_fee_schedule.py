@@ -50,7 +50,7 @@ def test_a_moved_column_is_refused_because_the_total_no_longer_adds_up() -> None
         (("HCPCS,MOD", "HCPCS,MOD,NEW"), "33 columns; known layouts have 31 or 32"),
         (("STATUS,MEDICARE,WORK", "STATUS,MEDICARE,LABOR"), "no column headed 'WORK RVU'"),
         (("MP,NON-FACILITY", "WORK,NON-FACILITY"), "2 columns headed 'WORK RVU'"),
-        (("HCPCS,MOD", "CODE,MOD"), "no header row that begins with HCPCS"),
+        (("HCPCS,MOD", "CODE,MOD"), "no header row with HCPCS"),
         (("97028,,", "97028,,,"), "line 11: 33 columns under a header of 32"),
         (("0.08,0.16", "0.08,none"), "97028: NON-FAC PE RVU: 'none' is not a number"),
     ],
