@@ -1,4 +1,4 @@
-"""A month of every configured payer: list its files, read what changed, judge, publish; every night, or for the past.
+"""A month of every configured payer: list files, read what changed, apply gates, publish; every night, or for the past.
 
 Free of Prefect: the command line calls this as it is, ``flows.month``, ``nightly`` and ``backfill`` as flows.
 """
@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
@@ -28,9 +29,9 @@ from flows.orchestration.run import (
     sweep_all,
 )
 from flows.orchestration.steps import Steps, build_pages, list_files
-from flows.publish.gates_of_month import Judge
-from flows.publish.publish import PublishedMeanwhileError, begin, published_before
-from flows.publish.published_month import PublishedMonth, Standing
+from flows.publish.gates import apply_gates
+from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
+from flows.publish.published_month import Baseline, PublishedMonth
 from flows.settings.config import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month
@@ -159,10 +160,10 @@ def _until_published(
 ) -> MonthReport:
     """Once; again when another machine published the month meanwhile, which costs little: what was read is kept."""
     for _ in range(BEGINNINGS):
-        begin(layout)
+        prepare_output(layout)
         try:
             return _bring_up_to_date(config, chosen, request, layout, steps)
-        except PublishedMeanwhileError as error:
+        except PublicationConflictError as error:
             LOG.warning("%s; beginning again from there", error)
             again = error
     raise again
@@ -176,28 +177,28 @@ def _bring_up_to_date(
     month = request.month
     before = PublishedMonth.of(layout, month)
     read = _read_blocks(config, chosen, request, before, steps)
-    standing = Standing(before, frozenset(read.blocks), frozenset(payer.name for payer in config.payers))
-    everything = [*read.outcomes, *standing.outcomes]
+    baseline = Baseline(before, frozenset(read.blocks), frozenset(payer.name for payer in config.payers))
+    everything = [*read.outcomes, *baseline.outcomes]
     if not everything:
         raise NothingUsableError(
             f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
         )
-    references = replace(load_references(request, layout), tell_unchanged=True)
-    inputs, earlier = MonthInputs(references, read.outcomes, layout), published_before(layout, month)
-    identity = _identity(inputs, standing, config.gates, earlier[1])
+    references = replace(load_references(request, layout), report_unchanged=True)
+    inputs, earlier = MonthInputs(references, read.outcomes, layout), previous_entry(layout, month)
+    identity = _identity(inputs, baseline, config.gates, earlier[1])
     report = count_outcomes(request, read.outcomes)
     report.sources = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
-    report.sources.update("unchanged" if outcome.usable else outcome.status for outcome in standing.outcomes)
+    report.sources.update("unchanged" if outcome.usable else outcome.status for outcome in baseline.outcomes)
     entry = before.entry
     if not request.force and entry.get("inputs") == identity and not entry["unresolved_locations"]:
         LOG.info("%s: nothing changed", month_name(month))
         report.status = "unchanged"
     else:
         require_usable(everything, layout, report)
-        judge = Judge(config.gates, standing, earlier)
+        gates = partial(apply_gates, gates=config.gates, baseline=baseline, earlier=earlier)
         noted = {"inputs": identity, "undated": read.undated}
         since = entry.get("published_at")
-        entry = build_and_publish(inputs, report, steps, judge, standing, noted=noted, since=since)
+        entry = build_and_publish(inputs, report, steps, gates, baseline, noted=noted, since=since)
     report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
     report.withheld, report.undated = _withheld(entry, read.blocks), sorted(read.undated.items())
     return report
@@ -240,9 +241,9 @@ def _read_blocks(
     for block, reason in read.undated.items():
         LOG.warning("%s: %s", block, reason)
     # what was published of them while their files were of the month stays
-    standing = {outcome.source.payer for outcome in before.outcomes(read.undated) if outcome.usable}
-    read.outcomes = [outcome for outcome in read.outcomes if outcome.source.payer not in standing]
-    read.blocks = {block for block in read.blocks if block not in standing}
+    readable = {outcome.source.payer for outcome in before.outcomes(read.undated) if outcome.usable}
+    read.outcomes = [outcome for outcome in read.outcomes if outcome.source.payer not in readable]
+    read.blocks = {block for block in read.blocks if block not in readable}
     return read
 
 
@@ -280,14 +281,14 @@ def _read_payers(
     return _one_each([*outcomes, *read])
 
 
-def _identity(inputs: "MonthInputs", standing: Standing, gates: Gates, earlier: Mapping[str, Any]) -> str:
+def _identity(inputs: "MonthInputs", baseline: Baseline, gates: Gates, earlier: Mapping[str, Any]) -> str:
     """The same when neither the month's tables nor what the gates compare them with has changed.
 
     Args: earlier: the manifest's entry of the last month published before this one.
     """
-    builds = {payer: standing.published.payers[payer]["build"] for payer in standing.unread}
+    builds = {payer: baseline.published.payers[payer]["build"] for payer in baseline.unread}
     compared = {
         payer: [entry.get(name) for name in ("rows", "rows_eligible", "medians_usd", "groups", "reporting_entities")]
         for payer, entry in earlier.get("payers", {}).items()
     }
-    return digest_of(inputs.key(standing.outcomes, builds), asdict(gates), sorted(compared.items()))
+    return digest_of(inputs.key(baseline.outcomes, builds), asdict(gates), sorted(compared.items()))

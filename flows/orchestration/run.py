@@ -20,12 +20,12 @@ from flows.orchestration.month_report import MonthReport
 from flows.orchestration.steps import Publication, Steps, build_pages, normalise, summarise
 from flows.publish.publish import (
     TABLES,
-    begin,
-    drop_unused_builds,
+    change_manifest,
     manifest_lock,
     now,
-    record,
+    prepare_output,
 )
+from flows.publish.retention import remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.fetching import Engine, Fetching, ReadSettings
 from flows.storage.atomic_files import remove_abandoned, unfinished_folder
@@ -37,8 +37,8 @@ from schemas.codes import METHODOLOGY
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
-    from flows.publish.gates_of_month import Judge
-    from flows.publish.published_month import Standing
+    from flows.publish.gates import ApplyGates
+    from flows.publish.published_month import Baseline
     from flows.tables.month_inputs import MonthInputs, MonthRequest
 
 LOG = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     started = time.perf_counter()
     steps = steps or Steps()
     layout = Layout.at(request.output)
-    begin(layout)
+    prepare_output(layout)
     with only_one(layout, request.month):
         sweep_all(layout)
         month = load_references(request, layout)
@@ -159,7 +159,7 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: MonthRep
     """Nothing usable: the last good tables stay, the manifest says what failed."""
     if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
         return
-    record(layout, lambda manifest: _note_failure(manifest, result))
+    change_manifest(layout, lambda manifest: _note_failure(manifest, result))
     undated = ((o.source.name, o.reason) for o in outcomes if o.status == "undated")
     refused = [*result.quarantined, *undated]
     reasons = "".join(f"\n  {name}: {reason}" for name, reason in refused[:MOST_LOGGED])
@@ -172,8 +172,8 @@ def build_and_publish(
     inputs: "MonthInputs",
     report: MonthReport,
     steps: Steps,
-    judge: "Judge | None" = None,
-    standing: "Standing | None" = None,
+    apply_gates: "ApplyGates | None" = None,
+    baseline: "Baseline | None" = None,
     *,
     noted: Mapping[str, Any] = MappingProxyType({}),
     since: str | None = "",
@@ -181,20 +181,20 @@ def build_and_publish(
     """The manifest's entry of the month, whose tables are built and published; ``report`` gets its figures.
 
     Args:
-        judge, standing: as in ``summarise``.
+        apply_gates, baseline: as in ``summarise``.
         noted: what the manifest's entry says besides.
         since: as in ``Publication``.
 
     Raises:
-        PublishedMeanwhileError: it was published once more since.
+        PublicationConflictError: it was published once more since.
     """
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:
         builds = steps.call(normalise, inputs)
-        tables = steps.call(summarise, inputs, builds, folder, judge, standing)
-        entry = _manifest_entry(inputs, report, standing) | tables | dict(noted)
+        tables = steps.call(summarise, inputs, builds, folder, apply_gates, baseline)
+        entry = _manifest_entry(inputs, report, baseline) | tables | dict(noted)
         with steps.published(Publication(layout, month.month, folder, entry, since)):
-            drop_unused_builds(layout)
+            remove_unused_builds(layout)
     report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
     report.references, report.with_nppes = inputs.unresolved_references, month.nppes is not None
     return entry
@@ -219,10 +219,10 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     return None
 
 
-def _manifest_entry(inputs: "MonthInputs", report: MonthReport, standing: "Standing | None") -> dict[str, Any]:
+def _manifest_entry(inputs: "MonthInputs", report: MonthReport, baseline: "Baseline | None") -> dict[str, Any]:
     """What the manifest says of the month's files."""
     outcomes, shown = inputs.outcomes, distinct_names(outcome.source for outcome in inputs.outcomes)
-    unread = () if standing is None else standing.outcomes
+    unread = () if baseline is None else baseline.outcomes
     quarantined = [*report.quarantined, *((o.source.name, o.reason) for o in unread if o.status == "quarantined")]
     return {
         "codes": list(inputs.request.codes),
@@ -241,7 +241,7 @@ def _manifest_entry(inputs: "MonthInputs", report: MonthReport, standing: "Stand
             }
             for o in outcomes
         ]
-        + ([] if standing is None else standing.files),
+        + ([] if baseline is None else baseline.files),
         "quarantined": [{"source": name, "reason": reason} for name, reason in quarantined],
     }
 

@@ -16,7 +16,7 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
-from flows.publish.publish import TABLES, PublishedMeanwhileError, now, publish_month
+from flows.publish.publish import TABLES, PublicationConflictError, now, publish_month
 from flows.settings.config import PayerSource
 from flows.settings.fetching import ReadSettings
 from flows.storage.layout import Layout, month_name
@@ -24,8 +24,8 @@ from flows.storage.resource_errors import explain_resource_errors
 from flows.storage.threads import map_in_threads
 
 if TYPE_CHECKING:
-    from flows.publish.gates_of_month import Judge
-    from flows.publish.published_month import Standing
+    from flows.publish.gates import ApplyGates
+    from flows.publish.published_month import Baseline
     from flows.tables.month_inputs import MonthInputs
     from flows.tables.payer_builds import PayerBuild
 
@@ -84,26 +84,26 @@ def summarise(
     inputs: "MonthInputs",
     builds: "Sequence[PayerBuild]",
     folder: Path,
-    judge: "Judge | None" = None,
-    standing: "Standing | None" = None,
+    apply_gates: "ApplyGates | None" = None,
+    baseline: "Baseline | None" = None,
 ) -> dict[str, Any]:
     """What the manifest says of the month's tables, which are written under ``folder``.
 
     Args:
-        judge: the gates of the configuration, which decide what is published of ``builds``.
-        standing: what is published of the month already, and stays where the gates say so.
+        apply_gates: those of the configuration, which decide what is published of ``builds``.
+        baseline: what is published of the month already, and stays where the gates say so.
     """
     from flows.extract.worker_processes import separate_process
     from flows.tables.month_tables import MonthBuilder
 
     with explain_resource_errors("summarising the month", inputs.layout.staging), separate_process() as process:
-        builder = MonthBuilder(inputs, folder, process, standing)
+        builder = MonthBuilder(inputs, folder, process, baseline)
         builder.builds = {build.payer: build for build in builds}
-        if judge is not None:
-            judge(builder)
+        if apply_gates is not None:
+            apply_gates(builder)
         builder.summarise()
     groups, entities = builder.groups, builder.reporting_entities
-    unresolved = {} if standing is None else standing.unresolved
+    unresolved = {} if baseline is None else baseline.unresolved
     return {
         "nppes": builder.nppes_identity,
         "medicare_year": builder.medicare_year,
@@ -137,12 +137,12 @@ class Publication:
         """Put the entry into the manifest; the one that it replaces is kept beside the tables that it replaces.
 
         Raises:
-            PublishedMeanwhileError: the month was published once more since.
+            PublicationConflictError: the month was published once more since.
         """
         name = month_name(self.month)
         replaced = manifest["months"].get(name, {})
         if self.since not in ("", replaced.get("published_at")):
-            raise PublishedMeanwhileError(f"{name} was published by another run since this one began")
+            raise PublicationConflictError(f"{name} was published by another run since this one began")
         (self.folder / REPLACED).write_text(json.dumps(replaced))
         manifest["months"][name] = self.entry
         manifest["failures"].pop(name, None)
@@ -152,11 +152,11 @@ class Publication:
         """Put the replaced entry back.
 
         Raises:
-            PublishedMeanwhileError: the month was published once more since; that publication stays.
+            PublicationConflictError: the month was published once more since; that publication stays.
         """
         name = month_name(self.month)
         if manifest["months"].get(name, {}).get("published_at") != self.entry["published_at"]:
-            raise PublishedMeanwhileError(f"{name} was published by another run since; it stays")
+            raise PublicationConflictError(f"{name} was published by another run since; it stays")
         replaced = json.loads((self.folder / REPLACED).read_text())
         del manifest["months"][name]
         if replaced:

@@ -1,4 +1,4 @@
 """What happens to a built month.
 
-Gates judge it, its tables are put in front of readers at once, and the manifest notes it.
+Gates check it, its tables replace the published ones at once, and the manifest describes it.
 """

@@ -63,7 +63,7 @@ def publish(objects: Objects, change: Change, files: Mapping[str, Path], replace
     """
     ours = {path: _described(file) for path, file in files.items()}
     for _ in range(ATTEMPTS):
-        settle(objects)
+        finish_publication(objects)
         before = published_manifest(objects)
         _refuse_strangers(objects, before)
         manifest = copy.deepcopy(before)
@@ -77,13 +77,13 @@ def publish(objects: Objects, change: Change, files: Mapping[str, Path], replace
         copies = _send(objects, {path: files[path] for path, file in sorted(ours.items()) if there.get(path) != file})
         deleted = sorted(there.keys() - manifest["objects"].keys())
         if _created(objects, number, {"copies": copies, "deleted": deleted, "manifest": manifest}):
-            settle(objects)
+            finish_publication(objects)
             return _json(manifest)
         LOG.warning("%s: another run published meanwhile; publishing after it", objects.url)
     raise UsageError(f"{objects.url}: others published {ATTEMPTS} times before this run could; run again")
 
 
-def settle(objects: Objects) -> None:
+def finish_publication(objects: Objects) -> None:
     """Finish the last publication where that is not done: its run was killed, or is at work.
 
     A slow run may write over what a later publication has written already. So it looks again at its end, and then
@@ -113,9 +113,9 @@ def _apply(objects: Objects, number: int) -> bool:
     record = json.loads(data)
     copies: dict[str, str] = record["copies"]
     months = {found[1] for path in (*copies, *record["deleted"]) if (found := _MONTH.search(path))}
-    standing = published_manifest(objects)
+    current = published_manifest(objects)
     if months:  # as in a local folder: readers see that the month's tables are being exchanged
-        marked = standing | {"publishing": sorted({*standing.get("publishing", ()), *months})}
+        marked = current | {"publishing": sorted({*current.get("publishing", ()), *months})}
         objects.put(MANIFEST, _json(marked))
     starts = [path for path in copies if path.endswith("index.html")]  # last: what they lead to is there then
     try:

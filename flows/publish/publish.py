@@ -9,16 +9,15 @@ journal in ``.staging`` names. In object storage files are replaced one by one
 import json
 import logging
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.download.sources import sha256_of
-from flows.storage.atomic_files import exchange_folders, remove_folder, write_atomically, written_beside
+from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import is_abandoned, locked
 from flows.storage.object_store import Objects
@@ -32,15 +31,13 @@ Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
 JOURNAL = "publishing.json"
-KEPT_SECONDS = 24 * 3600
-SHARED_KEPT_SECONDS = 100 * KEPT_SECONDS  # in a cache that is elsewhere, and may serve other outputs
 
 
-class PublishedMeanwhileError(TicRatesError):
+class PublicationConflictError(TicRatesError):
     """Another run published what this one began from: it begins anew, with everything read in the cache."""
 
 
-def begin(layout: Layout) -> None:
+def prepare_output(layout: Layout) -> None:
     """Make the folders, and end what was cut short; of an output in object storage have what is published there.
 
     Raises:
@@ -49,7 +46,7 @@ def begin(layout: Layout) -> None:
     layout.prepare()
     if layout.store is not None:
         layout.store.put(".state/writable", b"")
-    bring_published(layout)
+    fetch_published(layout)
 
 
 def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
@@ -189,7 +186,7 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) ->
     write_atomically(layout.manifest, publish(layout.store, lambda m: change(_filled(m)), files, folders))
 
 
-def bring_published(layout: Layout, *folders: str) -> None:
+def fetch_published(layout: Layout, *folders: str) -> None:
     """The manifest and what it names in these folders, into the folder that stands for an output in object storage.
 
     What a killed run was publishing is finished first, in a local output too.
@@ -197,7 +194,7 @@ def bring_published(layout: Layout, *folders: str) -> None:
     Raises:
         UsageError: others published again and again meanwhile.
     """
-    from flows.publish.object_publication import ATTEMPTS, named_files, settle
+    from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files
 
     if layout.store is None:
         if (layout.staging / JOURNAL).exists():
@@ -205,7 +202,7 @@ def bring_published(layout: Layout, *folders: str) -> None:
                 return
         return
     for _ in range(ATTEMPTS):
-        settle(layout.store)
+        finish_publication(layout.store)
         refresh(layout, layout.manifest)
         files = {layout.root / path: file["sha256"] for path, file in named_files(_read(layout), *folders).items()}
         if _bring_files(layout.store, layout, files, folders):
@@ -260,7 +257,7 @@ def _filled(manifest: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def record(layout: Layout, change: Change) -> None:
+def change_manifest(layout: Layout, change: Change) -> None:
     """Change the manifest, atomically; runs of other months wait for their turn."""
     if layout.store is not None:
         _publish_stored(layout, change, {})
@@ -269,49 +266,17 @@ def record(layout: Layout, change: Change) -> None:
         write_atomically(layout.manifest, _changed(layout, change))
 
 
-def published(layout: Layout, month: date) -> dict[str, Any]:
+def published_entry(layout: Layout, month: date) -> dict[str, Any]:
     """The manifest's entry of a month; empty when it was never published."""
     months = _read(layout)["months"]
     entry: dict[str, Any] = months.get(month_name(month), {})
     return entry
 
 
-def published_before(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
+def previous_entry(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
     """Name and entry of the last published month before this one; empty when there is none."""
     earlier = sorted(name for name in _read(layout)["months"] if name < month_name(month))
     return (earlier[-1], _read(layout)["months"][earlier[-1]]) if earlier else ("", {})
-
-
-def drop_unused_builds(layout: Layout) -> None:
-    """Forget payers' builds that no published month stands on, a day after their last use (shared: later)."""
-    kept = SHARED_KEPT_SECONDS if layout.cache_location else KEPT_SECONDS
-    months = _read(layout)["months"].values()
-    used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}
-    for folder in layout.payer_builds.iterdir():
-        if folder.name not in used and not folder.name.startswith(".") and _age_seconds(folder) > kept:
-            remove_folder(folder)
-    if layout.store is not None and not layout.cache_location:
-        _drop_stored_builds(layout, used)
-
-
-def _drop_stored_builds(layout: Layout, used: set[str]) -> None:
-    """The same in the store, by its clock. A cache that is elsewhere may serve other outputs too: it is left alone."""
-    stored = layout.stored(layout.payer_builds)
-    assert stored is not None
-    objects, prefix = stored
-    found = list(objects.list(prefix))
-    if found:
-        since = max(each.modified for each in found) - timedelta(seconds=KEPT_SECONDS)
-        builds = {each.key: each.key.removeprefix(f"{prefix}/").partition("/")[0] for each in found}
-        young = {builds[each.key] for each in found if each.modified >= since}
-        objects.delete(key for key, build in builds.items() if build not in used | young)
-
-
-def _age_seconds(folder: Path) -> float:
-    try:
-        return time.time() - folder.stat().st_mtime
-    except OSError:  # another run dropped it
-        return 0.0
 
 
 def sync_folder(folder: Path) -> None:

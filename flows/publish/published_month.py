@@ -13,7 +13,7 @@ import polars as pl
 
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
-from flows.publish.publish import published
+from flows.publish.publish import published_entry
 from flows.publish.restored_builds import Names, merge_files, published_files, restore_build
 from flows.storage.layout import Layout
 from flows.tables.payer_builds import PayerBuild
@@ -30,7 +30,7 @@ class PublishedMonth:
     @classmethod
     def of(cls, layout: Layout, month: date) -> "PublishedMonth":
         """As the manifest has it now."""
-        return cls(layout, month, published(layout, month))
+        return cls(layout, month, published_entry(layout, month))
 
     @property
     def payers(self) -> Mapping[str, Mapping[str, Any]]:
@@ -96,7 +96,7 @@ class PublishedMonth:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Baseline:
     """What a night's month is built beside. read: the blocks that the run reads. configured: the names of all."""
 
     published: PublishedMonth

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from flows.publish.publish import bring_published
+from flows.publish.publish import fetch_published
 from flows.storage.parquet import read_frames, write_table
 from flows.tables.observations_external_sort import SortedObservations
 from flows.tables.payer_builds import PayerBuild, RowCounts, link_or_copy, rates_path
@@ -39,7 +39,7 @@ def restore_build(
     """
     layout, month = published.layout, published.month
     rates, providers = rates_path(layout.month("rates", month), payer), layout.month("providers", month)
-    bring_published(layout, *(path.relative_to(layout.root).as_posix() for path in (rates.parent, providers)))
+    fetch_published(layout, *(path.relative_to(layout.root).as_posix() for path in (rates.parent, providers)))
     if not rates.exists():
         return None
     names: Names = set(pl.scan_parquet(rates).select(pl.col("reporting_entity_name").unique()).collect().to_series())
@@ -114,7 +114,7 @@ def as_declared(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
 def published_files(published: "PublishedMonth") -> pl.DataFrame:
     """The month's ``schemas.FILES`` as published; no rows where there are none."""
     folder = published.layout.month("quality", published.month)
-    bring_published(published.layout, folder.relative_to(published.layout.root).as_posix())
+    fetch_published(published.layout, folder.relative_to(published.layout.root).as_posix())
     path = folder / "files.parquet"
     return as_declared(pl.read_parquet(path), FILES) if path.exists() else FILES.empty()
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from flows.publish.publish import bring_published, publish_folder, sync_folder
+from flows.publish.publish import fetch_published, publish_folder, sync_folder
 from flows.report.report_method import methodology_files
 from flows.report.report_pages import CALCULATOR_CSV, CodePages, File, calculator_context, parquet_links
 from flows.report.report_site import make_environment
@@ -58,11 +58,11 @@ def build_report(layout: Layout) -> dict[str, Any]:
 
 def _load(layout: Layout) -> Published:
     """What is published, brought here first where that is in object storage."""
-    bring_published(layout, "summaries")
+    fetch_published(layout, "summaries")
     refresh_folder(layout, layout.reference, layout.nppes)
     published = load_published(layout)
     month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))
-    bring_published(layout, *(folder.as_posix() for folder in month))
+    fetch_published(layout, *(folder.as_posix() for folder in month))
     return published
 
 

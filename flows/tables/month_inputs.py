@@ -59,7 +59,7 @@ class MonthRequest:
     nppes: Path | None = None
     force: bool = False  # build payers that stand in the cache anew
     fetching: Fetching | None = None  # of remote provider references
-    tell_unchanged: bool = False  # in quality/files, of what an earlier run had read
+    report_unchanged: bool = False  # in quality/files, of what an earlier run had read
 
 
 @dataclass(frozen=True)

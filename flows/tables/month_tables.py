@@ -29,7 +29,7 @@ from flows.tables.month_inputs import (
     table_in,
 )
 from flows.tables.nppes_lookup import downloads_behind
-from flows.tables.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, known_build, sum_counts
+from flows.tables.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, cached_build, sum_counts
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.benchmark.payers import map_payers, unused_mappings
@@ -38,7 +38,7 @@ from transforms.cms.medicare import national_amounts
 from transforms.read.clean import date_of
 
 if TYPE_CHECKING:  # the room above passes it in
-    from flows.publish.published_month import Standing
+    from flows.publish.published_month import Baseline
 
 LOG = logging.getLogger(__name__)
 # What is larger is done apart; less is done before another process has begun, and asks for little memory
@@ -57,12 +57,12 @@ class MonthBuilder:
     """
 
     def __init__(
-        self, inputs: MonthInputs, folder: Path, process: SeparateProcess, standing: "Standing | None" = None
+        self, inputs: MonthInputs, folder: Path, process: SeparateProcess, baseline: "Baseline | None" = None
     ) -> None:
         self._inputs = inputs
         self._request = inputs.request
         self.outcomes = inputs.outcomes
-        self._standing = standing
+        self._baseline = baseline
         self._layout = inputs.layout
         self._folder = folder
         self._process = process
@@ -78,9 +78,9 @@ class MonthBuilder:
         blocks, sources = self._inputs.blocks, self._inputs.sources
         for source_no, payer in self._inputs.documents.select("source_no", "payer").iter_rows():
             found.setdefault(payer, set()).update(blocks.get(sources[source_no].source_id, ()))
-        if self._standing is not None:
+        if self._baseline is not None:
             for payer in self._restored:
-                found[payer] = found.get(payer, set()) | self._standing.blocks(payer)
+                found[payer] = found.get(payer, set()) | self._baseline.blocks(payer)
         return found
 
     @property
@@ -134,26 +134,26 @@ class MonthBuilder:
             with explain_resource_errors(f"building the tables of {payer}", self._layout.payer_builds):
                 self.builds[payer] = self._build_payer(part)
 
-    def hold_back(self, payer: str, reason: str) -> None:
+    def withhold(self, payer: str, reason: str) -> None:
         """Keep a payer's new figures out of the month."""
         self.withheld[payer] = reason
         self.builds.pop(payer, None)
 
     def restore(self, payers: Iterable[str]) -> None:
         """Put what is published of these payers into the month, where this month has something of them."""
-        standing = self._standing
-        if standing is None:
+        baseline = self._baseline
+        if baseline is None:
             return
         request = self._request
         national = national_amounts(request.medicare, request.codes, request.month)
-        for payer in sorted(standing.published.payers.keys() & set(payers)):
+        for payer in sorted(baseline.published.payers.keys() & set(payers)):
             with explain_resource_errors(f"restoring the tables of {payer}", self._folder):
                 folder, moved = self._folder / "restored", partial(self._moved, payer)
-                found = standing.restore(payer, folder, national, moved)
+                found = baseline.restore(payer, folder, national, moved)
             if found is not None:
                 self.builds[payer], self._restored[payer] = found
 
-    def stands_elsewhere(self, payer: str, entities: Collection[str | None]) -> bool:
+    def moved_to_other_payers(self, payer: str, entities: Collection[str | None]) -> bool:
         """Whether these reporting entities, once the payer's, are all of payers that are built now."""
         return bool(entities) and self._moved(payer, set(entities)) == set(entities)
 
@@ -179,7 +179,7 @@ class MonthBuilder:
 
     def _build_payer(self, part: PayerPart) -> PayerBuild:
         """One payer's tables, found or built."""
-        known = None if self._request.force else known_build(self._layout, part.inputs.payer, part.key)
+        known = None if self._request.force else cached_build(self._layout, part.inputs.payer, part.key)
         if known is not None:
             LOG.info("%s: nothing changed", part.inputs.payer)
             return known
@@ -241,22 +241,22 @@ class MonthBuilder:
         write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
         payers = dict(self._inputs.mapping.select("reporting_entity_name", "payer").iter_rows())
         outcomes = self.outcomes
-        if self._request.tell_unchanged:
+        if self._request.report_unchanged:
             outcomes = [replace(o, status="unchanged") if o.unchanged and o.usable else o for o in outcomes]
         files = count_files(describe_files(outcomes, payers, self._inputs.blocks), counts)
-        if self._standing is not None:
-            files = count_files(self._with_published(files, self._standing), counts)
+        if self._baseline is not None:
+            files = count_files(self._with_published(files, self._baseline), counts)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
 
-    def _with_published(self, files: pl.DataFrame, standing: "Standing") -> pl.DataFrame:
+    def _with_published(self, files: pl.DataFrame, baseline: "Baseline") -> pl.DataFrame:
         """Files of this run, those that it did not read, and those that restored rows stand on."""
-        unread = {file["shown"] for file in standing.files}
+        unread = {file["shown"] for file in baseline.files}
         behind: dict[str, str | None] = {}
         for payer in self._restored:
             is_withheld = payer in self.withheld
             reason = f"{payer} is withheld: its published rows are of this content" if is_withheld else None
             behind |= dict.fromkeys(self.builds[payer].source_ids, reason)
-        return standing.merge_files(files, unread, behind) if unread or behind else files
+        return baseline.merge_files(files, unread, behind) if unread or behind else files
 
 
 def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:

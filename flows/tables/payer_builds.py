@@ -174,7 +174,7 @@ def link_or_copy(path: Path, target: Path) -> None:
         shutil.copyfile(path, target)
 
 
-def known_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
+def cached_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     """A build that stands in the cache."""
     folder = layout.payer_builds / key
     stated = read_cache_entry(layout, folder, FIGURES, _CacheEntry)
@@ -194,7 +194,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
         write_cache_entry(temporary, FIGURES, _CacheEntry(figures=figures, source_ids=tuple(inputs.own_source_ids)))
         put_in_place(temporary, target)
     upload(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
-    built = known_build(layout, inputs.payer, key)
+    built = cached_build(layout, inputs.payer, key)
     assert built is not None, f"no build of {inputs.payer} under {layout.payer_builds}"
     return built
 

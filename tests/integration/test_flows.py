@@ -110,7 +110,7 @@ def test_a_failure_after_publishing_rolls_the_transaction_back(place: Path, monk
     run_month(place)
     before = digests(place / "output")
     (place / "mrf" / "two.json").unlink()
-    monkeypatch.setattr("flows.orchestration.run.drop_unused_builds", fail)
+    monkeypatch.setattr("flows.orchestration.run.remove_unused_builds", fail)
     state = run_month(place)
     assert state.is_failed()
     assert tasks_of(state)["publish 2025-06"] == "RolledBack"

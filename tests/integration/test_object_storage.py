@@ -19,7 +19,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.publish.object_publication import named_files, published_manifest, settle
+from flows.publish.object_publication import finish_publication, named_files, published_manifest
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects
 from tests import ceph
@@ -449,7 +449,7 @@ def test_a_kill_9_during_publishing_is_told_to_readers_and_the_next_run_recovers
             move()
             assert publish_version(url, tmp_path, float(version), killed_at=writes) == -signal.SIGKILL, writes
             move()
-            settle(Objects.of(f"{url}/out"))  # as every run begins
+            finish_publication(Objects.of(f"{url}/out"))  # as every run begins
             after: list[float] = []
             read_tables(url, after)
             assert after in ([float(version)], [float(version - 1)])

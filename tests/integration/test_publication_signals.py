@@ -15,7 +15,7 @@ import pytest
 import flows.publish.publish
 from flows.download.sources import Source
 from flows.orchestration.run import RunRequest, run, sweep_all
-from flows.publish.publish import TABLES, begin, bring_published, record
+from flows.publish.publish import TABLES, change_manifest, fetch_published, prepare_output
 from flows.storage.atomic_files import exchange_folders, unfinished_folder
 from flows.storage.layout import Layout
 from flows.storage.signals import deferred_signals
@@ -134,7 +134,7 @@ def kill_in_publication(folder: Path, exchanged: int) -> None:
 def test_a_killed_publication_is_finished_by_the_next_command(exchanged: int, tmp_path: Path) -> None:
     kill_in_publication(tmp_path, exchanged)
     published_then = manifest(tmp_path)["months"]["2026-06"]["published_at"]
-    bring_published(Layout(tmp_path / "out"), "summaries")
+    fetch_published(Layout(tmp_path / "out"), "summaries")
     assert versions(tmp_path) == ALL_NEW
     assert manifest(tmp_path)["publishing"] == []
     assert manifest(tmp_path)["months"]["2026-06"]["published_at"] > published_then
@@ -152,7 +152,7 @@ def test_a_run_of_another_month_sweeps_no_publication_that_was_killed(tmp_path: 
 @pytest.mark.slow
 def test_what_others_note_after_a_kill_stays_noted(tmp_path: Path) -> None:
     kill_in_publication(tmp_path, 2)
-    record(Layout(tmp_path / "out"), lambda stated: stated["failures"].update({"2026-05": {}}))
+    change_manifest(Layout(tmp_path / "out"), lambda stated: stated["failures"].update({"2026-05": {}}))
     assert manifest(tmp_path)["failures"] == {"2026-05": {}}
     assert manifest(tmp_path)["publishing"] == []
     assert versions(tmp_path) == ALL_NEW
@@ -172,10 +172,10 @@ def test_a_publication_at_work_elsewhere_is_left_alone_where_locks_are_not_share
         for table in TABLES:
             (built / table).mkdir()
         journal = flows.publish.publish._write_journal(layout, built, MONTH)
-        begin(layout)
+        prepare_output(layout)
         assert journal.exists()
         assert not layout.month("rates", MONTH).exists()
-    begin(layout)
+    prepare_output(layout)
     assert not journal.exists(), "whoever wrote it is gone, and the tables too"
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from flows.download.sources import Source
 from flows.orchestration.run import RunRequest, run
-from flows.publish.publish import drop_unused_builds
+from flows.publish.retention import remove_unused_builds
 from flows.storage.atomic_files import exchange_folders, put_in_place
 from flows.storage.layout import Layout
 from tests.command_line import digests, end, start
@@ -175,7 +175,7 @@ def test_builds_that_nobody_uses_are_dropped_later_where_other_outputs_may_use_t
     old.mkdir()
     used = time.time() - days * 24 * 3600
     os.utime(old, (used, used))
-    drop_unused_builds(layout)
+    remove_unused_builds(layout)
     assert old.exists() is stands
 
 
@@ -187,7 +187,7 @@ def test_a_failure_after_publishing_puts_the_previous_tables_back(
 
     publish(tmp_path, 1)
     tables, manifest = digests(tmp_path / "out"), json.loads((tmp_path / "out" / "manifest.json").read_bytes())
-    monkeypatch.setattr("flows.orchestration.run.drop_unused_builds", fail)
+    monkeypatch.setattr("flows.orchestration.run.remove_unused_builds", fail)
     with pytest.raises(OutOfResourcesError, match="the last good tables stand"):
         publish(tmp_path, 2)
     assert digests(tmp_path / "out") == tables
@@ -202,7 +202,7 @@ def test_a_failure_after_the_first_publication_leaves_no_month(tmp_path: Path, m
     def stop(_layout: Layout) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flows.orchestration.run.drop_unused_builds", stop)
+    monkeypatch.setattr("flows.orchestration.run.remove_unused_builds", stop)
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path, 1)
     assert json.loads((tmp_path / "out" / "manifest.json").read_bytes())["months"] == {}

@@ -90,7 +90,7 @@ def test_a_room_imports_from_rooms_below_it_alone(name: str) -> None:
 @pytest.mark.parametrize(
     ("module", "source"),
     [
-        ("flows.storage.locks", "from flows.publish.publish import begin"),
+        ("flows.storage.locks", "from flows.publish.publish import prepare_output"),
         ("flows.extract.readers", "def read():\n    from flows.cli import app"),
         ("transforms.read.clean", "import flows.settings.config"),
         ("transforms.benchmark.rates", "from transforms.cms.medicare import price_service"),

@@ -10,7 +10,14 @@ import pytest
 
 import flows.storage.object_store
 from flows.publish import object_publication
-from flows.publish.object_publication import RECORDS, STAGED, named_files, publish, published_manifest, settle
+from flows.publish.object_publication import (
+    RECORDS,
+    STAGED,
+    finish_publication,
+    named_files,
+    publish,
+    published_manifest,
+)
 from flows.storage.object_store import Objects
 from transforms.errors import UsageError
 
@@ -147,7 +154,7 @@ def test_a_kill_at_any_write_is_undone_or_finished_by_the_next_run(store: Dying,
         killed = writes + 1
         versions, said, publishing = read()
         assert publishing == ["2026-06"] or versions == ({"v1", "v0"} if said == "v1" else {"v0"})
-        settle(Objects(OUT))  # as every run begins
+        finish_publication(Objects(OUT))  # as every run begins
         versions, said, publishing = read()
         assert (versions, publishing) == ({"v1", "v0"} if said == "v1" else {"v0"}, [])
         seen.add(said)
@@ -275,5 +282,5 @@ def test_a_folder_that_was_copied_there_is_not_published_over(store: Dying, tmp_
 
 
 def test_an_output_where_nothing_was_published_has_no_manifest(store: Dying) -> None:
-    settle(Objects(OUT))
+    finish_publication(Objects(OUT))
     assert published_manifest(Objects(OUT)) == {}

@@ -238,7 +238,7 @@ def test_what_can_not_be_written_is_said_before_anything_is_read(
 ) -> None:
     from obstore.exceptions import PermissionDeniedError
 
-    from flows.publish.publish import begin
+    from flows.publish.publish import prepare_output
 
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
 
@@ -250,7 +250,7 @@ def test_what_can_not_be_written_is_said_before_anything_is_read(
 
     monkeypatch.setattr(flows.storage.object_store, "_store", lambda _root: ReadOnly())
     with pytest.raises(UsageError, match=r"s3://bucket/out/\.state/writable: access denied"):
-        begin(Layout.at("s3://bucket/out"))
+        prepare_output(Layout.at("s3://bucket/out"))
 
 
 def test_a_shared_profile_is_read_where_the_environment_has_no_keys(tmp_path: Path) -> None:
@@ -314,8 +314,9 @@ def test_local_folders_never_import_the_library(tmp_path: Path) -> None:
 
     code = (
         "import sys, pathlib; from flows.storage.layout import Layout\n"
-        "from flows.publish.publish import begin, record\n"
-        "layout = Layout.at(pathlib.Path(sys.argv[1])); begin(layout); record(layout, lambda m: None)\n"
+        "from flows.publish.publish import prepare_output, change_manifest\n"
+        "layout = Layout.at(pathlib.Path(sys.argv[1]))\n"
+        "prepare_output(layout); change_manifest(layout, lambda m: None)\n"
         "assert 'obstore' not in sys.modules"
     )
     subprocess.run(
