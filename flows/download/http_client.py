@@ -6,7 +6,7 @@ No exception or log line quotes a query, credentials or headers.
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
@@ -56,9 +56,6 @@ class Answer:
             if self.status == httpx.codes.NOT_MODIFIED or self.headers.get("Content-Length") == "0":
                 with suppress(AnswerLostError):
                     self.next()
-
-
-SendGet = Callable[[Source, Mapping[str, str]], Answer]  # with these headers besides the source's own
 
 
 @dataclass(frozen=True)

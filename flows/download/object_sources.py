@@ -4,6 +4,7 @@ import glob
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatchcase
 from pathlib import PurePosixPath
 from typing import BinaryIO, cast
 
@@ -12,8 +13,6 @@ from flows.download.sources import HashingStream, Source
 from flows.settings.addresses import split_url
 from flows.storage.object_store import ObjectMeta, Objects
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
-
-_GLOB = re.compile(r"(\*\*/)|(\*\*)|(\*)|(\?)|(\[[^]]+\])")
 
 
 @contextmanager
@@ -58,9 +57,9 @@ def expand_objects(location: str) -> list[Source]:
     if key and not location.endswith("/") and not glob.has_magic(key):
         return [Source(objects.full(key))]
     if glob.has_magic(key):
-        pattern = _compile(key)
+        patterns = key.split("/")
         folder = re.split(r"[*?[]", key, maxsplit=1)[0].rpartition("/")[0]
-        found = [meta for meta in objects.list(folder) if pattern.fullmatch(meta.key)]
+        found = [meta for meta in objects.list(folder) if _matches(meta.key.split("/"), patterns)]
     else:
         found = [meta for meta in objects.list(key) if not re.search(r"(^|/)\.", meta.key[len(key) :])]
     # Some tools mark folders by empty objects, which are left out
@@ -71,18 +70,10 @@ def expand_objects(location: str) -> list[Source]:
     return [Source(objects.full(meta.key), listed_bytes=meta.size) for meta in found]
 
 
-def _compile(pattern: str) -> re.Pattern[str]:
-    """A glob over keys, as over paths: * stops at a slash, ** does not."""
-    parts, end = [], 0
-    for match in _GLOB.finditer(pattern):
-        parts.append(re.escape(pattern[end : match.start()]))
-        folders, anything, some, one, choice = match.groups()
-        parts.append(
-            (folders and "(?:.*/)?")
-            or (anything and ".*")
-            or (some and "[^/]*")
-            or (one and "[^/]")
-            or "[" + choice[1:-1].replace("\\", "\\\\").replace("!", "^", 1 if choice[1] == "!" else 0) + "]"
-        )
-        end = match.end()
-    return re.compile("".join(parts) + re.escape(pattern[end:]), re.DOTALL)
+def _matches(parts: list[str], patterns: list[str]) -> bool:
+    """Whether a key's parts match a glob's, as in paths: * stops at a slash, ** does not."""
+    if not patterns:
+        return not parts
+    if patterns[0] == "**":
+        return any(_matches(parts[skipped:], patterns[1:]) for skipped in range(len(parts) + 1))
+    return bool(parts) and fnmatchcase(parts[0], patterns[0]) and _matches(parts[1:], patterns[1:])

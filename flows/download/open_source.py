@@ -70,6 +70,7 @@ def open_source(
     layout: Layout | None = None,
     *,
     known: Validators | None = None,
+    public_only: bool = False,
     renew: RenewUrl | None = None,
 ) -> AbstractContextManager[HashingStream]:
     """A source's bytes as a stream; ``BadFileError`` if it can't be opened.
@@ -87,7 +88,7 @@ def open_source(
         return open_object(source, known)
     from flows.download.resumable_download import open_url
 
-    return open_url(source, fetching, layout, known=known, renew=renew)
+    return open_url(source, fetching, layout, known=known, public_only=public_only, renew=renew)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import BinaryIO, cast
 
 from isal import isal_zlib
 
-from flows.download.http_client import Answer, HttpClient, SendGet
+from flows.download.http_client import Answer, HttpClient
 from flows.download.http_validators import ContentRange, Validators
 from flows.download.retry import Wait, retry_after, seconds_before_retry
 from flows.download.sources import HashingStream, Source
@@ -29,7 +29,6 @@ LOG = logging.getLogger(__name__)
 
 EXPIRED = (401, 403, 410)
 TRANSIENT = (408, 425, 429)  # and everything from 500 on
-WITH_CHECKSUM = (b"\x1f\x8b", b"PK")  # gzip and zip: their checksums reveal parts of two contents
 READ_BYTES = 1 << 20
 READ_CONTENTS_AGAIN = "read its table of contents again for a new address"
 
@@ -56,31 +55,23 @@ def open_url(
         renew: finds the new address of a file whose signature expired; None: the refusal is final.
     """
     client = HttpClient(fetching or Fetching(), layout, public_only=public_only, wait=wait)
-    with closing(ResumableDownload(source, client.get, client.fetching, known, renew, wait)) as download:
+    with closing(ResumableDownload(client, source, known, renew)) as download:
         download.open()
         yield HashingStream(cast("BinaryIO", download), validators=lambda: download.validators)
 
 
 @dataclass
 class Received:
-    """The bytes received of a content: their number, CRC and first two, and the content's validators."""
+    """The number and CRC of the bytes received of a content, and the content's validators."""
 
     size: int = 0
     crc: int = 0
-    head: bytes = b""
     validators: Validators = field(default_factory=Validators)
 
     def add(self, data: bytes) -> None:
         """Count further bytes."""
-        if len(self.head) < 2:
-            self.head = (self.head + data[:2])[:2]
         self.size += len(data)
         self.crc = isal_zlib.crc32(data, self.crc)
-
-    @property
-    def resumable(self) -> bool:
-        """Whether a range certainly continues these bytes."""
-        return self.validators.if_range is not None or self.head.startswith(WITH_CHECKSUM)
 
 
 class Pace:
@@ -108,22 +99,19 @@ class ResumableDownload:
 
     def __init__(
         self,
+        client: HttpClient,
         source: Source,
-        send_get: SendGet,
-        fetching: Fetching,
         known: Validators | None = None,
         renew: RenewUrl | None = None,
-        wait: Wait = time.sleep,
     ) -> None:
+        self._client = client
+        self._fetching = client.fetching
         self._source = source
-        self._send_get = send_get
-        self._fetching = fetching
         self._known = known or Validators()
         self._renew = renew
         self._renewed = False
-        self._wait = wait
         self._received = Received()
-        self._pace = Pace(fetching.bounds)
+        self._pace = Pace(self._fetching.bounds)
         self._answer: Answer | None = None
         self._unread = b""
         self._failures = 0  # attempts in a row without a new byte
@@ -219,11 +207,11 @@ class ResumableDownload:
             kind = HostFailedError if error.of_host and not size else BadFileError
             raise kind(f"can't be fetched {place}({self._failures} attempts: {error}); run again later")
         LOG.debug("%s: %s at byte %d; requested again", self._source.name, error, size)
-        self._wait(seconds)
+        self._client.wait(seconds)
 
     def _connect(self) -> None:
         """Send a request for what is missing; the answer then continues the bytes received."""
-        self._answer = answer = self._send_get(self._source, self._conditions())
+        self._answer = answer = self._client.get(self._source, self._conditions())
         started = self._received.size > 0
         if answer.status == HTTPStatus.OK:
             self._accept_whole(answer)
@@ -240,10 +228,8 @@ class ResumableDownload:
         """Headers that request what is missing, of the same content only."""
         if not self._received.size:
             return self._known.if_changed()
-        if not self._received.resumable:
-            return {}
         if_range = self.validators.if_range
-        return {"Range": f"bytes={self._received.size}-"} | ({"If-Range": if_range} if if_range else {})
+        return {"Range": f"bytes={self._received.size}-", "If-Range": if_range} if if_range else {}
 
     def _accept_whole(self, answer: Answer) -> None:
         """The content from its start: at first, after a change, or from a server without ranges."""

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from threading import Lock
 
 from flows.download.sources import Source
@@ -16,15 +16,6 @@ ReadIndex = Callable[[Source], Mapping[str, str]]  # the addresses that an index
 KEPT_SECONDS = 300.0  # many files share one index: it is read once for all that expire together
 
 
-@dataclass
-class _Index:
-    """One index as it was last read: its addresses, or why it could not be read."""
-
-    lock: Lock = field(default_factory=Lock)
-    read_at: float = -math.inf
-    locations: Mapping[str, str] | str = ""
-
-
 class UrlRenewals:
     """A ``RenewUrl`` that reads an index once for all of its files that expire together.
 
@@ -35,7 +26,7 @@ class UrlRenewals:
         self._read_index = read_index
         self._clock = clock
         self._lock = Lock()
-        self._indexes: dict[object, _Index] = {}
+        self._indexes: dict[object, tuple[float, Mapping[str, str] | str]] = {}  # when read; addresses, or why not
 
     def __call__(self, source: Source) -> str | None:
         """The address now listed; None if the index lists no other.
@@ -46,13 +37,12 @@ class UrlRenewals:
         if source.contents is None:
             return None
         contents = replace(source, location=source.contents, contents=None)
+        key = (contents.location, contents.headers, contents.origins)
         with self._lock:
-            index = self._indexes.setdefault((contents.location, contents.headers, contents.origins), _Index())
-        with index.lock:
-            if self._clock() - index.read_at > KEPT_SECONDS:
-                index.locations = self._read(contents)
-                index.read_at = self._clock()
-            locations = index.locations
+            read_at, locations = self._indexes.get(key, (-math.inf, ""))
+            if self._clock() - read_at > KEPT_SECONDS:
+                locations = self._read(contents)
+                self._indexes[key] = self._clock(), locations
         if isinstance(locations, str):
             name = redact_url(contents.location)
             raise BadFileError(f"expired, and its table of contents {name} can't be read again: {locations}")

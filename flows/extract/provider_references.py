@@ -8,7 +8,7 @@ of the content that they were read from. What can't be had stays unresolved in t
 import logging
 from collections import Counter
 from collections.abc import Iterable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -17,10 +17,9 @@ from urllib.parse import urlsplit
 
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
-from flows.download.sources import HashingStream, Source
+from flows.download.sources import Source
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.extract.readers import reading_version
-from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.atomic_files import open_temporary, unfinished_file
 from flows.storage.layout import Layout
@@ -166,7 +165,9 @@ class RemoteReferences:
         before = fingerprint(source)
         with ExitStack() as stack:
             temporary = stack.enter_context(unfinished_file(self._layout.remote))
-            stream = stack.enter_context(self._open(source, known))
+            public_only = not self._fetching.allow_private
+            opened = open_source(source, self._fetching, self._layout, known=known, public_only=public_only)
+            stream = stack.enter_context(opened)
             temporary_beside = partial(open_temporary, self._layout.remote)
             collected = Collected(temporary_beside, limits=self._fetching.bounds)
             stack.callback(collected.close)
@@ -184,14 +185,6 @@ class RemoteReferences:
             upload(self._layout, target)
             remember(source, self._layout, sha256, stream.bytes, stream.validators, unvalidated=True)
         return target
-
-    def _open(self, source: Source, known: Validators | None) -> AbstractContextManager[HashingStream]:
-        if not source.is_url or is_object_url(source.location):
-            return open_source(source, known=known)
-        from flows.download.resumable_download import open_url
-
-        public_only = not self._fetching.allow_private
-        return open_url(source, self._fetching, self._layout, known=known, public_only=public_only)
 
 
 def _host(location: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from flows.download.http_validators import ContentRange, Validators
 from flows.download.network import is_public
-from flows.download.resumable_download import Pace, Received, open_url
+from flows.download.resumable_download import Pace, open_url
 from flows.download.retry import retry_after
 from flows.download.sources import Source, resolve_location
 from flows.extract.provider_references import RemoteReferences
@@ -340,4 +340,3 @@ def test_numbers_of_any_length_in_headers_are_no_crash() -> None:
         "a b",
     ):
         assert retry_after(date) == 0.0
-    assert Received().resumable is False

@@ -98,13 +98,6 @@ def test_content_that_changed_midway_is_never_mixed(page: Page) -> None:
         fetch(server)
 
 
-def test_gzip_without_validators_is_resumed_for_it_checks_itself() -> None:
-    body = b"\x1f\x8b" + BODY
-    with serve({PATH: Page(body, etag=None, last_modified=None)}, once(Fault("cut", 30_000))) as server:
-        assert fetch(server) == hashlib.sha256(body).hexdigest()
-        assert server.body_bytes[PATH] == len(body)
-
-
 def test_a_length_announced_too_long_is_put_right_by_416() -> None:
     with serve({PATH: BODY}, once(Fault("longer", 17))) as server:
         assert fetch(server) == SHA256

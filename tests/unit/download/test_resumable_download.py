@@ -7,7 +7,7 @@ from typing import cast
 
 import pytest
 
-from flows.download.http_client import Answer
+from flows.download.http_client import HttpClient
 from flows.download.resumable_download import ResumableDownload
 from flows.download.sources import Source
 from flows.settings.fetching import Fetching
@@ -37,6 +37,22 @@ class Scripted:
         self.pieces, self.breaks = [b"read after it was closed"], False
 
 
+@dataclass
+class Client:
+    """Gives these answers, one a request; ``sent``: the headers of the requests."""
+
+    fetching: Fetching
+    answers: list[Scripted]
+    sent: list[Mapping[str, str]] = field(default_factory=list)
+
+    def get(self, source: Source, headers: Mapping[str, str]) -> Scripted:
+        self.sent.append(headers)
+        return self.answers.pop(0)
+
+    def wait(self, seconds: float) -> None:
+        """Takes no time."""
+
+
 def whole(end: int = 1000, *, breaks: bool = False, headers: Mapping[str, str] = TAG) -> Scripted:
     return Scripted(200, {"Content-Length": "1000"} | dict(headers), [BODY[:end]], breaks)
 
@@ -48,19 +64,13 @@ def part(start: int, end: int, said: str | None = None, *, breaks: bool = False,
 
 def read(*answers: Scripted, attempts: int = 3) -> tuple[bytes, list[Mapping[str, str]]]:
     """What is read in odd pieces, and the headers that were sent for it."""
-    left = list(answers)
-    sent: list[Mapping[str, str]] = []
-
-    def send_get(source: Source, headers: Mapping[str, str]) -> Answer:
-        sent.append(headers)
-        return cast("Answer", left.pop(0))
-
-    download = ResumableDownload(Source("http://x/y"), send_get, Fetching(attempts=attempts), wait=lambda seconds: None)
+    client = Client(Fetching(attempts=attempts), list(answers))
+    download = ResumableDownload(cast("HttpClient", client), Source("http://x/y"))
     download.open()
     data = b"".join(iter(lambda: download.read(97), b""))
     download.close()
-    assert not left, "asked no more than needed"
-    return data, sent
+    assert not client.answers, "no more requests than needed"
+    return data, client.sent
 
 
 def test_parts_shorter_than_asked_for_are_followed_by_the_next() -> None:

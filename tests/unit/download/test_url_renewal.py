@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Thread
 
 import pytest
 
@@ -12,7 +11,6 @@ from flows.download.url_renewal import KEPT_SECONDS, UrlRenewals
 from flows.extract.payer_listing import Listed, ListedSource, renewal
 from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
-from tests.command_line import PATIENCE_SECONDS
 from transforms.contents.index_values import Plans
 from transforms.contents.names import Names
 from transforms.errors import BadFileError
@@ -84,26 +82,6 @@ def test_an_index_that_can_not_be_read_is_not_asked_again_by_each_of_its_files()
         with pytest.raises(BadFileError, match=r"contents https://mrf\.example\.com/index\.json can't be read"):
             renew(listed())
     assert len(asked) == 1
-
-
-def test_an_index_that_is_slow_keeps_no_file_of_another_waiting() -> None:
-    other_done, begun = Event(), Event()
-    found: list[str | None] = []
-
-    def read(contents: Source) -> dict[str, str]:
-        if contents.location == "slow":
-            begun.set()
-            assert other_done.wait(PATIENCE_SECONDS), "the other file waited"
-        return {FILE: f"{FILE}?from={contents.location}"}
-
-    renew = UrlRenewals(read)
-    thread = Thread(target=lambda: found.append(renew(listed("slow"))))
-    thread.start()
-    assert begun.wait(PATIENCE_SECONDS)
-    assert renew(listed("quick")) == f"{FILE}?from=quick"
-    other_done.set()
-    thread.join()
-    assert found == [f"{FILE}?from=slow"]
 
 
 def test_an_index_is_read_again_with_the_limits_of_the_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
