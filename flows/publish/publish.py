@@ -220,7 +220,7 @@ def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], fo
     def have(path: Path) -> bool:
         key = path.relative_to(layout.root).as_posix()
         return sha256_of(path) == files[path] or (
-            download_object(objects, key, path) is not None and sha256_of(path) == files[path]
+            download_object(objects, key, path) and sha256_of(path) == files[path]
         )
 
     return all(map_in_threads(files, have, AT_ONCE))

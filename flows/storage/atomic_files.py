@@ -140,8 +140,9 @@ def exchange_folders(new: Path, target: Path) -> None:
     if not target.exists():
         new.rename(target)
     elif not _exchange(new, target):
-        # On a file system without exchange, readers may miss the folder between these two renames
-        with deferred_signals(), _renamed_aside(target) as old:
+        # A file system without exchange: readers may miss the folder between these two renames
+        with deferred_signals():
+            old = target.rename(target.with_name(f".old-{uuid.uuid4().hex}"))  # a name that is never removed
             try:
                 new.rename(target)
             except BaseException:
@@ -161,15 +162,3 @@ def _exchange(one: Path, other: Path) -> bool:
     if number in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         return False
     raise OSError(number, os.strerror(number), str(other))
-
-
-@contextmanager
-def _renamed_aside(path: Path) -> Iterator[Path]:
-    """A folder under a temporary name, locked so that it is not removed as abandoned."""
-    lock = lock_path(path)
-    if lock is None:
-        raise FileNotFoundError(f"{path} is gone")
-    try:
-        yield path.rename(_temporary_name(path.parent))
-    finally:
-        os.close(lock)

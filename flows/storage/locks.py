@@ -1,7 +1,7 @@
 """Kernel locks (flock) on files and folders: a lock ends with its process, however that ends.
 
-So a lock tells living work from leftovers in every container and on every machine for which the file system keeps its
-locks. Where locks may not be shared (network file systems), a leftover is what nobody has written to for days.
+So a lock shows whether a process still uses a file, also to other containers and machines whose file system shares its
+locks. If it may not share them (network file systems), a file is abandoned after days without a byte written.
 """
 
 import ctypes

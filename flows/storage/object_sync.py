@@ -7,6 +7,7 @@ any other file is downloaded again (``refresh``). Several processes may do eithe
 import os
 import shutil
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 
 from flows.storage.atomic_files import unfinished_file, write_atomically
@@ -23,20 +24,18 @@ def ensure_local(layout: Layout, path: Path) -> bool:
     if path.exists():
         return True
     stored = layout.stored(path)
-    return stored is not None and download_object(*stored, path) is not None
+    return stored is not None and download_object(*stored, path)
 
 
 def missing_files(layout: Layout, paths: Iterable[Path]) -> list[Path]:
     """The files that are neither local nor in the store; downloads the others (``ensure_local``)."""
     absent = [path for path in paths if not path.exists()]
-    if not absent or layout.stored(absent[0]) is None:
-        return absent
-    found = map_in_threads(absent, lambda path: ensure_local(layout, path), AT_ONCE)
-    return [path for path, here in zip(absent, found, strict=True) if not here]
+    local = map_in_threads(absent, partial(ensure_local, layout), AT_ONCE)
+    return [path for path, is_local in zip(absent, local, strict=True) if not is_local]
 
 
 def refresh(layout: Layout, path: Path) -> bool:
-    """Whether a small file exists; the local copy is then as in the store."""
+    """Whether a small file exists; its local copy is then the same as in the store."""
     stored = layout.stored(path)
     if stored is None:
         return path.exists()
@@ -49,7 +48,7 @@ def refresh(layout: Layout, path: Path) -> bool:
 
 
 def refresh_folder(layout: Layout, folder: Path, *unneeded: Path) -> None:
-    """Make a folder as in the store: every file downloaded (``refresh``), files that left the store deleted.
+    """Make a folder the same as in the store: changed files are downloaded, files that the store lacks are deleted.
 
     Args: unneeded: files that are not downloaded; local copies of them stay.
     """
@@ -89,11 +88,11 @@ def delete_files(layout: Layout, *paths: Path) -> None:
             place[0].delete([place[1]])
 
 
-def download_object(objects: Objects, key: str, path: Path, meta: ObjectMeta | None = None) -> ObjectMeta | None:
-    """The object, downloaded to a file with the object's time; None if it does not exist."""
-    meta = meta or objects.head(key)
+def download_object(objects: Objects, key: str, path: Path) -> bool:
+    """Whether the object exists; downloads it to a file with the object's time."""
+    meta = objects.head(key)
     if meta is None:
-        return None
+        return False
     with unfinished_file(path.parent) as temporary:
         try:
             with temporary.open("wb") as file, objects.open(meta) as reader:
@@ -102,7 +101,7 @@ def download_object(objects: Objects, key: str, path: Path, meta: ObjectMeta | N
             raise StoreError(str(error)) from error
         _set_time(temporary, meta)
         temporary.replace(path)
-    return meta
+    return True
 
 
 def _is_current(path: Path, meta: ObjectMeta) -> bool:

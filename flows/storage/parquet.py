@@ -85,14 +85,14 @@ def read_frames(path: Path) -> Iterator[pl.DataFrame]:
 
 
 def _row_groups(frames: Iterable[pl.DataFrame], table: Table) -> Iterator[pl.DataFrame]:
-    held = table.empty()
+    buffered = table.empty()
     for frame in frames:
-        held = pl.concat([held, frame.select(table.names)]) if held.height else frame.select(table.names)
-        while held.height >= ROW_GROUP_ROWS:
-            yield held.head(ROW_GROUP_ROWS)
-            held = held.slice(ROW_GROUP_ROWS)
-    if held.height:
-        yield held
+        buffered = pl.concat([buffered, frame.select(table.names)]) if buffered.height else frame.select(table.names)
+        while buffered.height >= ROW_GROUP_ROWS:
+            yield buffered.head(ROW_GROUP_ROWS)
+            buffered = buffered.slice(ROW_GROUP_ROWS)
+    if buffered.height:
+        yield buffered
 
 
 def _to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:

@@ -179,7 +179,7 @@ def test_removals_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["entry.json"]
 
 
-def test_tables_that_are_exchanged_in_steps_are_safe_from_removals(
+def test_tables_that_are_exchanged_in_steps_are_not_removed_as_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a file system without exchange the last good tables have a temporary name for a moment."""
