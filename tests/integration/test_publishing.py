@@ -188,7 +188,7 @@ def test_a_failure_after_publishing_puts_the_previous_tables_back(
     publish(tmp_path, 1)
     tables, manifest = digests(tmp_path / "out"), json.loads((tmp_path / "out" / "manifest.json").read_bytes())
     monkeypatch.setattr("flows.orchestration.run.remove_unused_builds", fail)
-    with pytest.raises(OutOfResourcesError, match="the last good tables stand"):
+    with pytest.raises(OutOfResourcesError, match="the last good tables are unchanged"):
         publish(tmp_path, 2)
     assert digests(tmp_path / "out") == tables
     now = json.loads((tmp_path / "out" / "manifest.json").read_bytes())
