@@ -20,6 +20,9 @@ SECTIONS = {
 }
 PRICES_KEYS = frozenset(key for key, section in SECTIONS.items() if section == IN_NETWORK)
 
+# Of an in-network item, as far as they are read
+ITEM_KEYS = frozenset({"billing_code", "billing_code_type", "negotiation_arrangement", "negotiated_rates"})
+
 # Of an element of negotiated_rates, with their aliases
 RATE_KEYS = {
     NEGOTIATED_PRICES: NEGOTIATED_PRICES,

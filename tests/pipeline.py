@@ -22,7 +22,7 @@ from transforms.read.account import SourceAccount
 from transforms.read.clean import date_of
 from transforms.read.collect import Collected
 from transforms.read.containers import open_documents
-from transforms.read.extract import extract_source, to_batches
+from transforms.read.extract import extract_source
 from transforms.read.read_ijson import read_document, read_provider_reference
 
 ReadDocument = Callable[..., None]
@@ -76,7 +76,9 @@ def remote_groups(published: bytes) -> pl.DataFrame | None:
             read_provider_reference(document.stream, collected)
     except BadFileError:
         return None
-    return _frame(REMOTE_GROUPS, list(to_batches(REMOTE_GROUPS, (row[1:] for row in collected.groups))))
+    schema = REMOTE_GROUPS.arrow()
+    batches = [pa.RecordBatch.from_arrays(each.columns[1:], schema=schema) for each in collected.groups.batches()]
+    return _frame(REMOTE_GROUPS, batches)
 
 
 def join_sources(sources: Sequence[Extracted], remote: Mapping[str, bytes] | None = None) -> Extracts:

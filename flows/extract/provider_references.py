@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+import pyarrow as pa
+
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
 from flows.download.sources import Source
@@ -33,7 +35,6 @@ from schemas.extracted import REMOTE_GROUPS
 from transforms.errors import BadFileError, HostFailedError, UnchangedError
 from transforms.read.collect import Collected
 from transforms.read.containers import open_documents
-from transforms.read.extract import to_batches
 from transforms.read.read_ijson import read_provider_reference
 
 LOG = logging.getLogger(__name__)
@@ -175,10 +176,10 @@ class RemoteReferences:
                 read_provider_reference(document.stream, collected)
             sha256 = stream.finish()
             target = self._target(sha256)
-            rows = (row[1:] for row in collected.groups)
-            with parquet_writer(temporary, REMOTE_GROUPS.arrow(), internal=True) as writer:
-                for batch in to_batches(REMOTE_GROUPS, rows):
-                    writer.write_batch(batch)
+            schema = REMOTE_GROUPS.arrow()
+            with parquet_writer(temporary, schema, internal=True) as writer:
+                for batch in collected.groups.batches():
+                    writer.write_batch(pa.RecordBatch.from_arrays(batch.columns[1:], schema=schema))
             if fingerprint(source) != before:
                 raise BadFileError("the file changed while it was read; run again")
             temporary.rename(target)

@@ -15,6 +15,7 @@ from typing import Any
 
 from schemas.codes import CODE_TYPES
 from schemas.mrf import SECTIONS
+from tests.collected_rows import cited_texts
 from tests.fuzz.reading import CODES, Read, read_by_ijson
 from tests.plain_json import UnreadableError, plain_json
 from transforms.limits import Limits
@@ -276,7 +277,7 @@ def _text(token: bytes | None) -> str:
 def is_explained(document: bytes, found: Read, *, long: bool) -> bool:
     """Whether what the scanner made of a broken document is what a full reading makes of it, less its skipped parts."""
     assert found.collected is not None
-    cited = set(found.collected.cited_keys())
+    cited = set(cited_texts(found.collected))
     most = meanings = 0
     while meanings <= most:
         for replaced in (False, True):

@@ -21,6 +21,7 @@ from typing import ClassVar, NamedTuple, cast
 import numpy as np
 
 import hatch_build
+from tests.collected_rows import keyed_rows
 from tests.fuzz.blocks import POISONS, CutBlocks
 from tests.fuzz.reading import CODES, open_temporary
 from transforms.errors import BadFileError, FullReadingNeededError
@@ -139,7 +140,7 @@ def is_judged(element: bytes, section: Section, value: int) -> bool:
         return True  # beyond a limit
     if section.kind == k.ITEMS:
         return collected.items_matched == 0
-    keys = [cast("str", row[1]) for row in collected.references if row[1] is not None]
+    keys = [cast("str", row[1]) for row in keyed_rows(collected, collected.references) if row[1] is not None]
     hashes = _hash_keys(keys)
     if section.kind == k.REFERENCES_INDEXED:
         expected = [] if value == k.NO_ID else [value]

@@ -5,6 +5,7 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
+from tests.collected_rows import keyed_rows, spool_rows
 from tests.plain_extract import NOBODY, PlainExtract, Provider, RateRow
 from transforms.read.clean import read_date
 from transforms.read.collect import Collected
@@ -16,17 +17,17 @@ NUMBER = re.compile(r"-?[0-9]+(?=[.eE])(\.[0-9]+)?([eE][+-]?[0-9]{1,15})?")
 def rows_of(found: Collected) -> tuple[Networks, set[RateRow]]:
     """Rows with their network names, and which rows stand for a provider that could not be found."""
     inline: dict[object, set[Provider]] = defaultdict(set)
-    for rate_id, tin_type, tin, npis in found.groups:
-        inline[rate_id] |= {Provider(tin_type, tin, npi) for npi in npis}  # type: ignore[arg-type, attr-defined]
+    for rate_id, tin_type, tin, npis in spool_rows(found.groups):
+        inline[rate_id] |= {Provider(tin_type, tin, npi) for npi in npis}
     providers = _by_key(found)
     cites: dict[object, list[object]] = defaultdict(list)
-    for rate_id, key in found.citations:
+    for rate_id, key in keyed_rows(found, found.citations):
         cites[rate_id].append(key)
     rows: Networks = {}
     unresolved: set[RateRow] = set()
-    items = list(found.items)
-    for rate_id, *price, _ in found.prices:
-        item = next(item for item in items if item[3] <= rate_id < item[4])  # type: ignore[operator]
+    items = spool_rows(found.items)
+    for rate_id, *price, _ in spool_rows(found.prices):
+        item = next(item for item in items if item[3] <= rate_id < item[4])
         resolved: dict[Provider, set[str]] = {provider: set() for provider in inline[rate_id]}
         missing = False
         for key in cites[rate_id]:
@@ -42,13 +43,13 @@ def rows_of(found: Collected) -> tuple[Networks, set[RateRow]]:
 
 
 def _by_key(found: Collected) -> dict[object, list[tuple[Provider, tuple[str, ...]]]]:
-    known = {row[0]: (row[1], row[3]) for row in found.references}
+    known = {row[0]: (row[1], row[3]) for row in keyed_rows(found, found.references)}
     providers: dict[object, list[tuple[Provider, tuple[str, ...]]]] = defaultdict(list)
-    for no, tin_type, tin, npis in found.reference_groups:
+    for no, tin_type, tin, npis in spool_rows(found.reference_groups):
         if no in known:
             key, networks = known[no]
-            for npi in npis:  # type: ignore[attr-defined]
-                providers[key].append((Provider(tin_type, tin, npi), networks))  # type: ignore[arg-type]
+            for npi in npis:
+                providers[key].append((Provider(tin_type, tin, npi), networks))
     return providers
 
 
@@ -68,7 +69,10 @@ def differs(found: Collected, plain: PlainExtract) -> str:
         return f"items {found.items_seen}, {found.items_matched}; plain {plain.items_seen}, {plain.items_matched}"
     if len(found.prices) != plain.prices:
         return f"{len(found.prices)} prices; plain {plain.prices}"
-    unread = sum(bool(not_read) for *_, not_read in found.prices) + read_date(found.header.get("last_updated_on"))[1]
+    unread = (
+        sum(bool(not_read) for *_, not_read in spool_rows(found.prices))
+        + read_date(found.header.get("last_updated_on"))[1]
+    )
     if unread != plain.dates_not_read:
         return f"{unread} dates not read; plain {plain.dates_not_read}"
     rows, unresolved = rows_of(found)

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, cast
 
+from tests.collected_rows import keyed_rows, spool_rows
 from tests.fuzz.blocks import CutBlocks
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import Limits
@@ -92,19 +93,20 @@ def reading_of(found: Collected) -> Reading:
     reference_groups: list[Any] = []
     if len(found.references):
         cited = found.cited_keys()
-        kept = [row for row in found.references if row[1] in cited]
+        kept = [row for row in keyed_rows(found, found.references) if row[1] in cited]
         numbers = {row[0]: number for number, row in enumerate(kept)}
         references = [row[1:] for row in kept]
-        reference_groups = [(numbers[row[0]], row[1:]) for row in found.reference_groups if row[0] in numbers]
+        groups = spool_rows(found.reference_groups)
+        reference_groups = [(numbers[row[0]], row[1:]) for row in groups if row[0] in numbers]
     return Reading(
         found.header,
         found.root_keys,
         (found.items_seen, found.items_matched, found.references_seen),
         (
-            list(found.items),
-            list(found.prices),
-            list(found.citations),
-            list(found.groups),
+            spool_rows(found.items),
+            spool_rows(found.prices),
+            keyed_rows(found, found.citations),
+            spool_rows(found.groups),
             references,
             reference_groups,
         ),

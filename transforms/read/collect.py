@@ -7,6 +7,7 @@ that it cites stay three lists that share a ``rate_id``; joining them is the mon
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -16,7 +17,7 @@ from transforms.errors import BadFileError
 from transforms.limits import Limits
 from transforms.read import arrow_columns as arrow
 from transforms.read.reference_keys import CitedKeys, Int64s, ReferenceKeys
-from transforms.read.spool import ROW_BYTES, OpenTemporary, Row, Spool
+from transforms.read.spool import ROW_BYTES, OpenTemporary, Spool
 
 VALUES_OF_A_ROW = 4  # so many numbers or texts take the memory of a plain small row
 MAX_HEADER_FIELDS = 100
@@ -82,33 +83,11 @@ def is_among(values: Int64s, ascending: Int64s) -> NDArray[np.bool_]:
     return found
 
 
-@dataclass(frozen=True)
-class Marks:
-    """Where the spools of matched prices stood at some point."""
+class Marks(NamedTuple):
+    """Where the rows of matched prices end at some point."""
 
-    items: int
-    prices: int
-    citations: int
-    groups: int
-
-
-class KeyedSpool(Spool):
-    """Rows whose second column is a reference's key: text where rows are taken and given, a number in batches."""
-
-    def __init__(self, open_temporary: OpenTemporary, schema: pa.Schema, keys: ReferenceKeys) -> None:
-        super().__init__(open_temporary, schema)
-        self._keys = keys
-
-    def append(self, row: Row, weight: int = 1) -> None:
-        """See ``Spool``."""
-        first, key, *rest = row
-        assert key is None or isinstance(key, str)
-        super().append((first, self._keys.number_of(key), *rest), weight)
-
-    def __iter__(self) -> Iterator[Row]:
-        for first, number, *rest in super().__iter__():
-            assert isinstance(number, int)
-            yield (first, self._keys.text_of(number), *rest)
+    next_rate_id: int
+    sizes: tuple[int, ...]  # items, prices, citations, groups
 
 
 @dataclass
@@ -119,9 +98,9 @@ class Collected:
         items: (arrangement, billing_code, billing_code_type, first rate_id, rate_id past the last)
         prices: (rate_id, negotiated_type, negotiated_rate, billing_class, setting, service_codes, modifiers,
             expiration_date, whether there is an expiration date that can't be read)
-        citations: (rate_id, reference key or None)
+        citations: (rate_id, number of a reference key)
         groups: (rate_id, tin_type, tin, npis), the inline provider groups
-        references: (reference_no, reference key, location, network_names, number of groups)
+        references: (reference_no, number of its key, location, network_names, number of groups)
         reference_groups: (reference_no, tin_type, tin, npis)
     """
 
@@ -141,12 +120,11 @@ class Collected:
     def __post_init__(self) -> None:
         self._noted_keys: set[str] = set()  # those in root_keys
         self._cited: CitedKeys | None = None  # of the rows that stand now
-        self.items, self.prices, self.groups, self.reference_groups = (
-            Spool(self.open_temporary, schema) for schema in (ITEMS, PRICES, GROUPS, REFERENCE_GROUPS)
-        )
-        self.citations, self.references = (
-            KeyedSpool(self.open_temporary, schema, self.keys) for schema in (CITATIONS, REFERENCES)
-        )
+        self.items, self.prices, self.citations, self.groups, self.references, self.reference_groups = self._spools = [
+            Spool(self.open_temporary, schema)
+            for schema in (ITEMS, PRICES, CITATIONS, GROUPS, REFERENCES, REFERENCE_GROUPS)
+        ]
+        self._matched = self._spools[:4]
 
     @property
     def where(self) -> str:
@@ -157,19 +135,18 @@ class Collected:
 
     def marks(self) -> Marks:
         """Where the spools of prices stand now."""
-        return Marks(len(self.items), len(self.prices), len(self.citations), len(self.groups))
+        return Marks(self.next_rate_id, tuple(map(len, self._matched)))
 
     def truncate_to(self, marks: Marks) -> None:
         """Forget what was collected since: the item turned out unwanted, or a duplicate key replaced it."""
         self._cited = None
-        self.items.truncate(marks.items)
-        self.prices.truncate(marks.prices)
-        self.citations.truncate(marks.citations)
-        self.groups.truncate(marks.groups)
+        self.next_rate_id = marks.next_rate_id
+        for spool, size in zip(self._matched, marks.sizes, strict=True):
+            spool.truncate(size)
 
     def clear_items(self) -> None:
         """A second ``in_network`` at the root replaces the first."""
-        self.truncate_to(Marks(0, 0, 0, 0))
+        self.truncate_to(Marks(self.next_rate_id, (0, 0, 0, 0)))
         self.items_seen = self.items_matched = 0
 
     def clear_references(self) -> None:
@@ -236,5 +213,5 @@ class Collected:
 
     def close(self) -> None:
         """Give the spools' disk back."""
-        for spool in (self.items, self.prices, self.citations, self.groups, self.references, self.reference_groups):
+        for spool in self._spools:
             spool.close()

@@ -26,7 +26,6 @@ from transforms.read.read_ijson import read_document
 from transforms.read.spool import OpenTemporary
 
 DATE_NOT_READ = "date not read"  # a quirk
-BATCH_WEIGHT = 10_000  # rows, or four times as many NPIs: a row can hold ten thousand
 HELD_BYTES = 1 << 20
 
 ReadDocument = Callable[..., None]
@@ -230,25 +229,3 @@ def _price_rows(prices: pa.RecordBatch, items: pa.Table) -> pa.RecordBatch:
     of_items = [items.column(name).combine_chunks() for name in ("arrangement", "billing_code", "billing_code_type")]
     columns = [rate_id, *of_items, *values]
     return pa.RecordBatch.from_arrays(columns, names=PRICES.names[1:])
-
-
-def to_batches(table: Table, rows: Iterable[tuple[object, ...]]) -> Iterator[pa.RecordBatch]:
-    """Rows as Arrow batches of the table's schema, cut by the NPIs in them too."""
-    schema = table.arrow()
-    for chunk in _chunks(rows):
-        columns = zip(*chunk, strict=True)
-        arrays = [pa.array(column, type=kind.type) for column, kind in zip(columns, schema, strict=True)]
-        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _chunks(rows: Iterable[tuple[object, ...]]) -> Iterator[list[tuple[object, ...]]]:
-    chunk: list[tuple[object, ...]] = []
-    weight = 0
-    for row in rows:
-        chunk.append(row)
-        weight += 1 + (len(row[-1]) // 4 if isinstance(row[-1], tuple) else 0)  # NPIs come last
-        if weight >= BATCH_WEIGHT:
-            yield chunk
-            chunk, weight = [], 0
-    if chunk:
-        yield chunk

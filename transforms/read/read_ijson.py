@@ -4,13 +4,14 @@ Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; neve
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import InvalidOperation
 from functools import partial
 from typing import BinaryIO, cast
 
 import ijson
 
-from schemas.mrf import GROUP_KEYS, PROVIDER_GROUPS, SECTIONS
+from schemas.mrf import GROUP_KEYS, IN_NETWORK, PROVIDER_GROUPS, SECTIONS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import Limits, Place
 from transforms.read.clean import text_of
@@ -22,35 +23,6 @@ from transforms.read.walk import Event, Member, Walker, replaces_value
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
 HUGE_EXPONENT = "a number whose exponent has 19 digits or more"  # beyond Decimal's limits: InvalidOperation
-
-
-_LINE_END = b"\n"
-
-
-class CountingStream:
-    """Counts what the parser has taken, to say where it stopped; gives one line end more at the end.
-
-    yajl forgives a token after the root that the end of the file cuts off, such as a lone quote; a line end finishes
-    every such token, wrongly, and means nothing anywhere else.
-    """
-
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream = stream
-        self._rest = _LINE_END
-        self.bytes = 0
-
-    @property
-    def at_end(self) -> bool:
-        """Whether the parser took all there is, so that what it misses is the rest of a truncated file."""
-        return not self._rest
-
-    def read(self, size: int = -1) -> bytes:
-        """As a file's ``read``."""
-        data = self._stream.read(size)
-        self.bytes += len(data)
-        if not data and size:
-            data, self._rest = self._rest, b""
-        return data
 
 
 def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
@@ -65,40 +37,19 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         BadFileError: no well-formed JSON object with nothing after it; says the place.
         FullReadingNeededError: only with ``skip``; read again without.
     """
-    counting = CountingStream(stream)
-    events = parse(counting, collected.limits, partial(_place, collected))
-    walker = Walker(events.__next__, wanted, collected, skip=skip)
-    try:
+    with _whole_document(stream, wanted, collected, skip=skip) as walker:
         event, _ = walker.next()
         if event != "start_map":
-            raise BadFileError(f"the root is {_ROOT_NAMES.get(event, 'a single value')}, not an object; not a TiC file")
+            kind = {"start_array": "an array", "null": "null"}.get(event, "a single value")
+            raise BadFileError(f"the root is {kind}, not an object; not a TiC file")
         _read_root(walker)
-        for event, _ in events:
-            raise BadFileError(f"a second value begins after the root closed ({event})")
-    except InvalidOperation as error:
-        raise BadFileError(f"{HUGE_EXPONENT} {_place(collected, counting.bytes)}") from error
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
-    except StopIteration as error:
-        raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
-
-
-def parse(stream: object, limits: Limits, place: Place) -> Iterator[Event]:
-    """ijson's events, of a stream on which no string or number is longer than the limits."""
-    guarded = GuardedStream(cast("BinaryIO", stream), limits, place)
-    events: Iterator[Event] = ijson.basic_parse(MendedStream(cast("BinaryIO", guarded)), buf_size=BUFFER_BYTES)
-    return events
-
-
-_ROOT_NAMES = {"start_array": "an array", "null": "null"}
 
 
 def _read_root(walker: Walker) -> None:
     collected = walker.collected
     given: dict[str, str] = {}
-    for key in walker.object_keys():
+    for key, event, value in walker.members():
         collected.note_root_key(key)
-        event, value = walker.next()
         name = SECTIONS.get(key)
         if name is not None:
             if key != name:
@@ -118,7 +69,7 @@ def _read_root(walker: Walker) -> None:
 
 def _read_section(walker: Walker, name: str, event: str, value: object) -> None:
     collected = walker.collected
-    if name == "in_network":
+    if name == IN_NETWORK:
         if walker.cited is not None:
             raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
         collected.clear_items()
@@ -132,23 +83,6 @@ def _read_section(walker: Walker, name: str, event: str, value: object) -> None:
         walker.walk_reference()
 
 
-def _place(collected: Collected, offset: int) -> str:
-    return f"(in or after {collected.where}, at or before JSON byte {offset:,})"
-
-
-def explain(error: Exception, *, at_end: bool) -> str:
-    """What the parser's error means, and the next step where there is one."""
-    message = error.args[0] if error.args else str(error)
-    text = (message.decode("utf-8", "replace") if isinstance(message, bytes) else str(message)).split("\n")[0]
-    if "trailing garbage" in text:
-        return "something follows the closed JSON root"
-    if "premature EOF" in text or "Incomplete" in text:
-        return "the JSON ends before its root closed: the file is truncated, fetch it again"
-    if at_end:
-        return "the JSON ends inside a string or other value: the file is truncated, fetch it again"
-    return f"not well-formed JSON: {text[:200]}"
-
-
 def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
     """Read a remote provider reference file into ``collected.groups``.
 
@@ -157,10 +91,7 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
     Raises:
         BadFileError: no well-formed JSON, or none of these.
     """
-    counting = CountingStream(stream)
-    events = parse(counting, collected.limits, partial(_place, collected))
-    walker = Walker(events.__next__, frozenset(), collected)
-    try:
+    with _whole_document(stream, frozenset(), collected) as walker:
         event, value = walker.next()
         if event == "start_array":
             _read_groups(walker, event, value)
@@ -169,14 +100,6 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
         else:
             raise BadFileError("the root is a single value; not a provider reference file")
         walker.raise_if_crossed()
-        for event, _ in events:
-            raise BadFileError(f"a second value begins after the root closed ({event})")
-    except InvalidOperation as error:
-        raise BadFileError(f"{HUGE_EXPONENT} {_place(collected, counting.bytes)}") from error
-    except (ijson.JSONError, UnicodeDecodeError) as error:
-        raise BadFileError(f"{explain(error, at_end=counting.at_end)} {_place(collected, counting.bytes)}") from error
-    except StopIteration as error:
-        raise BadFileError(f"the JSON ends before its root closed {_place(collected, counting.bytes)}") from error
 
 
 def _read_groups(walker: Walker, event: str, value: object) -> None:
@@ -190,31 +113,100 @@ def _read_groups(walker: Walker, event: str, value: object) -> None:
 
 def _read_reference(walker: Walker) -> None:
     """An object: its provider_groups; without any it is a group itself."""
-    before = len(walker.collected.groups)
+    groups = walker.collected.groups
+    mark = len(groups)
     seen: set[str] = set()
+    has_list: bool | None = None
 
-    def own() -> Iterator[Member]:
+    def own_members() -> Iterator[Member]:
+        nonlocal has_list
         for key, event, value in walker.members(GROUP_KEYS | {PROVIDER_GROUPS}):
-            if key != PROVIDER_GROUPS:
-                seen.add(key)
+            if key == PROVIDER_GROUPS:
+                has_list = event != "null"
+                groups.truncate(mark)
+                walker.walk_groups(0, event, value)
+            else:
                 yield key, event, value
-                continue
-            listed.append(event != "null")
-            walker.collected.groups.truncate(before)
-            walker.walk_groups(0, event, value)
 
-    listed: list[bool] = []
-    rows = list(walker.walk_group(own()))
-    if seen and listed[-1:] != [True]:
+    rows = list(walker.walk_group(_noting(own_members(), seen)))
+    if seen and not has_list:
         walker.append_group(0, rows)
-    elif not listed:
+    elif has_list is None:
         raise BadFileError("neither provider_groups nor npi and tin at the root; not a provider reference file")
 
 
 def _noting(members: Iterator[Member], seen: set[str]) -> Iterator[Member]:
-    for key, event, value in members:
-        seen.add(key)
-        yield key, event, value
+    for member in members:
+        seen.add(member[0])
+        yield member
+
+
+# ---- events ------------------------------------------------------------------------------------------------
+
+
+def parse(stream: object, limits: Limits, place: Place) -> Iterator[Event]:
+    """ijson's events, of a stream on which no string or number is longer than the limits."""
+    guarded = GuardedStream(cast("BinaryIO", stream), limits, place)
+    events: Iterator[Event] = ijson.basic_parse(MendedStream(cast("BinaryIO", guarded)), buf_size=BUFFER_BYTES)
+    return events
+
+
+@contextmanager
+def _whole_document(
+    stream: BinaryIO, wanted: frozenset[str], collected: Collected, *, skip: bool = True
+) -> Iterator[Walker]:
+    """A walker over one document's events; errors name the place, and nothing may follow the root."""
+    ended = _LineEnded(stream)
+    place = partial(_place, collected)
+    events = parse(ended, collected.limits, place)
+    try:
+        yield Walker(events.__next__, wanted, collected, skip=skip)
+        for event, _ in events:
+            raise BadFileError(f"a second value begins after the root closed ({event})")
+    except InvalidOperation as error:
+        raise BadFileError(f"{HUGE_EXPONENT} {place(ended.bytes)}") from error
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        raise BadFileError(f"{_explain(error, at_end=ended.at_end)} {place(ended.bytes)}") from error
+    except StopIteration as error:
+        raise BadFileError(f"the JSON ends before its root closed {place(ended.bytes)}") from error
+
+
+class _LineEnded:
+    """A stream with one line end more, which counts the bytes that the parser has read.
+
+    yajl accepts a token after the root that the end of the file cuts off, such as a lone quote; a line end makes every
+    such token an error, and means nothing anywhere else.
+    """
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.at_end = False  # whether the parser has read all there is: what it misses is the rest of a truncated file
+        self.bytes = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file's ``read``."""
+        data = self._stream.read(size)
+        self.bytes += len(data)
+        if data or not size or self.at_end:
+            return data
+        self.at_end = True
+        return b"\n"
+
+
+def _place(collected: Collected, offset: int) -> str:
+    return f"(in or after {collected.where}, at or before JSON byte {offset:,})"
+
+
+def _explain(error: Exception, *, at_end: bool) -> str:
+    """What the parser's error means, and the next step where there is one."""
+    text = first_line(error)
+    if "trailing garbage" in text:
+        return "something follows the closed JSON root"
+    if "premature EOF" in text or "Incomplete" in text:
+        return "the JSON ends before its root closed: the file is truncated, fetch it again"
+    if at_end:
+        return "the JSON ends inside a string or other value: the file is truncated, fetch it again"
+    return f"not well-formed JSON: {text}"
 
 
 def first_line(error: Exception) -> str:

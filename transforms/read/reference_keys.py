@@ -4,7 +4,7 @@ A canonical key (``clean.reference_key``) that is a plain whole number of up to 
 numbered below -1, and its text kept once; -1 is what is no id.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -90,6 +90,3 @@ class CitedKeys:
             return False
         at = int(np.searchsorted(self.numbers, number))
         return at < len(self.numbers) and int(self.numbers[at]) == number
-
-    def __iter__(self) -> Iterator[str]:
-        return (text for number in self.numbers.tolist() if (text := self._keys.text_of(number)) is not None)

@@ -5,7 +5,6 @@ temporary file. Memory: ``limit`` bytes of batches, whatever the file; rows that
 """
 
 from collections.abc import Callable, Iterator
-from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -94,10 +93,6 @@ class Spool:
             yield from self._read(spilled)
         yield from [*self._batches]
 
-    def __iter__(self) -> Iterator[Row]:
-        """All rows as Python values; lists are tuples."""
-        return chain.from_iterable(map(rows_of, self.batches()))
-
     def close(self) -> None:
         """Give the disk back."""
         if self._file is not None:
@@ -146,17 +141,6 @@ def batch_of(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     columns = zip(*rows, strict=True)
     arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def rows_of(batch: pa.RecordBatch) -> Iterator[Row]:
-    """A batch's rows as Python values; lists are tuples."""
-    columns = [
-        [None if value is None else tuple(value) for value in column.to_pylist()]
-        if pa.types.is_list(column.type)
-        else column.to_pylist()
-        for column in batch.columns
-    ]
-    return zip(*columns, strict=True)
 
 
 def _decoded(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -8,12 +8,12 @@ Memory: one price object, one provider group's NPIs, and the spools' limits.
 """
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator
 
 import numpy as np
 
 from schemas.codes import CODE_TYPES
-from schemas.mrf import GROUP_KEYS, PRICE_KEYS, PRICE_LISTS, RATE_KEYS, REFERENCE_KEYS, TIN_KEYS
+from schemas.mrf import GROUP_KEYS, ITEM_KEYS, PRICE_KEYS, PRICE_LISTS, RATE_KEYS, REFERENCE_KEYS, TIN_KEYS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
@@ -29,7 +29,6 @@ NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
 
 _OPEN = ("start_map", "start_array")
 _CLOSE = ("end_map", "end_array")
-_NOTHING = (None, None)
 
 
 def replaces_value(key: str, name: str, given: dict[str, str], *, is_null: bool) -> bool:
@@ -72,9 +71,9 @@ class Walker:
         """Pass over the value that began with ``event``."""
         depth = 1 if event in _OPEN else 0
         deepest = self.collected.limits.json_depth
-        take = self.next
+        next_event = self.next
         while depth:
-            event = take()[0]
+            event = next_event()[0]
             if event in _OPEN:
                 depth += 1
                 if depth > deepest:
@@ -82,26 +81,18 @@ class Walker:
             elif event in _CLOSE:
                 depth -= 1
 
-    def object_keys(self) -> Iterator[str]:
-        """Keys of the object that has just begun; the caller consumes each key's value."""
-        while True:
-            event, value = self.next()
-            if event == "end_map":
-                return
-            yield str(value)
-
-    def members(self, keys: frozenset[str]) -> Iterator[Member]:
+    def members(self, keys: Container[object] | None = None) -> Iterator[Member]:
         """Of the object that has just begun, the members with one of these keys, each with its value's first event.
 
-        The caller consumes those values; the others are passed over.
+        The caller consumes those values; the others are passed over. Without ``keys`` it is every member.
         """
-        take = self.next
+        next_event = self.next
         while True:
-            event, key = take()
+            event, key = next_event()
             if event == "end_map":
                 return
-            event, value = take()
-            if key in keys:
+            event, value = next_event()
+            if keys is None or key in keys:
                 yield str(key), event, value
             else:
                 self.skip(event)
@@ -176,17 +167,14 @@ class Walker:
     def walk_item(self) -> None:
         """One in-network item; its rows are kept only if its own code and type are wanted."""
         before = self.collected.marks()
-        first_rate = self.collected.next_rate_id
         code: str | None = None
         code_type: str | None = None
         arrangement: str | None = None
         code_known = skipped = False
         self.crossed = None
-        for key in self.object_keys():
-            event, value = self.next()
+        for key, event, value in self.members(ITEM_KEYS):
             if key == "negotiated_rates":
                 self.collected.truncate_to(before)
-                self.collected.next_rate_id = first_rate
                 unwanted = (code_known and code not in self.wanted) or not self._is_wanted_type(code_type)
                 skipped = self.skips and unwanted
                 if skipped:
@@ -199,23 +187,17 @@ class Walker:
                 code_known = True
             elif key == "billing_code_type":
                 code_type = (text_of(self.scalar(event, value)) or "").strip().upper() or None
-            elif key == "negotiation_arrangement":
-                arrangement = text_of(self.within_limit(self.scalar(event, value)))
             else:
-                self.skip(event)
+                arrangement = text_of(self.within_limit(self.scalar(event, value)))
         self.collected.items_seen += 1
-        if not self._is_wanted(code, code_type):
+        if code not in self.wanted or not self._is_wanted_type(code_type):
             self.collected.truncate_to(before)
-            self.collected.next_rate_id = first_rate  # so that rate_ids don't tell which reader was at work
             return
         if skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")
         self.raise_if_crossed()
         self.collected.items_matched += 1
-        self.collected.items.append((arrangement, code, code_type, first_rate, self.collected.next_rate_id))
-
-    def _is_wanted(self, code: str | None, code_type: str | None) -> bool:
-        return code in self.wanted and self._is_wanted_type(code_type)
+        self.collected.items.append((arrangement, code, code_type, before.next_rate_id, self.collected.next_rate_id))
 
     def _is_wanted_type(self, code_type: str | None) -> bool:
         return code_type is None or code_type in CODE_TYPES
@@ -231,10 +213,9 @@ class Walker:
             "provider_references": (collected.citations, len(collected.citations), self.walk_citations),
         }
         given: dict[str, str] = {}
-        for key in self.object_keys():
-            event, value = self.next()
-            name = RATE_KEYS.get(key)
-            if name is None or not replaces_value(key, name, given, is_null=event == "null"):
+        for key, event, value in self.members(RATE_KEYS):
+            name = RATE_KEYS[key]
+            if not replaces_value(key, name, given, is_null=event == "null"):
                 self.skip(event)
                 continue
             spool, mark, walk = spools[name]
@@ -279,7 +260,8 @@ class Walker:
     def walk_citations(self, rate_id: int, event: str, value: object) -> None:
         """The provider references that one rates element cites; None stands for what is no id."""
         for element in self.elements(event, value):
-            self.collected.citations.append((rate_id, reference_key(self.within_limit(self.scalar(*element)))))
+            key = reference_key(self.within_limit(self.scalar(*element)))
+            self.collected.citations.append((rate_id, self.collected.keys.number_of(key)))
 
     def walk_groups(self, rate_id: int, event: str, value: object) -> None:
         """Inline provider groups of one rates element."""
@@ -296,27 +278,22 @@ class Walker:
 
         Args: members: the group's, where the caller takes part in the walk through them.
         """
-        npis: dict[str, array[int]] = {}
-        blanks: dict[str, bool] = {}
-        tin: tuple[str | None, str | None] = _NOTHING
+        found: dict[str, tuple[array[int], bool]] = {}
+        tin: tuple[str | None, str | None] = None, None
         for key, event, value in members or self.members(GROUP_KEYS):
             if key == "tin":
                 tin = self.walk_tin(event, value)
+            elif event == "null":
+                found.pop(key, None)
             else:
-                npis[key], blanks[key] = self.walk_npis(event, value)
-                if event == "null":
-                    del npis[key]
-        chosen = "npi" if "npi" in npis else "NPI"
-        found = npis.get(chosen, array("q"))
-        if len(found) > NPIS_PER_ROW:  # where each would take a hundred bytes
-            ordered: Sequence[int] = array("q", distinct(np.frombuffer(found, np.int64)).tobytes())
-        else:
-            ordered = sorted(set(found))
-        count = len(ordered)
-        end = count + (not count or bool(blanks.get(chosen)))  # a null behind the numbers
+                found[key] = self.walk_npis(event, value)
+        npis, has_blank = found.get("npi") or found.get("NPI") or (array("q"), True)
+        ordered = distinct(np.array(npis, np.int64))
+        end = len(ordered) + (has_blank or not len(ordered))  # one null behind the numbers
         for start in range(0, end, NPIS_PER_ROW):
-            null = (None,) if count < end <= start + NPIS_PER_ROW else ()
-            yield (*tin, (*ordered[start : start + NPIS_PER_ROW], *null))
+            row: tuple[int | None, ...] = tuple(ordered[start : start + NPIS_PER_ROW].tolist())
+            is_last = start + NPIS_PER_ROW >= end
+            yield (*tin, (*row, None) if is_last and end > len(ordered) else row)
 
     def walk_npis(self, event: str, value: object) -> tuple["array[int]", bool]:
         """A group's NPIs, and whether one of them was blank. Memory: eight bytes each, three times while sorted."""
@@ -324,12 +301,10 @@ class Walker:
         blank = False
         for element in self.elements(event, value):
             npi = npi_of(self.scalar(*element))
-            if element[0] == "null":
-                continue
-            if npi is None:
-                blank = True
-            else:
+            if npi is not None:
                 found.append(npi)
+            elif element[0] != "null":
+                blank = True
         return found, blank
 
     def walk_tin(self, event: str, value: object) -> tuple[str | None, str | None]:
@@ -376,4 +351,5 @@ class Walker:
         if self.crossed is not None:
             collected.refused[key] = self.crossed
         groups = len(collected.reference_groups) - mark
-        collected.references.append((no, key, location, networks, groups), weight_of(networks))
+        number = collected.keys.number_of(key)
+        collected.references.append((no, number, location, networks, groups), weight_of(networks))

@@ -241,7 +241,6 @@ class LongItem(Reading):
         super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip, outer.decoder)
         self.decoder.flush()
         self.before = self.collected.marks()
-        self.first_rate = self.collected.next_rate_id
         self.texts: dict[str, str | None] = {}
         self.skipped = False
 
@@ -256,14 +255,13 @@ class LongItem(Reading):
         code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
         if code not in self.wanted or not (code_type is None or code_type in CODE_TYPES):
             collected.truncate_to(self.before)
-            collected.next_rate_id = self.first_rate
             return
         if self.skipped:
             raise FullReadingNeededError("billing_code stands twice in one item")
         self.walker.raise_if_crossed()
         arrangement = self.texts.get("negotiation_arrangement")
         collected.items_matched += 1
-        collected.items.append((arrangement, code, code_type, self.first_rate, collected.next_rate_id))
+        collected.items.append((arrangement, code, code_type, self.before.next_rate_id, collected.next_rate_id))
 
     def root_value(self, key: str, given: dict[str, str]) -> None:
         """One of the item's own values."""
@@ -286,7 +284,6 @@ class LongItem(Reading):
     def walk_rates(self, first: int) -> None:
         """The item's rates; of repeated ones the last."""
         self.collected.truncate_to(self.before)
-        self.collected.next_rate_id = self.first_rate
         code = self.texts.get("billing_code")
         code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None
         known_unwanted = "billing_code" in self.texts and (code or "").strip() not in self.wanted

@@ -1,13 +1,11 @@
 """Batches on their way to disk are bounded by what is in the rows, not by their number alone; the account's quirks."""
 
 import io
-from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from schemas.extracted import REMOTE_GROUPS
 from schemas.table import Table
 from tests.containers import zipped
 from tests.documents import ANN, document, group, item, key_first, price, rate
@@ -15,28 +13,8 @@ from tests.json_text import Pairs, json_bytes
 from tests.pipeline import ReadDocument, extract_bytes, open_temporary
 from tests.plain_reading import plain_extract
 from transforms.read import read_ijson
-from transforms.read.extract import BATCH_WEIGHT, extract_source, to_batches
+from transforms.read.extract import extract_source
 from transforms.scan import read_scan
-
-NPIS = tuple(range(1_000_000_000, 1_000_010_000))
-
-
-def test_few_rows_of_many_npis_are_several_batches_and_nothing_is_lost() -> None:
-    def rows() -> Iterator[tuple[object, ...]]:
-        for number in range(25):
-            yield ("ein", f"{number:09d}", NPIS)
-
-    batches = list(to_batches(REMOTE_GROUPS, rows()))
-    assert sum(batch.num_rows for batch in batches) == 25
-    assert max(batch.num_rows for batch in batches) * len(NPIS) <= 4 * BATCH_WEIGHT + len(NPIS)
-    assert [tin for batch in batches for tin in batch["tin"].to_pylist()] == [f"{n:09d}" for n in range(25)]
-
-
-def test_many_small_rows_are_cut_too_and_no_rows_are_no_batch() -> None:
-    rows = [("ein", "1", (None,))] * (2 * BATCH_WEIGHT + 1)
-    assert [batch.num_rows for batch in to_batches(REMOTE_GROUPS, rows)] == [BATCH_WEIGHT, BATCH_WEIGHT, 1]
-    assert list(to_batches(REMOTE_GROUPS, [])) == []
-
 
 UNREAD = rate(
     group(ANN), prices=[price(expiration_date=day) for day in ("soon", "2027-02-30", "", "1/31/2027 0:00", None)]

@@ -10,6 +10,7 @@ from typing import BinaryIO, cast
 
 import pytest
 
+from tests.collected_rows import rows_of
 from tests.containers import zipped
 from tests.documents import ANN, BOB, cited_document, document, group, item, rate, reference
 from tests.fee_schedule_files import gpci, pprrvu
@@ -24,7 +25,6 @@ from transforms.read import read_ijson
 from transforms.read.clean import NPI_BEYOND_INT64, npi_of, reference_key
 from transforms.read.collect import Collected
 from transforms.read.containers import open_documents
-from transforms.read.spool import rows_of
 from transforms.scan import read_scan
 
 SHEET = "xl/worksheets/sheet1.xml"
@@ -89,7 +89,7 @@ def test_ids_of_a_thousand_digits_differ_in_the_last() -> None:
     data = json_bytes(cited_document(reference(one, group(ANN)), reference(other, group(BOB)), cites=[other]))
     for found in (read_by_ijson(data), read_by_scan(data, (), 0)):
         assert found.collected is not None
-        assert [row[-1] for batch in found.collected.cited_reference_groups() for row in rows_of(batch)] == [(BOB,)]
+        assert [row[-1] for row in rows_of(found.collected.cited_reference_groups())] == [(BOB,)]
 
 
 def test_ids_as_text_compare_exactly_whatever_the_exponent() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from tests.collected_rows import spool_rows
 from tests.documents import document, group, item, price, rate
 from tests.fuzz.differential import compare
 from tests.fuzz.reading import Read, open_temporary, read_by_ijson, read_by_scan
@@ -63,7 +64,7 @@ def rates_of(spellings: list[str]) -> list[object]:
     wanted = b'{"billing_code":"97026","negotiated_rates":[{"negotiated_prices":[%b]}]}' % prices
     found = scanned(b'{"in_network":[%b]}' % wanted).collected
     assert found is not None
-    return [row[2] for row in found.prices]
+    return [row[2] for row in spool_rows(found.prices)]
 
 
 def spelled(chance: Random) -> str:
@@ -89,7 +90,7 @@ def test_rates_that_are_text_are_those_of_python() -> None:
 def groups_of(npis: list[Any]) -> list[object]:
     found = scanned(json_bytes(document(item(rate({**group(1), "npi": npis}))))).collected
     assert found is not None
-    return [npi for row in found.groups for npi in row[-1]]  # type: ignore[attr-defined]
+    return [npi for row in spool_rows(found.groups) for npi in row[-1]]
 
 
 @pytest.mark.parametrize("count", [1, 2, 23, 24, 25, 26, 1_000, 9_999, 10_000, 10_001, 25_000])
@@ -120,7 +121,7 @@ def test_texts_beyond_their_room_are_read_all_the_same() -> None:
     rates = [rate(group(1), prices=prices[start : start + 50]) for start in range(0, len(prices), 50)]
     found = scanned(json_bytes(document(*map(item, rates)))).collected
     assert found is not None
-    assert [row[1] for row in found.prices] == [each["negotiated_type"] for each in prices]
+    assert [row[1] for row in spool_rows(found.prices)] == [each["negotiated_type"] for each in prices]
 
 
 def test_a_group_of_a_million_npis_is_decoded_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_cited_keys_are_a_set() -> None:
     keys = ReferenceKeys()
     numbers = np.array([keys.number_of(text) for text in ("7", None, "a", "7", "5")])
     cited = CitedKeys([numbers, numbers[:2]], keys)
-    assert sorted(cited) == ["5", "7", "a"] and len(cited) == 3
+    assert len(cited) == 3
     assert all(key in cited for key in ("5", "7", "a"))
     assert not any(key in cited for key in ("6", "b", None, 7))
 
