@@ -25,5 +25,5 @@ DEMO_MONTH = date(2025, 6, 1)
 def demo_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of `tic-rates demo`: treat it as read-only."""
     output = tmp_path_factory.mktemp("demo") / "output"
-    run_demo(output, DEMO_MONTH, run, quiet=True)
+    run_demo(output, DEMO_MONTH, run)
     return output

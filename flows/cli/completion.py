@@ -39,5 +39,5 @@ def install(program: click.Command, home: Path, shell: str) -> str:
 
 
 def complete(program: click.Command) -> int:
-    """Print the words that the shell asks for; the exit code."""
+    """Print the words that the shell asks for; returns the exit code."""
     return shell_complete(program, {}, PROGRAM, VARIABLE, os.environ[VARIABLE])

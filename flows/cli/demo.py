@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from datetime import date
-from typing import Any
 
 import polars as pl
 
 from flows.cli.demo_files import write_market
-from flows.cli.streams import tell
+from flows.cli.options import Result
+from flows.cli.show import print_result
 from flows.download.open_source import expand
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.run import RunRequest
@@ -25,9 +25,7 @@ class WrongAnswerError(TicRatesError):
     """The pipeline's figures are not the market's: a bug."""
 
 
-def run_demo(
-    output: Location, month: date, run: Callable[[RunRequest], MonthReport], *, quiet: bool
-) -> tuple[dict[str, Any], int]:
+def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthReport]) -> Result:
     """Write the market under ``output/demo``, run it into ``output``, check every published cell.
 
     Raises:
@@ -47,10 +45,10 @@ def run_demo(
     if wrong:
         shown = "\n  ".join(wrong[:MOST_SHOWN])
         raise WrongAnswerError(f"{len(wrong)} of {cells.cells + rows.cells} known answers differ:\n  {shown}")
-    if not quiet:
-        from flows.cli.show import print_result
-
-        tell(print_result, result)
-        tell(print, f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
     checked = {"cells_checked": cells.cells, "row_counts_checked": rows.cells, "wrong": 0}
-    return result.as_json() | checked, result.exit_code
+
+    def show() -> None:
+        print_result(result)
+        print(f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
+
+    return Result(result.as_json() | checked, show, result.exit_code)

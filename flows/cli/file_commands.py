@@ -1,5 +1,6 @@
 """The commands on single files and figures: inspect, reference, report, rvu. Each imports what it uses when it runs."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +16,20 @@ from flows.cli.options import (
     reader_option,
     year_of,
 )
-from flows.cli.streams import tell
 from transforms.errors import UsageError
 
 
 @command("inspect", example="inspect in-network.json.gz --json")
 @click.argument("source", metavar="SOURCE")
-@click.option("--strict", is_flag=True, help="Parse every byte, also what is not wanted (ijson).")
 @reader_option
 @codes_option
-def inspect_command(*, as_json: bool, source: str, strict: bool, reader: Any, codes: tuple[str, ...]) -> Result:
-    """Say what is in one file: header, shape, codes found, quirks.
+def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...]) -> Result:
+    """Show what is in one file: header, shape, codes found, quirks.
 
     SOURCE is a file or a URL. One streaming pass with the reader that `run` uses; writes nothing.
     """
     from flows.cli.inspection import inspect
-    from flows.cli.show import print_inspection
+    from flows.cli.show import print_figures
     from flows.download.open_source import expand
     from flows.settings.fetching import ReadSettings
     from flows.settings.protection import fetching_of
@@ -38,10 +37,8 @@ def inspect_command(*, as_json: bool, source: str, strict: bool, reader: Any, co
     sources = expand([source])
     if len(sources) > 1:
         raise UsageError(f"{source} is {len(sources)} files; inspect reads one")
-    found = inspect(sources[0], ReadSettings(frozenset(codes), "ijson" if strict else reader, fetching_of()))
-    if not as_json:
-        tell(print_inspection, found)
-    return found, 0
+    found = inspect(sources[0], ReadSettings(frozenset(codes), reader, fetching_of()))
+    return Result(found, partial(print_figures, found))
 
 
 @command("nppes", example="reference nppes NPPES_Data_Dissemination_June_2025.zip --weekly NPPES_weekly.zip")
@@ -57,9 +54,7 @@ def inspect_command(*, as_json: bool, source: str, strict: bool, reader: Any, co
     help="CMS's report of deactivated NPIs; may be given again.",
 )
 @output_option
-def nppes_command(
-    *, as_json: bool, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Path, ...], output: Path | str
-) -> Result:
+def nppes_command(*, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Path, ...], output: Path | str) -> Result:
     """Build the provider lookup from CMS's monthly NPPES download.
 
     FILE is CMS's zip or csv. Writes DIR/reference/nppes.parquet, where `run` with the same --output finds it.
@@ -73,9 +68,7 @@ def nppes_command(
     target = layout.nppes
     figures = {"lookup": layout.name_of(target)} | build_nppes(file, target, weekly=weekly, deactivated=deactivated)
     upload(layout, target, dated=True)
-    if not as_json:
-        tell(print_figures, figures)
-    return figures, 0
+    return Result(figures, partial(print_figures, figures))
 
 
 @command("medicare", example="reference medicare --rvu PPRRVU26_JAN.csv --gpci GPCI2026.csv --year 2026")
@@ -83,7 +76,7 @@ def nppes_command(
 @click.option("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv, or the zip that holds it.")
 @click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2026.")
 @output_option
-def medicare_command(*, as_json: bool, rvu: Path, gpci: Path, year: int, output: Path | str) -> Result:
+def medicare_command(*, rvu: Path, gpci: Path, year: int, output: Path | str) -> Result:
     """Add a year of the Physician Fee Schedule.
 
     2020 to 2025 come with the package, for 97026 and 97028; a year built here has every code and overrides them. `run`
@@ -97,14 +90,12 @@ def medicare_command(*, as_json: bool, rvu: Path, gpci: Path, year: int, output:
     layout = Layout.at(output)
     figures = build_medicare(rvu, gpci, year, layout.reference)
     upload(layout, *sorted((layout.reference / str(year)).glob("*.csv")), dated=True)
-    if not as_json:
-        tell(print_figures, figures)
-    return figures, 0
+    return Result(figures, partial(print_figures, figures))
 
 
 reference_command = Group(
     "reference",
-    {"nppes": __name__, "medicare": __name__},
+    [nppes_command, medicare_command],
     help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
     epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip",
 )
@@ -112,7 +103,7 @@ reference_command = Group(
 
 @command("report", example="report --output output")
 @output_option
-def report_command(*, as_json: bool, output: Path | str) -> Result:
+def report_command(*, output: Path | str) -> Result:
     """Rebuild the HTML report from the published tables.
 
     Writes DIR/report: pages by code, state and payer, that open from disk, offline. Open DIR/report/index.html.
@@ -122,9 +113,7 @@ def report_command(*, as_json: bool, output: Path | str) -> Result:
     from flows.storage.layout import Layout
 
     figures = build_report(Layout.at(output))
-    if not as_json:
-        tell(print_figures, figures)
-    return figures, 0
+    return Result(figures, partial(print_figures, figures))
 
 
 @command("rvu", example="rvu 97026 --units 1 --state AK --year 2025")
@@ -133,7 +122,7 @@ def report_command(*, as_json: bool, output: Path | str) -> Result:
 @click.option("--state", type=str.upper, required=True, metavar="XX", help="Two-letter USPS code.")
 @click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2025.")
 @output_option
-def rvu_command(*, as_json: bool, code: str, units: int, state: str, year: int, output: Path | str) -> Result:
+def rvu_command(*, code: str, units: int, state: str, year: int, output: Path | str) -> Result:
     """Show RVUs and the Medicare amount of a code.
 
     CODE is a CPT or HCPCS code. One line per Medicare locality of the state: services of one day, by one provider,
@@ -148,6 +137,4 @@ def rvu_command(*, as_json: bool, code: str, units: int, state: str, year: int, 
     layout = Layout.at(output)
     refresh_folder(layout, layout.reference, layout.nppes)
     price = price_service(load_medicare(layout.reference), code, units, state, year)
-    if not as_json:
-        tell(print_service, price)
-    return service_as_json(price), 0
+    return Result(service_as_json(price), partial(print_service, price))

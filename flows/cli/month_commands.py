@@ -1,10 +1,10 @@
 """The commands that publish months: run, nightly, backfill, demo, serve. Each imports what it uses when it runs."""
 
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,14 +21,15 @@ from flows.cli.options import (
     month_of,
     output_option,
     prefect_option,
+    printing_option,
     reader_option,
     report_option,
 )
-from flows.cli.streams import tell
+from flows.cli.streams import print_error, write_output
 from transforms.errors import TicRatesError, UsageError
 
 if TYPE_CHECKING:
-    from flows.orchestration.month_report import BackfillReport, MonthReport
+    from flows.orchestration.month_report import MonthReport
     from flows.settings.config import Config
 
 
@@ -39,8 +40,8 @@ if TYPE_CHECKING:
     "--nppes",
     type=location_of,
     metavar="FILE",
-    help="NPPES: a built lookup, or CMS's zip or csv, built once and cached; default: what `reference nppes` built in "
-    "DIR. Without any, no states and no tiers.",
+    help="NPPES: a built lookup, or CMS's zip or csv, built once and cached (default: the lookup that `reference "
+    "nppes` built in DIR; without one, no states and no tiers).",
 )
 @codes_option
 @output_option
@@ -49,12 +50,12 @@ if TYPE_CHECKING:
 @report_option
 @click.option("--dask", metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://HOST:8786.")
 @prefect_option
-def run_command(*, as_json: bool, sources: tuple[str, ...], month: date | None, **options: Any) -> Result:
+def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | str | None, **options: Any) -> Result:
     """Read payers' files and publish a month's benchmarks.
 
     SOURCE is a file, a folder, a glob, an http(s):// or s3:// URL; an in-network file or a table of contents. Files
-    are told apart by content, not by name. A bad one is quarantined with the reason, the others go on. What was read
-    before is not read again; a run that was stopped resumes.
+    are told apart by content, not by name. A bad file is quarantined with the reason, the others go on. Files that
+    were read before are not read again; a run that was stopped resumes.
     """
     from flows.cli.show import print_result
     from flows.download.open_source import expand
@@ -62,14 +63,12 @@ def run_command(*, as_json: bool, sources: tuple[str, ...], month: date | None, 
     from flows.settings.protection import fetching_of
     from flows.storage.layout import this_month
 
-    nppes = options["nppes"]
     if isinstance(nppes, Path) and not nppes.is_file():
         what = "is a folder" if nppes.is_dir() else "no such file"
         raise UsageError(f"--nppes {nppes}: {what}; give the built lookup, or CMS's zip or csv")
-    month = month or this_month("UTC")  # no configuration names a time zone here
     request = RunRequest(
         expand(sources),
-        month,
+        month or this_month("UTC"),  # no configuration names a time zone here
         options["codes"],
         options["output"],
         nppes,
@@ -79,15 +78,11 @@ def run_command(*, as_json: bool, sources: tuple[str, ...], month: date | None, 
         report=not options["no_report"],
     )
     result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
-    if not as_json:
-        tell(print_result, result)
-    return result.as_json(), result.exit_code
+    return Result(result.as_json(), partial(print_result, result), result.exit_code)
 
 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow; here, or on a cluster."""
-    from functools import partial
-
     from flows.orchestration.dask_workers import elsewhere
     from flows.settings.fetching import Cluster
 
@@ -112,6 +107,18 @@ def _use_prefect(asked: bool | None) -> bool:
     return chosen
 
 
+def _example() -> str:
+    from flows.settings.config import example_text
+
+    return example_text().removesuffix("\n")
+
+
+def _schema() -> str:
+    from flows.settings.validation import settings_schema
+
+    return json.dumps(settings_schema(), indent=2)
+
+
 @command("nightly", example="nightly --config tic-rates.toml")
 @configured_options
 @click.option(
@@ -120,9 +127,9 @@ def _use_prefect(asked: bool | None) -> bool:
     metavar="YYYY-MM",
     help="Month to publish (default: this one, in [schedule] timezone).",
 )
-@click.option("--example", is_flag=True, help="Print a whole configuration, explained, and end.")
-@click.option("--schema", is_flag=True, help="Print the JSON schema of the configuration, for editors, and end.")
-def nightly_command(*, as_json: bool, config: Path, month: date | None, **options: Any) -> Result:
+@printing_option("--example", _example, "Print a configuration that explains every key.")
+@printing_option("--schema", _schema, "Print the JSON schema of the configuration, for editors.")
+def nightly_command(*, config: Path, month: date | None, **options: Any) -> Result:
     """Bring this month up to date for every payer in the configuration.
 
     Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file. A
@@ -134,37 +141,31 @@ def nightly_command(*, as_json: bool, config: Path, month: date | None, **option
     from flows.cli.show_months import print_months
     from flows.storage.layout import this_month
 
-    if options["example"] or options["schema"]:
-        _print_shape(schema=options["schema"])
-        return {}, 0
-    settings = _load_config(config, no_gates=options["no_gates"])
+    settings = _load_config(config, gates=not options["no_gates"])
     report = _nightly(settings, month or this_month(settings.timezone), options)
-    if not as_json:
-        tell(print_months, [report])
-    return report.as_json(), report.exit_code
+    return Result(report.as_json(), partial(print_months, [report]), report.exit_code)
 
 
 def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
-    """The month's report, by a Prefect flow or by plain calls; the webhook is told of what failed or was left out."""
+    """The month's report, by a Prefect flow or by plain calls; the webhook gets failures and what was left out."""
     from flows.orchestration.nightly import run_month
-    from flows.orchestration.webhook import notify_month
+    from flows.orchestration.webhook import notify_month, notify_webhook
 
     if _use_prefect(options["prefect"]):
         from flows.nightly import run_flow
 
-        return run_flow(settings.path, month, **_of_flow(options))
+        return run_flow(settings.path, month, **_flow_parameters(options))
+    payers, force, pages = options["payers"], options["force"], not options["no_report"]
     try:
-        report = run_month(
-            settings, month, payers=options["payers"], force=options["force"], pages=not options["no_report"]
-        )
+        report = run_month(settings, month, payers=payers, force=force, pages=pages)
     except TicRatesError as error:
-        _notify(settings, month, str(error))
+        notify_webhook(settings.webhook, month=f"{month:%Y-%m}", status="failed", reason=str(error))
         raise
     notify_month(settings.webhook, report)
     return report
 
 
-def _of_flow(options: dict[str, Any]) -> dict[str, Any]:
+def _flow_parameters(options: dict[str, Any]) -> dict[str, Any]:
     """The options of `nightly` and `backfill` as parameters of their flows."""
     return {
         "payers": list(options["payers"]) or None,
@@ -174,24 +175,12 @@ def _of_flow(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _print_shape(*, schema: bool) -> None:
-    """The configuration's JSON schema, or its example."""
-    if schema:
-        from flows.settings.validation import settings_schema
-
-        tell(print, json.dumps(settings_schema(), indent=2))
-    else:
-        from flows.settings.config import example_text
-
-        tell(print, example_text(), end="")
-
-
 @command("backfill", example="backfill --from 2025-01 --to 2025-06 --payer Cigna")
 @configured_options
 @click.option("--from", "first", type=month_of, required=True, metavar="YYYY-MM", help="First month.")
 @click.option("--to", "last", type=month_of, required=True, metavar="YYYY-MM", help="Last month.")
 @click.option("--newest-first", is_flag=True, help="Begin with the last month.")
-def backfill_command(*, as_json: bool, config: Path, first: date, last: date, **options: Any) -> Result:
+def backfill_command(*, config: Path, first: date, last: date, newest_first: bool, **options: Any) -> Result:
     """Bring past months up to date.
 
     Safe to repeat: a published month without changes is left alone, one that was stopped resumes, one that fails does
@@ -199,65 +188,43 @@ def backfill_command(*, as_json: bool, config: Path, first: date, last: date, **
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
     from flows.cli.show_months import print_months
-
-    report = _backfill(_load_config(config, no_gates=options["no_gates"]), first, last, options)
-    if not as_json:
-        tell(print_months, report.months)
-    return report.as_json(), report.exit_code
-
-
-def _backfill(settings: "Config", first: date, last: date, options: dict[str, Any]) -> "BackfillReport":
-    """The months' report, by a Prefect flow or by plain calls; the webhook is told of what failed or was left out."""
     from flows.orchestration.nightly import check_payers, months_to_do, run_backfill
     from flows.orchestration.webhook import notify_month
 
+    settings = _load_config(config, gates=not options["no_gates"])
     months_to_do(first, last, newest_first=False)
-    check_payers(settings, options["payers"])
+    payers, force, pages = options["payers"], options["force"], not options["no_report"]
+    check_payers(settings, payers)
     if _use_prefect(options["prefect"]):
         from flows.backfill import run_flow
 
-        return run_flow(settings.path, first, last, newest_first=options["newest_first"], **_of_flow(options))
-    report = run_backfill(
-        settings,
-        first,
-        last,
-        payers=options["payers"],
-        force=options["force"],
-        newest_first=options["newest_first"],
-        pages=not options["no_report"],
-    )
-    for month in report.months:
-        notify_month(settings.webhook, month)
-    return report
+        report = run_flow(settings.path, first, last, newest_first=newest_first, **_flow_parameters(options))
+    else:
+        report = run_backfill(settings, first, last, payers=payers, force=force, newest_first=newest_first, pages=pages)
+        for month in report.months:
+            notify_month(settings.webhook, month)
+    return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
 
 
-def _load_config(path: Path, *, no_gates: bool) -> "Config":
+def _load_config(path: Path, *, gates: bool) -> "Config":
     from flows.settings.config import Gates, load_config
 
     config = load_config(path)
-    return replace(config, gates=Gates(None, None, None, None, withhold_vanished=False)) if no_gates else config
-
-
-def _notify(config: "Config", month: date, reason: str) -> None:
-    """Send a month that failed to the webhook of the configuration."""
-    from flows.orchestration.webhook import notify_webhook
-    from flows.storage.layout import month_name
-
-    notify_webhook(config.webhook, month=month_name(month), status="failed", reason=reason)
+    return config if gates else replace(config, gates=Gates(None, None, None, None, withhold_vanished=False))
 
 
 @command("demo", example="demo --output output")
 @click.option("--month", type=month_of, default="2025-06", metavar="YYYY-MM", help="Default: 2025-06.")
 @output_option
 @prefect_option
-def demo_command(*, as_json: bool, month: date, output: Path | str, prefect: bool | None) -> Result:
+def demo_command(*, month: date, output: Path | str, prefect: bool | None) -> Result:
     """Write a small synthetic market with known answers, run it and check every cell.
 
-    The market's files lie in DIR/demo, its tables beside: DIR is an ordinary output folder.
+    The market's files are in DIR/demo, its tables beside them: DIR is an ordinary output folder.
     """
     from flows.cli.demo import run_demo
 
-    return run_demo(output, month, _runner(prefect=prefect), quiet=as_json)
+    return run_demo(output, month, _runner(prefect=prefect))
 
 
 @command("serve", example="serve --config tic-rates.toml")
@@ -270,7 +237,7 @@ def demo_command(*, as_json: bool, month: date, output: Path | str, prefect: boo
     metavar="N",
     help="Port of the pages and the API; 0: any (default: 4200).",
 )
-def serve_command(*, as_json: bool, config: Path, host: str, port: int) -> Result:
+def serve_command(*, config: Path, host: str, port: int) -> Result:
     """Run the nightly on its schedule, and backfills on request, with Prefect.
 
     Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and serves
@@ -279,14 +246,17 @@ def serve_command(*, as_json: bool, config: Path, host: str, port: int) -> Resul
     from flows.settings.config import load_config
     from flows.settings.environment import set_run_defaults
 
-    def say(text: str) -> None:
-        tell(print, text, file=sys.stderr if as_json else sys.stdout, flush=True)
-
     settings = load_config(config)
     set_run_defaults()  # before Prefect is imported: it reads its settings once
     from flows.backfill import backfill
     from flows.nightly import nightly
     from flows.orchestration.serving import serve
 
+    def say(text: str) -> None:
+        if click.get_current_context().params["as_json"]:
+            print_error(text)
+        else:
+            write_output(lambda: print(text))
+
     serve(settings, host, port, say, nightly, backfill)
-    return {}, 0
+    return Result({}, lambda: None)

@@ -2,36 +2,49 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from importlib import import_module
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import click
 
-from flows.cli.streams import tell
+from flows.cli.streams import write_output
 from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import UsageError
 
-Result = tuple[dict[str, Any], int]  # the machine-readable line, the exit code
-Function = Callable[..., Any]
-
 WIDTH = 100  # of every help text, so that the generated reference is the same on every terminal
-
 POSITIVE = click.IntRange(min=1)
 
+Function = Callable[..., Any]
 
-def print_and_end(ctx: click.Context, text: str) -> None:
-    """Print instead of running a command; ends with exit code 0, also when the reader closed the pipe."""
+
+@dataclass(frozen=True)
+class Result:
+    """What a command comes to: the machine-readable line, how it is printed for people, the exit code."""
+
+    line: dict[str, Any]
+    show: Callable[[], object]
+    exit_code: int = 0
+
+
+def print_and_exit(ctx: click.Context, text: str) -> None:
+    """Print instead of running a command; the exit code is 0, also when the reader has closed the pipe."""
     with explain_resource_errors("printing", Path.cwd()):
-        tell(print, text)
+        write_output(lambda: print(text))
     ctx.exit()
 
 
-def _print_help(ctx: click.Context, _option: click.Parameter, asked: bool) -> None:
-    if asked and not ctx.resilient_parsing:
-        print_and_end(ctx, ctx.get_help())
+def printing_option(name: str, text: Callable[[], str], explanation: str) -> Callable[[Function], Function]:
+    """A flag that prints a text instead of running the command."""
+
+    def run(ctx: click.Context, _option: click.Parameter, chosen: bool) -> None:
+        if chosen and not ctx.resilient_parsing:
+            print_and_exit(ctx, text())
+
+    return click.option(name, is_flag=True, expose_value=False, is_eager=True, callback=run, help=explanation)
 
 
 class Command(click.Command):
@@ -42,53 +55,46 @@ class Command(click.Command):
         formatter.write(f"\n{self.epilog}\n")
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
-        """The option --help, which prints by our own means."""
+        """The option --help, which also ends with 0 when the reader has closed the pipe."""
         option = super().get_help_option(ctx)
         if option is not None:
-            option.callback = _print_help
+            option.callback = lambda ctx, _, chosen: print_and_exit(ctx, ctx.get_help()) if chosen else None
         return option
 
 
 class Group(Command, click.Group):
-    """Commands in the order given, each imported when it is used.
+    """Commands in the order given."""
 
-    Args:
-        modules: the module of each command, which holds it under its name.
-    """
-
-    def __init__(self, name: str, modules: Mapping[str, str], **settings: Any) -> None:
-        super().__init__(name, context_settings={"terminal_width": WIDTH}, no_args_is_help=False, **settings)
-        self._modules = modules
+    def __init__(self, name: str, commands: Sequence[click.Command], **settings: Any) -> None:
+        context: dict[str, Any] = {"terminal_width": WIDTH}
+        super().__init__(name, commands=commands, context_settings=context, no_args_is_help=False, **settings)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names in the order given."""
-        return list(self._modules)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """One command, imported now."""
-        module = self._modules.get(cmd_name)
-        return None if module is None else getattr(import_module(module), f"{cmd_name}_command")
+        return list(self.commands)
 
 
-def command(name: str, *, example: str) -> Callable[[Function], Command]:
-    """A command from a function that returns a ``Result``; the function's docstring is the help.
+def command(name: str, *, example: str) -> Callable[[Callable[..., Result]], Command]:
+    """A command from a function that returns a ``Result``; the function's docstring is the help."""
 
-    The function receives ``as_json`` with its options, and prints for people only without it.
-    """
-
-    def define(function: Function) -> Command:
+    def define(function: Callable[..., Result]) -> Command:
         @click.option("--json", "as_json", is_flag=True, help="One machine-readable result line on stdout.")
         @functools.wraps(function)
         def run(*, as_json: bool, **options: Any) -> int:
             with explain_resource_errors(f"running {name}", options.get("output") or Path.cwd()):
-                result, code = function(as_json=as_json, **options)
-                if as_json:
-                    tell(print, json.dumps(result, default=str))
-            return int(code)
+                result = function(**options)
+                line = functools.partial(print_json, result.line)
+                write_output(line if as_json else result.show)
+            return result.exit_code
 
         return click.command(name, cls=Command, epilog=f"example: tic-rates {example}")(run)
 
     return define
+
+
+def print_json(line: dict[str, Any]) -> None:
+    """One line of JSON; decimals as numbers, what JSON has no type for as text."""
+    print(json.dumps(line, default=lambda value: float(value) if isinstance(value, Decimal) else str(value)))
 
 
 def month_of(text: str) -> date:

@@ -1,21 +1,33 @@
-"""Results for people, on stdout: the national table, an inspection, figures."""
+"""Results for people, on stdout: the national table, figures, Medicare's amounts."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from rich.console import Console
 from rich.markup import escape
-from rich.table import Table as RichTable
+from rich.table import Table
 
-from flows.cli.show_months import make_console
 from flows.orchestration.month_report import MonthReport
 from flows.storage.layout import Layout, month_name
 from transforms.cms.medicare import ServicePrice
 
+NO_TERMINAL_WIDTH = 120
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave it to ``flows.cli.streams``; rich would end the process with 1."""
+        raise BrokenPipeError
+
+
+def make_console() -> Console:
+    """As wide as the terminal; where there is none, wide enough for the tables."""
+    return _Console(width=None if sys.stdout.isatty() else NO_TERMINAL_WIDTH)
 
 
 def print_result(result: MonthReport) -> None:
@@ -35,25 +47,24 @@ def print_result(result: MonthReport) -> None:
     console.print(f"Parquet: {layout.name_of(summaries)}", highlight=False, soft_wrap=True)
 
 
-def national_tables(summaries: Path, result: MonthReport) -> list[RichTable]:
-    """One table per code and class: payers, composites and Medicare, each provider once, the strictest tier shown."""
-    national = pl.read_parquet(summaries).filter(
-        (pl.col("geography") == "US") & pl.col("weighting").is_in(["npi", "locality"])
-    )
+def national_tables(summaries: Path, result: MonthReport) -> list[Table]:
+    """One table per code and class: payers, composites and Medicare, each provider once, one tier."""
     tier = "balanced" if result.with_nppes else "all"
-    shown = national.filter((pl.col("taxonomy_tier") == tier) | (pl.col("payer_kind") == "benchmark"))
+    benchmark = pl.col("payer_kind") == "benchmark"
+    national = pl.read_parquet(summaries).filter(
+        (pl.col("geography") == "US")
+        & (benchmark | ((pl.col("weighting") == "npi") & (pl.col("taxonomy_tier") == tier)))
+    )
     tables = []
-    for code, billing_class in shown.select("billing_code", "billing_class").unique().sort("*").iter_rows():
-        own = shown.filter(
-            (pl.col("billing_code") == code)
-            & ((pl.col("billing_class") == billing_class) | (pl.col("payer_kind") == "benchmark"))
-        )
-        tables.append(_national_table(f"CPT {code}, {billing_class}, {month_name(result.month)}, tier {tier}", own))
+    for code, billing_class in national.select("billing_code", "billing_class").unique().sort("*").iter_rows():
+        same = (pl.col("billing_class") == billing_class) | benchmark
+        rows = national.filter((pl.col("billing_code") == code) & same)
+        tables.append(_national_table(f"CPT {code}, {billing_class}, {month_name(result.month)}, tier {tier}", rows))
     return tables
 
 
-def _national_table(title: str, rows: pl.DataFrame) -> RichTable:
-    table = RichTable(title=title, caption="US dollars per service; * small sample")
+def _national_table(title: str, rows: pl.DataFrame) -> Table:
+    table = Table(title=title, caption="US dollars per service; * small sample")
     table.add_column("payer")
     for name in ("mean", "P25", "P50", "P75", "dispersion", "providers", "% of Medicare"):
         table.add_column(name, justify="right")
@@ -66,58 +77,40 @@ def _national_table(title: str, rows: pl.DataFrame) -> RichTable:
     return table
 
 
-def print_inspection(found: Mapping[str, Any]) -> None:
-    """One line a field."""
-    for key, value in found.items():
-        if key not in ("header", "documents"):
-            print(f"{key:<22}{value}")
-
-
 def print_figures(figures: Mapping[str, Any]) -> None:
-    """One line a figure."""
+    """One line a figure; lists and tables of figures only with --json."""
     for key, value in figures.items():
-        print(f"{key:<22}{f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else value}")
+        if key not in ("header", "documents"):
+            print(f"{key:<22}{f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else value}")
 
 
 def service_as_json(price: ServicePrice) -> dict[str, Any]:
-    """Medicare's answer with plain numbers; a state of one locality has its amounts at the top too."""
+    """Medicare's answer; a state of one locality has its amounts at the top too."""
     only = price.localities[0] if len(price.localities) == 1 else None
+    values = price.values
     return {
-        "amount_usd": None if only is None else _plain(only.amount_usd),
-        "therapy_reduced_usd": None if only is None else _plain(only.therapy_reduced_usd),
-        "units_usd": None if only is None else _plain(only.units_usd),
-        "code": price.values.billing_code,
+        **{name: getattr(only, name, None) for name in ("amount_usd", "therapy_reduced_usd", "units_usd")},
+        "code": values.billing_code,
         "year": price.year,
         "state": price.state,
         "units": price.units,
-        "work_rvu": float(price.values.work_rvu),
-        "pe_rvu": float(price.values.pe_rvu),
-        "mp_rvu": float(price.values.mp_rvu),
-        "total_rvu": float(price.values.work_rvu + price.values.pe_rvu + price.values.mp_rvu),
-        "conversion_factor": float(price.conversion_factor),
-        "localities": [_plain(asdict(locality)) for locality in price.localities],
+        "work_rvu": values.work_rvu,
+        "pe_rvu": values.pe_rvu,
+        "mp_rvu": values.mp_rvu,
+        "total_rvu": values.work_rvu + values.pe_rvu + values.mp_rvu,
+        "conversion_factor": price.conversion_factor,
+        "localities": [asdict(locality) for locality in price.localities],
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    return float(value) if isinstance(value, Decimal) else value
 
 
 def print_service(price: ServicePrice) -> None:
     """RVUs, then a line per locality."""
-    answer = service_as_json(price)
+    values = price.values
     print(
-        f"CPT {answer['code']} {answer['year']}: work {answer['work_rvu']} + practice expense {answer['pe_rvu']} + "
-        f"malpractice {answer['mp_rvu']} = {answer['total_rvu']:.2f} RVUs; conversion factor "
-        f"{price.conversion_factor} US dollars"
+        f"CPT {values.billing_code} {price.year}: work {values.work_rvu} + practice expense {values.pe_rvu} + "
+        f"malpractice {values.mp_rvu} = {values.total_rvu} RVUs; conversion factor {price.conversion_factor} US dollars"
     )
-    table = RichTable(
-        caption="US dollars; reduced: half the practice expense, from the second therapy service of a day"
-    )
+    table = Table(caption="US dollars; reduced: half the practice expense, from the second therapy service of a day")
     for name in ("locality", "one unit", f"{price.units} unit(s)", "reduced unit", f"{price.units} unit(s), reduced"):
         table.add_column(name, justify="left" if name == "locality" else "right")
     for place in price.localities:

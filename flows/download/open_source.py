@@ -27,7 +27,8 @@ def expand(arguments: Iterable[str]) -> tuple[Source, ...]:
         try:
             found.update(_expand_one(argument))
         except OSError as error:  # such as a name that is too long
-            raise UsageError(f"{argument[:_SHOWN_CHARS]}: {error.strerror or error}; check the path") from error
+            shown = argument if len(argument) <= _SHOWN_CHARS else f"{argument[:_SHOWN_CHARS]}..."
+            raise UsageError(f"{shown}: {error.strerror or error}; check the path") from error
     return tuple(sorted(found))
 
 

@@ -136,9 +136,9 @@ SAID = {
     "EAGAIN": (4, "no more processes"),
     "EROFS": (2, "Read-only file system"),
     "memory": (4, "out of memory"),
-    "SIGTERM": (143, "stopped; what is done is kept"),
-    "SIGHUP": (129, "stopped; what is done is kept"),
-    "SIGINT": (130, "stopped; what is done is kept"),
+    "SIGTERM": (143, "stopped; finished work is saved"),
+    "SIGHUP": (129, "stopped; finished work is saved"),
+    "SIGINT": (130, "stopped; finished work is saved"),
 }
 
 

@@ -243,7 +243,7 @@ def test_a_stalled_server_does_not_keep_us_from_stopping(
         process.send_signal(number)
         ended = end(process)
     assert ended.code == code
-    assert ended.err.splitlines()[-1].startswith("tic-rates: stopped; what is done is kept")
+    assert ended.err.splitlines()[-1].startswith("tic-rates: stopped; finished work is saved")
     assert CANARY not in ended.err
 
 

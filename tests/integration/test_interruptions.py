@@ -74,7 +74,7 @@ def test_a_stopped_run_is_resumed_to_the_same_bytes(
     assert stopped.code == code
     assert "Traceback" not in stopped.err
     if number != signal.SIGKILL:
-        assert stopped.err.splitlines()[-1].startswith("tic-rates: stopped; what is done is kept")
+        assert stopped.err.splitlines()[-1].startswith("tic-rates: stopped; finished work is saved")
     assert len(finished_extracts(tmp_path)) <= 1, "it read on to the end before it stopped"
     assert not (tmp_path / "summaries").exists()
 

@@ -293,5 +293,5 @@ def test_counts_of_the_demo_reconcile(tmp_path: Path) -> None:
         kept.append(run(request))
         return kept[0]
 
-    run_demo(tmp_path, MONTH, run_and_keep, quiet=True)
+    run_demo(tmp_path, MONTH, run_and_keep)
     assert_reconciles(Month(tmp_path, kept[0]))

@@ -69,7 +69,7 @@ def stop_and_check(command: tuple[object, ...], wait: Callable[[], None], number
     finally:
         process.kill()
     assert ended.code == code, ended.err
-    assert ended.err.splitlines()[-1].startswith("tic-rates: stopped; what is done is kept"), ended.err
+    assert ended.err.splitlines()[-1].startswith("tic-rates: stopped; finished work is saved"), ended.err
     assert "Traceback" not in ended.err
 
 

@@ -18,7 +18,7 @@ skipped (values of other keys, items of other codes, references that nothing cit
       stray letters or control characters between values, a number of thousands of digits or with an exponent of 19
       digits pass;
     * nesting deeper than ``json_depth`` is refused in steps of 64 bytes.
-``tic-rates inspect --strict`` reads with ijson and finds those too.
+``tic-rates inspect --reader ijson`` reads with ijson and finds those too.
 """
 
 import gc
