@@ -184,7 +184,7 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "a --nppes that is a zip of something else": (["run", "{good}", "--nppes", "{tmp}/other.zip"], "npidata"),
     "a --nppes that is a cut zip": (["run", "{good}", "--nppes", "{tmp}/cut.zip"], "cut.zip: cut or damaged"),
     "a --nppes that is a cut Parquet file": (["run", "{good}", "--nppes", "{tmp}/cut.parquet"], "cut.parquet"),
-    "a --nppes that is another table": (["run", "{good}", "--nppes", "{tmp}/other.parquet"], "no NPPES lookup"),
+    "a --nppes that is another table": (["run", "{good}", "--nppes", "{tmp}/other.parquet"], "not an NPPES lookup"),
     "a --nppes that is a folder": (["run", "{good}", "--nppes", "{tmp}/empty"], "empty: is a folder"),
     "an --output that is a file": (["run", "{good}", "--output", "{good}"], "can't write under"),
     "an --output where nothing can be made": (["run", "{good}", "--output", "/proc/no"], "can't write under /proc/no"),
