@@ -14,8 +14,8 @@ OUTSIDE = set("asyncio glob httpx logging multiprocessing os pathlib prefect soc
 OF_OPEN_FILES = {"pread", "pwrite"}  # what os alone can do with a stream: read and write at a place, from any thread
 OPENS = ("open", "read_", "write_", "scan_", "sink_")  # of a path, a frame, a library: a stream has read and write
 OF_STREAMS = {
-    *("archive.open", "book.open", "pa.csv.open_csv", "pa.ipc.open_stream", "writer.write_batch"),
-}  # members and records of a stream that is open already
+    *("archive.open", "pa.csv.open_csv", "pa.ipc.open_stream", "pl.read_excel", "writer.write_batch"),
+}  # members, sheets and records of a stream that is open already
 
 
 def modules(*packages: str) -> list[Path]:
