@@ -72,12 +72,10 @@ def list_files(
 def normalise(inputs: "MonthInputs") -> "list[PayerBuild]":
     """Where each payer's rates and observations are in the cache, and its figures."""
     from flows.extract.worker_processes import separate_process
-    from flows.tables.month_tables import MonthBuilder
+    from flows.tables.month_tables import build_payers
 
     with separate_process() as process:
-        builder = MonthBuilder(inputs, inputs.layout.staging, process)
-        builder.normalise()
-    return list(builder.builds.values())
+        return build_payers(inputs, process)
 
 
 def summarise(
@@ -97,20 +95,19 @@ def summarise(
     from flows.tables.month_tables import MonthBuilder
 
     with explain_resource_errors("summarising the month", inputs.layout.staging), separate_process() as process:
-        builder = MonthBuilder(inputs, folder, process, baseline)
-        builder.builds = {build.payer: build for build in builds}
+        builder = MonthBuilder(inputs, builds, folder, process, baseline)
         if apply_gates is not None:
             apply_gates(builder)
         builder.summarise()
     groups, entities = builder.groups, builder.reporting_entities
     unresolved = {} if baseline is None else baseline.unresolved
     return {
-        "nppes": builder.nppes_identity,
-        "medicare_year": builder.medicare_year,
+        "nppes": inputs.nppes_identity,
+        "medicare_year": inputs.medicare_year,
         "rows": builder.rows,
         "rows_eligible": builder.eligible,
-        "unresolved_locations": builder.unresolved_locations | unresolved,
-        "references": builder.unresolved_references.as_json(),
+        "unresolved_locations": inputs.unresolved_locations | unresolved,
+        "references": inputs.unresolved_references.as_json(),
         "payers": {
             payer: build.as_json()
             | {"groups": sorted(groups.get(payer, ())), "reporting_entities": entities.get(payer, [])}

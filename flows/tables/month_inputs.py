@@ -1,6 +1,6 @@
 """What a month is built from: its request, its files' extracts, the remote provider references that they cite.
 
-``MonthInputs.key`` and ``PayerInputs.key`` are made of the same values that the tables are made of.
+``MonthInputs.key`` and ``PayerInputs.key`` are digests of the values that the tables depend on.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import polars as pl
 
@@ -23,7 +23,8 @@ from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import missing_files
 from flows.storage.resource_errors import explain_resource_errors
-from flows.tables.payer_builds import PayerInputs, payer_rules
+from flows.tables.nppes_lookup import downloads_behind
+from flows.tables.payer_builds import Fetched, PayerInputs, payer_rules
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
 from transforms.benchmark.payers import map_payers, reviewed_payers
@@ -62,21 +63,8 @@ class MonthRequest:
     report_unchanged: bool = False  # in quality/files, of what an earlier run had read
 
 
-@dataclass(frozen=True)
-class PayerPart:
-    """One payer's part of a month. ``fetched``: Parquet of its remote references, by REFERENCE_GRAIN."""
-
-    inputs: PayerInputs
-    fetched: "Fetched"
-
-    @cached_property
-    def key(self) -> str:
-        """The same for the same inputs: the name of its build."""
-        return self.inputs.key()
-
-
 class MonthInputs:
-    """Everything that a month's tables depend on; nothing of it is read before it is asked for, and then once.
+    """Everything that a month's tables depend on.
 
     sources: one outcome per content that matched. blocks: the configuration's names of each content.
     documents: of those sources, with their payers (``map_payers``).
@@ -99,8 +87,8 @@ class MonthInputs:
         self._remote = RemoteReferences(layout, request.fetching, force=request.force)
 
     @cached_property
-    def payers(self) -> dict[str, PayerPart]:
-        """Each payer's part, in order of payers; asks for the remote references that are cited."""
+    def payers(self) -> dict[str, PayerInputs]:
+        """Each payer's inputs, in order of payers; fetches the remote references that are cited."""
         request = self.request
         with explain_resource_errors("fetching provider references", self.layout.remote):
             everything = fetch_remote(self.sources, self.layout, self._remote)
@@ -109,8 +97,7 @@ class MonthInputs:
         parts = {}
         for (payer,), documents in sorted(self.documents.partition_by("payer", as_dict=True).items()):
             own = set(documents.select("source_no", "document").iter_rows())
-            fetched = {grain: path for grain, path in everything.items() if grain[:2] in own}
-            inputs = PayerInputs(
+            parts[payer] = PayerInputs(
                 payer=payer,
                 documents=documents,
                 mapping=self.mapping.filter(pl.col("payer") == payer),
@@ -120,19 +107,32 @@ class MonthInputs:
                 nppes=request.nppes,
                 nppes_id=self.nppes_id,
                 rules=rules,
-                fetched=tuple(contents_of(fetched, self.sources)),
+                fetched={grain: path for grain, path in everything.items() if grain[:2] in own},
             )
-            parts[payer] = PayerPart(inputs, fetched)
         return parts
 
     @property
+    def nppes_identity(self) -> dict[str, object] | None:
+        """Which NPPES lookup is joined: the downloads it was made from, rows and bytes of the built file."""
+        path = self.request.nppes
+        if path is None:
+            return None
+        return {
+            "lookup": path.name,
+            "made_from": downloads_behind(path),
+            "rows": pl.scan_parquet(path).select(pl.len()).collect().item(),
+            "bytes": path.stat().st_size,
+            "sha256": self.nppes_id,
+        }
+
+    @property
     def unresolved_locations(self) -> dict[str, str]:
-        """Remote provider references that could not be had, and why."""
+        """Remote provider references that could not be fetched, and why."""
         return self._remote.failed
 
     @property
     def unresolved_references(self) -> UnresolvedReferences:
-        """How many remote provider references could not be had."""
+        """How many remote provider references could not be fetched."""
         return UnresolvedReferences(self._remote.unresolved, dict(sorted(self._remote.given_up.items())))
 
     def key(self, unread: Iterable[Outcome] = (), builds: Mapping[str, str] = MappingProxyType({})) -> str:
@@ -142,7 +142,7 @@ class MonthInputs:
             unread: files that stay as they are published.
             builds: the keys of published payers that stay.
         """
-        keys = {**builds, **{payer: part.key for payer, part in self.payers.items()}}
+        keys = {**builds, **{payer: own.key for payer, own in self.payers.items()}}
         files = ((o.source.name, o.source.payer, o.source_id, o.usable) for o in (*self.outcomes, *unread))
         return digest_of(
             code_version(*_RULES),
@@ -188,15 +188,15 @@ def _documents(sources: Sequence[Outcome], blocks: Mapping[str | None, Sequence[
     return pl.DataFrame(rows, schema=DOCUMENTS, orient="row")
 
 
-def require(layout: Layout, paths: Sequence[Path]) -> None:
-    """See that the files are here, brought from the store if need be.
+def require_files(layout: Layout, paths: Sequence[Path]) -> None:
+    """Download the files that are not here from the store.
 
     Raises:
-        UsageError: one is nowhere.
+        UsageError: one is missing.
     """
     absent = missing_files(layout, paths)
     if absent:
-        raise UsageError(f"{absent[0]}: gone from the cache, with {len(absent) - 1} more; run again with --force")
+        raise UsageError(f"{absent[0]}: missing from the cache, with {len(absent) - 1} more; run again with --force")
 
 
 def bytes_of(paths: Iterable[Path]) -> int:
@@ -212,7 +212,7 @@ def table_in(folder: Path, table: Table) -> Path:
 def extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layout) -> dict[int, Path]:
     """Where these sources' extract tables are, all of them here."""
     folders = _folders(sources, numbers.to_list(), layout)
-    require(layout, [table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
+    require_files(layout, [table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
     return folders
 
 
@@ -223,7 +223,7 @@ def _folders(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout)
     }
 
 
-def load(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
+def load_extracts(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
     """The extract tables of one payer's documents."""
     ours = documents.lazy()
     key = ["source_no", "document"]
@@ -244,22 +244,17 @@ def _scan(folders: dict[int, Path], table: Table) -> pl.LazyFrame:
     return pl.scan_parquet(list(paths), include_file_paths="path").with_columns(no_of_path).drop("path")
 
 
-Fetched = dict[tuple[object, ...], Path]  # by REFERENCE_GRAIN: the Parquet of a remote reference's groups
-
-
 def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteReferences) -> Fetched:
     """The cited references that hold no groups themselves, with what was fetched from their locations.
 
     Of all sources at once, so that the same hosts are given up whatever payers are built.
     """
-    locations: dict[tuple[object, ...], str] = {}
+    locations: dict[tuple[int, int, str, int], str] = {}
     known: Fetched = {}
     for row in _remote_references(sources, layout):
-        grain, stated, outcome = (
-            tuple(row[name] for name in REFERENCE_GRAIN),
-            row["location"],
-            sources[row["source_no"]],
-        )
+        source_no, document, reference_key, ordinal = (row[name] for name in REFERENCE_GRAIN)
+        grain = (source_no, document, reference_key, ordinal)
+        stated, outcome = row["location"], sources[source_no]
         digest = signed_digest(stated)
         location = outcome.signed.get(stated) if digest else resolve_location(stated, outcome.source)
         if is_refused(stated) or (location is None and digest is None):
@@ -276,19 +271,11 @@ def _remote_references(sources: Sequence[Outcome], layout: Layout) -> Iterator[d
     """Rows of REFERENCES that have a location and no groups, with their source_no."""
     numbers = [no for no, outcome in enumerate(sources) if outcome.account.cites_remotely]
     folders = _folders(sources, numbers, layout)
-    require(layout, [table_in(folder, REFERENCES) for folder in folders.values()])
+    require_files(layout, [table_in(folder, REFERENCES) for folder in folders.values()])
     for no, folder in folders.items():
         references = pl.scan_parquet(table_in(folder, REFERENCES))
         wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
         yield from wanted.with_columns(source_no=pl.lit(no, pl.UInt32)).collect().iter_rows(named=True)
-
-
-def contents_of(fetched: Fetched, sources: Sequence[Outcome]) -> list[str]:
-    """Which content was had for which reference, whatever the sources' numbers are; sorted."""
-    return sorted(
-        f"{sources[cast('int', source_no)].source_id} {document} {reference_key} {ordinal}: {path.stem}"
-        for (source_no, document, reference_key, ordinal), path in fetched.items()
-    )
 
 
 def as_reference_groups(fetched: Fetched) -> Iterator[pl.LazyFrame]:

@@ -13,23 +13,29 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.download.sources import distinct_names
-from flows.extract.outcome import Outcome, UnresolvedReferences
+from flows.extract.outcome import Outcome
 from flows.extract.worker_processes import SeparateProcess
 from flows.storage.parquet import read_frames, write_table
 from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.month_inputs import (
     DOCUMENTS,
     MonthInputs,
-    PayerPart,
     as_reference_groups,
     bytes_of,
     extract_folders,
-    load,
-    require,
+    load_extracts,
+    require_files,
     table_in,
 )
-from flows.tables.nppes_lookup import downloads_behind
-from flows.tables.payer_builds import COUNTED, NO_FILES, PayerBuild, build_payer, cached_build, sum_counts
+from flows.tables.payer_builds import (
+    COUNTED,
+    NO_FILES,
+    PayerBuild,
+    PayerInputs,
+    build_payer,
+    cached_build,
+    sum_counts,
+)
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.benchmark.payers import map_payers, unused_mappings
@@ -49,6 +55,31 @@ NPI_BYTES = 4  # about, in an extract
 _GROUPS = (INLINE_GROUPS, REFERENCE_GROUPS)
 
 
+def build_payers(inputs: MonthInputs, process: SeparateProcess) -> list[PayerBuild]:
+    """Each payer's rates and observations; those whose inputs are unchanged come from the cache."""
+    builds = []
+    for payer, own in inputs.payers.items():
+        with explain_resource_errors(f"building the tables of {payer}", inputs.layout.payer_builds):
+            builds.append(_build_payer(inputs, own, process))
+    return builds
+
+
+def _build_payer(inputs: MonthInputs, own: PayerInputs, process: SeparateProcess) -> PayerBuild:
+    cached = None if inputs.request.force else cached_build(inputs.layout, own.payer, own.key)
+    if cached is not None:
+        LOG.info("%s: nothing changed", own.payer)
+        return cached
+    folders = extract_folders(inputs.sources, own.documents["source_no"], inputs.layout)
+    extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
+    groups = pl.concat([extracts.reference_groups, *as_reference_groups(own.fetched)])
+    # pairs of price and provider, at most: a few bytes of an extract hold an NPI
+    remote = bytes_of(own.fetched.values())
+    sizes = {no: remote + bytes_of(table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
+    pairs = sum(inputs.sources[no].account.prices * size // NPI_BYTES for no, size in sizes.items())
+    resolvable = replace(extracts, reference_groups=groups)
+    return process.run(build_payer, own, resolvable, inputs.layout, large=pairs >= LARGE_PAIRS)
+
+
 class MonthBuilder:
     """Writes every table of a month under ``folder``, in the published layout.
 
@@ -57,7 +88,12 @@ class MonthBuilder:
     """
 
     def __init__(
-        self, inputs: MonthInputs, folder: Path, process: SeparateProcess, baseline: "Baseline | None" = None
+        self,
+        inputs: MonthInputs,
+        builds: Sequence[PayerBuild],
+        folder: Path,
+        process: SeparateProcess,
+        baseline: "Baseline | None" = None,
     ) -> None:
         self._inputs = inputs
         self._request = inputs.request
@@ -66,7 +102,7 @@ class MonthBuilder:
         self._layout = inputs.layout
         self._folder = folder
         self._process = process
-        self.builds: dict[str, PayerBuild] = {}
+        self.builds = {build.payer: build for build in builds}
         self.withheld: dict[str, str] = {}
         self._restored: dict[str, set[str | None]] = {}  # payers from the published tables, with reporting entities
         self.rows: dict[str, int] = {"rates": 0}
@@ -96,43 +132,6 @@ class MonthBuilder:
     def eligible(self) -> int:
         """Rate rows that no rule excludes."""
         return sum(build.figures.rows_eligible for build in self.builds.values())
-
-    @property
-    def medicare_year(self) -> int | None:
-        """The fee schedule year compared with."""
-        return self._inputs.medicare_year
-
-    @property
-    def nppes_identity(self) -> dict[str, object] | None:
-        """Which NPPES lookup was joined: the downloads it was made from, rows and bytes of the built file."""
-        path = self._request.nppes
-        if path is None:
-            return None
-        rows = pl.scan_parquet(path).select(pl.len()).collect().item()
-        size, digest = path.stat().st_size, self._inputs.nppes_id
-        return {
-            "lookup": path.name,
-            "made_from": downloads_behind(path),
-            "rows": rows,
-            "bytes": size,
-            "sha256": digest,
-        }
-
-    @property
-    def unresolved_locations(self) -> dict[str, str]:
-        """Remote provider references that could not be had, and why."""
-        return self._inputs.unresolved_locations
-
-    @property
-    def unresolved_references(self) -> UnresolvedReferences:
-        """How many remote provider references could not be had."""
-        return self._inputs.unresolved_references
-
-    def normalise(self) -> None:
-        """Rates and observations, payer by payer; those whose inputs are unchanged are taken from the cache."""
-        for payer, part in self._inputs.payers.items():
-            with explain_resource_errors(f"building the tables of {payer}", self._layout.payer_builds):
-                self.builds[payer] = self._build_payer(part)
 
     def withhold(self, payer: str, reason: str) -> None:
         """Keep a payer's new figures out of the month."""
@@ -177,30 +176,9 @@ class MonthBuilder:
         self._write_summaries()
         self._write_quality()
 
-    def _build_payer(self, part: PayerPart) -> PayerBuild:
-        """One payer's tables, found or built."""
-        known = None if self._request.force else cached_build(self._layout, part.inputs.payer, part.key)
-        if known is not None:
-            LOG.info("%s: nothing changed", part.inputs.payer)
-            return known
-        own = part.inputs.documents
-        folders = extract_folders(self._inputs.sources, own["source_no"], self._layout)
-        extracts = load(folders, own.select(list(DOCUMENTS)))
-        groups = pl.concat([extracts.reference_groups, *as_reference_groups(part.fetched)])
-        resolvable = replace(extracts, reference_groups=groups)
-        large = self._may_pair_up(folders, part.fetched.values()) >= LARGE_PAIRS
-        return self._process.run(build_payer, part.inputs, resolvable, self._layout, large=large)
-
-    def _may_pair_up(self, folders: dict[int, Path], fetched: Iterable[Path]) -> int:
-        """How many pairs of price and provider there may be, from the files' sizes: a few bytes hold an NPI."""
-        remote = bytes_of(fetched)
-        groups = {no: bytes_of(table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
-        prices = {no: self._inputs.sources[no].account.prices for no in folders}
-        return sum(prices[no] * (remote + size) // NPI_BYTES for no, size in groups.items())
-
     def _tables(self, name: str) -> list[Path]:
         tables = [build.table(name) for build in self.builds.values()]
-        require(self._layout, tables)
+        require_files(self._layout, tables)
         return tables
 
     def _write_providers(self) -> None:
@@ -210,7 +188,7 @@ class MonthBuilder:
 
     def _write_summaries(self) -> None:
         request = self._request
-        medicare = Comparison(self._inputs.localities, self.medicare_year)
+        medicare = Comparison(self._inputs.localities, self._inputs.medicare_year)
         observations, files = self._tables("observations"), self._tables("files")
         observed = Observed(
             pl.concat([PROVIDERS.empty().lazy(), *map(pl.scan_parquet, observations)]),

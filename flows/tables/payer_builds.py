@@ -8,7 +8,8 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ _BUILDING_MODULES = (
     "flows.tables.observations_external_sort",
     "flows.storage.parquet",
 )
+Fetched = dict[tuple[int, int, str, int], Path]  # by REFERENCE_GRAIN: Parquet of a remote reference's groups
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 
 
@@ -65,8 +67,7 @@ class PayerInputs:
 
     documents: source_no, document, reporting_entity_name, last_updated_on. mapping: the names' payers.
     source_ids: by source_no. national: billing_code, amount_usd. nppes_id: the digest of the lookup's content.
-    rules: ``payer_rules``. fetched: which content the remote references had, each by its digest
-    (``month_inputs.contents_of``).
+    rules: ``payer_rules``. fetched: the groups of its remote references, in files named by their content.
     """
 
     payer: str
@@ -78,15 +79,16 @@ class PayerInputs:
     nppes: Path | None
     nppes_id: str | None
     rules: str
-    fetched: tuple[str, ...] = ()
+    fetched: Fetched = field(default_factory=dict)
 
     @property
     def own_source_ids(self) -> list[str]:
         """The files that this payer's documents stand in."""
         return sorted({self.source_ids[number] for number in self.documents["source_no"].to_list()})
 
+    @cached_property
     def key(self) -> str:
-        """The same for the same inputs and rules, whatever files are called and in whatever order they came."""
+        """The name of its build: the same for the same inputs and rules, whatever the names and order of the files."""
         documents = [
             (self.source_ids[source_no], document, name, str(updated))
             for source_no, document, name, updated in self.documents.select(
@@ -101,7 +103,10 @@ class PayerInputs:
             sorted(self.national.rows(), key=str),
             sorted(self.codes),
             self.nppes_id,
-            sorted(self.fetched),
+            sorted(
+                f"{self.source_ids[source_no]} {document} {reference_key} {ordinal}: {path.stem}"
+                for (source_no, document, reference_key, ordinal), path in self.fetched.items()
+            ),
         )
 
 
@@ -187,7 +192,7 @@ def cached_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
 
 def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> PayerBuild:
     """Build one payer's tables in the cache; they appear there whole."""
-    key = inputs.key()
+    key = inputs.key
     target = layout.payer_builds / key
     with unfinished_folder(layout.payer_builds) as temporary:
         figures = _write(inputs, extracts, temporary)
