@@ -81,7 +81,7 @@ def test_a_file_over_http_gives_the_extract_of_the_local_one(container: str, lay
     assert (outcome.account, tables(outcome)) == (local.account, tables(local))
 
 
-def test_what_the_server_calls_unchanged_is_not_read_again(layout: Layout) -> None:
+def test_a_file_that_the_server_calls_unchanged_is_not_read_again(layout: Layout) -> None:
     with serve({PATH: FILE}) as server:
         first = read(server.url + PATH, layout, contents=f"{server.url}/index.json")
         server.forget()
@@ -114,7 +114,7 @@ def test_only_what_changed_is_read_again(layout: Layout) -> None:
     assert outcomes[3].source_id == sha256(FILE)
 
 
-def test_a_lost_extract_is_read_anew_and_a_server_without_validators_each_time(layout: Layout) -> None:
+def test_a_lost_extract_is_read_again_and_a_file_without_validators_each_time(layout: Layout) -> None:
     with serve({PATH: FILE, "/bare": Page(FILE, etag=None, last_modified=None)}) as server:
         first = read(server.url + PATH, layout)
         assert first.extract is not None
@@ -148,7 +148,7 @@ def test_content_that_keeps_changing_is_quarantined_after_three_readings(layout:
 
 
 @pytest.mark.parametrize("body", [FILE[:-8], FILE[:2_000], rates()[:-1], b"<html>Sign in</html>", b""])
-def test_a_file_that_is_no_good_at_the_server_is_quarantined(body: bytes, layout: Layout) -> None:
+def test_a_bad_file_of_a_server_is_quarantined(body: bytes, layout: Layout) -> None:
     with serve({PATH: body}) as server:
         outcome = read(server.url + PATH, layout, QUICK)
     assert outcome.status == "quarantined"
@@ -234,7 +234,7 @@ with ThreadPoolExecutor(4) as threads:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stalled_server_does_not_keep_us_from_stopping(
+def test_a_signal_ends_the_wait_for_a_stalled_server(
     number: signal.Signals, code: int, layout: Layout, tmp_path: Path
 ) -> None:
     with serve({PATH: FILE}, lambda asked, page: Fault("stall", 9_000)) as server:

@@ -67,7 +67,7 @@ def test_private_addresses_are_known_in_every_family() -> None:
     "127.0.0.1 2130706433 0177.0.0.1 0x7f.1 0x7f000001 127.1 localhost LOCALHOST 0.0.0.0 0 [::1] [::ffff:127.0.0.1] "
     "[::ffff:7f00:1] [0:0:0:0:0:0:0:1] [::]".split(),
 )
-def test_no_spelling_of_this_machine_passes_for_a_public_host(host: str) -> None:
+def test_no_spelling_of_a_loopback_address_is_a_public_host(host: str) -> None:
     with serve({"/x": BODY}) as server:
         port = server.url.rpartition(":")[2]
         reason = refusal(f"http://{host}:{port}/x", public_only=True)
@@ -88,7 +88,7 @@ def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "target", [METADATA, "http://10.0.0.1/", "http://[fd00::1]/", "http://2851995649/", "//10.0.0.1/"]
 )
-def test_a_public_server_can_send_nobody_to_a_private_network(target: str) -> None:
+def test_a_public_server_can_not_redirect_to_a_private_network(target: str) -> None:
     pages = {"/x": Page(b"", redirect="/y"), "/y": Page(b"", redirect=target)}
     with serve(pages) as server:
         for how in ({}, {"public_only": True}, {"contents": server.url + "/index.json"}):
@@ -98,7 +98,7 @@ def test_a_public_server_can_send_nobody_to_a_private_network(target: str) -> No
 
 
 @pytest.mark.usefixtures("here_is_public")
-def test_the_setting_lets_them(tmp_path: Path) -> None:
+def test_files_that_a_public_index_lists_are_read(tmp_path: Path) -> None:
     with serve({"/x": BODY}) as server:
         assert fetch(server.url + "/x", contents="https://public.example.com/index.json") == BODY
 
@@ -147,7 +147,7 @@ WRONG = [
 ]
 
 
-def test_a_location_that_leads_nowhere_is_noted_and_no_crash(tmp_path: Path) -> None:
+def test_a_location_that_leads_nowhere_is_unresolved(tmp_path: Path) -> None:
     layout = Layout(tmp_path)
     layout.prepare()
     remote = RemoteReferences(layout, ONCE)
@@ -173,7 +173,7 @@ def test_a_location_that_leads_nowhere_is_noted_and_no_crash(tmp_path: Path) -> 
         "data:,S",
     ],
 )
-def test_what_leads_nowhere_is_shown_without_secrets(location: str) -> None:
+def test_an_unresolved_location_is_shown_without_secrets(location: str) -> None:
     assert "S" not in redact_unresolved(location)
 
 
@@ -236,7 +236,7 @@ def test_a_body_that_drips_is_refused_by_its_limit(header: bytes, clock: Clock) 
         assert "limit min_bytes_per_second is 2; to change it, set [limits] min_bytes" in reason
 
 
-def test_pace_is_judged_over_stretches_of_waiting_alone() -> None:
+def test_pace_is_measured_over_periods_of_waiting() -> None:
     pace = Pace(Limits(min_bytes_per_second=1_000, rate_seconds=300))
     for _ in range(1_000):
         pace.add(0.3001, 301)
@@ -248,7 +248,7 @@ def test_pace_is_judged_over_stretches_of_waiting_alone() -> None:
     off.add(1_000.0, 0)
 
 
-def test_one_byte_a_connection_is_dripping_too() -> None:
+def test_one_byte_for_each_connection_is_too_slow() -> None:
     numbers = count(1)
 
     def answer(connection: socket.socket) -> None:
@@ -280,7 +280,7 @@ def endless(head: bytes, piece: bytes) -> Callable[[socket.socket], None]:
     ],
     ids=["chunks for ever", "until it closes", "tiny chunks"],
 )
-def test_a_body_without_end_is_given_up_at_the_limit(head: bytes, piece: bytes) -> None:
+def test_a_body_without_end_is_refused_at_the_limit(head: bytes, piece: bytes) -> None:
     with serve_raw(endless(head, piece)) as url:
         reason = refusal(url, within(body_bytes=10_000))
         assert "the server has sent " in reason and "limit body_bytes is 10,000; to change it, set [limits]" in reason
@@ -310,7 +310,7 @@ def test_headers_beyond_the_limit_are_refused_by_name(headers: bytes) -> None:
         assert "limit header_bytes is 2,048; to change it, set [limits] header_bytes" in reason
 
 
-def test_what_a_server_packs_though_asked_not_to_is_told_by_its_bytes_or_refused() -> None:
+def test_an_encoding_that_was_not_requested_is_recognised_by_its_bytes_or_refused() -> None:
     def answer(encoding: bytes) -> Callable[[socket.socket], None]:
         head = HEAD + b"Content-Encoding: " + encoding + b"\r\nContent-Length: 3\r\n\r\nabc"
         return lambda connection: connection.sendall(head)
@@ -326,7 +326,7 @@ def test_what_a_server_packs_though_asked_not_to_is_told_by_its_bytes_or_refused
 # ---- What servers say in numbers ------------------------------------------------------------------------------------
 
 
-def test_numbers_of_any_length_in_headers_are_no_crash() -> None:
+def test_headers_may_contain_numbers_of_any_length() -> None:
     huge = "9" * 5_000
     assert ContentRange.parse(f"bytes 0-1/{huge}") is None
     assert ContentRange.parse(f"bytes {huge}-{huge}/*") is None

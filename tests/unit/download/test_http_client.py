@@ -1,4 +1,4 @@
-"""Fetching over a real server: what breaks is resumed, what changed starts over, and secrets stay where they are."""
+"""Downloads from a real server: broken ones resume, changed content starts over, and secrets are not shown."""
 
 import hashlib
 import logging
@@ -33,7 +33,7 @@ ONCE = Fetching(attempts=1)
 
 
 class Waits(list[float]):
-    """Waiting that takes no time; the seconds asked for."""
+    """Waits that take no time: their seconds."""
 
     def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -67,7 +67,7 @@ def test_a_broken_connection_is_resumed_at_any_byte(kind: str, position: int) ->
     ],
     ids=["by date", "weak ETag", "chunked", "chunked by date", "by ETag alone"],
 )
-def test_whatever_validator_there_is_makes_the_range_conditional(page: Page) -> None:
+def test_a_range_is_conditional_on_any_validator(page: Page) -> None:
     with serve({PATH: page}, in_turn(Fault("cut", 30_000), Fault("cut", 1))) as server:
         assert fetch(server) == SHA256
         strong = page.tag if page.tag and not page.tag.startswith("W/") else page.last_modified
@@ -76,13 +76,13 @@ def test_whatever_validator_there_is_makes_the_range_conditional(page: Page) -> 
 
 
 @pytest.mark.parametrize("page", [Page(BODY, ranges=False), Page(BODY, etag=None, last_modified=None)])
-def test_without_ranges_or_validators_the_bytes_had_are_read_past_and_compared(page: Page) -> None:
+def test_without_ranges_or_validators_the_received_bytes_are_read_again_and_compared(page: Page) -> None:
     with serve({PATH: page}, in_turn(Fault("cut", 30_000), Fault("cut", 20_000), Fault("cut", 70_000))) as server:
         assert fetch(server) == SHA256
         assert server.body_bytes[PATH] == 30_000 + 20_000 + 70_000 + len(BODY)
 
 
-def test_another_content_without_validators_is_found_out() -> None:
+def test_another_content_without_validators_is_detected() -> None:
     page = Page(BODY, etag=None, last_modified=None)
     other = Page(BODY[:10] + b"x" + BODY[11:], etag=None, last_modified=None)
     with serve({PATH: page}, once(Fault("changed", 30_000, page=other))) as server, pytest.raises(ContentChangedError):
@@ -98,19 +98,19 @@ def test_content_that_changed_midway_is_never_mixed(page: Page) -> None:
         fetch(server)
 
 
-def test_a_length_announced_too_long_is_put_right_by_416() -> None:
+def test_a_length_announced_too_long_is_corrected_by_416() -> None:
     with serve({PATH: BODY}, once(Fault("longer", 17))) as server:
         assert fetch(server) == SHA256
         assert server.asked[1].range == f"bytes={len(BODY)}-"
 
 
-def test_attempts_count_in_a_row_and_progress_begins_anew() -> None:
+def test_attempts_are_counted_since_the_last_progress() -> None:
     faults = [Fault("status"), Fault("status"), Fault("cut", 1_000), Fault("status"), Fault("status"), Fault("cut", 5)]
     with serve({PATH: BODY}, in_turn(*faults)) as server:
         assert fetch(server, fetching=Fetching(attempts=3)) == SHA256
 
 
-def test_after_so_many_attempts_the_reason_names_place_and_next_step() -> None:
+def test_after_the_last_attempt_the_reason_names_place_and_next_step() -> None:
     faults = [Fault("cut", 1_000), *[Fault("status", status=502)] * 5]
     with (
         serve({PATH: BODY}, in_turn(*faults)) as server,
@@ -120,7 +120,7 @@ def test_after_so_many_attempts_the_reason_names_place_and_next_step() -> None:
 
 
 @pytest.mark.parametrize("status", [404, 400, 405])
-def test_final_answers_are_not_asked_for_again(status: int) -> None:
+def test_final_answers_are_not_requested_again(status: int) -> None:
     with serve({PATH: BODY}, once(Fault("status", status=status))) as server:
         with pytest.raises(BadFileError, match=f"answers {status}"):
             fetch(server)
@@ -156,7 +156,7 @@ def renew_to(location: str | None) -> object:
     return lambda source: location
 
 
-def test_an_expired_signature_is_renewed_at_the_byte_where_it_stood() -> None:
+def test_a_download_resumes_after_its_expired_signature_is_renewed() -> None:
     old, new = "?sig=old", "?sig=new"
     with serve({PATH: Page(BODY, signature="old")}, once(Fault("cut", 30_000))) as server:
         source = Source(server.url + PATH + old, contents="https://example.org/index.json")
@@ -182,9 +182,7 @@ def test_an_expired_signature_is_renewed_at_the_byte_where_it_stood() -> None:
         ("https://example.org/index.json", "?sig=bad", r"answers 403 to the address newly listed too"),
     ],
 )
-def test_a_refusal_that_no_renewal_cures_names_the_next_step(
-    contents: str | None, renewed: str | None, reason: str
-) -> None:
+def test_a_refusal_despite_renewal_names_the_next_step(contents: str | None, renewed: str | None, reason: str) -> None:
     with serve({PATH: Page(BODY, signature="right")}) as server:
         source = Source(f"{server.url}{PATH}?sig={CANARY}", contents=contents)
         location = None if renewed is None else server.url + PATH + renewed
@@ -258,7 +256,7 @@ def test_credentials_in_an_address_go_to_its_own_host_only() -> None:
         assert "Authorization" not in other.asked[0].headers
 
 
-def test_we_say_who_we_are_and_want_the_bytes_as_they_are() -> None:
+def test_requests_state_the_user_agent_and_the_identity_encoding() -> None:
     with serve({PATH: BODY}) as server:
         fetch(server, fetching=Fetching(user_agent="tic-rates/test (ops@example.org)"))
         assert server.asked[0].headers["User-Agent"] == "tic-rates/test (ops@example.org)"
@@ -295,7 +293,7 @@ def test_a_name_that_leads_to_a_private_address_only_when_asked_is_refused(monke
         "http://[{c}/rates",
         "http://name.invalid/rates?sig={c}",
     ],
-    ids=["nobody listens", "no port", "no address", "no such host"],
+    ids=["no server", "no port", "no address", "no such host"],
 )
 def test_nothing_secret_in_reasons_logs_and_representations(
     location: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
@@ -316,7 +314,7 @@ def test_httpx_logs_no_request(caplog: pytest.LogCaptureFixture) -> None:
     assert [record for record in caplog.records if record.name.startswith("http")] == []
 
 
-def test_requests_of_a_host_are_so_far_apart(tmp_path: Path) -> None:
+def test_requests_to_a_host_keep_their_interval(tmp_path: Path) -> None:
     waits = Waits()
     fetching = Fetching(hosts=(("127.0.0.1", HostLimits(requests_per_second=0.01)),))
     with serve({PATH: BODY}) as server:
@@ -360,7 +358,7 @@ def test_only_a_strong_etag_or_date_and_length_promise_the_same_content() -> Non
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_whatever_the_server_does_never_a_mixture_is_read(seed: int) -> None:
+def test_no_server_behaviour_leads_to_a_mixture_of_contents(seed: int) -> None:
     random = Random(seed)
     page = Page(
         random.randbytes(random.randint(1, 60_000)),

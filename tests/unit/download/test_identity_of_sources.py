@@ -1,4 +1,4 @@
-"""What tells one source from another: all of the user's own address, and of a listed one what does not sign it."""
+"""The identity of a source: the user's whole address; of a listed file, the address without its signature."""
 
 from datetime import date
 
@@ -26,7 +26,7 @@ SIGNED = {
 
 
 @pytest.mark.parametrize("query", SIGNED.values(), ids=SIGNED)
-def test_a_signature_is_no_part_of_a_listed_file(query: str) -> None:
+def test_a_signature_does_not_identify_a_listed_file(query: str) -> None:
     assert own_query(FILE + query) == ""
     assert own_query(f"{FILE}?f=a&{query[1:]}#x?y") == "?f=a"
 
@@ -36,7 +36,7 @@ def test_every_other_parameter_names_the_file(query: str) -> None:
     assert own_query(FILE + query) == query
 
 
-def test_the_users_own_address_counts_whole_and_a_listed_one_without_its_signature() -> None:
+def test_the_users_own_address_identifies_whole_and_a_listed_one_without_its_signature() -> None:
     index = f"{FILE}/index.json"
     own = [Source(f"{FILE}?f=a"), Source(f"{FILE}?f=b"), Source(f"{FILE}?sig=1"), Source(f"{FILE}?sig=2"), Source(FILE)]
     assert len({source.digest for source in own}) == 5
@@ -44,7 +44,7 @@ def test_the_users_own_address_counts_whole_and_a_listed_one_without_its_signatu
     assert [source.identity for source in listed] == [FILE] * 3 + [f"{FILE}?f=a"] * 2
 
 
-def test_names_that_differ_in_their_query_alone_are_told_apart_without_it() -> None:
+def test_names_that_differ_in_their_query_alone_get_a_digest() -> None:
     secret = [Source(f"{FILE}?f=secret{number}") for number in range(2)]
     names = distinct_names([*secret, Source("a.json"), Source("a.json", "Aetna")])
     assert names[Source("a.json")] == "a.json"

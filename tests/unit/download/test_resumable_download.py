@@ -1,4 +1,4 @@
-"""Answers that no sound server gives, one after the other: what is put together from them is right or refused."""
+"""Sequences of answers that no correct server sends: the content read from them is right or refused."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ TAG = {"ETag": '"a"'}
 
 @dataclass
 class Scripted:
-    """An answer as a test wants it; ``breaks``: the connection does, behind the pieces."""
+    """An answer of these pieces; ``breaks``: the connection breaks after them."""
 
     status: int
     headers: Mapping[str, str]
@@ -39,7 +39,7 @@ class Scripted:
 
 @dataclass
 class Client:
-    """Gives these answers, one a request; ``sent``: the headers of the requests."""
+    """Returns these answers, one for each request; ``sent``: the headers of the requests."""
 
     fetching: Fetching
     answers: list[Scripted]
@@ -63,7 +63,7 @@ def part(start: int, end: int, said: str | None = None, *, breaks: bool = False,
 
 
 def read(*answers: Scripted, attempts: int = 3) -> tuple[bytes, list[Mapping[str, str]]]:
-    """What is read in odd pieces, and the headers that were sent for it."""
+    """The content, read in odd pieces, and the headers of the requests."""
     client = Client(Fetching(attempts=attempts), list(answers))
     download = ResumableDownload(cast("HttpClient", client), Source("http://x/y"))
     download.open()
@@ -79,12 +79,12 @@ def test_parts_shorter_than_asked_for_are_followed_by_the_next() -> None:
     assert [headers.get("Range") for headers in sent] == [None, "bytes=100-", "bytes=400-", "bytes=900-"]
 
 
-def test_a_total_that_chunks_did_not_say_comes_with_the_parts() -> None:
+def test_parts_state_the_total_that_chunks_did_not() -> None:
     chunked = Scripted(200, TAG, [BODY[:100]], breaks=True)
     assert read(chunked, part(100, 400), part(400, 1000))[0] == BODY
 
 
-def test_a_total_that_nobody_says_ends_with_the_answer() -> None:
+def test_a_content_without_a_total_ends_with_the_answer() -> None:
     chunked = Scripted(200, TAG, [BODY[:100]], breaks=True)
     assert read(chunked, part(100, 1000, "bytes 100-999/*"))[0] == BODY
 
@@ -109,17 +109,17 @@ def test_a_range_beyond_the_end_of_a_shorter_or_longer_content_is_refused(said: 
         read(whole(100, breaks=True), Scripted(416, {"Content-Range": said}))
 
 
-def test_a_part_that_goes_on_behind_the_total_is_refused() -> None:
+def test_a_part_that_continues_after_the_total_is_refused() -> None:
     with pytest.raises(ContentChangedError, match=r"1,001 bytes came where 1,000 were announced"):
         read(whole(100, breaks=True), part(100, 1001, body=BODY + b"x"))
 
 
-def test_reading_past_bytes_had_may_break_off_too() -> None:
+def test_reading_received_bytes_again_may_break_off_too() -> None:
     broken = [whole(end, breaks=True) for end in (300, 200, 299, 700, 10)]
     assert read(*broken, whole(), attempts=4)[0] == BODY
 
 
-def test_breaks_without_a_new_byte_are_counted_in_a_row() -> None:
+def test_breaks_without_a_new_byte_are_counted() -> None:
     broken = [whole(end, breaks=True) for end in (300, 200, 300, 10)]
     with pytest.raises(BadFileError, match=r"beyond byte 300 \(3 attempts: the connection broke\)"):
         read(*broken)
@@ -131,7 +131,7 @@ def test_a_first_answer_without_the_content_is_refused(status: int) -> None:
         read(Scripted(status, TAG))
 
 
-def test_nothing_is_missing_of_bytes_had_in_full() -> None:
+def test_a_complete_content_needs_no_further_byte() -> None:
     chunked = Scripted(200, TAG, [BODY], breaks=True)
     data, sent = read(chunked, Scripted(416, {"Content-Range": "bytes */1000"}))
     assert (data, sent) == (BODY, [{}, {"Range": "bytes=1000-", "If-Range": '"a"'}])

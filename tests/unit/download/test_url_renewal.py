@@ -33,7 +33,7 @@ class Clock:
 
 
 class Index:
-    """Gives another signature each time that it is read."""
+    """Lists another signature each time it is read."""
 
     def __init__(self) -> None:
         self.read: list[Source] = []
@@ -70,7 +70,7 @@ def test_an_index_is_read_as_the_users_own_source_with_its_payers_headers() -> N
     assert {each.origins for each in index.read} == {("https://mrf.example.com",)}
 
 
-def test_an_index_that_can_not_be_read_is_not_asked_again_by_each_of_its_files() -> None:
+def test_an_index_that_can_not_be_read_is_not_read_again_for_each_of_its_files() -> None:
     asked = []
 
     def refuse(contents: Source) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What killed processes left behind goes; what a living one works on stays, wherever that one runs."""
+"""Temporary files of killed processes are removed, those of running ones are not."""
 
 import fcntl
 import os
@@ -57,7 +57,7 @@ def another_process(folder: Path, *wrapper: str) -> Iterator["subprocess.Popen[s
 
 
 def can_unshare() -> bool:
-    """Whether namespaces may be made here, as containers have them."""
+    """Whether namespaces, as of containers, may be created here."""
     try:
         return subprocess.run(["unshare", "--fork", "--pid", "--mount-proc", "true"], check=False).returncode == 0
     except FileNotFoundError:
@@ -65,7 +65,7 @@ def can_unshare() -> bool:
 
 
 @pytest.mark.parametrize("unfinished", KINDS)
-def test_what_this_process_works_on_stays_until_it_is_done(unfinished: type, tmp_path: Path) -> None:
+def test_unfinished_work_is_not_removed_while_its_process_runs(unfinished: type, tmp_path: Path) -> None:
     with unfinished(tmp_path) as mine:
         remove_abandoned(tmp_path)
         assert mine.exists()
@@ -73,7 +73,7 @@ def test_what_this_process_works_on_stays_until_it_is_done(unfinished: type, tmp
 
 
 @pytest.mark.parametrize("unfinished", KINDS)
-def test_what_was_renamed_stands_and_what_failed_goes(unfinished: type, tmp_path: Path) -> None:
+def test_renamed_work_stays_and_failed_work_is_removed(unfinished: type, tmp_path: Path) -> None:
     with unfinished(tmp_path) as mine:
         mine.rename(tmp_path / "done")
     with pytest.raises(ValueError, match="broken"), unfinished(tmp_path):
@@ -81,7 +81,7 @@ def test_what_was_renamed_stands_and_what_failed_goes(unfinished: type, tmp_path
     assert list(tmp_path.iterdir()) == [tmp_path / "done"]
 
 
-def test_what_another_process_works_on_stays_and_goes_when_it_was_killed(tmp_path: Path) -> None:
+def test_work_of_another_process_is_removed_only_after_it_was_killed(tmp_path: Path) -> None:
     with another_process(tmp_path) as process:
         remove_abandoned(tmp_path)
         assert len(list(tmp_path.iterdir())) == 2
@@ -92,8 +92,8 @@ def test_what_another_process_works_on_stays_and_goes_when_it_was_killed(tmp_pat
 
 
 @pytest.mark.skipif(not can_unshare(), reason="no namespaces may be made here")
-def test_what_a_process_of_another_container_works_on_stays(tmp_path: Path) -> None:
-    """With the same host name, whose processes /proc does not show here, nor ours there."""
+def test_work_of_another_container_is_removed_only_after_it_was_killed(tmp_path: Path) -> None:
+    """It has the same host name, and /proc does not show its processes."""
     apart = ("unshare", "--fork", "--pid", "--mount-proc", "--kill-child")
     with another_process(tmp_path, *apart) as process:
         remove_abandoned(tmp_path)
@@ -106,7 +106,7 @@ def test_what_a_process_of_another_container_works_on_stays(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", ["folder", "file"])
 @pytest.mark.parametrize("kind", ["no locks", "locks of this machine alone"])
-def test_where_locks_may_not_be_shared_what_was_still_for_days_goes(
+def test_without_shared_locks_work_is_removed_after_days_without_a_write(
     kind: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written, abandoned = tmp_path / ".tmp-written", tmp_path / ".tmp-abandoned"
@@ -131,7 +131,7 @@ def refuse_locks(_descriptor: int, _kind: int) -> None:
 
 
 @pytest.mark.parametrize("unfinished", KINDS)
-def test_work_goes_on_where_there_are_no_locks(
+def test_work_continues_on_a_file_system_without_locks(
     unfinished: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fcntl, "flock", refuse_locks)
@@ -140,7 +140,9 @@ def test_work_goes_on_where_there_are_no_locks(
         assert mine.exists()
 
 
-def test_one_that_is_removed_before_it_is_locked_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_temporary_folder_removed_before_its_lock_is_created_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = locks.lock_path
     removed: list[Path] = []
 
@@ -157,7 +159,7 @@ def test_one_that_is_removed_before_it_is_locked_is_made_anew(tmp_path: Path, mo
         assert mine != removed[0]
 
 
-def test_removals_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None:
+def test_removals_during_work_lose_nothing(tmp_path: Path) -> None:
     lost: list[int] = []
 
     def work() -> None:
@@ -182,7 +184,7 @@ def test_removals_and_work_at_the_same_time_lose_nothing(tmp_path: Path) -> None
 def test_tables_that_are_exchanged_in_steps_are_not_removed_as_abandoned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a file system without exchange the last good tables have a temporary name for a moment."""
+    """On a file system without exchange the last good tables are under another name for a moment."""
     monkeypatch.setattr("flows.storage.atomic_files._exchange", lambda *_: False)
     for name in ("new", "target"):
         (tmp_path / name).mkdir()
@@ -199,7 +201,7 @@ def test_tables_that_are_exchanged_in_steps_are_not_removed_as_abandoned(
     assert (tmp_path / "target" / "new").exists()
 
 
-def test_what_is_removed_is_gone_from_its_name_first(tmp_path: Path) -> None:
+def test_a_folder_may_be_removed_twice(tmp_path: Path) -> None:
     (tmp_path / "build").mkdir()
     remove_folder(tmp_path / "build")
     remove_folder(tmp_path / "build")

@@ -1,4 +1,4 @@
-"""Where things lie, and what month it is."""
+"""The place of the cache, and the current month."""
 
 import pickle
 from datetime import UTC, date, datetime
@@ -12,7 +12,7 @@ from tests.documents import ANN, document, group, item, rate
 from tests.json_text import json_bytes
 
 
-def test_the_cache_is_where_the_environment_said_when_the_layout_was_made(
+def test_the_cache_is_where_the_environment_stated_when_the_layout_was_created(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TIC_RATES_CACHE", str(tmp_path / "cache"))
@@ -33,7 +33,7 @@ def test_this_month_is_that_of_the_time_zone(timezone: str, month: date) -> None
     assert this_month(timezone, datetime(2026, 12, 1, 2, 0, tzinfo=UTC)) == month
 
 
-def test_nightly_takes_the_month_in_the_configured_time_zone_and_run_in_utc(
+def test_nightly_uses_the_month_of_the_configured_time_zone_and_run_that_of_utc(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "mrf.json"

@@ -1,4 +1,4 @@
-"""Object storage by URL: what is asked of obstore, and our words for what goes wrong."""
+"""Object storage by URL: objects in a store in memory, and readable errors."""
 
 import os
 import pickle
@@ -52,7 +52,7 @@ def test_objects_are_written_found_listed_copied_and_deleted(bucket: Objects, tm
     assert pickle.loads(pickle.dumps(inside)) == inside
 
 
-def test_an_object_too_large_to_be_copied_at_once_goes_through_us(
+def test_an_object_too_large_to_copy_within_the_store_is_read_and_written(
     bucket: Objects, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from obstore.exceptions import GenericError
@@ -73,7 +73,7 @@ def test_an_object_too_large_to_be_copied_at_once_goes_through_us(
     assert bucket.get("b") == b"12345" * 1_000
 
 
-def test_an_object_is_created_once_and_a_lost_answer_does_not_deny_it(bucket: Objects) -> None:
+def test_an_object_is_created_once_and_a_repeated_request_succeeds(bucket: Objects) -> None:
     assert bucket.create("1", b"ours")
     assert not bucket.create("1", b"theirs")
     assert bucket.create("1", b"ours"), "the request was repeated after its answer was lost"
@@ -81,9 +81,7 @@ def test_an_object_is_created_once_and_a_lost_answer_does_not_deny_it(bucket: Ob
 
 
 @pytest.mark.parametrize("size", [0, 1, 9, 10, 11, 57])
-def test_an_object_is_read_in_pieces_whatever_the_reader_asks_for(
-    bucket: Objects, size: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_object_is_read_in_pieces_of_any_size(bucket: Objects, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(flows.storage.object_store, "PIECE_BYTES", 10)
     content = bytes(range(size))
     bucket.put("mrf/a.json", content)
@@ -120,7 +118,7 @@ def test_an_object_of_the_same_etag_is_not_read_again(bucket: Objects) -> None:
         assert stream.read() == b"two"
 
 
-def test_a_source_that_is_not_there_is_quarantined_with_the_next_step(bucket: Objects, tmp_path: Path) -> None:
+def test_a_missing_object_is_quarantined_with_the_next_step(bucket: Objects, tmp_path: Path) -> None:
     bucket.put("mrf/a.json", b"{}")
     for key, reason in (("no.json", "no such object; check the address"), ("mrf", "a folder; write it with / at its")):
         with pytest.raises(UsageError, match=reason):
@@ -133,7 +131,7 @@ def test_a_source_that_is_not_there_is_quarantined_with_the_next_step(bucket: Ob
         assert outcome.reason.startswith(reason)
 
 
-def test_an_address_means_an_object_a_folder_or_a_glob(bucket: Objects) -> None:
+def test_an_address_names_an_object_a_folder_or_a_glob(bucket: Objects) -> None:
     bucket.put("m", b"")  # some tools mark a folder so
     bucket.put("m/deep", b"")
     for key in ("m/a.json", "m/b.json.gz", "m/deep/c.json", "m/.hidden/d.json", "m/deep/.e.json", "n/f.json"):
@@ -156,7 +154,7 @@ def test_an_address_means_an_object_a_folder_or_a_glob(bucket: Objects) -> None:
         expand_objects("s3://bucket/absent/")
 
 
-def test_keys_stand_as_they_are_in_names(bucket: Objects) -> None:
+def test_names_contain_keys_unchanged(bucket: Objects) -> None:
     key = "s3://bucket/a b#c%20é.json"
     bucket.put("a b#c%20é.json", b"x")
     (source,) = expand([key])
@@ -219,7 +217,7 @@ def _library_errors() -> list[tuple[Exception, type[TicRatesError], str]]:
 
 
 @pytest.mark.parametrize(("error", "kind", "words"), _library_errors())
-def test_errors_say_the_next_step_and_no_secret(error: Exception, kind: type[TicRatesError], words: str) -> None:
+def test_errors_state_the_next_step_without_secrets(error: Exception, kind: type[TicRatesError], words: str) -> None:
     explained = _explain("s3://b/x", error)
     assert type(explained) is kind
     assert words in str(explained)
@@ -227,13 +225,13 @@ def test_errors_say_the_next_step_and_no_secret(error: Exception, kind: type[Tic
     assert explained.exit_code == (4 if kind is StoreError else 2)
 
 
-def test_an_outage_is_worth_waiting_for_and_crosses_processes() -> None:
+def test_an_outage_is_an_oserror_and_can_be_pickled() -> None:
     error = pickle.loads(pickle.dumps(StoreError("s3://b: 503; run again")))
     assert isinstance(error, OSError)
     assert str(error) == "s3://b: 503; run again"
 
 
-def test_what_can_not_be_written_is_said_before_anything_is_read(
+def test_an_output_that_can_not_be_written_is_an_error_before_anything_is_read(
     bucket: Objects, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from obstore.exceptions import PermissionDeniedError
@@ -253,7 +251,7 @@ def test_what_can_not_be_written_is_said_before_anything_is_read(
         prepare_output(Layout.at("s3://bucket/out"))
 
 
-def test_a_shared_profile_is_read_where_the_environment_has_no_keys(tmp_path: Path) -> None:
+def test_a_shared_profile_is_read_if_the_environment_has_no_keys(tmp_path: Path) -> None:
     folder = tmp_path / ".aws"
     folder.mkdir()
     (folder / "credentials").write_text(
@@ -276,14 +274,14 @@ def test_a_shared_profile_is_read_where_the_environment_has_no_keys(tmp_path: Pa
     assert _shared_profile({"HOME": str(tmp_path / "nobody")}) == {}
 
 
-def test_a_machine_without_a_role_is_told_so_at_once() -> None:
+def test_a_machine_without_credentials_or_role_fails_at_once() -> None:
     nobody = {"AWS_METADATA_ENDPOINT": "http://127.0.0.1:9"}
     with pytest.raises(UsageError, match="s3://b: no credentials were found; set AWS_ACCESS_KEY_ID"):
         _require_role("s3://b", nobody)
     _require_role("s3://b", nobody | {"AWS_SKIP_SIGNATURE": "true"})
 
 
-def test_plain_http_is_allowed_by_the_environment_alone() -> None:
+def test_only_the_environment_allows_plain_http() -> None:
     assert "allow_http" not in _client_options("s3", {})
     assert _client_options("s3", {"AWS_ALLOW_HTTP": "true", "AWS_TIMEOUT": "9s"}) == {
         "allow_http": "true",
@@ -324,9 +322,7 @@ def test_local_folders_never_import_the_library(tmp_path: Path) -> None:
     )
 
 
-def test_a_reading_that_can_not_go_on_is_the_file_s_own_failure(
-    bucket: Objects, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_while_an_object_is_read_quarantines_it(bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
     bucket.put("a.json", b"abc")
     objects, found = find_object("s3://bucket/a.json")
     reader = objects.open(found)

@@ -1,4 +1,4 @@
-"""Threads that do work: answers in order, errors raised, and nothing waited for once somebody leaves."""
+"""Threads that do work: results in order, errors raised, and no wait after an exception."""
 
 import ast
 import signal
@@ -13,10 +13,10 @@ from tests.unit.test_layers import imported, modules, tree_of
 
 
 class LeftError(BaseException):
-    """As a signal's exception."""
+    """Stands for a signal's exception."""
 
 
-def test_answers_come_in_the_order_of_what_was_given() -> None:
+def test_results_are_in_the_order_of_the_items() -> None:
     last_done = Event()
 
     def answer(number: int) -> int:
@@ -30,16 +30,16 @@ def test_answers_come_in_the_order_of_what_was_given() -> None:
     assert map_in_threads([], answer, 3) == []
 
 
-def test_one_at_once_is_this_very_thread_so_that_a_signal_stops_its_work() -> None:
+def test_one_at_once_runs_in_this_thread_so_that_a_signal_stops_it() -> None:
     assert map_in_threads(range(3), lambda _: threading.current_thread(), 1) == [threading.main_thread()] * 3
 
 
-def test_no_more_run_at_once_than_asked_for_and_they_do_it_all() -> None:
+def test_at_most_the_given_number_run_at_once() -> None:
     names = map_in_threads(range(50), lambda _: threading.current_thread().name, 4)
     assert 1 <= len(set(names)) <= 4
 
 
-def test_an_error_is_raised_and_what_has_not_begun_is_dropped() -> None:
+def test_an_error_is_raised_and_tasks_that_have_not_started_are_cancelled() -> None:
     begun: list[int] = []
     over = Event()
 
@@ -55,7 +55,7 @@ def test_an_error_is_raised_and_what_has_not_begun_is_dropped() -> None:
     assert len(begun) <= 4
 
 
-def test_who_leaves_waits_for_no_thread() -> None:
+def test_an_exception_leaves_the_block_without_waiting_for_threads() -> None:
     over, begun = Event(), Event()
 
     def never() -> None:
@@ -73,7 +73,7 @@ def test_who_leaves_waits_for_no_thread() -> None:
     wait_for_result(running)
 
 
-def test_a_signal_ends_the_wait_for_a_call_that_hears_none() -> None:
+def test_a_signal_ends_the_wait_for_a_call_that_ignores_signals() -> None:
     over, begun = Event(), Event()
 
     def stop(_number: int, _frame: object) -> None:
@@ -98,7 +98,7 @@ def test_a_signal_ends_the_wait_for_a_call_that_hears_none() -> None:
     over.set()
 
 
-def test_threads_that_do_work_are_started_in_one_module_alone() -> None:
+def test_only_one_module_starts_threads_for_work() -> None:
     for path in modules("flows", "transforms"):
         if path.stem == "threads":
             continue

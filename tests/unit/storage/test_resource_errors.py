@@ -1,4 +1,4 @@
-"""What the machine lacks is told from bad files and bugs, whatever library wrapped the system's error."""
+"""A lack of resources is distinguished from bad files and bugs, also in the errors of libraries."""
 
 import errno
 from pathlib import Path
@@ -25,7 +25,7 @@ SHORTAGES = [
 
 
 @pytest.mark.parametrize(("error", "told"), SHORTAGES, ids=[told for _, told in SHORTAGES])
-def test_a_shortage_names_itself_the_step_and_what_to_do(error: Exception, told: str) -> None:
+def test_a_lack_of_resources_is_an_error_with_the_work_and_the_next_step(error: Exception, told: str) -> None:
     with pytest.raises(OutOfResourcesError) as raised, explain_resource_errors("summarising", PLACE):
         raise error
     assert raised.value.exit_code == 4
@@ -48,7 +48,7 @@ def test_other_errors_pass(error: Exception) -> None:
     assert raised.value is error
 
 
-def test_a_signal_that_comes_while_a_shortage_is_dealt_with_passes() -> None:
+def test_a_signal_during_the_handling_of_a_lack_of_resources_passes() -> None:
     with pytest.raises(KeyboardInterrupt), explain_resource_errors("reading", PLACE):
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
@@ -67,14 +67,14 @@ def refused(cause: OSError) -> BadFileError:
         return error
 
 
-def test_no_source_is_blamed_for_what_the_machine_lacks() -> None:
+def test_no_source_is_quarantined_for_a_lack_of_resources() -> None:
     with pytest.raises(OutOfResourcesError, match=r"while reading a\.json"):
         raise_if_exhausted(refused(OSError(errno.EMFILE, "Too many open files")), "reading a.json", PLACE)
     raise_if_exhausted(refused(OSError(errno.EIO, "Input/output error")), "reading a.json", PLACE)
     raise_if_exhausted(refused(PermissionError(errno.EACCES, "Permission denied")), "reading a.json", PLACE)
 
 
-def test_a_provider_reference_that_no_disk_holds_is_not_unresolved(
+def test_a_full_disk_does_not_make_a_provider_reference_unresolved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fill(*_: object) -> None:
@@ -87,7 +87,7 @@ def test_a_provider_reference_that_no_disk_holds_is_not_unresolved(
     assert references.failed == {}
 
 
-def test_errors_that_come_from_each_other_are_looked_at_once() -> None:
+def test_errors_that_cause_each_other_are_examined_once() -> None:
     """As httpcore and httpx leave them where a connection was refused before and is again."""
     first, second = BadFileError("first"), BadFileError("second")
     first.__context__, second.__context__ = second, first
