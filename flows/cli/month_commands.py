@@ -17,7 +17,6 @@ from flows.cli.options import (
     command,
     config_option,
     configured_options,
-    location_of,
     month_of,
     output_option,
     prefect_option,
@@ -26,6 +25,7 @@ from flows.cli.options import (
     report_option,
 )
 from flows.cli.streams import print_error, write_output
+from flows.settings.addresses import location_of
 from transforms.errors import TicRatesError, UsageError
 
 if TYPE_CHECKING:

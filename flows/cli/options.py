@@ -12,8 +12,8 @@ from typing import Any
 import click
 
 from flows.cli.streams import write_output
+from flows.settings.addresses import location_of
 from flows.storage.resource_errors import explain_resource_errors
-from transforms.errors import UsageError
 
 WIDTH = 100  # of every help text, so that the generated reference is the same on every terminal
 POSITIVE = click.IntRange(min=1)
@@ -110,19 +110,6 @@ def year_of(text: str) -> int:
     if len(text) != 4 or not text.isdecimal():
         raise click.BadParameter(f"expected YYYY, for example 2025, not {text!r}")
     return int(text)
-
-
-def location_of(text: str) -> Path | str:
-    """A path, or the URL of a place in object storage."""
-    from flows.settings.addresses import SCHEMES, is_object_url, split_url
-
-    if "://" not in text:
-        return Path(text)
-    if not is_object_url(text):
-        scheme = text.partition("://")[0]
-        raise UsageError(f"{scheme}:// can't be written to; give a path, or {', '.join(SCHEMES[:3])}://")
-    split_url(text)
-    return text
 
 
 def codes_of(text: str) -> tuple[str, ...]:

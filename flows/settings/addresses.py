@@ -1,4 +1,4 @@
-"""What an address is: schemes, and of object storage the bucket and the key."""
+"""Addresses: their schemes, and in object storage the bucket and the key."""
 
 import re
 from pathlib import Path
@@ -22,22 +22,35 @@ def is_object_url(location: object) -> bool:
     return isinstance(location, str) and bool(_URL.match(location))
 
 
+def location_of(text: str) -> Location:
+    """A path, or the URL of a place in object storage.
+
+    Raises:
+        UsageError: a URL that is not one of object storage.
+    """
+    if "://" not in text:
+        return Path(text)
+    split_url(text)
+    return text
+
+
 def split_url(location: str) -> tuple[str, str]:
     """Bucket and key of a URL: ``("s3://bucket", "a/key")``; for file:// ``("file://", "a/path")``.
 
     Raises:
-        UsageError: it names no bucket, or holds what must not stand in it.
+        UsageError: it is not one of object storage, or lacks a bucket, or contains credentials or an empty part.
     """
     match = _URL.match(location)
     if match is None:
-        raise UsageError(f"{location.partition('://')[0]}:// is no object storage; give {', '.join(SCHEMES[:-1])}://")
+        hint = ", ".join(f"{scheme}://" for scheme in SCHEMES[:-1])
+        raise UsageError(f"{location.partition('://')[0]}:// is not object storage; give a path, or {hint}")
     scheme, bucket, key = match[1].lower(), match[2], match[3].rstrip("/")
     if "@" in bucket:
-        raise UsageError(f"{scheme}://...: credentials don't belong in an address; {CREDENTIALS.get(scheme, '')}")
+        raise UsageError(f"{scheme}://...: an address must not contain credentials; {CREDENTIALS.get(scheme, '')}")
     if scheme == "file" and bucket:
-        raise UsageError(f"{location}: write it with three slashes: file:///folder")
+        raise UsageError(f"{location}: three slashes are needed: file:///folder")
     if not bucket and scheme != "file":
-        raise UsageError(f"{location}: names no bucket; write it such as {scheme}://bucket/folder")
+        raise UsageError(f"{location}: the bucket is missing; write for example {scheme}://bucket/folder")
     if any(part in ("", ".", "..") for part in key.split("/")) and key:
-        raise UsageError(f"{location}: a key with an empty part, . or .. can't be addressed; rename the object")
+        raise UsageError(f"{location}: a key must not have a part that is empty, . or ..; rename the object")
     return f"{scheme}://{bucket}", key

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from flows.settings import values
-from flows.settings.addresses import REMOTE_SCHEMES, Location, is_object_url, split_url
+from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
 from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
@@ -42,7 +42,7 @@ _SCHEDULER = "tcp://scheduler.example.com:8786"
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word that was probably meant."""
+    """The known word that is closest in spelling; None where none is close."""
     folded = {each.casefold(): each for each in known}
     return next((folded[close] for close in get_close_matches(word.casefold(), folded, 1)), None)
 
@@ -75,27 +75,24 @@ def _pattern(text: str) -> str:
     try:
         re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
-        hint = "write . * + ? ( ) [ as \\. and so on where they are meant as they stand"
+        hint = "write a literal . * + ? ( ) [ with a backslash before it"
         raise ValueError(f"{text!r} is not a regular expression: {error}; {hint}") from None
     return text
 
 
 def _address(text: str) -> str:
     if "{" in values.fill_month(text, date.min):
-        raise ValueError(f"braces hold something else than {', '.join(values.TEMPLATES)}; write one of those")
+        raise ValueError(f"unknown placeholder in braces; use {', '.join(values.TEMPLATES)}")
     if "://" in text and not _is_url(text, REMOTE_SCHEMES):
-        raise ValueError("not an address that can be read; write http(s)://HOST/..., s3://BUCKET/... or a path")
+        raise ValueError("unsupported address; write http(s)://HOST/..., s3://BUCKET/... or a path")
     return text
 
 
 def _place(text: str) -> str:
-    if "://" in text and not is_object_url(text):
-        raise ValueError("not a place that can be used; write a path, or s3://BUCKET/..., gs:// or az://")
-    if "://" in text:
-        try:
-            split_url(text)
-        except UsageError as error:
-            raise ValueError(str(error)) from None
+    try:
+        location_of(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
     return text
 
 
@@ -106,7 +103,7 @@ def _codes(text: str) -> str:
 
 def _header_value(text: str) -> str:
     if not _HEADER_VALUE.fullmatch(text):
-        raise ValueError("its value holds what a header can't: write it on one line, in ASCII")
+        raise ValueError("invalid header value; write one line of ASCII text")
     return text
 
 
@@ -130,20 +127,19 @@ def _timezone(text: str) -> str:
     return text
 
 
-def _webhook(text: str) -> str:
-    if not _is_url(text, ("http", "https")):
-        raise ValueError("not an http(s):// address")
-    return text
+def _url(*schemes: str, what: str) -> AfterValidator:
+    """A URL of one of the schemes."""
 
+    def check(text: str) -> str:
+        if not _is_url(text, schemes):
+            raise ValueError(f"not {what}")
+        return text
 
-def _dask(text: str) -> str:
-    if not _is_url(text, ("tcp", "tls", "ws", "wss")):
-        raise ValueError("not the address of a Dask scheduler")
-    return text
+    return AfterValidator(check)
 
 
 class _FromEnvironment(BaseModel):
-    """How a secret names its environment variable: for the JSON schema."""
+    """The environment variable that has a secret: for the JSON schema."""
 
     env: str
 
@@ -179,7 +175,7 @@ class Host(Section):
     requests_per_second: RequestRate = None
 
     def value(self, standard: HostLimits) -> HostLimits:
-        """The limits of this host; what it does not say is ``standard``."""
+        """The limits of this host; keys that it leaves out are those of ``standard``."""
         rate = (
             self.requests_per_second if "requests_per_second" in self.model_fields_set else standard.requests_per_second
         )
@@ -226,19 +222,18 @@ class Http(Section):
 
 
 def _limits_model() -> type[Section]:
-    standard = Limits()
-    fields: dict[str, Any] = {}
-    for name in LIMITS:
-        low, high = range_of(name)
-        fields[name] = (Annotated[int, Field(ge=low, le=high)], getattr(standard, name))
-    return create_model("Limits", __base__=Section, __doc__="What one file may do to this machine.", **fields)
+    ranges = {name: Field(getattr(Limits, name), ge=range_of(name)[0], le=range_of(name)[1]) for name in LIMITS}
+    fields: dict[str, Any] = {name: (int, field) for name, field in ranges.items()}
+    return create_model(
+        "Limits", __base__=Section, __doc__="Limits of what one file may use of this machine.", **fields
+    )
 
 
 LimitsSection = _limits_model()
 
 
 class GatesSection(Section):
-    """What must hold before a month is replaced; false turns one off."""
+    """What a month must pass before it is published; false turns a gate off."""
 
     min_files_read: Share = values.Gates.min_files_read
     max_rows_change: Change = values.Gates.max_rows_change
@@ -248,24 +243,26 @@ class GatesSection(Section):
 
 
 class Schedule(Section):
-    """When the nightly runs."""
+    """The schedule of the nightly."""
 
     cron: Annotated[Text, AfterValidator(_cron)] = values.DEFAULT_SCHEDULE
     timezone: Annotated[Text, AfterValidator(_timezone)] = values.DEFAULT_TIMEZONE
 
 
 class Notify(Section):
-    """Who is told of failures."""
+    """Where failures are reported."""
 
-    webhook: Annotated[Secret, AfterValidator(_webhook)] | None = Field(
+    webhook: Annotated[Secret, _url("http", "https", what="an http(s):// address")] | None = Field(
         default=None, examples=["https://hooks.example.com/..."]
     )
 
 
 class ClusterSection(Section):
-    """Where files are read, when not here."""
+    """The machines that read files, if not this one."""
 
-    dask: Annotated[Text, AfterValidator(_dask)] | None = Field(default=None, examples=[_SCHEDULER])
+    dask: Annotated[Text, _url("tcp", "tls", "ws", "wss", what="the address of a Dask scheduler")] | None = Field(
+        default=None, examples=[_SCHEDULER]
+    )
     machines: Annotated[int, Field(ge=1, le=10_000)] = 1
 
 
@@ -284,7 +281,7 @@ class Payer(Section):
     @classmethod
     def _are_names(cls, headers: dict[str, str]) -> dict[str, str]:
         if not all(map(_HEADER_NAME.fullmatch, headers)):
-            raise ValueError('a header\'s name is not one; write headers = { Name = "value" }')
+            raise ValueError('invalid header name; write headers = { Name = "value" }')
         return headers
 
     @model_validator(mode="after")
@@ -328,7 +325,7 @@ class Settings(Section):
         names = [payer.name.casefold() for payer in payers]
         for number, name in enumerate(names):
             if name in names[:number]:
-                raise ValueError(f"the name {payers[number].name!r} stands twice; write both as one payer")
+                raise ValueError(f"the name {payers[number].name!r} occurs twice; merge the two payers")
         return payers
 
     def value(self, path: Path) -> values.Config:

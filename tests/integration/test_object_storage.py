@@ -296,7 +296,7 @@ def test_wrong_places_end_with_one_line_and_code_2(url: str, tmp_path: Path, cap
     nppes = call(capsys, "run", source, "--nppes", f"{url}/no.zip", "--output", f"{url}/out", "--json")
     assert (nppes.code, nppes.json_line["error"]) == (2, f"{url}/no.zip: no such object; check the address")
     other = call(capsys, "run", source, "--output", "ftp://host/x", "--json")
-    assert (other.code, "ftp:// can't be written to" in other.json_line["error"]) == (2, True)
+    assert (other.code, "ftp:// is not object storage" in other.json_line["error"]) == (2, True)
     nothing = call(capsys, "report", "--output", f"{url}/empty", "--json")
     assert (nothing.code, f"no month is published under {url}/empty" in nothing.json_line["error"]) == (2, True)
 

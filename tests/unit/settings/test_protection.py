@@ -26,14 +26,14 @@ def test_every_limit_can_be_set_by_the_environment() -> None:
 
 @pytest.mark.parametrize("text", ["", "abc", "-1", "0", "1.5", "1e9", "9" * 40, "_", "1048575", "²"])
 def test_what_is_no_value_of_a_limit_is_refused_with_its_range(text: str) -> None:
-    wanted = "TIC_RATES_LIMITS_STRING_BYTES: a whole number from 1,048,576 to 1,152,921,504,606,846,976 is wanted, not "
+    wanted = "TIC_RATES_LIMITS_STRING_BYTES: expected a whole number from 1,048,576 to 1,152,921,504,606,846,976, not "
     with pytest.raises(UsageError) as refused:
         limits_of({"TIC_RATES_LIMITS_STRING_BYTES": text})
     assert str(refused.value) == f"{wanted}{text[:40]!r}"
 
 
 def test_a_variable_that_names_no_limit_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"TIC_RATES_LIMITS_STRING_BYTE names no limit; known are .*_STRING_BYTES"):
+    with pytest.raises(UsageError, match=r"TIC_RATES_LIMITS_STRING_BYTE: unknown limit; known are .*_STRING_BYTES"):
         limits_of({"TIC_RATES_LIMITS_STRING_BYTE": "1"})
 
 
@@ -41,7 +41,7 @@ def test_private_networks_are_allowed_by_the_environment_too() -> None:
     assert fetching_of({}).allow_private is False
     assert fetching_of({"TIC_RATES_HTTP_ALLOW_PRIVATE": "True"}).allow_private is True
     assert fetching_of({"TIC_RATES_HTTP_ALLOW_PRIVATE": "0"}, Fetching(allow_private=True)).allow_private is False
-    with pytest.raises(UsageError, match="TIC_RATES_HTTP_ALLOW_PRIVATE: true or false is wanted, not 'yes'"):
+    with pytest.raises(UsageError, match="TIC_RATES_HTTP_ALLOW_PRIVATE: expected true or false, not 'yes'"):
         fetching_of({"TIC_RATES_HTTP_ALLOW_PRIVATE": "yes"})
 
 
@@ -51,7 +51,7 @@ def test_the_environment_goes_before_the_configuration_and_reaches_all_of_it(tmp
     config = load_config(path, LOW | {"TIC_RATES_HTTP_ALLOW_PRIVATE": "true"})
     assert config.fetching.bounds == Limits(nesting=2, string_bytes=1 << 20)
     assert config.fetching.allow_private
-    with pytest.raises(UsageError, match="TIC_RATES_LIMITS_NESTING: a whole number from 1 to 20"):
+    with pytest.raises(UsageError, match="TIC_RATES_LIMITS_NESTING: expected a whole number from 1 to 20"):
         load_config(path, {"TIC_RATES_LIMITS_NESTING": "21"})
 
 

@@ -177,12 +177,12 @@ def test_locations_beside_an_object_stay_in_its_folder() -> None:
 @pytest.mark.parametrize(
     ("address", "what"),
     [
-        ("s3://", "names no bucket; write it such as s3://bucket/folder"),
-        (f"s3://key:{CANARY}@bucket/x", "credentials don't belong in an address; set AWS_ACCESS_KEY_ID"),
-        ("s3://bucket/a//b", "a key with an empty part"),
-        ("s3://bucket/../b", "a key with an empty part"),
-        ("file://host/x", "write it with three slashes"),
-        ("ftp://host/x", "ftp:// is no object storage"),
+        ("s3://", "the bucket is missing; write for example s3://bucket/folder"),
+        (f"s3://key:{CANARY}@bucket/x", "an address must not contain credentials; set AWS_ACCESS_KEY_ID"),
+        ("s3://bucket/a//b", "a key must not have a part that is empty"),
+        ("s3://bucket/../b", "a key must not have a part that is empty"),
+        ("file://host/x", "three slashes are needed"),
+        ("ftp://host/x", "ftp:// is not object storage"),
     ],
 )
 def test_an_address_that_can_not_be_used_is_refused_without_its_secrets(address: str, what: str) -> None:
