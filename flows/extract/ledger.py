@@ -1,6 +1,6 @@
 """What content a path or URL had when it was last read: sha256, length, and what tells whether it is still the same.
 
-Each is kept under the digest of what identifies it (``Source.identity``), so that no secret reaches the disk.
+Each is written under the digest of what identifies it (``Source.identity``), so that no secret reaches the disk.
 """
 
 from collections.abc import Mapping
@@ -27,13 +27,11 @@ class Entry:
     bytes: int
     fingerprint: str | None = None
     validators: Validators = field(default_factory=Validators)
-    signed: Mapping[str, str] = field(
-        default_factory=dict, repr=False
-    )  # never written; see flows.download.signed_locations
+    signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # see signed_locations; never written
 
 
 class _Record(msgspec.Struct, kw_only=True):
-    """An entry as it is kept. ``layout``: raised when a field's meaning changes; a record of another one is a miss."""
+    """An entry as it is written. ``layout``: raised when a field's meaning changes; one of another layout is a miss."""
 
     layout: Literal[1] = 1
     sha256: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
@@ -69,7 +67,10 @@ def recall_digest(digest: str, layout: Layout) -> Entry | None:
 def remember(
     source: Source, layout: Layout, sha256: str, size: int, validators: Validators, *, unvalidated: bool = False
 ) -> None:
-    """Keep what was read; only where ``unvalidated``, if nothing can tell whether it is still the same."""
+    """Write what was read.
+
+    Args: unvalidated: also where neither fingerprint nor validator tells whether it is still the same.
+    """
     mark = fingerprint(source)
     if unvalidated or mark is not None or validators.if_changed():
         record = _Record(sha256=sha256, bytes=size, fingerprint=mark, validators=validators)

@@ -1,12 +1,11 @@
 """What a table of contents listed when it was last read, so that one that has not changed is not read again.
 
-Addresses with a query (it may be a signature) or with credentials are never kept. A table that lists one is read anew
-each time, which the new signatures need anyway.
+Addresses with a query (it may be a signature) or with credentials are never cached. A table that lists one is read
+again each time, which the new signatures need anyway.
 Memory: one line beside the listing itself.
 """
 
 import hashlib
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -46,10 +45,10 @@ class _Head(msgspec.Struct):
     files: int
 
 
-def kept_listing(
-    contents: Source, choice: Choice, layout: Layout, limits: Limits | None = None
+def cached_listing(
+    contents: Source, choice: Choice, layout: Layout, limits: Limits
 ) -> tuple[Listing, Validators] | None:
-    """What was kept, and what the server then called its content.
+    """What a table of contents listed, and what its server then called its content.
 
     None for a local table touched since, for one read by another version or within higher limits, and for a record
     that can't be decoded.
@@ -60,9 +59,9 @@ def kept_listing(
             return None
         with path.open("rb") as lines:
             head = decode_record(lines.readline(), _Head)
-            if head is None or head.version != _version() or head.fingerprint != fingerprint(contents):
+            if head is None or head.version != code_version(*_READERS) or head.fingerprint != fingerprint(contents):
                 return None
-            if not same_within(limits or Limits(), head.limits):
+            if not same_within(limits, head.limits):
                 return None
             files = [decode_record(line, FoundFile) for line in lines]
     except FileNotFoundError:
@@ -71,42 +70,27 @@ def kept_listing(
     return (Listing(choice, known), head.validators) if len(known) == len(files) == head.files else None
 
 
-def keep_listing(
-    contents: Source, listing: Listing, validators: Validators, layout: Layout, limits: Limits | None = None
-) -> None:
-    """Keep what can be kept; forget what was kept of the same table before."""
+def cache_listing(contents: Source, listing: Listing, validators: Validators, layout: Layout, limits: Limits) -> None:
+    """Write what a table of contents listed, or remove an earlier record where this one must not be written."""
     path = _path(contents, listing.choice, layout)
     mark = fingerprint(contents)
-    known_by = mark is not None or validators.if_changed()
+    has_validator = mark is not None or validators.if_changed()
     missing = any(file.refused for file in listing.files.values())  # may be there the next time
-    if not known_by or missing or not all(map(_is_writable, (contents.location, *_locations(listing)))):
+    locations = (contents.location, *(file.location for file in listing.files.values()))
+    if not has_validator or missing or not all(map(_is_writable, locations)):
         delete_files(layout, path)
         return
-    within = limits_of_content(limits or Limits())
-    head = msgspec.json.encode(_Head(_version(), within, mark, validators, len(listing.files)))
-    write_atomically(
-        path,
-        (
-            line + b"\n"
-            for line in chain((head,), (msgspec.json.encode(_kept(file)) for file in listing.files.values()))
-        ),
-    )
+    head = _Head(code_version(*_READERS), limits_of_content(limits), mark, validators, len(listing.files))
+    records = chain((head,), map(_redacted, listing.files.values()))
+    write_atomically(path, (msgspec.json.encode(record) + b"\n" for record in records))
     upload(layout, path)
 
 
-def _version() -> str:
-    return code_version(*_READERS)
-
-
-def _kept(file: FoundFile) -> FoundFile:
-    """A file as it is kept: an address in its description may be signed, though its own is not."""
+def _redacted(file: FoundFile) -> FoundFile:
+    """The file; an address in its description may be signed, though its own is not."""
     if not file.description or "://" not in file.description:
         return file
     return replace(file, description=redact_text(file.description))
-
-
-def _locations(listing: Listing) -> Iterator[str]:
-    return (file.location for file in listing.files.values())
 
 
 def _is_writable(location: str) -> bool:

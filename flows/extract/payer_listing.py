@@ -15,7 +15,7 @@ from flows.download.http_validators import Validators
 from flows.download.open_source import expand, open_source
 from flows.download.sources import Source, origin_of, resolve_location
 from flows.download.url_renewal import RenewUrl, UrlRenewals
-from flows.extract.listing_cache import keep_listing, kept_listing
+from flows.extract.listing_cache import cache_listing, cached_listing
 from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.config import PayerSource, asks_for_month, fill_month
 from flows.settings.fetching import ReadSettings
@@ -24,7 +24,7 @@ from flows.storage.layout import Layout
 from flows.storage.redaction import is_plain_url, redact_unresolved, redact_url
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
 from transforms.contents.index_values import IndexDate, Plans, StructureEnd
-from transforms.contents.listing import Choice, FoundFile, Listing
+from transforms.contents.listing import Choice, Listing
 from transforms.contents.names import Names
 from transforms.contents.read_index import read_index
 from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
@@ -47,10 +47,10 @@ class ListedSource:
 
 @dataclass(frozen=True)
 class Listed:
-    """Distinct files in order of first mention, and locations that can't be followed."""
+    """Distinct files in order of first mention."""
 
     files: tuple[ListedSource, ...]
-    refused: tuple[Source, ...]
+    refused: tuple[Source, ...]  # neither http(s) nor a file beside the table of contents
 
     @property
     def sources(self) -> tuple[Source, ...]:
@@ -59,16 +59,13 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class PayerListing:
-    """A payer's files of one month: ``listed`` = sources + refused + ``left_out``, all of them distinct."""
+class PayerListing(Listed):
+    """A payer's files of one month: ``listed`` = files + refused + ``left_out``, all of them distinct."""
 
     payer: str
-    sources: tuple[Source, ...]
-    refused: tuple[Source, ...]  # wanted, but neither http(s) nor a file beside the table of contents
     failed: tuple[tuple[Source, str], ...]  # tables of contents that can't be read, files that aren't there: and why
     listed: int
     left_out: int  # by include and exclude
-    files: tuple[ListedSource, ...] = ()  # ``sources`` with what is known of each
     undated: frozenset[Source] = field(default=frozenset(), compare=False)  # no address or index's date says the month
 
 
@@ -81,7 +78,7 @@ def sources_of(contents: Source, layout: Layout | None = None, settings: ReadSet
     Raises:
         BadFileError: it can't be read to its end.
     """
-    return _as_listed(_read_table(contents, Choice(), layout, settings or ReadSettings()), contents)
+    return Listed(*_wanted(_read_table(contents, Choice(), layout, settings or ReadSettings()), contents))
 
 
 @lru_cache(16)
@@ -100,7 +97,7 @@ def list_payer(
     """What is to be read of a payer for a month: what its tables of contents list, and the files named themselves.
 
     A table that can't be read to its end lists nothing; the others go on. One that has not changed is not read again,
-    unless it lists signed addresses, which are never kept.
+    unless it lists signed addresses, which are never cached.
     """
     settings = settings or ReadSettings()
     named = (fill_month(location, month) for location in (*payer.contents, *payer.files))
@@ -122,17 +119,18 @@ def list_payer(
     for source, in_month in _expanded(payer.files, month, as_payer, failed):
         file = listing.add(source.name, source.location)
         file.in_month = file.in_month or in_month
-    listed = _as_listed(listing, as_payer)
-    count, chosen = len(listing.files), len(listed.files) + len(listed.refused)
+    files, refused = _wanted(listing, as_payer)
+    count = len(listing.files)
     in_its_month = {file.location.strip() for file in listing.files.values() if file.in_month}
     undated = frozenset(
-        source
-        for source in listed.sources
-        if not (payer.undated == "any" or source.location in in_its_month or names_month(source.location, month))
+        file.source
+        for file in files
+        if not (
+            payer.undated == "any" or file.source.location in in_its_month or names_month(file.source.location, month)
+        )
     )
-    return PayerListing(
-        payer.name, listed.sources, listed.refused, tuple(failed), count, count - chosen, listed.files, undated
-    )
+    left_out = count - len(files) - len(refused)
+    return PayerListing(files, refused, payer.name, tuple(failed), count, left_out, undated)
 
 
 def _expanded(
@@ -155,15 +153,15 @@ def _expanded(
 
 
 def _find_or_read_table(contents: Source, choice: Choice, layout: Layout | None, settings: ReadSettings) -> Listing:
-    """What the table lists: as it was read before, where it still is what it was then."""
-    kept = None if layout is None or settings.force else kept_listing(contents, choice, layout, settings.limits)
+    """What the table lists; an unchanged table is not read again."""
+    cached = None if layout is None or settings.force else cached_listing(contents, choice, layout, settings.limits)
     try:
-        if kept is not None and not contents.is_url:
-            return kept[0]
-        return _read_table(contents, choice, layout, settings, strict=True, known=kept[1] if kept else None)
+        if cached is not None and not contents.is_url:
+            return cached[0]
+        return _read_table(contents, choice, layout, settings, strict=True, known=cached[1] if cached else None)
     except UnchangedError:
-        assert kept is not None
-        return kept[0]
+        assert cached is not None
+        return cached[0]
 
 
 def _read_table(
@@ -193,12 +191,12 @@ def _read_table(
         stream.finish()
         validators = stream.validators
     if strict and layout is not None:
-        keep_listing(contents, listing, validators, layout, settings.limits)
+        cache_listing(contents, listing, validators, layout, settings.limits)
     return listing
 
 
 class _Resolver:
-    """A location as (name, what to fetch or None). Taking addresses apart costs as much as parsing the table does.
+    """A location as (name, what to fetch or None). To parse addresses costs as much as to parse the table.
 
     Memory: one entry for each distinct file up to a limit, since only what stands before the query is kept.
     """
@@ -225,14 +223,14 @@ class _Resolver:
         return name, resolved
 
 
-def _as_listed(listing: Listing, as_payer: Source) -> Listed:
-    wanted = [file for file in listing.files.values() if file.wanted]
-    return Listed(
-        tuple(_as_source(file, as_payer) for file in wanted if not file.refused),
-        tuple(_as_source(file, as_payer).source for file in wanted if file.refused),
-    )
-
-
-def _as_source(file: FoundFile, as_payer: Source) -> ListedSource:
-    source = Source(file.location.strip(), as_payer.payer, file.contents, as_payer.headers, as_payer.origins)
-    return ListedSource(source, file.description, file.mentions, file.plans, file.networks)
+def _wanted(listing: Listing, as_payer: Source) -> tuple[tuple[ListedSource, ...], tuple[Source, ...]]:
+    """The wanted files, and those of them whose locations can't be followed."""
+    files: list[ListedSource] = []
+    refused: list[Source] = []
+    for file in listing.files.values():
+        source = replace(as_payer, location=file.location.strip(), contents=file.contents, listed_bytes=0)
+        if file.wanted and file.refused:
+            refused.append(source)
+        elif file.wanted:
+            files.append(ListedSource(source, file.description, file.mentions, file.plans, file.networks))
+    return tuple(files), tuple(refused)

@@ -38,7 +38,7 @@ def _last_day(month: date) -> date:
     return month.replace(day=calendar.monthrange(month.year, month.month)[1])
 
 
-def set_undated_aside(outcomes: Iterable[Outcome], undated: Collection[Source], month: date) -> list[Outcome]:
+def mark_undated(outcomes: Iterable[Outcome], undated: Collection[Source], month: date) -> list[Outcome]:
     """The outcomes, with status ``undated`` where neither the address nor a date says that a source is the month's.
 
     Args:
@@ -48,10 +48,10 @@ def set_undated_aside(outcomes: Iterable[Outcome], undated: Collection[Source], 
     # tables of contents that were named as files: what they list is theirs
     tables = {o.source.location for o in outcomes if o.is_table_of_contents and o.source in undated}
     tables -= {o.source.location for o in outcomes if o.source.location in tables and _is_of(o, month)}
-    return [_aside(outcome, undated, tables, month) for outcome in outcomes]
+    return [_marked(outcome, undated, tables, month) for outcome in outcomes]
 
 
-def _aside(outcome: Outcome, undated: Collection[Source], tables: Collection[str], month: date) -> Outcome:
+def _marked(outcome: Outcome, undated: Collection[Source], tables: Collection[str], month: date) -> Outcome:
     source = outcome.source
     placed = source not in undated and (source.contents not in tables or names_month(source.location, month))
     if placed or not outcome.usable or outcome.is_table_of_contents or _is_of(outcome, month):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
-from flows.extract.undated_sources import set_undated_aside, undated_blocks
+from flows.extract.undated_sources import mark_undated, undated_blocks
 from flows.orchestration.dask_workers import elsewhere
 from flows.orchestration.month_report import BackfillReport, MonthReport
 from flows.orchestration.run import (
@@ -277,7 +277,7 @@ def _read_payers(
     if is_past:
         in_month = {each.identity for listing in listings for each in listing.sources if each not in listing.undated}
         undated = [source for identity, source in sources.items() if identity not in in_month]
-        read = set_undated_aside(read, frozenset(undated), request.month)
+        read = mark_undated(read, frozenset(undated), request.month)
     return _one_each([*outcomes, *read])
 
 

@@ -14,7 +14,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import IO, BinaryIO, TypeVar, cast
 
@@ -24,19 +24,18 @@ from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
 from transforms.read.spool import OpenTemporary
 
-Taken = TypeVar("Taken", int, bytes)
+Answer = TypeVar("Answer", int, bytes)
 
 HEAD_BYTES = 512
 COPY_BYTES = 1 << 20
 DIRECTORY_BYTES = 1_024  # of a zip member's entry: names of 100 to 200 characters are usual
 LABEL_CHARS = 200
 
-
-SetAside = Callable[[str], None]  # told of a zip's member that is no JSON: its name, and what it is
+SetAside = Callable[[str], None]  # is called with the name of a zip's member that is no JSON, and what it is
 
 
 class NotJsonError(BadFileError):
-    """What can't be JSON, by how it begins. Other archives and encodings are not meant: they may hold some."""
+    """Content that can't be JSON, by its first bytes; not other archives and encodings, which may hold some."""
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,9 @@ _GZIP = b"\x1f\x8b"
 _ZIP = (b"PK\x03\x04", b"PK\x05\x06")
 _ZSTD = b"\x28\xb5\x2f\xfd"
 _BOM = b"\xef\xbb\xbf"
-_DAMAGE = (  # Overflow: an endless header; the last three: zipfile, where its directory lies
-    *(
-        OSError,
-        OverflowError,
-        zlib.error,
-        igzip_lib.IsalError,
-        zipfile.BadZipFile,
-        ValueError,
-        RuntimeError,
-        struct.error,
-    ),
-)
+_OF_ISAL = cast("type[Exception]", igzip_lib.IsalError)
+_OF_ZIPFILE = (zipfile.BadZipFile, ValueError, RuntimeError, struct.error)  # the last three: a wrong directory
+_DAMAGE = (OSError, OverflowError, zlib.error, _OF_ISAL, *_OF_ZIPFILE)  # Overflow: an endless header
 _ENCRYPTED = 0x1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)  # lzma may ask for gigabytes of memory
 _ENTRY = b"PK\x01\x02"
@@ -80,7 +70,7 @@ _NOT_JSON = ((b"PAR1", "a Parquet file"), (b"%PDF", "a PDF document"))
 
 
 class PeekedStream(io.RawIOBase):
-    """A stream whose first bytes were looked at; counts what passes, and bounds it."""
+    """A stream whose first bytes were looked at; counts what passes."""
 
     def __init__(self, stream: BinaryIO, head: bytes = b"") -> None:
         self._stream = stream
@@ -125,7 +115,7 @@ class PeekedStream(io.RawIOBase):
 
 
 class InflatedStream(io.RawIOBase):
-    """Turns a decompressor's errors into ours, with the place, and stops a bomb."""
+    """A decompressor's bytes; its errors name the place, and so does the one for a file that inflates too far."""
 
     def __init__(self, inflated: BinaryIO, packed: PeekedStream, kind: str, limits: "_Limited") -> None:
         self._inflated = inflated
@@ -154,14 +144,14 @@ class InflatedStream(io.RawIOBase):
         """Inflated bytes; ``BadFileError`` where the container is broken or inflates beyond the limits."""
         return self._counted(lambda: self._inflated.read(size), len)
 
-    def _counted(self, take: Callable[[], Taken], size_of: Callable[[Taken], int]) -> Taken:
+    def _counted(self, read: Callable[[], Answer], size_of: Callable[[Answer], int]) -> Answer:
         try:
-            data = take()
+            data = read()
         except EOFError as error:
             raise BadFileError(
                 f"the {self._kind} ends before its trailer {self._place()}: it is truncated, fetch it again"
             ) from error
-        except _DAMAGE as error:  # type: ignore[misc]
+        except _DAMAGE as error:
             raise BadFileError(f"the {self._kind} is damaged {self._place()}: {error}; fetch it again") from error
         self.bytes += size_of(data)
         self._limits.inflated += size_of(data)
@@ -216,34 +206,29 @@ def _open_layer(
         limits.packed = lambda: stream.bytes
     if not head:
         raise BadFileError("the file is empty: fetch it again")
-    if head.startswith(_GZIP):
-        inflated = igzip.IGzipFile(fileobj=stream, mode="rb")  # type: ignore[no-untyped-call]
-        layer = InflatedStream(cast("BinaryIO", inflated), stream, "gzip", limits)
-        yield from _open_layer(cast("BinaryIO", layer), name, open_temporary, limits, depth + 1)
-        _expect_end(cast("BinaryIO", layer))
-    elif head.startswith(_ZSTD):
-        import pyarrow as pa  # late: it takes longer to import than most files take to read
-
-        inflated = pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd")
-        layer = InflatedStream(inflated, stream, "zstd", limits)
-        yield from _open_layer(cast("BinaryIO", layer), name, open_temporary, limits, depth + 1)
-        _expect_end(cast("BinaryIO", layer))
-    elif head.startswith(_ZIP):
+    if head.startswith(_ZIP):
         yield from _open_zip(raw, stream, name, open_temporary, limits, depth)
+    elif head.startswith((_GZIP, _ZSTD)):
+        kind = "gzip" if head.startswith(_GZIP) else "zstd"
+        layer = cast("BinaryIO", InflatedStream(_inflated(stream, kind), stream, kind, limits))
+        yield from _open_layer(layer, name, open_temporary, limits, depth + 1)
+        _expect_end(layer)
     else:
         yield Document(name, _as_json(head, stream))
+
+
+def _inflated(stream: PeekedStream, kind: str) -> BinaryIO:
+    if kind == "gzip":
+        return cast("BinaryIO", igzip.IGzipFile(fileobj=stream, mode="rb"))  # type: ignore[no-untyped-call]
+    import pyarrow as pa  # late: it takes longer to import than most files take to read
+
+    return cast("BinaryIO", pa.CompressedInputStream(pa.PythonFile(stream, mode="r"), "zstd"))
 
 
 def _expect_end(stream: BinaryIO) -> None:
     """Read on to the container's own end, so that its trailer is checked."""
     if stream.read(1):
         raise BadFileError("the container goes on after the document in it")
-
-
-def _read_on(stream: BinaryIO) -> None:
-    """Pass over what is left, so that its checksum is compared."""
-    while stream.read(COPY_BYTES):
-        pass
 
 
 def _open_zip(
@@ -254,8 +239,9 @@ def _open_zip(
     limits: _Limited,
     depth: int,
 ) -> Iterator[Document]:
-    with closing(_seekable(raw, stream, open_temporary)) as whole:
-        archive = _open_archive(whole, limits)
+    with _seekable(raw, stream, open_temporary) as whole:
+        with _explaining("the zip is damaged or truncated"):
+            archive = zipfile.ZipFile(cast("BinaryIO", _MeasuredDirectory(whole, limits)))
         members = [member for member in archive.infolist() if not _is_litter(member)]
         limits.members += len(members)
         if limits.members > limits.limits.zip_members:
@@ -284,16 +270,18 @@ def _open_zip(
                 except NotJsonError as error:
                     refusal = refusal or f"{inner}: {error}"
                     limits.set_aside(f"{inner}: {error}")
-                    _read_on(layer)
+                    while layer.read(COPY_BYTES):  # to its end, so that its checksum is compared
+                        pass
         if not found:
             raise NotJsonError(f"the zip holds no JSON ({refusal})")
 
 
-def _open_archive(whole: BinaryIO, limits: _Limited) -> zipfile.ZipFile:
+@contextmanager
+def _explaining(what: str) -> Iterator[None]:
     try:
-        return zipfile.ZipFile(cast("BinaryIO", _MeasuredDirectory(whole, limits)))
-    except (zipfile.BadZipFile, OSError, ValueError, OverflowError, NotImplementedError, struct.error) as error:
-        raise BadFileError(f"the zip is damaged or truncated: {error}; fetch it again") from error
+        yield
+    except _DAMAGE as error:
+        raise BadFileError(f"{what}: {error}; fetch it again") from error
 
 
 def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str) -> IO[bytes]:
@@ -302,10 +290,8 @@ def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str) 
     if member.compress_type not in _METHODS:
         what = f"by method {member.compress_type}"
         raise BadFileError(f"zip member {inner} is compressed {what}: repack it with deflate, or as gzip")
-    try:
+    with _explaining(f"zip member {inner} can't be opened"):
         return archive.open(member)
-    except (zipfile.BadZipFile, OSError, ValueError, OverflowError, RuntimeError, struct.error) as error:
-        raise BadFileError(f"zip member {inner} can't be opened: {error}; fetch it again") from error
 
 
 def _shown(filename: str) -> str:
@@ -335,36 +321,21 @@ class _MeasuredDirectory:
             raise crossed(limits, "zip_members", f"a zip of {data.count(_ENTRY):,} members")
         return data
 
-    def close(self) -> None:
-        """Whoever opened it closes it."""
-
 
 def _is_litter(member: zipfile.ZipInfo) -> bool:
     """Folders, and what macOS adds to every zip."""
     return member.filename.endswith(("/", ".DS_Store")) or member.filename.startswith("__MACOSX/")
 
 
-def _seekable(raw: BinaryIO, stream: PeekedStream, open_temporary: OpenTemporary) -> BinaryIO:
+def _seekable(raw: BinaryIO, stream: PeekedStream, open_temporary: OpenTemporary) -> AbstractContextManager[BinaryIO]:
+    """The caller's own file, left open; or a temporary one with the same bytes, closed with the context."""
     if getattr(raw, "seekable", lambda: False)():
         raw.seek(0)
-        return cast("BinaryIO", _Unclosed(raw))
+        return nullcontext(raw)
     spooled = open_temporary()
     shutil.copyfileobj(stream, spooled, COPY_BYTES)
     spooled.seek(0)
     return spooled
-
-
-class _Unclosed:
-    """The caller's own file: closing the zip leaves it open."""
-
-    def __init__(self, raw: BinaryIO) -> None:
-        self._raw = raw
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._raw, name)
-
-    def close(self) -> None:
-        """Leave it open."""
 
 
 def _as_json(head: bytes, stream: PeekedStream) -> BinaryIO:

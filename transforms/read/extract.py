@@ -43,16 +43,16 @@ def extract_source(
     limits: Limits | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> SourceAccount:
-    """Read every document of one source; rows go to ``emit`` (if any) by the batch, the account comes back.
+    """The account of one source, every document of it read; rows go to ``emit`` (if any) by the batch.
 
     Raises:
-        BadFileError: the source can't be trusted; whatever was emitted is to be thrown away.
+        BadFileError: the source can't be trusted; what was emitted must be discarded.
         FullReadingNeededError: read again with ``skip=False``.
     """
     accounts: list[DocumentAccount] = []
     set_aside: list[str] = []
     limits = limits or Limits()
-    joined: dict[str, _Joined] = {}
+    joined: dict[str, _JoinedBatches] = {}
     for number, document in enumerate(open_documents(raw, open_temporary, limits, set_aside.append)):
         collected = Collected(open_temporary, limits=limits)
         stream = MeteredStream(document.stream, collected, on_progress)
@@ -63,19 +63,22 @@ def extract_source(
             if account.shape == "unknown":
                 raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")
             if emit is not None:
-                _emit_tables(number, collected, emit, joined)
+                for table, batches in _tables(collected):
+                    into = joined.setdefault(table.name, _JoinedBatches(table, emit))
+                    for batch in batches:
+                        into.add(number, batch)
         except BadFileError as error:
             raise (BadFileError(f"{document.name}: {error}") if document.name else error) from error
         finally:
             collected.close()
         accounts.append(account)
-    for batches in joined.values():
-        batches.flush()
+    for held in joined.values():
+        held.flush()
     return SourceAccount(tuple(accounts), len(set_aside))
 
 
 class MeteredStream:
-    """Counts inflated bytes and tells progress: (bytes, matched items)."""
+    """Counts inflated bytes and reports progress: (bytes, matched items)."""
 
     def __init__(self, stream: BinaryIO, collected: Collected, on_progress: Callable[[int, int], None] | None) -> None:
         self._stream = stream
@@ -110,9 +113,9 @@ def shape_of(root_keys: Iterable[str]) -> str:
 def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset[str]) -> DocumentAccount:
     """The account of one document just read; of its dates that can't be read, the header's and the matched prices'."""
     items: Counter[str] = Counter()
+    prices: Counter[str] = Counter()
     for batch in collected.items.batches():
         items.update(_counts(batch.column("billing_code")))
-    prices: Counter[str] = Counter()
     dates_not_read = int(read_date(collected.header.get("last_updated_on"))[1])
     for batch, item in priced_items(collected):
         prices.update(_counts(item.column("billing_code")))
@@ -173,8 +176,8 @@ def _tables(collected: Collected) -> Iterator[tuple[Table, Iterable[pa.RecordBat
     yield REFERENCE_GROUPS, keyed(collected.cited_reference_groups())
 
 
-class _Joined:
-    """One table's batches on their way to ``emit``, small ones of several documents joined: each is a row group."""
+class _JoinedBatches:
+    """One table's batches before ``emit``; small ones of several documents are joined, for each is a row group."""
 
     def __init__(self, table: Table, emit: Emit) -> None:
         self._table = table
@@ -198,13 +201,6 @@ class _Joined:
         for batch in pa.Table.from_batches(self._held, self._schema).combine_chunks().to_batches():
             self._emit(self._table, batch)
         self._held, self._bytes = [], 0
-
-
-def _emit_tables(document: int, collected: Collected, emit: Emit, joined: dict[str, _Joined]) -> None:
-    for table, batches in _tables(collected):
-        into = joined.setdefault(table.name, _Joined(table, emit))
-        for batch in batches:
-            into.add(document, batch)
 
 
 def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:

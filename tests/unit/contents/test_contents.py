@@ -262,7 +262,7 @@ def test_a_listing_knows_payer_table_and_headers(tmp_path: Path) -> None:
     index = write(tmp_path / "index.json", table(STRUCTURE))
     payer = PayerSource("Aetna", (index,), headers=(("A", "b"),))
     listing = list_payer(payer, JUNE)
-    assert listing == PayerListing("Aetna", listing.sources, (), (), 2, 0, listing.files)
+    assert listing == PayerListing(listing.files, (), "Aetna", (), 2, 0)
     assert [source.location for source in listing.sources] == BOTH
     assert {(each.payer, each.contents, each.headers) for each in listing.sources} == {("Aetna", index, (("A", "b"),))}
 
