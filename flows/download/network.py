@@ -57,14 +57,13 @@ class _Backend(httpcore.SyncBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
         """A connection to the first address that answers; ``BadFileError`` if an address is not allowed."""
-        *first, last = refuse_private(host) if self._public_only else [host]
-        connect = super().connect_tcp
-        for address in first:
+        connect, failure = super().connect_tcp, None
+        for address in refuse_private(host) if self._public_only else [host]:
             try:
                 return _TimedStream(interruptible(connect, address, port, timeout, local_address, socket_options))
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                continue
-        return _TimedStream(interruptible(connect, last, port, timeout, local_address, socket_options))
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failure = error
+        raise failure or httpcore.ConnectError
 
 
 class _TimedStream(httpcore.NetworkStream):

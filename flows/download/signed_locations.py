@@ -26,17 +26,9 @@ def strip_signature(location: str, source: Source) -> tuple[str, str | None]:
     return f"{printable}{_SIGNED}{Source(resolved).digest}", resolved
 
 
-def signed_digest(stored: str) -> str | None:
-    """The digest (``Source.digest``) of a signed address; None for an address stored unchanged."""
-    _, marker, digest = stored.rpartition(_SIGNED)
-    return digest if marker else None
-
-
-def without_marker(stored: str) -> str:
-    """The stored location without its marker."""
-    return stored.rpartition(_SIGNED)[0] or stored.removesuffix(_REFUSED)
-
-
-def is_refused(stored: str) -> bool:
-    """Whether the location can't be followed: another scheme, or outside the folder of the file that states it."""
-    return stored.endswith(_REFUSED)
+def parse_stored(stored: str) -> tuple[str, str | None, bool]:
+    """What may be shown of a stored location, the digest of a signed address, and whether it must not be followed."""
+    shown, marker, digest = stored.rpartition(_SIGNED)
+    if marker:
+        return shown, digest, False
+    return stored.removesuffix(_REFUSED), None, stored.endswith(_REFUSED)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -73,14 +74,9 @@ class Source:
 
 def distinct_names(sources: Iterable[Source]) -> dict[Source, str]:
     """The sources' names; names that differ in their query alone get a part of their digests."""
-    named = {source: source.name for source in sources}
-    digests: dict[str, set[str]] = {}
-    for source, name in named.items():
-        digests.setdefault(name, set()).add(source.digest)
-    return {
-        source: name if len(digests[name]) == 1 else f"{name} (query {source.digest[:8]})"
-        for source, name in named.items()
-    }
+    names = {source: source.name for source in sources}
+    uses = Counter({source.digest: name for source, name in names.items()}.values())
+    return {s: name if uses[name] == 1 else f"{name} (query {s.digest[:8]})" for s, name in names.items()}
 
 
 def origin_of(location: str) -> str | None:

@@ -28,7 +28,6 @@ PIECE_BYTES = 8 << 20  # of one ranged request, which is repeated as a whole if 
 PIECES_AHEAD = 2
 PART_BYTES = 16 << 20  # of an upload in parts; S3 takes 10,000 of them
 PARTS_AT_ONCE = 4
-DELETED_AT_ONCE = 1_000
 
 _NO_CREDENTIALS = ("169.254.169.254", "fd00:ec2::254", "metadata.google.internal", "token request", "credential")
 _CLIENT_OPTIONS = (
@@ -147,11 +146,10 @@ class Objects:
     def delete(self, keys: Iterable[str]) -> None:
         """Delete objects; one that does not exist is no error."""
         paths = [self._path(key) for key in keys]
-        at_once = 1 if self.url.startswith("file:") else DELETED_AT_ONCE
         with _readable_errors(self.url):
-            for start in range(0, len(paths), at_once):
+            for some in [[path] for path in paths] if self.url.startswith("file:") else [paths]:
                 with suppress(FileNotFoundError):  # only a file system raises it
-                    interruptible(self._store.delete, paths[start : start + at_once])
+                    interruptible(self._store.delete, some)
 
     @property
     def _store(self) -> Any:

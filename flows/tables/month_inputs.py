@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.download.signed_locations import is_refused, signed_digest, without_marker
+from flows.download.signed_locations import parse_stored
 from flows.download.sources import resolve_location
 from flows.extract.ledger import content_of
 from flows.extract.outcome import Outcome, UnresolvedReferences
@@ -255,13 +255,13 @@ def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteRefer
         source_no, document, reference_key, ordinal = (row[name] for name in REFERENCE_GRAIN)
         grain = (source_no, document, reference_key, ordinal)
         stated, outcome = row["location"], sources[source_no]
-        digest = signed_digest(stated)
+        shown, digest, refused = parse_stored(stated)
         location = outcome.signed.get(stated) if digest else resolve_location(stated, outcome.source)
-        if is_refused(stated) or (location is None and digest is None):
-            remote.note_unresolvable(without_marker(stated))
+        if refused or (location is None and digest is None):
+            remote.note_unresolvable(shown)
         elif location is not None:
             locations[grain] = location
-        elif (path := remote.find_signed(str(digest), without_marker(stated))) is not None:
+        elif (path := remote.find_signed(str(digest), shown)) is not None:
             known[grain] = path
     paths = remote.fetch(locations.values())
     return known | {grain: paths[location] for grain, location in locations.items() if location in paths}
