@@ -14,7 +14,9 @@ from typing import Annotated, Any, cast
 
 import httpx
 from prefect import get_client, runtime, tags
+from prefect.automations import Automation
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
+from prefect.exceptions import ObjectNotFound
 from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
@@ -30,7 +32,6 @@ from transforms.errors import BadFileError, NothingUsableError, OutageError, Tic
 
 LOG = logging.getLogger(__name__)
 TAG = "tic-rates"
-AUTOMATED = "tic-rates-automation"  # tag of runs whose failures an automation of the server tells
 STOPPED = re.compile("(termination|interrupt) signal")  # in Prefect's message of a run that was asked to stop
 RETRIES, RETRY_SECONDS = 3, 600  # a share that is unmounted, a network that is away: back within the hour, or not
 
@@ -98,13 +99,30 @@ def month_now(config: str) -> date:
     return this_month(timezone)
 
 
+def automation_name(deployment: str | None) -> str:
+    """The name of the automation that sends a deployment's failed runs to the webhook."""
+    return f"tic-rates: {deployment} notifies"
+
+
+def _is_automated(flow_run: FlowRun) -> bool:
+    """Whether an automation of the server notifies of the run's deployment."""
+    if flow_run.deployment_id is None:
+        return False
+    try:
+        with get_client(sync_client=True) as client:
+            found: Any = Automation.read(name=automation_name(client.read_deployment(flow_run.deployment_id).name))
+    except (ValueError, httpx.HTTPError, ObjectNotFound):
+        return False
+    return found is not None
+
+
 def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
     """Post to the webhook that a run failed, crashed or left something out.
 
-    A subflow run is told by its parent; where an automation of the server tells of a run, this hook does not.
+    A subflow run is part of its parent; where an automation of the server notifies, this hook does not.
     """
     whole = state.is_completed() and state.name == "Completed"
-    if whole or flow_run.parent_task_run_id or AUTOMATED in flow_run.tags or STOPPED.search(state.message or ""):
+    if whole or flow_run.parent_task_run_id or STOPPED.search(state.message or "") or _is_automated(flow_run):
         return
     try:
         webhook = load_config(Path(flow_run.parameters["config"])).webhook

@@ -1,8 +1,15 @@
-"""Both deployments of a configuration, and the automations that mark silent runs and tell of failed ones."""
+"""Both deployments of a configuration, and the automations that mark silent runs and notify of failed ones.
+
+    python -m flows.orchestration.registration tic-rates.toml nightly backfill
+
+makes the automations for deployments that `prefect deploy` made.
+"""
 
 import hashlib
 import re
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from prefect.automations import (
@@ -26,8 +33,8 @@ from prefect.states import Scheduled
 from prefect.types.entrypoint import EntrypointType
 from pydantic import SecretStr
 
-from flows.orchestration.flow_runs import AUTOMATED, STOPPED, TAG
-from flows.settings.config import Config
+from flows.orchestration.flow_runs import STOPPED, TAG, automation_name
+from flows.settings.config import Config, load_config
 from flows.settings.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED
 
 SILENT = "tic-rates: silent runs are crashed"
@@ -39,7 +46,7 @@ _RESTARTED = "stopped with `tic-rates serve`; it goes on where it was"
 _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
 _ALIVE = "prefect.flow-run.heartbeat"
 _ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
-_TOLD = ("Failed", "Crashed", "TimedOut", "Completed with*")
+_NOTIFIED = ("Failed", "Crashed", "TimedOut", "Completed with*")
 _PAYLOAD = """{
  "month": {{ (flow_run.parameters.month or flow_run.parameters.first or "") | tojson }},
  "status": {{ flow_run.state.name | lower | tojson }},
@@ -66,7 +73,7 @@ def _deployment(flow: Flow[..., Any], name: str, config: Config, **more: Any) ->
     deployment: Any = flow.to_deployment(
         name=name,
         parameters={"config": str(config.path)},
-        tags=[TAG, *([AUTOMATED] if config.webhook else [])],
+        tags=[TAG],
         entrypoint_type=EntrypointType.MODULE_PATH,
         concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
         **more,
@@ -84,25 +91,28 @@ def _is_active(name: str) -> bool:
     return all(schedule.active for schedule in known.schedules)
 
 
-def make_automations(config: Config) -> None:
-    """Silent runs are marked crashed; runs that fail, crash or leave something out are sent to the webhook."""
+def make_automations(webhook: str | None, *deployments: str) -> None:
+    """Silent runs are marked crashed; failed, crashed and incomplete runs of the deployments go to the webhook.
+
+    The server does it, so that a crash before our code is loaded, or an unreadable configuration, is notified too.
+    """
     watch_heartbeats()
-    if config.webhook is None:
+    if webhook is None:
         return
-    name = deployment_name(config)
-    block = Webhook(url=SecretStr(config.webhook))  # Prefect keeps it encrypted
-    block_id: Any = block.save(f"tic-rates-{re.sub(r'[^a-z0-9]+', '-', name.lower())}", overwrite=True)
-    trigger = EventTrigger(
-        posture=Posture.Reactive,
-        expect={f"prefect.flow-run.{state}" for state in _TOLD},
-        match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
-        match_related=ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": name}),
-        threshold=1,
-        within=timedelta(0),
-    )
-    actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=_PAYLOAD)]
-    description = f"failed, crashed and incomplete runs of {config.path} are told to its webhook"
-    _save(Automation(name=f"tic-rates: {name} tells", description=description, trigger=trigger, actions=actions))
+    for name in deployments:
+        block = Webhook(url=SecretStr(webhook))  # Prefect keeps it encrypted
+        block_id: Any = block.save(f"tic-rates-{re.sub(r'[^a-z0-9]+', '-', name.lower())}", overwrite=True)
+        trigger = EventTrigger(
+            posture=Posture.Reactive,
+            expect={f"prefect.flow-run.{state}" for state in _NOTIFIED},
+            match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
+            match_related=ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": name}),
+            threshold=1,
+            within=timedelta(0),
+        )
+        actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=_PAYLOAD)]
+        what = f"failed, crashed and incomplete runs of the deployment {name} go to the webhook"
+        _save(Automation(name=automation_name(name), description=what, trigger=trigger, actions=actions))
 
 
 def watch_heartbeats() -> None:
@@ -161,3 +171,7 @@ def _is_alive(client: SyncPrefectClient, run: FlowRun, since: datetime) -> bool:
     resource = {"id": [f"prefect.flow-run.{run.id}"]}
     heartbeats = {"occurred": {"since": since}, "event": {"name": [_ALIVE]}, "resource": resource}
     return bool(client.read_events(EventFilter.model_validate(heartbeats), limit=1).events)
+
+
+if __name__ == "__main__":
+    make_automations(load_config(Path(sys.argv[1])).webhook, *sys.argv[2:])

@@ -22,7 +22,7 @@ from prefect.flows import Flow
 from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
-from flows.orchestration.registration import declare_deployments, make_automations, restart_unfinished
+from flows.orchestration.registration import declare_deployments, deployment_name, make_automations, restart_unfinished
 from flows.settings.config import Config
 from flows.settings.environment import HEARTBEAT_SECONDS, SERVER, with_defaults
 from transforms.errors import OutageError, UsageError
@@ -70,7 +70,7 @@ def serve(
                 deployments = declare_deployments(config, nightly, backfill)
                 for deployment in deployments:
                     runner.add_deployment(deployment)
-                make_automations(config)
+                make_automations(config.webhook, deployment_name(config))
                 _restart(config, datetime.now(UTC) - timedelta(seconds=HEARD_SECONDS))
             except httpx.TransportError as error:
                 raise ServingError(

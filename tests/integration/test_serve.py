@@ -280,6 +280,13 @@ def process_of(run: str) -> int:
     raise AssertionError(f"no process of {run}")
 
 
+def started(run: str) -> bool:
+    """Whether a flow run has a process."""
+    with suppress(AssertionError):
+        return process_of(run) > 0
+    return False
+
+
 def test_serve_says_where_the_pages_are_and_how_to_backfill(serving: Serving) -> None:
     said = "".join(serving.said)
     assert serving.api.removesuffix("/api") in said
@@ -371,6 +378,25 @@ def test_a_killed_run_is_marked_crashed_and_the_webhook_is_told(serving: Serving
     wait_until(lambda: world.told, "the webhook")
     told = world.told.pop()
     assert (told["month"], told["status"], told["run"]) == ("2025-09", "crashed", "2025-09, Slow")
+
+
+@pytest.mark.soak
+def test_a_crash_before_the_flow_loads_and_an_unreadable_configuration_reach_the_webhook(
+    serving: Serving, world: World, folder: Path
+) -> None:
+    absent = str(folder / "absent.toml")
+    unreadable = serving.trigger(serving.nightly, config=absent, month="2025-03")
+    assert serving.ended(unreadable)["state"]["type"] == "FAILED"
+    wait_until(lambda: any(told["month"] == "2025-03" for told in world.told), "the webhook")
+    (status, reason) = next((told["status"], told["reason"]) for told in world.told if told["month"] == "2025-03")
+    assert status == "failed"
+    assert absent in str(reason)
+    run = serving.trigger(serving.nightly, month="2025-02", payers=["Aetna"])
+    wait_until(lambda: started(run), "the process of the run")
+    os.kill(process_of(run), signal.SIGKILL)
+    assert serving.ended(run)["state"]["type"] == "CRASHED"
+    wait_until(lambda: any(told["month"] == "2025-02" for told in world.told), "the webhook")
+    assert {told["status"] for told in world.told if told["month"] == "2025-02"} == {"crashed"}
 
 
 @pytest.mark.soak
