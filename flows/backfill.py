@@ -15,7 +15,7 @@ from flows.orchestration.flow_runs import (
     flow_options,
     load_settings,
     parse_month,
-    result_of,
+    report_of,
     run_here,
     run_of,
 )
@@ -61,7 +61,7 @@ def backfill(
         for day in months:
             state = month_flow(config, month_name(day), payers, force, gates, False, return_state=True)
             try:
-                found.months.append(result_of(state))
+                found.months.append(report_of(state, MonthReport))
             except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
                 found.months.append(MonthReport(day, "failed", reason=state.message or str(error)))
         if report and any(each.status == "published" for each in found.months):
@@ -72,5 +72,4 @@ def backfill(
 def run_flow(config: Path, first: date, last: date, **options: Any) -> BackfillReport:
     """What `tic-rates backfill` comes to, run as the flow ``backfill`` in this process."""
     months = {"first": month_name(first), "last": month_name(last)}
-    report: BackfillReport = run_here(backfill, config=str(config), **months, **options)
-    return report
+    return run_here(backfill, BackfillReport, config=str(config), **months, **options)

@@ -111,8 +111,9 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:
     """What `tic-rates run` comes to, run as the flow ``run_sources`` in this process."""
     token = _REQUEST.set(request)
     try:
-        report: MonthReport = run_here(
+        return run_here(
             run_sources,
+            MonthReport,
             sources=[source.name for source in request.sources],
             month=month_name(request.month),
             codes=list(request.codes),
@@ -122,4 +123,3 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:
         )
     finally:
         _REQUEST.reset(token)
-    return report

@@ -14,7 +14,7 @@ from flows.orchestration.flow_runs import (
     final_state,
     flow_options,
     month_now,
-    result_of,
+    report_of,
     run_here,
     run_of,
 )
@@ -45,13 +45,12 @@ def nightly(
     with run_of(name):
         state = month_flow(config, name, payers, force, gates, report, return_state=True)
     try:
-        report_of_month: MonthReport = result_of(state)
+        found = report_of(state, MonthReport)
     except Exception as error:  # noqa: BLE001 the month's run was retried already
         return failed(error)
-    return final_state(report_of_month)
+    return final_state(found)
 
 
 def run_flow(config: Path, month: date, **options: Any) -> MonthReport:
     """What `tic-rates nightly` comes to, run as the flow ``nightly`` in this process."""
-    report: MonthReport = run_here(nightly, config=str(config), month=month_name(month), **options)
-    return report
+    return run_here(nightly, MonthReport, config=str(config), month=month_name(month), **options)

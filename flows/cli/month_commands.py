@@ -83,7 +83,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow; here, or on a cluster."""
-    from flows.orchestration.dask_workers import elsewhere
+    from flows.orchestration.dask_cluster import read_elsewhere
     from flows.settings.fetching import Cluster
 
     cluster = Cluster(dask)
@@ -94,7 +94,7 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
     from flows.orchestration.run import run
     from flows.orchestration.steps import Steps
 
-    return partial(run, steps=Steps(elsewhere(cluster)))
+    return partial(run, steps=Steps(read_elsewhere(cluster)))
 
 
 def _use_prefect(asked: bool | None) -> bool:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import httpx
 from prefect import get_client, runtime, tags
@@ -21,7 +21,7 @@ from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
-from pydantic import Field
+from pydantic import Field, TypeAdapter
 
 from flows.orchestration.month_report import BackfillReport, MonthReport, describe
 from flows.orchestration.webhook import notify_webhook
@@ -30,6 +30,7 @@ from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError, OutageError, TicRatesError, UsageError
 
+Report = TypeVar("Report", MonthReport, BackfillReport)
 LOG = logging.getLogger(__name__)
 TAG = "tic-rates"
 STOPPED = re.compile("(termination|interrupt) signal")  # in Prefect's message of a run that was asked to stop
@@ -51,7 +52,7 @@ def can_heal(error: object) -> bool:
     if isinstance(error, MonthFailedError):
         return error.passing
     permanent = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
-    return isinstance(error, (OSError, httpx.TransportError)) and not isinstance(error, permanent)
+    return isinstance(error, (OSError, OutageError, httpx.TransportError)) and not isinstance(error, permanent)
 
 
 def parse_month(text: str) -> date:
@@ -148,8 +149,8 @@ def flow_options() -> dict[str, Any]:
     }
 
 
-def run_here(flow: Flow[..., Any], **parameters: Any) -> Any:
-    """The result of a flow run in this process.
+def run_here(flow: Flow[..., Any], kind: type[Report], **parameters: Any) -> Report:
+    """The report of a flow run in this process.
 
     Raises:
         OutageError: the Prefect server does not answer.
@@ -164,31 +165,30 @@ def run_here(flow: Flow[..., Any], **parameters: Any) -> Any:
             f"the Prefect server at {PREFECT_API_URL.value()} does not answer ({type(error).__name__}); start it, or "
             "correct PREFECT_API_URL"
         ) from None
-    return result_of(state)
+    return report_of(state, kind)
 
 
-def result_of(state: State[Any]) -> Any:
+def report_of(state: State[Any], kind: type[Report]) -> Report:
     """What a run returned; what it failed with is raised."""
     finished: Any = state
     found = finished.result(raise_on_failure=False, _sync=True)
     if isinstance(found, BaseException):
         raise found
-    if not state.is_completed() and found is None:
+    if found is None:
         raise MonthFailedError(state.message or str(state.name), passing=False)
-    return found
+    return TypeAdapter(kind).validate_python(found)
 
 
 @contextmanager
 def run_of(*months: str) -> Iterator[None]:
-    """The run, and every task and subflow run in it, is tagged with its months; our log lines reach its page."""
+    """The run is tagged with its months, every task and subflow run in it as ours; our log lines reach its page."""
     for name in ("flows", "transforms"):
         logger = logging.getLogger(name)
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
-    run_tags = {TAG, *months}
     with get_client(sync_client=True) as client:
-        client.update_flow_run(runtime.flow_run.id, tags=sorted({*runtime.flow_run.tags, *run_tags}))
-    with tags(*run_tags):
+        client.update_flow_run(runtime.flow_run.id, tags=sorted({*runtime.flow_run.tags, TAG, *months}))
+    with tags(TAG):
         yield
 
 
@@ -228,11 +228,15 @@ def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
 
 
 def final_state(report: MonthReport | BackfillReport) -> State[Any]:
-    """Completed, named by what was left out; Failed where nothing usable came of it. The report is its result."""
+    """Completed, named by what was left out; Failed where nothing usable came of it. The report is its result.
+
+    As a dictionary: of an object that Prefect encodes as JSON, a retried run gets no object back.
+    """
+    data = TypeAdapter(type(report)).dump_python(report, mode="json")
     months = report.months if isinstance(report, BackfillReport) else [report]
     message = "; ".join(map(describe, months)) or "no month to do"
     if report.exit_code not in (0, BadFileError.exit_code):
-        return Failed(message=message, data=report)
+        return Failed(message=message, data=data)
     counts = {
         "failed": sum(month.status == "failed" for month in months),
         "withheld": sum(len(month.withheld) for month in months),
@@ -240,4 +244,4 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
         "references given up": sum(sum(month.references.given_up.values()) for month in months),
     }
     left_out = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return Completed(name=f"Completed with {left_out}" if left_out else "Completed", message=message, data=report)
+    return Completed(name=f"Completed with {left_out}" if left_out else "Completed", message=message, data=data)

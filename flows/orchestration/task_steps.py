@@ -15,7 +15,6 @@ from prefect.assets import Asset
 from prefect.cache_policies import NO_CACHE, CachePolicy
 from prefect.client.schemas.objects import State
 from prefect.futures import PrefectConcurrentFuture, PrefectFuture
-from prefect.settings import PREFECT_API_URL
 from prefect.tasks import MaterializingTask, Task
 from prefect.transactions import Transaction, transaction
 
@@ -23,9 +22,8 @@ from flows.download.sources import Source
 from flows.extract.batches import batch_sources
 from flows.extract.outcome import Outcome
 from flows.extract.workers import ExtractOne
-from flows.orchestration import dask_workers, steps
-from flows.orchestration.cluster import Answer, Batch, ClusterError, Engine, read_elsewhere, read_one_by_one
-from flows.orchestration.dask_workers import CONNECT_SECONDS, EXTRA
+from flows.orchestration import steps
+from flows.orchestration.dask_cluster import read_on_dask
 from flows.orchestration.steps import Publication, Steps
 from flows.publish.publish import TABLES
 from flows.settings.fetching import Cluster, ReadSettings
@@ -55,12 +53,7 @@ def extract_batch(name: str, sources: list[Source], extract_one: ExtractOne) -> 
     return [extract_one(source) for source in sources]
 
 
-@task(name="extract", task_run_name="{name}", **_OPTIONS)
-def extract_on_worker(name: str, batch: Batch) -> Answer:
-    """A Dask worker's answer for a batch of files."""
-    return read_one_by_one(batch)
-
-
+extract_on_dask = Task(read_on_dask, name="extract on Dask", **_OPTIONS)
 list_files = Task(steps.list_files, name="list files", **_OPTIONS)
 normalise = Task(steps.normalise, name="normalise", **_OPTIONS)
 summarise = Task(steps.summarise, name="summarise", **_OPTIONS)
@@ -84,7 +77,7 @@ class TaskSteps(Steps):
     """
 
     def __init__(self, month: date, cluster: Cluster, on_progress: OnProgress = lambda _done, _total: None) -> None:
-        super().__init__(self.read_on_dask if cluster.dask else None)
+        super().__init__(self._read_on_dask if cluster.dask else None)
         self._month = month_name(month)
         self._cluster, self._on_progress = cluster, on_progress
         self._before: list[State[Any]] = []
@@ -151,24 +144,13 @@ class TaskSteps(Steps):
             self._call(publish_tables.with_options(assets=table_assets(publication.layout)), publication)
             yield
 
-    def read_on_dask(self, sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> list[Outcome]:
-        """As ``flows.orchestration.dask_workers.elsewhere``, with a task for each batch."""
-        count, cluster = self._counter(len(sources)), self._cluster
-        return read_elsewhere(sources, layout, settings, cluster=cluster, engine=self._engine(), tell=count)
-
-    def _engine(self) -> Engine:
-        """Tasks on Dask's workers where they reach a Prefect server: the embedded one serves this process alone."""
-        address = str(self._cluster.dask)
-        if PREFECT_API_URL.value():
-            return dask_workers.engine(address, _task_runner, self._submit_to_dask)
-        return dask_workers.plain_engine(address)
-
-    def _submit_to_dask(self, client: Any, priority: int, batch: Batch) -> Any:
-        """A future of prefect-dask's ``submit`` with a priority: the largest files first."""
-        arguments = {"name": self._batch_name(1 - priority, batch.sources), "batch": batch}
-        return client.submit(
-            extract_on_worker, parameters=arguments, return_type="state", priority=priority, pure=False
+    def _read_on_dask(self, sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> list[Outcome]:
+        """Outcomes in the order of sources; one task, since Dask shows what its workers do."""
+        count = self._counter(len(sources))
+        found: list[Outcome] = self._call(
+            extract_on_dask, sources, layout, settings, cluster=self._cluster, on_outcomes=count
         )
+        return found
 
     def _batch_name(self, number: int, batch: Sequence[Source]) -> str:
         what = short_name(batch[0]) if len(batch) == 1 else f"batch {number}: {len(batch)} files"
@@ -205,13 +187,3 @@ def _result(state: State[Any]) -> Any:
 def _submitted(future: PrefectFuture[Any]) -> PrefectConcurrentFuture[Any]:
     assert isinstance(future, PrefectConcurrentFuture), "our flows run their tasks in threads"
     return future
-
-
-@contextmanager
-def _task_runner(address: str) -> Iterator[Any]:
-    try:
-        from prefect_dask.task_runners import DaskTaskRunner
-    except ModuleNotFoundError as error:
-        raise ClusterError(f"{error}; {EXTRA}") from None
-    with DaskTaskRunner(address=address, client_kwargs={"timeout": CONNECT_SECONDS}) as runner:
-        yield runner.client

@@ -15,6 +15,7 @@ from prefect.testing.utilities import prefect_test_harness
 
 from flows.backfill import backfill
 from flows.month import month
+from flows.orchestration.flow_runs import report_of
 from flows.orchestration.month_report import BackfillReport, MonthReport
 from flows.publish.publish import TABLES
 from flows.storage.layout import Layout
@@ -91,7 +92,7 @@ def asset_events(root: Path, run: UUID | None) -> dict[str, str]:
 def test_a_quarantined_file_is_in_the_states_name_and_every_table_is_a_materialized_asset(place: Path) -> None:
     state = run_month(place)
     assert state.name == "Completed with 1 quarantined"
-    report: MonthReport = state.result()
+    report = report_of(state, MonthReport)
     assert (report.status, report.sources) == ("published", {"matched": 2, "quarantined": 1})
     steps = ("list files", "normalise", "summarise", "publish")
     assert tasks_of(state) == dict.fromkeys(
@@ -129,7 +130,7 @@ def test_a_backfill_is_a_subflow_run_for_each_month_and_a_failed_one_runs_again_
     (place / "mrf" / "cut.json").rename(place / "mrf" / "2025-05" / "cut.json")
     state: Any = backfill(str(config), "2025-04", "2025-05", report=False, return_state=True)
     assert state.name == "Completed with 1 failed"
-    report: BackfillReport = state.result()
+    report = report_of(state, BackfillReport)
     assert [(each.month, each.status) for each in report.months] == [
         (date(2025, 4, 1), "published"),
         (date(2025, 5, 1), "failed"),

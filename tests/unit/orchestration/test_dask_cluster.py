@@ -2,7 +2,8 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -15,16 +16,15 @@ from flows.download.open_source import expand
 from flows.download.sources import Source
 from flows.extract.extract_source import extract
 from flows.extract.outcome import Outcome
-from flows.orchestration import cluster, dask_workers
-from flows.orchestration.cluster import (
+from flows.orchestration import dask_cluster
+from flows.orchestration.dask_cluster import (
     Answer,
-    Answers,
     Batch,
-    ClusterError,
-    ClusterOutageError,
-    Engine,
     Lost,
+    Watch,
+    connect,
     read_elsewhere,
+    read_on_dask,
     read_one_by_one,
     share,
 )
@@ -37,6 +37,7 @@ from tests.documents import ANN, BOB, document, group, item, rate
 from tests.json_text import json_bytes
 from tests.pipeline import CODES
 from tests.shared_files import REPOSITORY
+from transforms.errors import OutageError, UsageError
 
 Work = Callable[[Batch], Answer]
 SETTINGS = ReadSettings(CODES, "ijson", workers=1)
@@ -55,19 +56,23 @@ def layout(tmp_path: Path) -> Layout:
 
 
 class Pretended:
-    """An engine whose workers do as they are told, and which remembers what it sent."""
+    """A cluster whose workers do as they are told, and which remembers what it sent."""
 
     def __init__(self, work: Work, size: int = 2) -> None:
         self.work, self.size = work, size
         self.sent: list[list[str]] = []
 
-    @property
-    def engine(self) -> Engine:
-        return Engine(
-            lambda sources: [list(sources[at : at + self.size]) for at in range(0, len(sources), self.size)], self.run
-        )
+    def put(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """In the place of Dask."""
 
-    def run(self, batches: Sequence[Batch]) -> Answers:
+        def cut(sources: Sequence[Source], _threads: int) -> list[list[Source]]:
+            return [list(sources[at : at + self.size]) for at in range(0, len(sources), self.size)]
+
+        monkeypatch.setattr(dask_cluster, "connect", lambda _: nullcontext(SimpleNamespace(nthreads=lambda: {"w": 1})))
+        monkeypatch.setattr(dask_cluster, "batch_sources", cut)
+        monkeypatch.setattr(dask_cluster, "answers", lambda _address, _client, batches: self.run(batches))
+
+    def run(self, batches: Sequence[Batch]) -> Iterator[tuple[int, Answer | Lost]]:
         for number, batch in reversed(list(enumerate(batches))):
             self.sent.append([Path(source.location).name for source in batch.sources])
             try:
@@ -82,9 +87,9 @@ def sources_of(layout: Layout) -> list[Source]:
 
 
 def read(layout: Layout, engine: Pretended, machines: int = 1) -> list[Outcome]:
-    return read_elsewhere(
-        sources_of(layout), layout, SETTINGS, cluster=Cluster(machines=machines), engine=engine.engine
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        engine.put(patch)
+        return read_on_dask(sources_of(layout), layout, SETTINGS, cluster=Cluster("tcp://pretended", machines))
 
 
 def test_outcomes_come_in_order_and_the_largest_files_go_first(layout: Layout) -> None:
@@ -125,24 +130,14 @@ def test_a_file_that_costs_worker_after_worker_is_quarantined_and_the_others_are
     assert "3 workers that read it were lost, the last one: killed" in str(outcomes["2.json"].reason)
 
 
-def test_workers_that_fail_time_and_again_stop_the_run_and_no_file_is_blamed(layout: Layout) -> None:
-    class Failing(Pretended):
-        def run(self, batches: Sequence[Batch]) -> Answers:
-            yield from ((number, Lost("No space left on device", failed=True)) for number in range(len(batches)))
-
-    with pytest.raises(ClusterOutageError, match=r"failed 3 times at .*: No space left on device; what was"):
-        read(layout, Failing(read_one_by_one))
-
-
-def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path) -> None:
-    def elsewhere(sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> list[Outcome]:
-        return read_elsewhere(sources, layout, settings, cluster=Cluster(), engine=Pretended(read_one_by_one, 1).engine)
-
+def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = RunRequest(
         tuple(sources_of(layout)), date(2026, 6, 1), tuple(sorted(CODES)), tmp_path / "here", report=False
     )
     run(replace(request, workers=1))
-    run(replace(request, workers=1, output=tmp_path / "there", force=True), Steps(elsewhere))
+    Pretended(read_one_by_one, 1).put(monkeypatch)
+    steps = Steps(read_elsewhere(Cluster("tcp://pretended")))
+    run(replace(request, workers=1, output=tmp_path / "there", force=True), steps)
     assert digests(tmp_path / "there") == digests(tmp_path / "here")
 
 
@@ -150,17 +145,17 @@ def test_a_worker_that_does_not_see_the_files_is_named(layout: Layout) -> None:
     def look_elsewhere(batch: Batch) -> Answer:
         return read_one_by_one(replace(batch, sizes=tuple(size + 1 for size in batch.sizes)))
 
-    with pytest.raises(ClusterError, match=r"3\.json is not the same file on .*; sources must lie where all machines"):
+    with pytest.raises(UsageError, match=r"3\.json is not the same file on .*; sources must lie where all machines"):
         read(layout, Pretended(look_elsewhere, 3))
 
 
 def test_a_cache_that_is_not_shared_is_named(layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(cluster, "SEEN_SECONDS", 0.0)
+    monkeypatch.setattr(dask_cluster, "SEEN_SECONDS", 0.0)
 
     def write_elsewhere(batch: Batch) -> Answer:
-        return read_one_by_one(replace(batch, cache=str(tmp_path / "another")))
+        return read_one_by_one(replace(batch, layout=Layout(tmp_path / "another")))
 
-    with pytest.raises(ClusterError, match=r"is not here; output \(or TIC_RATES_CACHE\) must lie on a file"):
+    with pytest.raises(UsageError, match=r"is not here; output \(or TIC_RATES_CACHE\) must lie on a file"):
         read(layout, Pretended(write_elsewhere))
 
 
@@ -170,16 +165,16 @@ def test_two_runs_on_one_worker_write_into_their_own_caches(
     """The second run's batch is read in the same process while the first one's is half read."""
     sources = tuple(sources_of(layout))
     first, second = (
-        Batch(sources, tuple(source.size for source in sources), str(tmp_path / name), cache, SETTINGS)
+        Batch(sources, tuple(source.size for source in sources), Layout.at(tmp_path / name, cache), SETTINGS)
         for name, cache in (("first", str(tmp_path / "first-cache")), ("second", ""))
     )
 
     def extract_beside(source: Source, *given: Any, **more: Any) -> Outcome:
-        monkeypatch.setattr(cluster, "extract", extract)
+        monkeypatch.setattr(dask_cluster, "extract", extract)
         read_one_by_one(second)
         return extract(source, *given, **more)
 
-    monkeypatch.setattr(cluster, "extract", extract_beside)
+    monkeypatch.setattr(dask_cluster, "extract", extract_beside)
     (extracted, *_) = read_one_by_one(first).outcomes
     assert extracted.extract is not None
     assert extracted.extract.is_relative_to(tmp_path / "first-cache")
@@ -197,23 +192,20 @@ def test_machines_that_share_no_locks_share_a_hosts_limits() -> None:
 
 def test_a_batch_shows_no_secret() -> None:
     secret = Source("https://mrf.example.com/a.json?sig=5ecre7", headers=(("Authorization", "5ecre7"),))
-    assert "5ecre7" not in repr(Batch((secret,), (0,), "", "", SETTINGS))
+    assert "5ecre7" not in repr(Batch((secret,), (0,), Layout(Path()), SETTINGS))
 
 
-def test_a_scheduler_that_is_not_there_is_named(layout: Layout) -> None:
-    def refuse(_address: str) -> object:
-        raise OSError("refused")
-
-    engine = dask_workers.engine("tcp://127.0.0.1:1", refuse, lambda *_: None)
-    with pytest.raises(ClusterOutageError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 .*start one"):
-        engine.cut(sources_of(layout))
+def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dask_cluster, "CONNECT_SECONDS", 0.2)
+    with pytest.raises(OutageError, match=r"no Dask scheduler at tcp://127\.0\.0\.1:1 .*start one"):
+        connect("tcp://127.0.0.1:1").__enter__()
 
 
 def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     program = (
-        "import sys; from flows.orchestration import cluster, dask_workers, nightly\n"
-        "assert dask_workers.elsewhere(cluster.Cluster()) is None\n"
-        "print({'dask', 'distributed', 'prefect', 'prefect_dask'} & set(sys.modules))"
+        "import sys; from flows.orchestration import dask_cluster, nightly\n"
+        "assert dask_cluster.read_elsewhere(dask_cluster.Cluster()) is None\n"
+        "print({'dask', 'distributed', 'prefect'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
     assert ended.stdout == "set()\n"
@@ -222,7 +214,7 @@ def test_one_machine_imports_neither_dask_nor_prefect() -> None:
 def test_a_lost_dask_worker_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     workers = {"tcp://10.0.0.2:1", "tcp://10.0.0.3:1"}
     client = SimpleNamespace(scheduler_info=lambda **_: {"workers": set(workers)})
-    watch = dask_workers._Watch("tcp://10.0.0.1:8786", client)
+    watch = Watch("tcp://10.0.0.1:8786", client)
     workers.remove("tcp://10.0.0.3:1")
     watch.check(last=True)
     watch.check(last=True)
