@@ -1,20 +1,79 @@
-"""`tic-rates.toml`, read and checked: which payers are read, from where and how, and the gates of publication.
+"""`tic-rates.toml`: which payers are read, from where and how, and the gates of publication.
 
+The values are plain, since they travel to worker processes, and pydantic is imported only to read a file.
 Each error names the file and the key path; none shows a secret.
 """
 
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from importlib.resources import files
 from pathlib import Path
 
+from flows.settings.addresses import Location
+from flows.settings.fetching import Cluster, Engine, Fetching
 from flows.settings.protection import fetching_of
-from flows.settings.values import Config, Gates, PayerSource, asks_for_month, fill_month
+from schemas.codes import DEFAULT_CODES
 from transforms.errors import UsageError
 
-__all__ = ["Config", "Gates", "PayerSource", "asks_for_month", "example_text", "fill_month", "load_config"]
+TEMPLATES = {"{month}": "%Y-%m", "{year}": "%Y", "{mm}": "%m"}
+
+
+@dataclass(frozen=True)
+class PayerSource:
+    """One payer's tables of contents and files. Locations may contain credentials and are left out of its repr."""
+
+    name: str
+    contents: tuple[str, ...] = field(default=(), repr=False)
+    files: tuple[str, ...] = field(default=(), repr=False)
+    include: tuple[str, ...] = ()  # regular expressions; none means all
+    exclude: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    undated: str | None = None  # "any": sources without a month in their address or dates count for every past month
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What a month must pass before it replaces the published one; None or False turns a gate off."""
+
+    min_files_read: float | None = 0.9  # of the files listed, the share that was read to its end
+    max_rows_change: float | None = 0.5  # of the month before, more or fewer
+    max_median_change: float | None = 0.25  # of the month before, up or down
+    min_nppes_share: float | None = 0.8  # of the NPIs, the share that NPPES knows
+    withhold_vanished: bool = True  # a payer that was published before and has no rows now
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration, its relative paths resolved."""
+
+    path: Path
+    payers: tuple[PayerSource, ...]
+    output: Location = Path("output")
+    nppes: Location | None = None
+    codes: tuple[str, ...] = DEFAULT_CODES
+    workers: int = 0  # 0: as many as there are cores
+    engine: Engine | None = None
+    fetching: Fetching = field(default_factory=Fetching)
+    gates: Gates = Gates()
+    schedule: str = "0 2 * * *"
+    timezone: str = "UTC"
+    webhook: str | None = field(default=None, repr=False)
+    cluster: Cluster = field(default_factory=Cluster)
+
+
+def fill_month(location: str, month: date) -> str:
+    """``{month}`` as 2025-06, ``{year}`` as 2025, ``{mm}`` as 06."""
+    for name, form in TEMPLATES.items():
+        location = location.replace(name, month.strftime(form))
+    return location
+
+
+def asks_for_month(location: str) -> bool:
+    """Whether ``fill_month`` puts both year and month into it."""
+    return "{month}" in location or ("{year}" in location and "{mm}" in location)
 
 
 def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
@@ -29,7 +88,7 @@ def load_config(path: Path, environ: Mapping[str, str] = os.environ) -> Config:
         raise UsageError(f"{path}: nested too deeply") from None
     except ValueError as error:  # TOMLDecodeError, and Python's own for numbers of thousands of digits
         raise UsageError(f"{path}: not TOML: {error}") from None
-    from flows.settings.validation import read_settings  # imports pydantic, which workers do without
+    from flows.settings.validation import read_settings
 
     config = read_settings(written, path, environ)
     return replace(config, fetching=fetching_of(environ, config.fetching))

@@ -1,4 +1,4 @@
-"""Whether a command runs in Prefect, and Prefect's settings, with their reasons; all are defaults.
+"""Whether a command runs in Prefect, and our defaults for Prefect's settings, which the environment overrides.
 
 Prefect itself is not imported: that takes three seconds.
 """
@@ -12,45 +12,45 @@ from pathlib import Path
 LOG = logging.getLogger(__name__)
 _BUILT_IN_SERVERS = {"local"}  # profiles that Prefect itself brings, with a server in them
 
-HEARTBEAT_SECONDS = 30  # Prefect's least
-HEARTBEATS_MISSED = 4  # fewer than three, and a busy machine's living runs are taken for dead
+HEARTBEAT_SECONDS = 30  # Prefect's minimum
+HEARTBEATS_MISSED = 4  # with fewer than three, live runs on a busy machine are marked crashed
 
 CLIENT = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,transforms",  # our own log lines, in the page of a run
-    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # the same lines outside of runs go to stderr only
-    # Prefect's own 20 seconds are not enough for the first run on a busy machine: it creates its database then
+    "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,transforms",  # our log lines reach the page of a run
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # outside of runs they go to stderr only
+    # Prefect's 20 seconds are not enough for the first run on a busy machine, which creates the database
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 
-# They must reach the process of the flow run.
+# These must reach the process of the flow run.
 RUN = CLIENT | {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),  # a run without heartbeats is marked crashed
-    "PYTHONSAFEPATH": "1",  # a package `flows` in the working directory is not imported instead of ours
+    "PYTHONSAFEPATH": "1",  # a package `flows` in the working directory does not hide ours
 }
 
 SERVER = CLIENT | {
-    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",  # a fifth of the cost of tasks one by one
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",  # a fifth of the cost of recording tasks one by one
     "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_READ_BATCH_SIZE": "100",
-    # the place of a killed run is free again after a minute, and after a restart too: leases in memory are lost then
+    # a killed run's slot is free after a minute, also after a restart, which loses leases in memory
     "PREFECT_SERVER_CONCURRENCY_INITIAL_DEPLOYMENT_LEASE_DURATION": "60",
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
 }
 
 
 def set_client_defaults() -> None:
-    """Set them for this process: a command calls it before it imports Prefect, which reads its settings once."""
+    """Set the defaults of this process, before Prefect is imported, which reads its settings once."""
     os.environ.update(CLIENT | os.environ)
 
 
 def set_run_defaults() -> None:
-    """Set them for this process and the flow runs that it starts."""
+    """Set the defaults of this process and of the flow runs that it starts."""
     os.environ.update(RUN | os.environ)
 
 
 def with_defaults(defaults: dict[str, str], **more: str) -> dict[str, str]:
-    """Our environment for a process to be started."""
+    """The environment for a new process: the defaults, what is set, then ``more``."""
     return defaults | os.environ | more
 
 

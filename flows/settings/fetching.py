@@ -11,7 +11,7 @@ USER_AGENT = "tic-rates/0.1 (reads Transparency in Coverage files)"
 
 @dataclass(frozen=True)
 class HostLimits:
-    """What one host is asked for at most, by all our processes together."""
+    """Limits for one host, shared by all processes of a run."""
 
     connections: int = 4
     requests_per_second: float | None = None  # None: as fast as connections allow
@@ -55,7 +55,7 @@ class ReadSettings:
 
 @dataclass(frozen=True)
 class Cluster:
-    """Where files are read, when not here: on a Dask cluster."""
+    """The Dask cluster that reads files; without an address, this machine does."""
 
     dask: str | None = None  # the scheduler's address
     machines: int = 1  # that share a host's connections, where the cache can't hold its locks for all of them

@@ -24,8 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from flows.settings import values
 from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
+from flows.settings.config import TEMPLATES, Config, Gates, PayerSource, fill_month
 from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
@@ -81,8 +81,8 @@ def _pattern(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    if "{" in values.fill_month(text, date.min):
-        raise ValueError(f"unknown placeholder in braces; use {', '.join(values.TEMPLATES)}")
+    if "{" in fill_month(text, date.min):
+        raise ValueError(f"unknown placeholder in braces; use {', '.join(TEMPLATES)}")
     if "://" in text and not _is_url(text, REMOTE_SCHEMES):
         raise ValueError("unsupported address; write http(s)://HOST/..., s3://BUCKET/... or a path")
     return text
@@ -235,18 +235,18 @@ LimitsSection = _limits_model()
 class GatesSection(Section):
     """What a month must pass before it is published; false turns a gate off."""
 
-    min_files_read: Share = values.Gates.min_files_read
-    max_rows_change: Change = values.Gates.max_rows_change
-    max_median_change: Change = values.Gates.max_median_change
-    min_nppes_share: Share = values.Gates.min_nppes_share
-    withhold_vanished: bool = values.Gates.withhold_vanished
+    min_files_read: Share = Gates.min_files_read
+    max_rows_change: Change = Gates.max_rows_change
+    max_median_change: Change = Gates.max_median_change
+    min_nppes_share: Share = Gates.min_nppes_share
+    withhold_vanished: bool = Gates.withhold_vanished
 
 
 class Schedule(Section):
     """The schedule of the nightly."""
 
-    cron: Annotated[Text, AfterValidator(_cron)] = values.DEFAULT_SCHEDULE
-    timezone: Annotated[Text, AfterValidator(_timezone)] = values.DEFAULT_TIMEZONE
+    cron: Annotated[Text, AfterValidator(_cron)] = Config.schedule
+    timezone: Annotated[Text, AfterValidator(_timezone)] = Config.timezone
 
 
 class Notify(Section):
@@ -290,9 +290,9 @@ class Payer(Section):
             raise ValueError(f'has neither contents nor files; write contents = ["{_ADDRESS}"]')
         return self
 
-    def value(self, folder: Path) -> values.PayerSource:
+    def value(self, folder: Path) -> PayerSource:
         """The payer with its relative paths under ``folder``."""
-        return values.PayerSource(
+        return PayerSource(
             self.name,
             tuple(_resolved(text, folder) for text in self.contents),
             tuple(_resolved(text, folder) for text in self.files),
@@ -328,10 +328,10 @@ class Settings(Section):
                 raise ValueError(f"the name {payers[number].name!r} occurs twice; merge the two payers")
         return payers
 
-    def value(self, path: Path) -> values.Config:
+    def value(self, path: Path) -> Config:
         """The configuration as plain values, relative paths under the folder of ``path``."""
         folder = path.parent
-        return values.Config(
+        return Config(
             path,
             tuple(payer.value(folder) for payer in self.payer),
             output=_located(self.output, folder),
@@ -340,7 +340,7 @@ class Settings(Section):
             workers=self.workers,
             engine=self.reader,
             fetching=self.http.value(Limits(**dict(self.limits))),
-            gates=values.Gates(**self.gates.model_dump()),
+            gates=Gates(**self.gates.model_dump()),
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,
