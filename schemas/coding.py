@@ -1,30 +1,27 @@
 """How the codes are used, in our own words: reviewed by hand in ``coding.json``, never derived."""
 
 import json
-from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+
+import msgspec
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(msgspec.Struct, frozen=True):
     """A code of some list, or a source, with what it is."""
 
     code: str
     name: str
 
 
-@dataclass(frozen=True)
-class Coverage:
+class Coverage(msgspec.Struct, frozen=True):
     """What a payer says of the service, and where it says so."""
 
     text: str
     source: str
 
 
-@dataclass(frozen=True)
-class Coding:
+class Coding(msgspec.Struct, frozen=True):
     """The coding panel of one code."""
 
     billing_code: str
@@ -46,26 +43,8 @@ class Coding:
 
 @cache
 def coding_of(billing_code: str) -> Coding | None:
-    """The panel of a code; None for one that nobody has reviewed."""
+    """The panel of a code; None for one that is not reviewed."""
     reviewed = json.loads(resources.files("schemas").joinpath("coding.json").read_text(encoding="utf-8"))
-    own: dict[str, Any] | None = reviewed["codes"].get(billing_code)
-    if own is None:
-        return None
-    shared = reviewed["shared"]
-    return Coding(
-        billing_code=billing_code,
-        title=own["title"],
-        what=own["what"],
-        sister=own["sister"],
-        sister_note=own["sister_note"],
-        coverage=tuple(Coverage(**note) for note in own["coverage"]),
-        modifier=shared["modifier"],
-        place_of_service=shared["place_of_service"],
-        taxonomies=tuple(Named(**entry) for entry in shared["taxonomies"]),
-        diagnoses=tuple(Named(**entry) for entry in shared["diagnoses"]),
-        unit=shared["unit"],
-        supervision=shared["supervision"],
-        checklist=tuple(shared["checklist"]),
-        sources=tuple(Named(entry["where"], entry["name"]) for entry in shared["sources"]),
-        reviewed_on=reviewed["reviewed_on"],
-    )
+    own = reviewed["codes"].get(billing_code)
+    stated = {"billing_code": billing_code, "reviewed_on": reviewed["reviewed_on"]}
+    return None if own is None else msgspec.convert(reviewed["shared"] | own | stated, Coding)

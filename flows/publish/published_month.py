@@ -14,7 +14,7 @@ import polars as pl
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.publish.publish import published_entry
-from flows.publish.restored_builds import Names, merge_files, published_files, restore_build
+from flows.publish.restored_builds import Names, published_files, restore_build
 from flows.storage.layout import Layout
 from flows.tables.payer_builds import PayerBuild
 
@@ -128,9 +128,10 @@ class Baseline:
         """``restore_build`` of a payer as it is published; None where this month has nothing of it."""
         return restore_build(self.published, payer, folder, national, moved)
 
-    def merge_files(self, now: pl.DataFrame, unread: set[str], behind: Mapping[str, str | None]) -> pl.DataFrame:
-        """``schemas.FILES`` of this run with those published that still count: see ``restored_builds.merge_files``."""
-        return merge_files(now, published_files(self.published), unread, behind)
+    @property
+    def published_files(self) -> pl.DataFrame:
+        """The month's ``schemas.FILES`` as published."""
+        return published_files(self.published)
 
     @property
     def unread(self) -> list[str]:

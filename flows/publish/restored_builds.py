@@ -4,7 +4,7 @@ All of it comes from the published tables, and nothing from the cache.
 Memory: one piece of its rates, and its outliers.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,6 @@ from transforms.benchmark.representative_rates import observe_providers
 
 if TYPE_CHECKING:  # which imports this module
     from flows.publish.published_month import PublishedMonth
-
-UNREADABLE = ("quarantined", "undated")  # the statuses of sources whose content is in no table
 
 Names = set[str | None]
 
@@ -117,42 +115,3 @@ def published_files(published: "PublishedMonth") -> pl.DataFrame:
     fetch_published(published.layout, folder.relative_to(published.layout.root).as_posix())
     path = folder / "files.parquet"
     return as_declared(pl.read_parquet(path), FILES) if path.exists() else FILES.empty()
-
-
-def merge_files(
-    now: pl.DataFrame, before: pl.DataFrame, unread: set[str], behind: Mapping[str, str | None]
-) -> pl.DataFrame:
-    """``schemas.FILES``: one row for each source, and every content that published rows stand on.
-
-    A source that was read anew and whose rows are withheld is described as the content that stands published, with
-    what became of it now. Where rows stand on both contents, the earlier one is a source by itself: NAME@SHA256.
-
-    Args:
-        now: the sources of this run.
-        before: those of the last publication.
-        unread: sources that this run did not read.
-        behind: contents that restored rows stand on, and why these stand.
-    """
-    today = {row["source"]: row for row in now.iter_rows(named=True)}
-    kept: dict[str, dict[str, object]] = dict(today)
-    for row in before.iter_rows(named=True):
-        name, content = row["source"], row["source_id"]
-        if name not in unread and content not in behind:
-            continue
-        status = row["status"] if row["status"] in UNREADABLE else "unchanged"
-        stood = row | {"status": status, "reason": row["reason"] or behind.get(content)}
-        if name not in today:
-            kept[name] = stood
-        elif content in behind and today[name]["source_id"] != content:
-            kept |= _both(today[name], stood | {"reason": behind[content]})
-    return pl.DataFrame(list(kept.values()), schema=FILES.polars)
-
-
-def _both(now: Mapping[str, object], stood: dict[str, object]) -> dict[str, dict[str, object]]:
-    """A source's content as it was read now, and as it stands published."""
-    name = str(now["source"])
-    if now["rows"]:
-        earlier = f"{name}@{str(stood['source_id'])[:12]}"
-        return {earlier: stood | {"source": earlier}}
-    status = now["status"] if now["status"] in UNREADABLE else stood["status"]
-    return {name: stood | {"status": status, "reason": now["reason"] or stood["reason"]}}

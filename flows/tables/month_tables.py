@@ -4,7 +4,7 @@ Memory: one payer at a time (``payer_builds``), then the month's observations as
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from flows.download.sources import distinct_names
-from flows.extract.outcome import Outcome
 from flows.extract.worker_processes import SeparateProcess
 from flows.storage.parquet import read_frames, write_table
 from flows.storage.resource_errors import explain_resource_errors
+from flows.tables.files_table import count_files, describe_files, merge_files
 from flows.tables.month_inputs import (
     DOCUMENTS,
     MonthInputs,
@@ -41,7 +40,6 @@ from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMA
 from transforms.benchmark.payers import map_payers, unused_mappings
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 from transforms.cms.medicare import national_amounts
-from transforms.read.clean import date_of
 
 if TYPE_CHECKING:  # the room above passes it in
     from flows.publish.published_month import Baseline
@@ -234,69 +232,8 @@ class MonthBuilder:
             is_withheld = payer in self.withheld
             reason = f"{payer} is withheld: its published rows are of this content" if is_withheld else None
             behind |= dict.fromkeys(self.builds[payer].source_ids, reason)
-        return baseline.merge_files(files, unread, behind) if unread or behind else files
+        return merge_files(files, baseline.published_files, unread, behind) if unread or behind else files
 
 
 def _kind(kind: str, counted: pl.DataFrame) -> pl.DataFrame:
     return counted.select(kind=pl.lit(kind), value=pl.col("value").cast(pl.String), rows=pl.col("rows"))
-
-
-def describe_files(
-    outcomes: Sequence[Outcome], payers: Mapping[str | None, str], blocks: Mapping[str | None, Sequence[str]]
-) -> pl.DataFrame:
-    """``schemas.FILES``: one row per source of the run; rows and twins are not counted yet."""
-    names = distinct_names(outcome.source for outcome in outcomes)
-    described = [_describe_file(outcome, names[outcome.source], payers, blocks) for outcome in outcomes]
-    return pl.DataFrame(described, schema=FILES.polars)
-
-
-def count_files(files: pl.DataFrame, counts: pl.DataFrame) -> pl.DataFrame:
-    """``schemas.FILES`` with the rows of each content, and which names have the same."""
-    is_eligible = pl.col("reason").is_null()
-    rows = counts.group_by("source_id").agg(
-        pl.col("rows").sum(), rows_eligible=pl.col("rows").filter(is_eligible).sum()
-    )
-    first = pl.col("source").first().over("source_id")
-    is_twin = pl.col("source_id").is_not_null() & (pl.col("source") != first)
-    return (
-        files.drop("rows", "rows_eligible")
-        .join(rows, on="source_id", how="left")
-        .with_columns(pl.col("rows", "rows_eligible").fill_null(0))
-        .sort(FILES.grain)
-        .with_columns(twin_of=pl.when(is_twin).then(first))
-        .lazy()
-        .pipe(FILES.conform)
-        .collect()
-    )
-
-
-def _describe_file(
-    outcome: Outcome, name: str, payers: Mapping[str | None, str], blocks: Mapping[str | None, Sequence[str]]
-) -> dict[str, object]:
-    account = outcome.account
-    header = account.documents[0].header if account.documents else {}
-    block = next(iter(blocks.get(outcome.source_id, ())), None)
-    entity = (header.get("reporting_entity_name") or block) if account.documents else None
-    return {
-        "source_id": outcome.source_id,
-        "source": name,
-        "status": outcome.status,
-        "reason": outcome.reason,
-        "bytes": outcome.bytes,
-        "bytes_json": account.bytes_json if outcome.usable else None,
-        "sha256": outcome.source_id,
-        "etag": outcome.etag,
-        "version": header.get("version"),
-        "shape": account.shape if account.documents else None,
-        "reporting_entity_name": entity,
-        "payer": payers.get(entity) if account.items_matched else None,
-        "last_updated_on": date_of(header.get("last_updated_on")),
-        "items_seen": account.items_seen,
-        "items_matched": account.items_matched,
-        "prices": account.prices,
-        "rows": 0,
-        "rows_eligible": 0,
-        "twin_of": None,
-        "quirks": account.quirks,
-        "seconds": round(outcome.seconds, 3),
-    }

@@ -6,7 +6,7 @@ non-facility practice expense. All arithmetic is ``Decimal``, rounded half-up to
 
 import calendar
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cached_property
@@ -27,6 +27,7 @@ PAID_STATUSES = frozenset({"A", "R", "T"})  # active, restricted coverage, paid 
 
 _CENT = Decimal("0.01")
 _HALF = Decimal("0.5")
+Gpcis = tuple[Decimal, Decimal, Decimal]  # work, practice expense, malpractice
 _UNADJUSTED = (Decimal(1), Decimal(1), Decimal(1))
 
 
@@ -64,7 +65,7 @@ class Locality:
     state: str
     locality: str
     locality_name: str
-    gpcis: tuple[Decimal, Decimal, Decimal]  # work, practice expense, malpractice
+    gpcis: Gpcis
 
 
 @dataclass(frozen=True)
@@ -162,51 +163,43 @@ def price_localities(reference: MedicareReference, codes: Iterable[str], month: 
 
     Codes that Medicare does not price have no row.
     """
-    year, factor = medicare_year_for(reference, month), conversion_factor_for(reference, month)
-    if year is None or factor is None:
-        return LOCALITY_AMOUNTS.empty()
-    localities = reference.localities(year)
-    rows = (
-        (values.billing_code, year, *_described(place), *_amounts_usd(values, place.gpcis, factor))
-        for values in reference.relative_values(year, codes)
-        for place in localities
-    )
-    return _frame(rows, LOCALITY_AMOUNTS)
+    year = medicare_year_for(reference, month)
+    places = [] if year is None else reference.localities(year)
+    located = [((place.mac, place.state, place.locality, place.locality_name), place.gpcis) for place in places]
+    return _price(reference, codes, month, located, LOCALITY_AMOUNTS)
 
 
 def national_amounts(reference: MedicareReference, codes: Iterable[str], month: datetime.date) -> pl.DataFrame:
     """One row per code (``NATIONAL_AMOUNTS``), all GPCIs 1: what the outlier rule compares with."""
+    return _price(reference, codes, month, [((), _UNADJUSTED)], NATIONAL_AMOUNTS)
+
+
+def _price(
+    reference: MedicareReference,
+    codes: Iterable[str],
+    month: datetime.date,
+    places: Iterable[tuple[tuple[str, ...], Gpcis]],
+    table: Table,
+) -> pl.DataFrame:
     year, factor = medicare_year_for(reference, month), conversion_factor_for(reference, month)
     if year is None or factor is None:
-        return NATIONAL_AMOUNTS.empty()
-    rows = (
-        (values.billing_code, year, *_amounts_usd(values, _UNADJUSTED, factor))
+        return table.empty()
+    rows = [
+        (values.billing_code, year, *described, float(full), None if reduced is None else float(reduced))
         for values in reference.relative_values(year, codes)
-    )
-    return _frame(rows, NATIONAL_AMOUNTS)
+        for described, gpcis in places
+        for full, reduced in [amounts(values, gpcis, factor)]
+    ]
+    return pl.DataFrame(rows, schema=table.polars, orient="row").sort(table.grain)
 
 
-def _described(place: Locality) -> tuple[str, str, str, str]:
-    return place.mac, place.state, place.locality, place.locality_name
+def amounts(values: RelativeValues, gpcis: Gpcis, conversion_factor: Decimal) -> tuple[Decimal, Decimal | None]:
+    """US dollars of a day's first service, and of a further one where the therapy reduction applies, else None."""
+    full = amount(values, gpcis, conversion_factor)
+    return full, amount(values, gpcis, conversion_factor, pe_share=_HALF) if values.therapy else None
 
 
-def _frame(rows: Iterator[tuple[object, ...]], table: Table) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=table.polars, orient="row").sort(table.grain)
-
-
-def _amounts_usd(
-    values: RelativeValues, gpcis: tuple[Decimal, Decimal, Decimal], factor: Decimal
-) -> tuple[float, float | None]:
-    reduced = amount(values, gpcis, factor, pe_share=_HALF) if values.therapy else None
-    return float(amount(values, gpcis, factor)), None if reduced is None else float(reduced)
-
-
-def amount(
-    values: RelativeValues,
-    gpcis: tuple[Decimal, Decimal, Decimal],
-    conversion_factor: Decimal,
-    pe_share: Decimal = Decimal(1),
-) -> Decimal:
+def amount(values: RelativeValues, gpcis: Gpcis, conversion_factor: Decimal, pe_share: Decimal = Decimal(1)) -> Decimal:
     """US dollars of one service, rounded half-up to the cent; ``pe_share`` is the part of the PE that is paid."""
     work_gpci, pe_gpci, mp_gpci = gpcis
     units = values.work_rvu * work_gpci + values.pe_rvu * pe_gpci * pe_share + values.mp_rvu * mp_gpci
@@ -274,8 +267,7 @@ def _only(reference: MedicareReference, code: str, year: int) -> RelativeValues:
 
 
 def _price_in(values: RelativeValues, place: Locality, units: int, factor: Decimal) -> LocalityPrice:
-    full = amount(values, place.gpcis, factor)
-    reduced = amount(values, place.gpcis, factor, pe_share=_HALF) if values.therapy else None
+    full, reduced = amounts(values, place.gpcis, factor)
     return LocalityPrice(
         locality=place,
         amount_usd=full,

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from transforms.cms.medicare import Locality, MedicareReference, RelativeValues, amount, conversion_factor_for
+from transforms.cms.medicare import Locality, MedicareReference, RelativeValues, amounts, conversion_factor_for
 
 CALCULATOR_COLUMNS = (
     *("year", "state", "locality", "locality_name", "billing_code"),
     *("work_rvu", "pe_nonfacility_rvu", "mp_rvu", "total_rvu"),
     *("conversion_factor", "amount_usd", "therapy_reduced_usd"),
 )
-_HALF = Decimal("0.5")
 _LAST_MONTH = 12  # the factor in force at the end of the year, which the command uses too
 
 
@@ -68,6 +67,5 @@ def _year_figures(reference: MedicareReference, codes: Iterable[str], year: int)
 
 def _cents(values: RelativeValues, place: Locality, factor: Decimal) -> list[int | None]:
     """One unit in full; one unit after the first therapy service of the day, None where that rule does not apply."""
-    full = amount(values, place.gpcis, factor)
-    reduced = amount(values, place.gpcis, factor, pe_share=_HALF) if values.therapy else None
+    full, reduced = amounts(values, place.gpcis, factor)
     return [int(full * 100), None if reduced is None else int(reduced * 100)]
