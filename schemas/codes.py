@@ -1,4 +1,4 @@
-"""Code lists of the methodology (CONTRACT section 4): what is wanted, what is allowed, what a refusal is called."""
+"""Code lists of the methodology (CONTRACT section 4): wanted codes, allowed values, exclusions."""
 
 import re
 from dataclasses import dataclass
@@ -44,12 +44,15 @@ WEIGHTINGS = (
 FILE_STATUSES = (
     Term("matched", "read to its end, and at least one item has a wanted code"),
     Term("no_match", "read to its end, and no item has a wanted code: a legitimate answer, not a failure"),
-    Term("quarantined", "can't be trusted, none of its rows is published; `reason` says where, why and what to do"),
-    Term("unchanged", "skipped, since nothing changed after an earlier run; `tic-rates run` never says it"),
+    Term(
+        "quarantined",
+        "can't be trusted, none of its rows are published; `reason` has place, cause and next step",
+    ),
+    Term("unchanged", "not read again: nothing changed since an earlier run; not used by `tic-rates run`"),
 )
 UNMAPPED_KINDS = (
-    Term("reporting_entity", "a name that the payer table does not know: it stands as its own payer"),
-    Term("npi", "an NPI that NPPES does not hold"),
+    Term("reporting_entity", "a name that is not in the payer table: it is its own payer"),
+    Term("npi", "an NPI that is not in NPPES"),
     Term("unused_mapping", "a spelling of the payer table that no file of this month used"),
 )
 
@@ -98,7 +101,7 @@ _CODE = re.compile(r"[A-Z0-9]{1,16}")
 
 
 def parse_codes(text: str) -> tuple[str, ...]:
-    """``"97026, 97028"`` as a sorted tuple of distinct codes; ``ValueError`` names what is no code."""
+    """``"97026, 97028"`` as a sorted tuple of distinct codes; ``ValueError`` names what is not a code."""
     codes = sorted({part.strip().upper() for part in text.split(",") if part.strip()})
     wrong = [code for code in codes if not _CODE.fullmatch(code)]
     if wrong or not codes:

@@ -38,7 +38,7 @@ CITATIONS = Table(
     columns=(
         _DOCUMENT,
         _RATE_ID,
-        Column("reference_key", "string", "canonical id; null: cited by what is no id", nullable=True),
+        Column("reference_key", "string", "canonical id; null: the citation is not an id", nullable=True),
     ),
 )
 

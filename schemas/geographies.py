@@ -1,4 +1,4 @@
-"""The published geographies by name, and where each stands on a tile grid map (column, row), the usual US layout."""
+"""The published geographies by name, and the place of each on a tile grid map (column, row), the usual US layout."""
 
 from dataclasses import dataclass
 

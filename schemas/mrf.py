@@ -1,7 +1,7 @@
 """The keys of CMS's machine-readable files, as its schemas name them, and the other names that payers use for them.
 
 Sources: CMS's price transparency guide (schemas 1.0 to 2.2) for the names of each file; FIELD-NOTES for the aliases.
-Where two names of one thing stand in an object, the reader of that object decides which of them counts.
+Where an object has two names of one key, its reader decides which counts.
 """
 
 IN_NETWORK = "in_network"

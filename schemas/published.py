@@ -134,7 +134,7 @@ PROVIDERS = Table(
 
 FILES = Table(
     name="FILES",
-    description="One row per source: what was read and what became of it",
+    description="One row per source: what was read, and its status",
     path="quality/month=YYYY-MM/files.parquet",
     grain=("source",),
     columns=(
@@ -142,14 +142,14 @@ FILES = Table(
         Column(
             "source",
             "string",
-            "path or URL, without query and credentials; @ and 12 digits of source_id: what it was before, where a "
-            "withheld payer's rows stand on that and others on what it is now",
+            "path or URL, without query and credentials; with @ and 12 digits of source_id: its earlier content, "
+            "where a withheld payer's rows come from that and others' from its present content",
         ),
         Column("status", "string", "`matched`, `no_match`, `quarantined`, `unchanged` or `undated` (of another month)"),
         Column(
             "reason",
             "string",
-            "why it was quarantined, where in the file, and what to do next; why it is undated, or stands published",
+            "why it was quarantined, where in the file, what to do next; why it is undated, or its published rows stay",
             nullable=True,
         ),
         Column("bytes", "int64", "bytes as published", "bytes", nullable=True),
@@ -188,13 +188,13 @@ FILE_EXCLUSIONS = Table(
 
 UNMAPPED = Table(
     name="UNMAPPED",
-    description="What the reference data did not know, and mappings of it that were never used",
+    description="Values missing from the reference data, and mappings never used",
     path="quality/month=YYYY-MM/unmapped.parquet",
     grain=("kind", "value"),
     columns=(
         Column("kind", "string", "`reporting_entity` (no payer), `npi` (no NPPES row) or `unused_mapping`"),
         Column("value", "string", "the name or number"),
-        Column("rows", "int64", "rate rows it stands on; 0 for an unused mapping", "rows"),
+        Column("rows", "int64", "rate rows that have it; 0 for an unused mapping", "rows"),
     ),
 )
 

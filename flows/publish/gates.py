@@ -33,7 +33,7 @@ def apply_gates(builder: MonthBuilder, gates: Gates, baseline: Baseline, earlier
     builder.withheld |= {payer: withheld_before[payer] for payer in unread if payer in withheld_before}
     builder.restore([*builder.withheld, *unread])
     if not builder.builds:
-        raise NothingUsableError(f"every payer of {name} is withheld; the last good tables stand")
+        raise NothingUsableError(f"every payer of {name} is withheld; the last good tables stay")
 
 
 def _fail_files(
@@ -89,8 +89,8 @@ def _blocks_behind(entry: Mapping[str, Any], builder: MonthBuilder, baseline: Ba
 def check_files(gates: Gates, outcomes: Sequence[Outcome]) -> str | None:
     """Why too few of one configured payer's files were read, or None.
 
-    Tables of contents and files of another month don't count, but a table that can't be read stands for the files that
-    it lists.
+    Tables of contents and files of another month don't count, but a table of contents that can't be read counts as
+    one file.
     """
     files = [outcome for outcome in outcomes if not outcome.is_table_of_contents and outcome.status != "undated"]
     if gates.min_files_read is None or not files:

@@ -2,8 +2,8 @@
 
 A store has no rename, and not every store has a conditional write, but each creates an object only where there is none.
 So the new files are uploaded under ``.staging/`` first, and then a numbered record of what is to be published is
-created. Of two runs that publish at the same time one finds its number taken, and starts again from what the other one
-published. The files are then copied to their names, and the manifest is written with the record's number.
+created. Of two runs that publish at the same time, the second finds its number taken and starts again from the first
+one's publication. The files are then copied to their names, and the manifest is written with the record's number.
 
 A run that is killed before its record exists has changed nothing. One that is killed later is finished by the next run
 of whatever month: it has the record and the uploads, which stay until the next publication.
@@ -39,7 +39,7 @@ _MONTH = re.compile(r"=(\d{4}-\d{2})/")
 
 
 def published_manifest(objects: Objects) -> dict[str, Any]:
-    """The manifest as it stands; empty where there is none.
+    """The current manifest; empty where there is none.
 
     ``publication`` is the number of its record, ``objects`` names every published file.
     """
@@ -58,8 +58,8 @@ def publish(objects: Objects, change: Change, files: Mapping[str, Path], replace
 
     Args:
         change: applied to the manifest as it is published by then; once more when another run was first.
-        files: by path under the output. A file that stands there with the same content is not sent.
-        replaced: folders, or files, whose content is these files alone.
+        files: by path under the output. A file whose published content is the same is not sent.
+        replaced: folders, or files, from which all other files are deleted.
     """
     ours = {path: _described(file) for path, file in files.items()}
     for _ in range(ATTEMPTS):
@@ -69,8 +69,8 @@ def publish(objects: Objects, change: Change, files: Mapping[str, Path], replace
         manifest = copy.deepcopy(before)
         change(manifest)
         there: Files = before.get("objects", {})
-        kept = {path: file for path, file in there.items() if not _within(path, tuple(replaced))}
-        manifest["objects"] = kept | ours
+        unchanged = {path: file for path, file in there.items() if not _within(path, tuple(replaced))}
+        manifest["objects"] = unchanged | ours
         if manifest == before:
             return _json(manifest)
         number = manifest["publication"] = before.get("publication", 0) + 1
@@ -79,7 +79,7 @@ def publish(objects: Objects, change: Change, files: Mapping[str, Path], replace
         if _created(objects, number, {"copies": copies, "deleted": deleted, "manifest": manifest}):
             finish_publication(objects)
             return _json(manifest)
-        LOG.warning("%s: another run published meanwhile; publishing after it", objects.url)
+        LOG.warning("%s: another run published at the same time; publishing after it", objects.url)
     raise UsageError(f"{objects.url}: others published {ATTEMPTS} times before this run could; run again")
 
 
@@ -106,7 +106,7 @@ def _created(objects: Objects, number: int, record: Mapping[str, Any]) -> bool:
 
 
 def _apply(objects: Objects, number: int) -> bool:
-    """Do what a record says, the manifest last; False where a later one made that impossible meanwhile."""
+    """Apply a record, the manifest last; False where a later record made that impossible."""
     data = objects.get(_record(number))
     if data is None:
         return False
@@ -172,7 +172,7 @@ def _refuse_strangers(objects: Objects, manifest: Mapping[str, Any]) -> None:
     if manifest and "publication" not in manifest:
         raise UsageError(
             f"{objects.full(MANIFEST)}: does not name its files (copied there from a folder, or of an older version); "
-            "give an empty place"
+            "use an empty place"
         )
 
 

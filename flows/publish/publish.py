@@ -3,7 +3,7 @@
 A month's tables are all new or all old, whatever fails and whatever signal comes. A SIGKILL among the renames leaves
 each table old or new, which the manifest tells; the next command on the output does the rest of the renames, which a
 journal in ``.staging`` names. In object storage files are replaced one by one
-(``flows.publish.object_publication``); the local folder that stands for it follows.
+(``flows.publish.object_publication``); its local copy follows.
 """
 
 import json
@@ -34,14 +34,14 @@ JOURNAL = "publishing.json"
 
 
 class PublicationConflictError(TicRatesError):
-    """Another run published what this one began from: it begins anew, with everything read in the cache."""
+    """Another run published the month first. The run starts again; what it read is in the cache."""
 
 
 def prepare_output(layout: Layout) -> None:
-    """Make the folders, and end what was cut short; of an output in object storage have what is published there.
+    """Make the folders, finish a killed publication, and download the manifest of an output in object storage.
 
     Raises:
-        UsageError: it can't be written to. Better now than after hours of reading.
+        UsageError: it can't be written to.
     """
     layout.prepare()
     if layout.store is not None:
@@ -52,9 +52,9 @@ def prepare_output(layout: Layout) -> None:
 def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
     """Replace the month's folder of every table by the one built, and ``note`` it in the manifest.
 
-    What takes room on the disk is written first. What follows are renames, with signals put off until they are done;
-    where one fails, those done are undone. The old tables end up where the new ones were built.
-    The manifest says so from before the first table until the month's new entry: see ``output/README.md``.
+    All files are written first. Renames follow, with signals deferred; where one fails, the earlier ones are undone.
+    The old tables end up where the new ones were built. Until the month's new entry is written, the manifest lists the
+    month under ``publishing``: see ``output/README.md``.
     """
     if layout.store is None:
         _publish_here(layout, month, built, note)
@@ -101,14 +101,14 @@ def _publish_here(layout: Layout, month: date, built: Path, note: Change) -> Non
 
 @contextmanager
 def manifest_lock(layout: Layout) -> Iterator[None]:
-    """One process at a time changes the manifest or publishes; what a killed one was publishing is finished first."""
+    """One process at a time changes the manifest or publishes. A killed publication is finished first."""
     with locked(layout.staging / MANIFEST_LOCK):
         _finish_killed(layout)
         yield
 
 
 def _write_journal(layout: Layout, built: Path, month: date) -> Path:
-    """Note what is being published, and which folders are the new ones: a folder keeps its inode when it is renamed."""
+    """Write down what is published, and the inodes of the new folders, which a rename does not change."""
     inodes = {table: (built / table).stat().st_ino for table in TABLES}
     stated = {"month": month.isoformat(), "built": built.name, "inodes": inodes}
     write_atomically(layout.staging / JOURNAL, json.dumps(stated).encode())
@@ -133,7 +133,7 @@ def _finish_killed(layout: Layout) -> None:
         if noted.exists():
             noted.replace(layout.manifest)
         journal.unlink()
-    LOG.warning("%s: its publication had been killed, and is finished", month_name(month))
+    LOG.warning("%s: finished its publication, which was killed", month_name(month))
 
 
 def _put_back(new: Path, target: Path) -> None:
@@ -149,7 +149,7 @@ def _mark(manifest: dict[str, Any], month: date) -> None:
 
 
 def _touch(manifest: dict[str, Any], month: date) -> None:
-    """Whoever reads beside us is to notice that tables came and went."""
+    """Change the publication time, by which readers notice that tables were exchanged."""
     entry = manifest["months"].get(month_name(month))
     if entry is not None:
         entry["published_at"] = now()
@@ -168,7 +168,7 @@ def _changed(layout: Layout, change: Change) -> bytes:
 
 
 def publish_folder(layout: Layout, folder: Path) -> None:
-    """Publish a folder that is no month's, such as the report; nothing to do where the folder is the output's own."""
+    """Upload a folder such as the report to an output in object storage."""
     if layout.store is not None:
         _publish_stored(layout, lambda _: None, {folder.relative_to(layout.root).as_posix(): folder})
 
@@ -187,12 +187,12 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) ->
 
 
 def fetch_published(layout: Layout, *folders: str) -> None:
-    """The manifest and what it names in these folders, into the folder that stands for an output in object storage.
+    """Download the manifest and the files that it names in these folders, for an output in object storage.
 
-    What a killed run was publishing is finished first, in a local output too.
+    A killed publication is finished first, in a local output too.
 
     Raises:
-        UsageError: others published again and again meanwhile.
+        UsageError: other runs published too often while this one read.
     """
     from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files
 
@@ -207,23 +207,23 @@ def fetch_published(layout: Layout, *folders: str) -> None:
         files = {layout.root / path: file["sha256"] for path, file in named_files(_read(layout), *folders).items()}
         if _bring_files(layout.store, layout, files, folders):
             return
-    raise UsageError(f"{layout.location}: others published {ATTEMPTS} times while it was read; run again")
+    raise UsageError(f"{layout.location}: other runs published {ATTEMPTS} times while this one read; run again")
 
 
 def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], folders: Iterable[str]) -> bool:
-    """Have exactly these files in the folders; False where the store holds others by now."""
+    """Whether the folders have exactly these files now; False where the store has others."""
     for folder in folders:
         for path in (layout.root / folder).rglob("*"):
             if path.is_file() and path not in files:
                 path.unlink(missing_ok=True)
 
-    def have(path: Path) -> bool:
+    def is_current(path: Path) -> bool:
         key = path.relative_to(layout.root).as_posix()
         return sha256_of(path) == files[path] or (
             download_object(objects, key, path) and sha256_of(path) == files[path]
         )
 
-    return all(map_in_threads(files, have, AT_ONCE))
+    return all(map_in_threads(files, is_current, AT_ONCE))
 
 
 def _read(layout: Layout) -> dict[str, Any]:
@@ -231,10 +231,10 @@ def _read(layout: Layout) -> dict[str, Any]:
 
 
 def read_manifest(layout: Layout) -> dict[str, Any]:
-    """The manifest as it stands; empty when nothing was published.
+    """The current manifest; empty when nothing was published.
 
     Raises:
-        UsageError: it can't be decoded. It is no cache: what it says of published months is nowhere else.
+        UsageError: it can't be decoded. No other file has what it says of published months.
     """
     try:
         manifest = json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {}
@@ -251,14 +251,14 @@ def _unreadable(layout: Layout, why: str) -> UsageError:
 
 
 def _filled(manifest: dict[str, Any]) -> dict[str, Any]:
-    """With everything that a manifest has from the beginning."""
+    """The manifest with the keys that every manifest has."""
     for name, value in {"format": 1, "months": {}, "failures": {}, "publishing": []}.items():
         manifest.setdefault(name, value)
     return manifest
 
 
 def change_manifest(layout: Layout, change: Change) -> None:
-    """Change the manifest, atomically; runs of other months wait for their turn."""
+    """Change the manifest atomically, one run at a time."""
     if layout.store is not None:
         _publish_stored(layout, change, {})
         return

@@ -1,6 +1,6 @@
-"""What the last publication of a month says, from the manifest: its payers, the files behind them, and their blocks.
+"""The last publication of a month, from the manifest: its payers, the files behind them, and their blocks.
 
-A run of some payers only keeps the others as they were published. Nothing of this depends on the cache.
+A run of some payers leaves the others as published. The cache is not needed for that.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -60,8 +60,8 @@ class PublishedMonth:
     ) -> set[str]:
         """Further blocks of the configuration to read, so that what was read of some can be published with the rest.
 
-        A payer is built from all of its files: blocks that share a payer or a file with those read belong to them. All
-        blocks do where one has left the configuration, for then nothing says which of the others has its files.
+        A payer is built from all of its files: blocks that share a payer or a file with those read belong to them.
+        Where a block has left the configuration, all others are read: any of them may have its files.
 
         Args:
             outcomes: what was read of ``read``.
@@ -97,7 +97,7 @@ class PublishedMonth:
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a night's month is built beside. read: the blocks that the run reads. configured: the names of all."""
+    """What is published of a month that a run rebuilds. read: blocks that it reads. configured: names of all blocks."""
 
     published: PublishedMonth
     read: frozenset[str]
@@ -115,11 +115,11 @@ class Baseline:
 
     @property
     def unresolved(self) -> dict[str, str]:
-        """Remote provider references that may be cited by these files, and were not had when they were read."""
+        """Remote provider references that these files may cite, and that could not be fetched."""
         return dict(self.published.entry.get("unresolved_locations", {})) if self.files else {}
 
     def blocks(self, payer: str) -> set[str]:
-        """The blocks of the configuration behind what is published of a payer; none where they have all left it."""
+        """The blocks of the configuration behind what is published of a payer; none where all have left it."""
         return set(self.published.payers.get(payer, {}).get("groups", ())) & self.configured
 
     def restore(

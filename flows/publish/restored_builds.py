@@ -1,6 +1,4 @@
-"""What is published of a payer as a part of the month being built, where it is withheld or its files are not read.
-
-All of it comes from the published tables, and nothing from the cache.
+"""A payer's part of a month from its published tables, where it is withheld or its files are not read.
 Memory: one piece of its rates, and its outliers.
 """
 
@@ -32,7 +30,7 @@ def restore_build(
 
     Args:
         folder: for what is made of them.
-        national: billing_code, amount_usd; for observations that the published ones can't give.
+        national: billing_code, amount_usd; for observations that have to be computed again.
         moved: of these reporting entities those that are now another payer's, whose rows are left out.
     """
     layout, month = published.layout, published.month
@@ -64,12 +62,12 @@ def _copy_rates(published: Path, target: Path, left_out: Names) -> None:
     if not left_out and pl.scan_parquet(published).collect_schema() == RATES.polars:
         link_or_copy(published, target)
         return
-    kept = ~pl.col("reporting_entity_name").is_in(list(left_out), nulls_equal=True)
-    write_table(target, RATES, (as_declared(piece.filter(kept), RATES) for piece in read_frames(published)))
+    is_left = ~pl.col("reporting_entity_name").is_in(list(left_out), nulls_equal=True)
+    write_table(target, RATES, (as_declared(piece.filter(is_left), RATES) for piece in read_frames(published)))
 
 
 def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
-    """Whether the published observations are those of the rates, as they are but for a run killed while publishing."""
+    """Whether the published observations belong to the rates; a kill may have exchanged one table only."""
     eligible = pl.scan_parquet(folder / "rates.parquet").select(pl.col("exclusion").is_null().sum()).collect().item()
     if not published.exists():
         return False

@@ -1,4 +1,4 @@
-"""Removal of payers' builds that no published month needs any more."""
+"""Retention: payers' builds that no published month needs are removed."""
 
 import time
 from datetime import timedelta
@@ -13,7 +13,7 @@ SHARED_UNUSED_SECONDS = 100 * UNUSED_SECONDS  # in a cache that is elsewhere, an
 
 
 def remove_unused_builds(layout: Layout) -> None:
-    """Remove payers' builds that no published month stands on, a day after their last use (shared: later)."""
+    """Remove payers' builds that no published month needs, a day after their last use (shared: later)."""
     longest = SHARED_UNUSED_SECONDS if layout.cache_location else UNUSED_SECONDS
     months = read_manifest(layout).get("months", {}).values()
     used = {payer["build"] for entry in months for payer in entry.get("payers", {}).values()}

@@ -36,13 +36,13 @@ def naming(place: Path | str) -> Iterator[None]:
     except (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, igzip.BadGzipFile, EOFError) as error:
         raise UsageError(f"{place}: cut or damaged ({error}); download it again") from error
     except NotImplementedError as error:  # a zip method that the standard library lacks (Deflate64)
-        raise UsageError(f"{place}: {error}; unpack it and give the csv") from error
+        raise UsageError(f"{place}: {error}; unpack it and use the csv") from error
     except OSError as error:
         raise UsageError(f"{place}: {error.strerror or error}") from error
 
 
 def first_bytes(path: Path) -> bytes:
-    """Four bytes that tell what a file is."""
+    """The first four bytes of a file, which show its format."""
     with naming(path), path.open("rb") as file:
         return file.read(4)
 
@@ -60,7 +60,7 @@ def opened_npidata(path: Path, progress: Progress) -> Iterator[tuple[str, Binary
         with igzip.IGzipFile(path, "rb") as inflated:  # type: ignore[no-untyped-call]
             yield path.name, _counted(inflated, progress)
     elif magic == PARQUET:
-        raise UsageError("a Parquet file; give the zip or csv that CMS publishes")
+        raise UsageError("a Parquet file; use the zip or csv that CMS publishes")
     else:
         with path.open("rb") as file:
             yield path.name, _counted(file, progress)

@@ -53,7 +53,7 @@ def build_medicare(
 
 
 def load_medicare(target_dir: Path | None = None) -> MedicareReference:
-    """The packaged years, overlaid by those built into ``target_dir`` (None or absent: packaged alone)."""
+    """The packaged years, overlaid by those built into ``target_dir`` (None or absent: the packaged years only)."""
     reference = MedicareReference.packaged()
     for folder in sorted(target_dir.glob("[0-9][0-9][0-9][0-9]")) if target_dir else ():
         with naming(folder):

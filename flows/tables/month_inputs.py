@@ -58,9 +58,9 @@ class MonthRequest:
     codes: tuple[str, ...]
     medicare: MedicareReference
     nppes: Path | None = None
-    force: bool = False  # build payers that stand in the cache anew
+    force: bool = False  # build payers again that the cache has
     fetching: Fetching | None = None  # of remote provider references
-    report_unchanged: bool = False  # in quality/files, of what an earlier run had read
+    report_unchanged: bool = False  # in quality/files, for files that an earlier run read
 
 
 class MonthInputs:
@@ -136,10 +136,10 @@ class MonthInputs:
         return UnresolvedReferences(self._remote.unresolved, dict(sorted(self._remote.given_up.items())))
 
     def key(self, unread: Iterable[Outcome] = (), builds: Mapping[str, str] = MappingProxyType({})) -> str:
-        """The same when a build of the month would give what the last one gave, whatever stands in the cache.
+        """A digest: the same as the last publication's when a build would give the same tables.
 
         Args:
-            unread: files that stay as they are published.
+            unread: files that stay as published.
             builds: the keys of published payers that stay.
         """
         keys = {**builds, **{payer: own.key for payer, own in self.payers.items()}}
@@ -217,7 +217,7 @@ def extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layo
 
 
 def _folders(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout) -> dict[int, Path]:
-    """Of extracts, by name: another machine's folder may stand elsewhere."""
+    """Extract folders by name: another machine's cache may have another path."""
     return {
         no: layout.extracts / folder.name for no in sorted(set(numbers)) if (folder := sources[no].extract) is not None
     }

@@ -1,6 +1,6 @@
 """Extracts of one month into its tables, in a staging folder: rates, providers, summaries, quality.
 
-Memory: one payer at a time (``payer_builds``), then the month's observations as ``summarize`` takes them.
+Memory: one payer at a time (``payer_builds``), then the month's observations (``summarize``).
 """
 
 import logging
@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # the room above passes it in
     from flows.publish.published_month import Baseline
 
 LOG = logging.getLogger(__name__)
-# What is larger is done apart; less is done before another process has begun, and asks for little memory
+# What is larger runs in a process of its own; less is done before a process has started, in little memory
 LARGE_PAIRS = 1_000_000  # of price and provider, at most
 LARGE_BYTES = 8 << 20  # of observations
 NPI_BYTES = 4  # about, in an extract
@@ -81,8 +81,7 @@ def _build_payer(inputs: MonthInputs, own: PayerInputs, process: SeparateProcess
 class MonthBuilder:
     """Writes every table of a month under ``folder``, in the published layout.
 
-    The tables depend on the files' content only: neither names nor order nor twins change a byte of them, but for
-    ``quality/files``, which says what each name was.
+    The tables depend on the files' content only. Names, order and twins change ``quality/files`` alone.
     """
 
     def __init__(
@@ -107,7 +106,7 @@ class MonthBuilder:
 
     @property
     def groups(self) -> dict[str, set[str]]:
-        """The configuration's names whose files each payer's documents stand in."""
+        """The blocks of the configuration behind each payer."""
         found: dict[str, set[str]] = {}
         blocks, sources = self._inputs.blocks, self._inputs.sources
         for source_no, payer in self._inputs.documents.select("source_no", "payer").iter_rows():
@@ -132,12 +131,12 @@ class MonthBuilder:
         return sum(build.figures.rows_eligible for build in self.builds.values())
 
     def withhold(self, payer: str, reason: str) -> None:
-        """Keep a payer's new figures out of the month."""
+        """Leave a payer's new figures out of the month."""
         self.withheld[payer] = reason
         self.builds.pop(payer, None)
 
     def restore(self, payers: Iterable[str]) -> None:
-        """Put what is published of these payers into the month, where this month has something of them."""
+        """Put what is published of these payers into the month, where this month has rows of them."""
         baseline = self._baseline
         if baseline is None:
             return
@@ -225,12 +224,12 @@ class MonthBuilder:
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
 
     def _with_published(self, files: pl.DataFrame, baseline: "Baseline") -> pl.DataFrame:
-        """Files of this run, those that it did not read, and those that restored rows stand on."""
+        """Files of this run, those that it did not read, and those behind restored rows."""
         unread = {file["shown"] for file in baseline.files}
         behind: dict[str, str | None] = {}
         for payer in self._restored:
             is_withheld = payer in self.withheld
-            reason = f"{payer} is withheld: its published rows are of this content" if is_withheld else None
+            reason = f"{payer} is withheld: its published rows come from this content" if is_withheld else None
             behind |= dict.fromkeys(self.builds[payer].source_ids, reason)
         return merge_files(files, baseline.published_files, unread, behind) if unread or behind else files
 

@@ -91,7 +91,7 @@ def nppes_lookup(source: Path, cache_dir: Path, progress: Progress | None = None
     """A built lookup for ``source``: itself when it is one, else built once into ``cache_dir``.
 
     The cached name follows from the source's path, size, times and inode, and from the code that builds it: a new
-    download is built anew, and so is a cached lookup that can't be read.
+    download is built, and a cached lookup that can't be read is built again.
     """
     if first_bytes(source) == PARQUET:
         check_lookup(source)
@@ -115,7 +115,7 @@ def lookup_version() -> str:
 
 
 def is_lookup(path: Path) -> bool:
-    """Whether a built lookup stands there."""
+    """Whether the path has a built lookup."""
     return has_schema(path, NPPES.arrow())
 
 
@@ -154,7 +154,7 @@ def stored_nppes(url: str, layout: Layout) -> Path:
     """The lookup of a file in object storage: downloaded, or built once and cached, by the object's ETag and size.
 
     Raises:
-        UsageError: it is not there, or no NPPES file.
+        UsageError: the object is missing, or not an NPPES file.
     """
     objects, found = find_object(url)
     folder = layout.cache / "nppes"

@@ -1,6 +1,6 @@
-"""One payer's part of a month, built once and kept under the identity of everything it was made from.
+"""One payer's part of a month, built once and cached under a digest of everything it was made from.
 
-A changed file rebuilds its payers alone; the others' tables are taken as they stand, linked into the new month.
+A changed file rebuilds its own payers only; the cached tables of the others are linked into the new month.
 Memory: one payer's numbered prices and providers, and one range of its pairs at a time.
 """
 
@@ -83,7 +83,7 @@ class PayerInputs:
 
     @property
     def own_source_ids(self) -> list[str]:
-        """The files that this payer's documents stand in."""
+        """The files that have this payer's documents."""
         return sorted({self.source_ids[number] for number in self.documents["source_no"].to_list()})
 
     @cached_property
@@ -180,7 +180,7 @@ def link_or_copy(path: Path, target: Path) -> None:
 
 
 def cached_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
-    """A build that stands in the cache."""
+    """A build from the cache, or None."""
     folder = layout.payer_builds / key
     stated = read_cache_entry(layout, folder, FIGURES, _CacheEntry)
     if stated is None:
@@ -228,22 +228,22 @@ class RowCounts:
     """What the month's tables add up of a payer's rates, piece by piece: the tables of ``COUNTED``."""
 
     def __init__(self) -> None:
-        self._kept: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
+        self._counted: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
 
     def add(self, rates: pl.DataFrame, providers: pl.DataFrame) -> None:
         """Count rows of ``schemas.RATES``. Args: providers: their observations, or those that are outliers."""
-        self._kept["files"].append(list_files(rates, providers))
+        self._counted["files"].append(list_files(rates, providers))
         for name, counted in _count(rates).items():
-            self._kept[name].append(counted)
+            self._counted[name].append(counted)
 
     def write(self, folder: Path) -> PayerFigures:
         """Write the tables beside ``observations.parquet``; the figures that the gates compare."""
-        files = pl.concat([NO_FILES, *self._kept["files"]]).unique()
+        files = pl.concat([NO_FILES, *self._counted["files"]]).unique()
         files.sort(FILES_BEHIND).write_parquet(folder / "files.parquet")
         for name, key in COUNTED.items():
             if key:
-                sum_counts(self._kept[name], key).write_parquet(folder / f"{name}.parquet")
-        reasons = dict(sum_counts(self._kept["reasons"], COUNTED["reasons"]).iter_rows())
+                sum_counts(self._counted[name], key).write_parquet(folder / f"{name}.parquet")
+        reasons = dict(sum_counts(self._counted["reasons"], COUNTED["reasons"]).iter_rows())
         medians = _medians(pl.scan_parquet(folder / "observations.parquet"))
         return PayerFigures(sum(reasons.values()), reasons, medians)
 

@@ -201,7 +201,7 @@ def _read_header(
 ) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
     """Each column's words, stacked over the rows down to one with the marker; the rows below, by line number.
 
-    Rows above that hold a title alone name the year: one of another year is refused.
+    Title rows name the year: a file of another year is refused.
     """
     rows = _csv_rows(content)
     titles, stacked = "", list[list[str]]()
@@ -220,7 +220,7 @@ def _read_header(
         if number > _HEADER_ROWS:
             break
     raise UsageError(
-        f"{file}: no header row with {marker.strip('.*')}: give CMS's {file} csv (in the zip of the PFS relative value "
+        f"{file}: no header row with {marker.strip('.*')}: use CMS's {file} csv (in the zip of the PFS relative value "
         "files on cms.gov), not the txt or xlsx beside it"
     )
 

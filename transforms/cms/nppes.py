@@ -59,11 +59,11 @@ def read_nppes(stream: BinaryIO) -> Iterator[pl.DataFrame]:
     length of the file.
 
     Raises:
-        UsageError: a wanted column is missing, a record of another width (a cut file), an NPI that is no number.
+        UsageError: a wanted column is missing, a record of another width (a cut file), an NPI that is not a number.
     """
     header = _header(stream)
     reading = pa.csv.ReadOptions(column_names=header, block_size=BLOCK_BYTES)
-    # binary, so that a byte that is no UTF-8 costs its own value and not the whole file
+    # binary: a byte that is not UTF-8 spoils its own value, not the whole file
     types = dict.fromkeys(WANTED_COLUMNS, pa.binary())
     converting = pa.csv.ConvertOptions(
         include_columns=WANTED_COLUMNS, column_types=types, null_values=[""], strings_can_be_null=True
@@ -79,7 +79,7 @@ def read_nppes(stream: BinaryIO) -> Iterator[pl.DataFrame]:
                 yield frame
                 records += len(frame)
     except pa.ArrowInvalid as error:
-        if "Empty CSV file" in str(error):  # a header alone: a weekly file of a quiet week
+        if "Empty CSV file" in str(error):  # a header without records: a weekly file can be empty
             return
         place = f"some way after record {records:,}"
         raise UsageError(f"npidata: {_without_content(error)}, {place}; download it again") from error
@@ -126,7 +126,7 @@ def _records(batch: pa.Table) -> pl.DataFrame:
 def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
     try:
         return column.cast(pa.string())
-    except pa.ArrowInvalid:  # old files hold Latin-1; none of it is in a code or a US state
+    except pa.ArrowInvalid:  # old files have Latin-1 texts, never in a code or a US state
         return pa.chunked_array([[value and value.decode(errors="replace") for value in column.to_pylist()]])
 
 
