@@ -78,6 +78,7 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
     SET(texts, c.text_room);
     c.bytes = room((size_t)c.byte_room + 8, 1);
     SET(slots, c.slot_mask + 1);
+    SET(forms, FORMS);
     SET(item_arrangement, rows), SET(item_code, rows), SET(item_code_type, rows), SET(item_first, rows), SET(item_end, rows);
     SET(price_rate, rows), SET(price_amount, rows), SET(price_type, rows), SET(price_class, rows), SET(price_setting, rows);
     SET(price_codes, rows), SET(price_modifiers, rows), SET(price_date, rows);
@@ -97,11 +98,14 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
             }
             c.unread = 0;
             EXPORTED(decode)(&c, data, &row, 0, 1, section);
+            scan_state state = {.section = section, .state = again == 0 ? AFTER_ELEMENT : ELEMENT_NEXT};
+            if (c.unread == 0 && section != REFERENCES_INDEXED)
+                EXPORTED(decode_ahead)(&c, data, size, &state);
         }
     }
     free_buffer(data);
     void *const taken[] = {
-        c.texts, c.bytes, c.slots, c.item_arrangement, c.item_code, c.item_code_type, c.item_first, c.item_end,
+        c.texts, c.bytes, c.slots, c.forms, c.item_arrangement, c.item_code, c.item_code_type, c.item_first, c.item_end,
         c.price_rate, c.price_amount, c.price_type, c.price_class, c.price_setting, c.price_codes, c.price_modifiers,
         c.price_date, c.citation_rate, c.citation_key, c.group_owner, c.group_tin_type, c.group_tin, c.group_digits_end,
         c.group_npis_end, c.digits, c.npis, c.reference_no, c.reference_key, c.reference_groups, c.reference_location,

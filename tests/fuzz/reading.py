@@ -13,6 +13,7 @@ from transforms.limits import Limits
 from transforms.read import read_ijson
 from transforms.read.collect import Collected
 from transforms.scan import read_scan
+from transforms.scan.scan_section import Section
 
 DEFAULT = Limits()
 CODES = frozenset({"97026", "97028"})
@@ -37,6 +38,14 @@ class Read(NamedTuple):
     collected: Collected | None
     again: bool
     reason: str
+
+
+class SectionAhead(Section):
+    """Decodes its first elements already without a scan, not only once many are wanted."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.decodes_ahead = self.can_decode_ahead
 
 
 class _InMemory(io.BufferedRandom):
@@ -67,10 +76,15 @@ def read_by_ijson(document: bytes, limits: Limits = DEFAULT) -> Read:
 
 
 def read_by_scan(document: bytes, cuts: tuple[int, ...], poison: int) -> Read:
+    read_scan.Section = SectionAhead if len(cuts) % 2 == 0 else Section  # type: ignore[misc]
+
     def read(collected: Collected, skip: bool) -> None:
         read_scan.read_blocks(CutBlocks(document, cuts, poison), CODES, collected, skip=skip)
 
-    return _read(read, DEFAULT)
+    try:
+        return _read(read, DEFAULT)
+    finally:
+        read_scan.Section = Section  # type: ignore[misc]
 
 
 def _read(read: Callable[[Collected, bool], None], limits: Limits) -> Read:

@@ -18,6 +18,7 @@ Int64s = NDArray[np.int64]
 NO_KEY = -1
 _WHOLE_DIGITS = 18
 MERGED_AT_ONCE = 1 << 20
+MARKED_FROM, MARKS = 1 << 12, 8  # so many values in so narrow a range are marked in it, not sorted
 
 
 class ReferenceKeys:
@@ -62,6 +63,10 @@ class ReferenceKeys:
 
 def distinct(values: Int64s) -> Int64s:
     """Sorted, each once: numpy's own ``unique`` hashes, which takes several times as long."""
+    if len(values) >= MARKED_FROM and values.min() >= 0 and (largest := int(values.max())) < MARKS * len(values):
+        marks = np.zeros(largest + 1, np.bool_)
+        marks[values] = True
+        return np.flatnonzero(marks)
     ordered = np.sort(values)
     first = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
@@ -75,7 +80,8 @@ class CitedKeys:
         found = np.zeros(0, np.int64)
         waiting: list[Int64s] = []
         for more in numbers:
-            waiting.append(distinct(more[more != NO_KEY]))
+            several = distinct(more)
+            waiting.append(several[several != NO_KEY])
             if sum(map(len, waiting)) > max(len(found), MERGED_AT_ONCE):
                 found, waiting = distinct(np.concatenate([found, *waiting])), []
         self.numbers: Int64s = distinct(np.concatenate([found, *waiting]))  # ascending

@@ -47,6 +47,7 @@ _ARRAYS: dict[str, tuple[type, int]] = {
     "texts": (np.int64, len(k.TEXT_FIELDS) * TEXTS),
     "bytes": (np.uint8, TEXT_BYTES + kernel.PADDING),
     "slots": (np.int64, 2 * 2 * TEXTS),
+    "forms": (np.uint8, k.FORMS * k.FORM_SIZE),
 }
 _ROOMS = {
     "item_room": ITEMS,
@@ -120,29 +121,47 @@ class Decoder:
             data: where they stand, at ``address``; bytes behind it can be read (see ``PADDING``).
             rows: of each (anything, start, end).
         """
-        columns, collected = self._columns, self._collected
-        if not self._arrays:
-            self._begin()
         at, count = 0, len(rows)
         retried = -1
         while at < count:
-            columns.next_rate, columns.next_reference = collected.next_rate_id, collected.next_reference_no
-            at = k.decode(self._address, address, rows.ctypes.data, at, count, section)
-            collected.next_rate_id, collected.next_reference_no = columns.next_rate, columns.next_reference
-            collected.items_seen += columns.items_seen
-            collected.items_matched += columns.items_matched
-            collected.references_seen += columns.references_seen
-            columns.items_seen = columns.items_matched = columns.references_seen = 0
-            self._read_texts()
-            if columns.stopped in (k.DECODED, k.TEXTS_UNREAD):
+            at = self._run(k.decode, address, rows.ctypes.data, at, count, section)
+            stopped = self._columns.stopped
+            if stopped in (k.DECODED, k.TEXTS_UNREAD):
                 continue
             self.flush()
-            if columns.stopped == k.NO_ROOM and retried != at:
+            if stopped == k.NO_ROOM and retried != at:
                 retried = at
                 continue
             element = data[rows[at, 1] : rows[at, 2]]
-            (fallbacks.odd if columns.stopped == k.ODD_ELEMENT else fallbacks.large)(element)
+            (fallbacks.odd if stopped == k.ODD_ELEMENT else fallbacks.large)(element)
             at += 1
+
+    def decode_ahead(self, address: int, size: int, scan_state: int) -> bool:
+        """Decode elements that follow each other from where the scan is, as far as possible; whether most are wanted."""
+        retried = -1
+        while True:
+            at = self._run(k.decode_ahead, address, size, scan_state)
+            stopped = self._columns.stopped
+            if stopped == k.NO_ROOM and retried != at:
+                self.flush()
+                retried = at
+            elif stopped != k.TEXTS_UNREAD:
+                return bool(stopped != k.MOSTLY_UNWANTED)
+
+    def _run(self, decode: Callable[..., int], *arguments: int) -> int:
+        """Let the kernel decode up to where it stops; read the texts that are new."""
+        columns, collected = self._columns, self._collected
+        if not self._arrays:
+            self._begin()
+        columns.next_rate, columns.next_reference = collected.next_rate_id, collected.next_reference_no
+        at = decode(self._address, *arguments)
+        collected.next_rate_id, collected.next_reference_no = columns.next_rate, columns.next_reference
+        collected.items_seen += columns.items_seen
+        collected.items_matched += columns.items_matched
+        collected.references_seen += columns.references_seen
+        columns.items_seen = columns.items_matched = columns.references_seen = 0
+        self._read_texts()
+        return at
 
     # ---- texts ---------------------------------------------------------------------------------------------
 

@@ -17,6 +17,8 @@ from transforms.scan.scan_pieces import ElementRows, IndexedReferences, Pieces
 
 MAX_HELD_BYTES = 16 << 20
 MAX_DECODED_BYTES = 1 << 20  # of an item that no block holds; a longer one is read rate by rate
+MANY_ROWS = 8  # in one block: where most elements of those are wanted, the next ones are decoded without a scan
+DEEP = 100  # limits below this are for the scan to hold, which counts brackets
 
 
 class Section:
@@ -49,6 +51,11 @@ class Section:
         self.places_address = self.places.ctypes.data
         self.state[k.INDEX_ROWS] = ROWS
         self.kind = self.state[k.SECTION]
+        self.can_decode_ahead = (
+            self.kind in (k.ITEMS, k.REFERENCES_FILTERED) and not self.state[k.SINGLE] and self.state[k.DEEPEST] >= DEEP
+        )
+        self.decodes_ahead = False
+        self.passed_over = 0  # elements, since rows were taken last
         self.begin = cursor.base + cursor.pos  # in the document
         self.keeper: Keep | None = None  # spools blocks, once the spool is a file
         self.spooled_from = cursor.pos
@@ -77,6 +84,8 @@ class Section:
         """Up to the section's end."""
         cursor = self.cursor
         while True:
+            if self.decodes_ahead:
+                self.decode_ahead()
             event = self.scan()
             if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
                 self.take_rows()
@@ -118,11 +127,23 @@ class Section:
             self.references.index.add(places)
             return
         self.rows.decode(self.cursor.data, self.cursor.address, places, self.kind)
+        if self.can_decode_ahead and count >= MANY_ROWS and self.passed_over < count:
+            self.decodes_ahead = True
+        self.passed_over = 0
+
+    def decode_ahead(self) -> None:
+        """Decode what can be without a scan; the scan goes on where that stops, up to the next wanted element."""
+        if self.state[k.STATE] in (k.ELEMENT_NEXT, k.AFTER_ELEMENT):
+            cursor = self.cursor
+            self.decodes_ahead = self.rows.decoder.decode_ahead(cursor.address, cursor.size, cursor.at())
+            cursor.pos = self.state[k.POS]
+        self.state[k.INDEX_ROWS] = 1 if self.decodes_ahead else ROWS
 
     def count(self) -> None:
         """Elements passed over since the last time."""
         new = self.state[k.SEEN] - self.seen
         self.seen += new
+        self.passed_over += new
         if self.kind == k.ITEMS:
             self.cursor.collected.items_seen += new
         elif self.kind != k.RATES:

@@ -1,6 +1,7 @@
 """Columns that the kernel decodes into: numbers to the last bit, rooms that are too small, texts that are too many."""
 
 import io
+import json
 import re
 from random import Random
 from typing import Any
@@ -141,6 +142,38 @@ def test_a_group_of_a_million_npis_is_decoded_by_the_kernel(monkeypatch: pytest.
     )
 
 
+# Prices known by their form, and elements decoded without a scan
+
+
+def test_prices_that_differ_in_their_rate_alone_are_told_from_those_that_differ_elsewhere() -> None:
+    chance = Random(7)
+    prices = [
+        price(negotiated_rate=chance.choice((1, 2.5, "3.25", -4, 1e300, None, "x")), setting=chance.choice("ab"))
+        | chance.choice(({}, {"additional_information": '"}'}, {"negotiated_type": 'a","negotiated_rate":7,"b":"'}))
+        for _ in range(500)
+    ]
+    for indent in (None, 1, 40):
+        data = json.dumps(document(item(rate(group(1), prices=prices))), indent=indent).encode()
+        assert scanned(data).reading == read_by_ijson(data).reading
+
+
+@pytest.mark.parametrize("wanted_share", [0.0, 0.3, 0.6, 1.0])
+def test_elements_are_read_alike_with_and_without_a_scan(wanted_share: float) -> None:
+    chance = Random(3)
+    items = [
+        item(
+            rate(group(number), prices=[price(setting=f"{number % 7}"), price(negotiated_rate=number)]),
+            billing_code="97026" if chance.random() < wanted_share else "99213",
+        )
+        for number in range(400)
+    ]
+    items[150]["billing_code"] = ["97026"]
+    data = json_bytes(document(*items))
+    expected = read_by_ijson(data).reading
+    for cuts in ((), (5_000,), tuple(range(3_000, len(data), 3_000)), tuple(range(40_000, len(data), 40_000))):
+        assert read_by_scan(data, cuts, 0).reading == expected
+
+
 # Keys of references
 
 
@@ -167,6 +200,7 @@ def test_the_struct_and_the_constants_are_those_of_the_header() -> None:
     header = re.sub(r"/\*.*?\*/", "", (FOLDER / "columns.h").read_text(), flags=re.DOTALL)
     for names in enumerations(header)[:3]:
         assert [getattr(k, name) for name in names] == list(range(len(names)))
+    assert f"FORMS = {k.FORMS}, FORM_SIZE = {k.FORM_SIZE}" in header
     members = {}
     for body, name in re.findall(r"typedef struct \{([^}]*)\} (\w+);", header):
         lines = re.findall(r"\w+ ([^;]*);", body.replace("const ", ""))

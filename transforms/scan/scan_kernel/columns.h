@@ -14,7 +14,7 @@ enum { AS_TEXT, AS_CLASS, AS_CODES, AS_NAMES, AS_DATE, AS_RATE, AS_NPI, AS_TIN, 
 enum { UNREAD, READ, REFUSED }; /* text.state; an element with a refused one is for the plain grammar */
 
 /* Why decoding stopped in front of an element */
-enum { DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD };
+enum { DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD, MOSTLY_UNWANTED };
 
 #define NO_KEY (-1)            /* a reference's key that is no id; text ids that Python numbers lie below */
 #define BLANK_NPI INT64_MIN    /* an NPI that is null */
@@ -29,6 +29,19 @@ typedef struct {
     uint64_t hash;
     int64_t place; /* one more than the text's, 0: empty */
 } text_slot;
+
+typedef struct {
+    int32_t type, class, setting, codes, modifiers, date; /* numbers of texts */
+} price_texts;
+
+enum { FORMS = 512, FORM_SIZE = 1024, FORM_BYTES = FORM_SIZE - 40 };
+
+typedef struct {
+    int64_t head, tail; /* bytes in front of the rate (0: no form) and behind it */
+    price_texts texts;
+    uint8_t bytes[FORM_BYTES];
+} price_form; /* see forms.c */
+_Static_assert(sizeof(price_form) == FORM_SIZE, "Python gives them their memory");
 
 typedef struct {
     int64_t number_digits, value_bytes, string_bytes, list_bytes; /* longer ones are for the plain grammar */
@@ -47,6 +60,7 @@ typedef struct {
     int32_t *item_arrangement, *item_code, *item_code_type;
     int64_t *item_first, *item_end;
 
+    price_form *forms;
     int64_t price_count, price_room;
     int64_t *price_rate;
     double *price_amount; /* NaN: none */

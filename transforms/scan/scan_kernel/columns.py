@@ -10,13 +10,13 @@ from transforms.scan.scan_kernel.library import Function, function
     AS_TEXT, AS_CLASS, AS_CODES, AS_NAMES, AS_DATE, AS_RATE, AS_NPI, AS_TIN, AS_KEY, AS_CODE, AS_CODE_TYPE, RULES,
 ) = range(12)  # fmt: skip
 UNREAD, READ, REFUSED = range(3)  # a text's state
-DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD = range(4)  # why decoding stopped
+DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD, MOSTLY_UNWANTED = range(5)  # why decoding stopped
 NO_KEY = -1
 BLANK_NPI = -(1 << 63)
 NPIS_PER_ROW = 10_000
+FORMS, FORM_SIZE = 512, 1024
 
 TEXT_FIELDS = ("rule", "state", "offset", "length", "number", "value")  # int64 each
-SLOT_BYTES = 16
 
 
 class Columns(ctypes.Structure):
@@ -35,6 +35,7 @@ class Columns(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("item_count", "item_room")),
         *((name, ctypes.c_void_p) for name in ("item_arrangement", "item_code", "item_code_type")),
         *((name, ctypes.c_void_p) for name in ("item_first", "item_end")),
+        ("forms", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("price_count", "price_room")),
         *((name, ctypes.c_void_p) for name in ("price_rate", "price_amount", "price_type", "price_class")),
         *((name, ctypes.c_void_p) for name in ("price_setting", "price_codes", "price_modifiers", "price_date")),
@@ -52,3 +53,4 @@ class Columns(ctypes.Structure):
 
 forget_texts: Function = function("forget_texts", 1)  # columns
 decode: Function = function("decode", 6)  # columns, data, rows, first, count, section
+decode_ahead: Function = function("decode_ahead", 4)  # columns, data, size, scan state

@@ -104,22 +104,30 @@ static int64_t number_hash(const uint8_t *data, int64_t start, int64_t end) {
 
 #define EIGHT_ZEROS 0x3030303030303030u
 
-/* How many digits the plain integer at `pos` has, up to seven; 0 where it is longer or anything else */
-INLINE int64_t integer_digits(const uint8_t *data, int64_t pos) {
-    const uint64_t word = word_at(data, pos) ^ EIGHT_ZEROS;
-    const int64_t digits = lowest_one(((word + 0x7676767676767676u) | word) & 0x8080808080808080u) >> 3;
-    const int64_t after = byte_at(data, pos + digits);
-    if (digits > 0 && digits < 8 && (after == ',' || after == '}') && (digits == 1 || byte_at(data, pos) != '0'))
-        return digits;
-    return 0;
-}
-
-/* The value of one to seven digits, all at once */
-INLINE uint64_t integer_at(const uint8_t *data, int64_t pos, int64_t digits) {
-    uint64_t word = (word_at(data, pos) ^ EIGHT_ZEROS) << (64 - 8 * digits);
+/* Of eight bytes of text that were XORed with EIGHT_ZEROS: the high bit of each that is no digit, and their value */
+INLINE uint64_t no_digits(uint64_t word) { return ((word + 0x7676767676767676u) | word) & 0x8080808080808080u; }
+INLINE uint64_t value_of(uint64_t word) {
     word = (word * 10 + (word >> 8)) & 0x00FF00FF00FF00FFu;
     word = (word * 100 + (word >> 16)) & 0x0000FFFF0000FFFFu;
     return (word * 10000 + (word >> 32)) & 0xFFFFFFFFu;
+}
+
+/* How many digits stand at `pos`, up to eight */
+INLINE int64_t leading_digits(const uint8_t *data, int64_t pos) {
+    return lowest_one(no_digits(word_at(data, pos) ^ EIGHT_ZEROS)) >> 3;
+}
+
+/* The value of one to eight digits, all at once */
+INLINE uint64_t integer_at(const uint8_t *data, int64_t pos, int64_t digits) {
+    return value_of((word_at(data, pos) ^ EIGHT_ZEROS) << (64 - 8 * digits));
+}
+
+/* How many digits the plain integer at `pos` has, up to seven; 0 where it is longer or anything else */
+INLINE int64_t integer_digits(const uint8_t *data, int64_t pos) {
+    const int64_t digits = leading_digits(data, pos), after = byte_at(data, pos + digits);
+    if (digits > 0 && digits < 8 && (after == ',' || after == '}') && (digits == 1 || byte_at(data, pos) != '0'))
+        return digits;
+    return 0;
 }
 
 /* A hash of an id written as text without escapes: of its number where it is numeric, else of its trimmed text.

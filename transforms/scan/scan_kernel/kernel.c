@@ -15,6 +15,7 @@
 #include "json.c"
 #include "texts.c"
 #include "numbers.c"
+#include "forms.c"
 #include "rows.c"
 
 PUBLIC int64_t EXPORTED(string_end)(const uint8_t *data, int64_t size, int64_t pos) {

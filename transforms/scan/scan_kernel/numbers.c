@@ -50,10 +50,8 @@ INLINE place past_whole(place p, place end, int64_t *value) {
     uint64_t whole = 0;
     if (end - p >= 8) {
         const uint64_t word = word_at(p, 0) ^ EIGHT_ZEROS;
-        if ((((word + 0x7676767676767676u) | word) & 0x8080808080808080u) == 0) {
-            uint64_t eight = word * 10 + (word >> 8);
-            eight = ((eight & 0x00FF00FF00FF00FFu) * 100) + ((eight >> 16) & 0x00FF00FF00FF00FFu);
-            whole = ((eight & 0x0000FFFF0000FFFFu) * 10000 + ((eight >> 32) & 0x0000FFFFu)) & 0xFFFFFFFFu;
+        if (no_digits(word) == 0) {
+            whole = value_of(word);
             p += 8;
         }
     }
@@ -68,12 +66,18 @@ INLINE place past_whole(place p, place end, int64_t *value) {
     return p;
 }
 
+/* A rate that is a plain decimal, or text of one; NULL where it is anything else */
+INLINE place past_plain_rate(place p, place end, double *rate) {
+    const bool quoted = *p == '"';
+    const place at = past_decimal(p + quoted, end, rate);
+    return at != NULL && (quoted ? *at == '"' : ends_value(*at)) ? at + quoted : NULL;
+}
+
 /* A rate: a number, or text that is one */
 static place past_rate(columns *c, place p, place end, double *rate) {
-    const bool quoted = *p == '"';
-    place at = past_decimal(p + quoted, end, rate);
-    if (at != NULL && (quoted ? *at == '"' : ends_value(*at)))
-        return at + quoted;
+    place at = past_plain_rate(p, end, rate);
+    if (at != NULL)
+        return at;
     if (*p == '{' || *p == '[' || (at = past_scalar(c, p, end)) == NULL || at - p > c->value_bytes)
         return NULL;
     const text *found = interned(c, AS_RATE, p, at);
@@ -103,14 +107,35 @@ INLINE place past_plain_npis(place p, place end, int64_t *npis, int64_t room, in
     int64_t found = 0;
     while (found < room && end - p > 16) {
         const uint64_t word = word_at(p, 0) ^ EIGHT_ZEROS, rest = word_at(p, 8) ^ 0x2C3030u;
-        const uint64_t odd = ((word + 0x7676767676767676u) | word) & 0x8080808080808080u;
-        if ((odd | (((rest + 0x7676u) | rest) & 0x8080u) | (rest & 0xFF0000u)) != 0 || (word & 0xFF) == 0)
+        if ((no_digits(word) | (((rest + 0x7676u) | rest) & 0x8080u) | (rest & 0xFF0000u)) != 0 || (word & 0xFF) == 0)
             break;
-        uint64_t eight = word * 10 + (word >> 8);
-        eight = ((eight & 0x00FF00FF00FF00FFu) * 100) + ((eight >> 16) & 0x00FF00FF00FF00FFu);
-        eight = ((eight & 0x0000FFFF0000FFFFu) * 10000 + ((eight >> 32) & 0x0000FFFFu)) & 0xFFFFFFFFu;
-        npis[found++] = (int64_t)(eight * 100 + (rest & 0xFF) * 10 + (rest >> 8 & 0xFF));
+        npis[found++] = (int64_t)(value_of(word) * 100 + (rest & 0xFF) * 10 + (rest >> 8 & 0xFF));
         p += 11;
+    }
+    *count += found;
+    return p;
+}
+
+/* As many plain ids as follow each other at `p`, up to `room`: one to fifteen digits and a comma each, nothing between */
+INLINE place past_plain_ids(place p, place end, int64_t *keys, int64_t room, int64_t *count) {
+    static const uint64_t tens[] = {1, 10, 100, 1000, 10000, 100000, 1000000, 10000000};
+    int64_t found = 0;
+    while (found < room && end - p > 16) {
+        int64_t digits = leading_digits(p, 0);
+        if (digits == 0 || (*p == '0' && digits > 1))
+            break;
+        uint64_t value = integer_at(p, 0, digits);
+        if (digits == 8) {
+            const int64_t more = leading_digits(p, 8);
+            if (more == 8)
+                break;
+            value = more == 0 ? value : value * tens[more] + integer_at(p, 8, more);
+            digits += more;
+        }
+        if (p[digits] != ',')
+            break;
+        keys[found++] = (int64_t)value;
+        p += digits + 1;
     }
     *count += found;
     return p;

@@ -54,19 +54,13 @@ INLINE int price_key(place key, int64_t size) {
     }
 }
 
-/* One price of the rate `rate_id` */
-static place past_price(columns *c, place p, place end, int64_t rate_id) {
-    int32_t type = 0, class = 0, setting = 0, codes = 0, modifiers = 0, date = 0;
-    double amount = __builtin_nan("");
+/* One price: its rate and its texts */
+static place past_price_members(columns *c, place p, place end, double *amount, price_texts *texts) {
     int seen = 0;
     bool more;
     place quote;
     if (*p != '{')
         return NULL;
-    if (c->price_count == c->price_room) {
-        c->stopped = NO_ROOM;
-        return NULL;
-    }
     for (p = past_opening(p, end, '}', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, '}', &more)) {
         const place key = p + 1;
         if ((p = past_key(p, end, &quote)) == NULL)
@@ -76,28 +70,47 @@ static place past_price(columns *c, place p, place end, int64_t rate_id) {
             return NULL;
         seen |= which;
         switch (which) {
-        case PRICE_TYPE: p = past_text(c, AS_TEXT, p, end, &type); break;
-        case PRICE_RATE: p = past_rate(c, p, end, &amount); break;
-        case PRICE_CLASS: p = past_text(c, AS_CLASS, p, end, &class); break;
-        case PRICE_SETTING: p = past_text(c, AS_TEXT, p, end, &setting); break;
-        case PRICE_CODES: p = past_list(c, AS_CODES, p, end, &codes); break;
-        case PRICE_MODIFIERS: p = past_list(c, AS_CODES, p, end, &modifiers); break;
-        case PRICE_DATE: p = past_text(c, AS_DATE, p, end, &date); break;
+        case PRICE_TYPE: p = past_text(c, AS_TEXT, p, end, &texts->type); break;
+        case PRICE_RATE: p = past_rate(c, p, end, amount); break;
+        case PRICE_CLASS: p = past_text(c, AS_CLASS, p, end, &texts->class); break;
+        case PRICE_SETTING: p = past_text(c, AS_TEXT, p, end, &texts->setting); break;
+        case PRICE_CODES: p = past_list(c, AS_CODES, p, end, &texts->codes); break;
+        case PRICE_MODIFIERS: p = past_list(c, AS_CODES, p, end, &texts->modifiers); break;
+        case PRICE_DATE: p = past_text(c, AS_DATE, p, end, &texts->date); break;
         case PRICE_ALIAS: p = past_null(p, end); break;
         default: p = past_value(c, p, end);
         }
     }
-    if (p == NULL)
+    return p;
+}
+
+/* One price of the rate `rate_id` */
+static place past_price(columns *c, place p, place end, int64_t rate_id) {
+    price_texts texts = {0};
+    if (c->price_count == c->price_room) {
+        c->stopped = NO_ROOM;
         return NULL;
+    }
+    guessed_price guess = guess_price(c, p, end);
+    if (is_known(&guess)) {
+        texts = guess.form->texts;
+        p = guess.end;
+    } else {
+        guess.amount = __builtin_nan("");
+        if ((p = past_price_members(c, p, end, &guess.amount, &texts)) == NULL)
+            return NULL;
+        if (guess.form != NULL && guess.end == p && c->unread == 0) /* no text of it is refused */
+            learn_form(&guess, &texts);
+    }
     const int64_t row = c->price_count++;
     c->price_rate[row] = rate_id;
-    c->price_amount[row] = amount;
-    c->price_type[row] = type;
-    c->price_class[row] = class;
-    c->price_setting[row] = setting;
-    c->price_codes[row] = codes;
-    c->price_modifiers[row] = modifiers;
-    c->price_date[row] = date;
+    c->price_amount[row] = guess.amount;
+    c->price_type[row] = texts.type;
+    c->price_class[row] = texts.class;
+    c->price_setting[row] = texts.setting;
+    c->price_codes[row] = texts.codes;
+    c->price_modifiers[row] = texts.modifiers;
+    c->price_date[row] = texts.date;
     return p;
 }
 
@@ -289,20 +302,24 @@ INLINE place past_objects(columns *c, place p, place end, past_object past, int6
 
 /* The references that a rate cites */
 static place past_citations(columns *c, place p, place end, int64_t rate_id) {
+    const int64_t first = c->citation_count;
     bool more;
     if (*p != '[')
         return past_null(p, end);
     for (p = past_opening(p, end, ']', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more)) {
-        const int64_t row = c->citation_count;
-        if (row == c->citation_room) {
+        p = past_plain_ids(p, end, c->citation_key + c->citation_count, c->citation_room - c->citation_count, &c->citation_count);
+        if (UNLIKELY(*p <= ' ') && (p = at_next(p, end)) == NULL)
+            return NULL;
+        if (c->citation_count == c->citation_room) {
             c->stopped = NO_ROOM;
             return NULL;
         }
-        if ((p = past_id(c, p, end, &c->citation_key[row])) == NULL)
+        if ((p = past_id(c, p, end, &c->citation_key[c->citation_count])) == NULL)
             return NULL;
-        c->citation_rate[row] = rate_id;
         c->citation_count++;
     }
+    for (int64_t row = first; row < c->citation_count; row++)
+        c->citation_rate[row] = rate_id;
     return p;
 }
 
@@ -499,35 +516,73 @@ INLINE void take_back(columns *c, const row_counts *counts) {
     c->next_rate = counts->rate;
 }
 
+/* Decode the element of a section that begins at `p`: past it, or NULL and in `stopped` why there are no rows of it.
+   `kept`: whether it is wanted. */
+static place past_element(columns *c, place p, place end, int64_t section, bool *kept) {
+    const row_counts before = counts_of(c);
+    const bool items = section == ITEMS, rates = section == RATES;
+    *kept = true;
+    c->stopped = ODD_ELEMENT;
+    const place at = items ? past_item(c, p, end, kept)
+                     : rates ? past_rate_element(c, p, end, 0)
+                             : past_reference(c, p, end, kept);
+    const bool whole = at != NULL && c->unread == 0;
+    if (!whole || !*kept)
+        take_back(c, &before);
+    if (!whole) {
+        if (at != NULL)
+            c->stopped = TEXTS_UNREAD;
+        return NULL;
+    }
+    if (items) {
+        c->items_seen++;
+        c->items_matched += *kept;
+    } else if (!rates) {
+        c->references_seen++;
+        c->next_reference++;
+    }
+    c->stopped = DECODED;
+    return at;
+}
+
 /* Decode elements `first` to `count` of a section into columns: the number of the element in front of which it stopped
    (`stopped` says why), or `count`. */
 PUBLIC int64_t EXPORTED(decode)(
     columns *c, const uint8_t *data, const index_row *rows, int64_t first, int64_t count, int64_t section) {
-    for (int64_t i = first; i < count; i++) {
-        const row_counts before = counts_of(c);
-        const place start = data + rows[i].start, end = data + rows[i].end;
-        const bool items = section == ITEMS, rates = section == RATES;
-        bool kept = true;
-        c->stopped = ODD_ELEMENT;
-        const place at = items ? past_item(c, start, end, &kept)
-                         : rates ? past_rate_element(c, start, end, 0)
-                                 : past_reference(c, start, end, &kept);
-        const bool whole = at == end && c->unread == 0;
-        if (!whole || !kept)
-            take_back(c, &before);
-        if (!whole) {
-            if (at == end && c->unread != 0)
-                c->stopped = TEXTS_UNREAD;
-            return i;
-        }
-        if (items) {
-            c->items_seen++;
-            c->items_matched += kept;
-        } else if (!rates) {
-            c->references_seen++;
-            c->next_reference++;
+    bool kept;
+    c->stopped = DECODED;
+    for (; first < count; first++)
+        if (past_element(c, data + rows[first].start, data + rows[first].end, section, &kept) == NULL)
+            break;
+    return first;
+}
+
+enum { IN_VAIN = 8 };
+
+/* Likewise the elements that follow each other from where the scan is, without a scan: for where most are wanted.
+   It stops in front of what is no object, or does not end in these data, too: ODD_ELEMENT. */
+PUBLIC int64_t EXPORTED(decode_ahead)(columns *c, const uint8_t *data, int64_t size, scan_state *state) {
+    const place end = data + size;
+    int64_t in_vain = IN_VAIN;
+    bool kept;
+    c->stopped = ODD_ELEMENT;
+    while (true) {
+        place p = at_next(data + state->pos, end);
+        if (p != NULL && state->state == AFTER_ELEMENT)
+            p = *p == ',' ? at_next(p + 1, end) : NULL;
+        if (p == NULL || *p != '{')
+            break;
+        state->pos = p - data;
+        state->state = ELEMENT_NEXT;
+        if ((p = past_element(c, p, end, state->section, &kept)) == NULL)
+            break;
+        state->pos = p - data;
+        state->state = AFTER_ELEMENT;
+        in_vain += kept ? 1 : -1;
+        if (in_vain == 0) {
+            c->stopped = MOSTLY_UNWANTED;
+            break;
         }
     }
-    c->stopped = DECODED;
-    return count;
+    return state->pos;
 }

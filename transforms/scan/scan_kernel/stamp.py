@@ -6,7 +6,7 @@ from collections.abc import Callable
 LIBRARY = "libkernel.so"
 HEADERS = ("kernel.h", "masks.h", "columns.h")
 SCANNING = ("strings.c", "hashes.c", "nested.c", "skim.c", "elements.c", "utf8.c", "children.c")
-DECODING = ("json.c", "texts.c", "numbers.c", "rows.c")
+DECODING = ("json.c", "texts.c", "numbers.c", "forms.c", "rows.c")
 LEVELS = {
     "x86_64": ("portable", "sse2", "avx2", "avx512"),
     "aarch64": ("portable", "neon"),

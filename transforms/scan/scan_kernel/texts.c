@@ -50,6 +50,8 @@ PUBLIC int64_t EXPORTED(forget_texts)(columns *c) {
     memset(c->slots, 0, (size_t)(c->slot_mask + 1) * sizeof *c->slots);
     c->text_count = c->byte_count = c->unread = 0;
     memset(c->numbers, 0, sizeof c->numbers);
+    for (int64_t form = 0; form < FORMS; form++)
+        c->forms[form].head = 0;
     for (int64_t rule = 0; rule < RULES; rule++)
         if (interned(c, rule, null, null + 4) == NULL)
             return NO_ROOM;
