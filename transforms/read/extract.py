@@ -23,7 +23,7 @@ from transforms.read.clean import read_date
 from transforms.read.collect import Collected
 from transforms.read.containers import open_documents
 from transforms.read.read_ijson import read_document
-from transforms.read.spool import OpenTemporary
+from transforms.read.spool import OpenTemporary, decoded
 
 DATE_NOT_READ = "date not read"  # a quirk
 HELD_BYTES = 1 << 20
@@ -114,12 +114,12 @@ def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset
     """The account of one document just read; of its dates that can't be read, the header's and the matched prices'."""
     items: Counter[str] = Counter()
     prices: Counter[str] = Counter()
-    for batch in collected.items.batches():
+    for batch in collected.items.encoded_batches():
         items.update(_counts(batch.column("billing_code")))
     dates_not_read = int(read_date(collected.header.get("last_updated_on"))[1])
-    for batch, item in priced_items(collected):
-        prices.update(_counts(item.column("billing_code")))
-        dates_not_read += pc.sum(batch.column("date_not_read")).as_py()
+    for batch, of_items, places in priced_items(collected):
+        prices.update(_counts(of_items.column("billing_code").take(places)))
+        dates_not_read += pc.sum(decoded(batch.column("date_not_read"))).as_py()
     quirks = dict(collected.quirks) | ({DATE_NOT_READ: dates_not_read} if dates_not_read else {})
     return DocumentAccount(
         name=name,
@@ -203,11 +203,11 @@ class _JoinedBatches:
         self._held, self._bytes = [], 0
 
 
-def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table]]:
-    """Batches of prices, and row by row the item of each: both are in rate order."""
+def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table, pa.Array]]:
+    """Batches of prices as they are kept, some items, and row by row which of those has the price."""
     items = collected.items.batches()
     held = pa.Table.from_batches([], collected.items.schema)
-    for prices in collected.prices.batches():
+    for prices in collected.prices.encoded_batches():  # in rate order, as the items are
         if not prices.num_rows:
             continue
         rates = arrow.numpy_of(prices.column("rate_id"))
@@ -215,13 +215,12 @@ def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Tabl
             held = pa.concat_tables([held, pa.Table.from_batches([next(items)])])
         held = held.combine_chunks()
         places = np.searchsorted(arrow.numpy_of(held.column("rates_end").chunk(0)), rates, side="right")
-        yield prices, held.take(arrow.numbers(places))
+        yield prices, held, arrow.numbers(places)
         held = held.slice(int(places[-1]))
 
 
-def _price_rows(prices: pa.RecordBatch, items: pa.Table) -> pa.RecordBatch:
+def _price_rows(prices: pa.RecordBatch, items: pa.Table, places: pa.Array) -> pa.RecordBatch:
     """Rows of PRICES without their document."""
-    rate_id, *values, _ = prices.columns
-    of_items = [items.column(name).combine_chunks() for name in ("arrangement", "billing_code", "billing_code_type")]
-    columns = [rate_id, *of_items, *values]
-    return pa.RecordBatch.from_arrays(columns, names=PRICES.names[1:])
+    rate_id, *values, _ = map(decoded, prices.columns)
+    of_items = [items.column(name).chunk(0).take(places) for name in PRICES.names[2:5]]
+    return pa.RecordBatch.from_arrays([rate_id, *of_items, *values], names=PRICES.names[1:])

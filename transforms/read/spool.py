@@ -84,7 +84,7 @@ class Spool:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows as batches of the schema's types."""
         for batch in self.encoded_batches():
-            yield _decoded(batch, self.schema)
+            yield pa.RecordBatch.from_arrays(list(map(decoded, batch.columns)), schema=self.schema)
 
     def encoded_batches(self) -> Iterator[pa.RecordBatch]:
         """All rows as they are kept: columns may be dictionary-encoded."""
@@ -143,8 +143,6 @@ def batch_of(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _decoded(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    columns = [
-        column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns
-    ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+def decoded(column: pa.Array) -> pa.Array:
+    """A column, its values themselves where it holds their numbers in a dictionary."""
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
