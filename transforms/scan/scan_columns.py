@@ -137,7 +137,7 @@ class Decoder:
             at += 1
 
     def decode_ahead(self, address: int, size: int, scan_state: int) -> bool:
-        """Decode elements that follow each other from where the scan is, as far as possible; whether most are wanted."""
+        """Decode elements that follow each other from where the scan is, as far as it goes; whether most are wanted."""
         retried = -1
         while True:
             at = self._run(k.decode_ahead, address, size, scan_state)
