@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any, BinaryIO, NamedTuple, cast
+from unittest.mock import patch
 
 from tests.collected_rows import keyed_rows, spool_rows
 from tests.fuzz.blocks import CutBlocks
@@ -12,8 +13,7 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import Limits
 from transforms.read import read_ijson
 from transforms.read.collect import Collected
-from transforms.scan import read_scan
-from transforms.scan.scan_section import Section
+from transforms.scan import read_scan, scan_section
 
 DEFAULT = Limits()
 CODES = frozenset({"97026", "97028"})
@@ -40,7 +40,7 @@ class Read(NamedTuple):
     reason: str
 
 
-class SectionAhead(Section):
+class SectionAhead(scan_section.Section):
     """Decodes its first elements already without a scan, not only once many are wanted."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -76,15 +76,13 @@ def read_by_ijson(document: bytes, limits: Limits = DEFAULT) -> Read:
 
 
 def read_by_scan(document: bytes, cuts: tuple[int, ...], poison: int) -> Read:
-    read_scan.Section = SectionAhead if len(cuts) % 2 == 0 else Section  # type: ignore[misc]
+    section = SectionAhead if len(cuts) % 2 == 0 else scan_section.Section
 
     def read(collected: Collected, skip: bool) -> None:
         read_scan.read_blocks(CutBlocks(document, cuts, poison), CODES, collected, skip=skip)
 
-    try:
+    with patch.object(read_scan, "Section", section):
         return _read(read, DEFAULT)
-    finally:
-        read_scan.Section = Section  # type: ignore[misc]
 
 
 def _read(read: Callable[[Collected, bool], None], limits: Limits) -> Read:
