@@ -6,7 +6,6 @@ from dataclasses import dataclass
 METHODOLOGY = "2"
 
 DEFAULT_CODES = ("97026", "97028")  # infrared and ultraviolet
-CODE_TYPES = frozenset({"CPT", "HCPCS"})
 
 PERCENTILES = (10, 25, 50, 75, 90)
 

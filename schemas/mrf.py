@@ -22,6 +22,7 @@ PRICES_KEYS = frozenset(key for key, section in SECTIONS.items() if section == I
 
 # Of an in-network item, as far as they are read
 ITEM_KEYS = frozenset({"billing_code", "billing_code_type", "negotiation_arrangement", "negotiated_rates"})
+CODE_TYPES = frozenset({"CPT", "HCPCS"})  # values of billing_code_type whose codes can match (CONTRACT section 4)
 
 # Of an element of negotiated_rates, with their aliases
 RATE_KEYS = {

@@ -6,8 +6,7 @@ from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from flows.settings.fetching import Engine
-from flows.storage.code_versions import code_version, digest_of
-from schemas.codes import CODE_TYPES
+from flows.storage.code_versions import code_version
 from transforms.errors import UsageError
 from transforms.scan.scan_kernel import library
 
@@ -21,12 +20,8 @@ READING_MODULES = ("transforms.read.extract", "transforms.read.read_ijson", "tra
 
 
 def reading_version() -> str:
-    """The version of what an extract holds: of both readers, and of everything by which they clean values.
-
-    ``schemas.codes`` is left out, for it changes with the methodology; of it the readers use CODE_TYPES alone.
-    """
-    code = code_version(*READING_MODULES, without="schemas.codes")
-    return f"v{READER_VERSION}-{digest_of(code, sorted(CODE_TYPES))[:12]}"
+    """The version of what an extract holds: of both readers, and of everything by which they clean values."""
+    return f"v{READER_VERSION}-{code_version(*READING_MODULES)[:12]}"
 
 
 @cache

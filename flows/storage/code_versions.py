@@ -27,26 +27,22 @@ def digest_of(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:_LENGTH]
 
 
-def code_version(*modules: str, without: str | None = None) -> str:
-    """The digest of the source of these modules and of what they import from ``transforms`` and ``schemas``.
-
-    Args: without: a module that is neither counted nor followed.
-    """
-    return _digest_of_sources(modules, without)
+def code_version(*modules: str) -> str:
+    """The digest of the source of these modules and of what they import from ``transforms`` and ``schemas``."""
+    return _digest_of_sources(modules)
 
 
 @cache
-def _digest_of_sources(modules: tuple[str, ...], without: str | None) -> str:
-    sources = _sources(modules, without)
-    return digest_of([(name, hashlib.sha256(source).hexdigest()) for name, source in sorted(sources.items())])
+def _digest_of_sources(modules: tuple[str, ...]) -> str:
+    return digest_of([(name, hashlib.sha256(source).hexdigest()) for name, source in sorted(_sources(modules).items())])
 
 
-def _sources(modules: tuple[str, ...], without: str | None) -> dict[str, bytes]:
+def _sources(modules: tuple[str, ...]) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
-        if name not in found and name != without:
+        if name not in found:
             found[name] = _source(name)
             waiting += _imported(found[name].decode())
     return found

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from schemas.codes import CODE_TYPES
-from schemas.mrf import SECTIONS
+from schemas.mrf import CODE_TYPES, SECTIONS
 from tests.collected_rows import cited_texts
 from tests.fuzz.reading import CODES, Read, read_by_ijson
 from tests.plain_json import UnreadableError, plain_json

@@ -12,8 +12,7 @@ from collections.abc import Callable, Container, Iterable, Iterator
 
 import numpy as np
 
-from schemas.codes import CODE_TYPES
-from schemas.mrf import GROUP_KEYS, ITEM_KEYS, PRICE_KEYS, PRICE_LISTS, RATE_KEYS, REFERENCE_KEYS, TIN_KEYS
+from schemas.mrf import CODE_TYPES, GROUP_KEYS, ITEM_KEYS, PRICE_KEYS, PRICE_LISTS, RATE_KEYS, REFERENCE_KEYS, TIN_KEYS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of

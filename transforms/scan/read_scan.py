@@ -27,8 +27,7 @@ from contextlib import contextmanager
 from functools import cache
 from typing import BinaryIO
 
-from schemas.codes import CODE_TYPES
-from schemas.mrf import PROVIDER_GROUPS, SECTIONS
+from schemas.mrf import CODE_TYPES, PROVIDER_GROUPS, SECTIONS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read.clean import text_of
 from transforms.read.collect import Collected

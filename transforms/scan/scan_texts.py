@@ -15,7 +15,7 @@ from functools import partial
 import ijson
 import numpy as np
 
-from schemas.codes import CODE_TYPES
+from schemas.mrf import CODE_TYPES
 from transforms.errors import BadFileError
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of
 from transforms.read.collect import Collected

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codes as contract_codes
+from schemas import mrf
 from schemas.published import PROVIDERS, RATE_GRAIN, SUMMARIES
 from tests import plain_benchmarks
 from tests import plain_extract as plain_extract_module
@@ -473,7 +474,7 @@ def test_twins_are_one_file_and_unreadable_files_none() -> None:
 
 def test_the_contract_code_lists_are_those_of_the_schemas() -> None:
     assert RateRow._fields == RATE_GRAIN
-    assert plain_extract_module.CODE_TYPES == contract_codes.CODE_TYPES
+    assert plain_extract_module.CODE_TYPES == mrf.CODE_TYPES
     assert rules.DOLLARS == contract_codes.NEGOTIATED_TYPES
     assert set(contract_codes.ALLOWED_MODIFIERS) == rules.MODIFIERS
     assert set(contract_codes.OFFICE_SERVICE_CODES) == rules.OFFICE

@@ -1,6 +1,5 @@
 """Versions of code: which modules count, and that the same rules have the same version everywhere."""
 
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,16 +7,14 @@ from pathlib import Path
 import pytest
 
 from flows.extract.readers import READING_MODULES, reading_version
-from flows.storage.code_versions import _digest_of_sources, _source, _sources, code_version
+from flows.storage.code_versions import _digest_of_sources, _sources, code_version
 from flows.tables.payer_builds import _BUILDING_MODULES, payer_rules
 from tests.shared_files import REPOSITORY
 from tests.walk import edit_source
 
-OF_CODES = re.compile(r"from schemas\.codes import (\([^)]*\)|.*)")
 
-
-def counted(*modules: str, without: str | None = None) -> set[str]:
-    return set(_sources(modules, without))
+def counted(*modules: str) -> set[str]:
+    return set(_sources(modules))
 
 
 def test_imports_are_followed_through_transforms_and_schemas() -> None:
@@ -37,18 +34,10 @@ def test_imports_are_followed_through_transforms_and_schemas() -> None:
         }
         & rules
     )
-    readers = counted(*READING_MODULES, without="schemas.codes")
+    readers = counted(*READING_MODULES)
     assert {"transforms.read.clean", "transforms.read.walk", "transforms.limits", "schemas.extracted"} <= readers
-    assert not {"transforms.benchmark.exclude", "schemas.codes", "schemas.published"} & readers
-
-
-def test_readers_use_no_code_list_that_their_version_leaves_out() -> None:
-    """``reading_version`` states CODE_TYPES and leaves out the rest of ``schemas.codes``."""
-    for name in counted(*READING_MODULES, without="schemas.codes"):
-        text = _source(name).decode()
-        for names in OF_CODES.findall(text):
-            assert set(re.findall(r"\w+", names)) == {"CODE_TYPES"}, name
-        assert "schemas import" not in text, name
+    methodology = {"transforms.benchmark.exclude", "schemas.codes", "schemas.published"}
+    assert not methodology & readers, "a new methodology reads no file again"
 
 
 def test_versions_are_the_same_in_another_process() -> None:
