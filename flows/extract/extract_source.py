@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
 
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
-STARTS = 3  # of one reading, when the content changes on the server meanwhile
+STARTS = 3  # of one reading, where the content changes on the server meanwhile
 
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
 
@@ -60,7 +60,7 @@ class _Reading:
     skip: bool = True
 
     def folder(self, sha256: str) -> Path:
-        """Where the extract of this content stands, or will."""
+        """Where the extract of this content is, or will be."""
         codes = hashlib.sha256(",".join(sorted(self.settings.codes)).encode()).hexdigest()[:8]
         engine = self.settings.engine or default_engine()
         return self.layout.extracts / f"{sha256}-{codes}-{engine}-{reading_version()}"
@@ -71,7 +71,7 @@ class _Reading:
         return None if stated is None or not same_within(self.settings.limits, stated.limits) else stated.account
 
     def known(self) -> tuple[Entry, SourceAccount] | None:
-        """The last reading of this source whose extract still stands."""
+        """The last reading of this source, if its extract is still there."""
         entry = None if self.settings.force else recall(self.source, self.layout)
         account = None if entry is None else self.account(entry.sha256)
         return None if entry is None or account is None else (entry, account)
@@ -183,7 +183,7 @@ def _read_steadily(reading: _Reading, known: Validators | None) -> Entry:
                 return _read(replace(reading, skip=False), None)
         except ContentChangedError as error:
             changed = error
-    raise BadFileError(f"{changed}; {STARTS} readings were begun; run again later") from None
+    raise BadFileError(f"{changed}; it changed during {STARTS} readings; run again later") from None
 
 
 def _read(reading: _Reading, known: Validators | None) -> Entry:

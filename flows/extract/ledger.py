@@ -1,4 +1,4 @@
-"""What content a path or URL had when it was last read: sha256, length, and what tells whether it is still the same.
+"""What content a path or URL had when it was last read: sha256, length, and how to find out whether it has changed.
 
 Each is written under the digest of what identifies it (``Source.identity``), so that no secret reaches the disk.
 """
@@ -69,7 +69,7 @@ def remember(
 ) -> None:
     """Write what was read.
 
-    Args: unvalidated: also where neither fingerprint nor validator tells whether it is still the same.
+    Args: unvalidated: also where neither a fingerprint nor a validator can show later whether it has changed.
     """
     mark = fingerprint(source)
     if unvalidated or mark is not None or validators.if_changed():

@@ -21,7 +21,7 @@ class Outcome:
     extract: Path | None = None
     account: SourceAccount = field(default_factory=SourceAccount)
     etag: str | None = None  # as the server gave it with the content
-    unchanged: bool = False  # an earlier extract stands, nothing was read
+    unchanged: bool = False  # an earlier extract is used, nothing was read
     signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses to fetch, by their unsigned form
 
     @property

@@ -39,7 +39,7 @@ class ListedSource:
     """A file, and what the tables of contents that list it say of it."""
 
     source: Source
-    description: str | None  # the first that was given
+    description: str | None  # the first one
     mentions: int  # 0: named in the configuration itself
     plans: Plans  # of the structures that mention it, summed
     networks: Names
@@ -198,7 +198,7 @@ def _read_table(
 class _Resolver:
     """A location as (name, what to fetch or None). To parse addresses costs as much as to parse the table.
 
-    Memory: one entry for each distinct file up to a limit, since only what stands before the query is kept.
+    Memory: one entry for each distinct file up to a limit, since only the part before the query is stored.
     """
 
     def __init__(self, contents: Source) -> None:

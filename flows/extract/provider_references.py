@@ -1,15 +1,15 @@
 """Remote provider references: ``location`` files that matched prices cite, asked for once a run.
 
-As with sources, content that the server calls unchanged is not fetched again. Provider groups are kept under the digest
-of the content that they were read from. What can't be had stays unresolved in this run (its rows say
-``provider_unresolved``) and is tried again in the next.
+As with sources, content that the server calls unchanged is not fetched again. Provider groups are stored under the
+digest of their content. A reference that can't be fetched is unresolved in this run (its rows say
+``provider_unresolved``); the next run tries again.
 """
 
 import logging
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -40,22 +40,13 @@ from transforms.read.read_ijson import read_provider_reference
 LOG = logging.getLogger(__name__)
 FETCHES_AT_ONCE = 8
 ATTEMPTS = 3  # of one file in a row: dead ones are common, and there can be thousands
-FAILURES_PER_HOST = 3  # of the host itself, in a row: then it is left alone for the rest of the run
-
-
-@dataclass(frozen=True)
-class _Answer:
-    """What became of one location: where its provider groups are, or why they can't be had."""
-
-    path: Path | None = None
-    reason: str = ""
-    host_failed: bool = False
+FAILURES_PER_HOST = 3  # of the host itself, in a row: then it is given up for the rest of the run
 
 
 class RemoteReferences:
-    """What one run knows of remote references: those had, those that can't be had, hosts that fail.
+    """The remote references of one run: fetched ones, unresolved ones, hosts that fail.
 
-    given_up: by host, references that were not had because the host failed.
+    given_up: by host, how many references are unresolved because the host failed.
     """
 
     def __init__(self, layout: Layout, fetching: Fetching | None = None, *, force: bool = False) -> None:
@@ -65,24 +56,24 @@ class RemoteReferences:
         self._force = force
         self._found: dict[str, Path | None] = {}
         self._failures: Counter[str] = Counter()  # of hosts, in a row
-        self._unresolved: dict[str, tuple[str, str]] = {}  # what is shown, and why; by whole address
+        self._unresolved: dict[str, tuple[str, str]] = {}  # the printable address, and the reason; by whole address
         self.given_up: Counter[str] = Counter()
 
     @property
     def failed(self) -> dict[str, str]:
-        """Locations that can't be had, as they may be shown, and why."""
+        """Printable addresses of unresolved references, and the reasons."""
         return dict(self._unresolved.values())
 
     @property
     def unresolved(self) -> int:
-        """How many locations can't be had."""
+        """How many references are unresolved."""
         return len(self._unresolved)
 
     def fetch(self, locations: Iterable[str]) -> dict[str, Path]:
         """location -> Parquet of ``schemas.extracted.REMOTE_GROUPS``; those that failed are in ``failed``.
 
-        Each host's are asked for in order, some at once. Whether it is given up is decided by that order after each
-        such part, so that chance has no say in what stays unresolved.
+        The locations of each host are fetched in order, ``FETCHES_AT_ONCE`` together. After each such part the answers
+        in that order decide whether the host is given up, so that the result does not depend on the threads.
         """
         wanted = sorted(set(locations))
         waiting: dict[str, list[str]] = {}
@@ -92,17 +83,21 @@ class RemoteReferences:
         while waiting:
             part = [location for rest in waiting.values() for location in rest[:FETCHES_AT_ONCE]]
             for location, answer in zip(part, map_in_threads(part, self._fetch_one, FETCHES_AT_ONCE), strict=True):
-                self._note(location, answer)
+                if isinstance(answer, Path):
+                    self._found[location] = answer
+                    self._failures[_host(location)] = 0
+                else:
+                    self._note_failure(location, answer)
             waiting = {host: left for host, rest in waiting.items() if (left := self._left(host, rest))}
         return {location: path for location in wanted if (path := self._found[location]) is not None}
 
     def note_unresolvable(self, location: str) -> None:
-        """Note one that leads nowhere that a payer's file may lead to."""
+        """Note a location that a payer's file must not lead to."""
         shown = redact_unresolved(location.strip())
         self._unresolved[shown] = shown, "neither http(s) nor a file beside the one that cites it"
 
     def find_signed(self, digest: str, shown: str) -> Path | None:
-        """What was fetched in an earlier run from a signed address, which was not kept."""
+        """What an earlier run fetched from a signed address, of which only the digest is stored."""
         entry = recall_digest(digest, self._layout)
         if entry is not None and self._has(target := self._target(entry.sha256)):
             return target
@@ -111,51 +106,52 @@ class RemoteReferences:
         return None
 
     def _left(self, host: str, rest: list[str]) -> list[str]:
-        """What is still to be asked for of a host: nothing where it is given up."""
+        """The locations of a host that are still to be fetched: none where the host is given up."""
         left = rest[FETCHES_AT_ONCE:]
         if not host or self._failures[host] < FAILURES_PER_HOST:
             return left
         reason = f"not asked for: {host} failed {self._failures[host]} times in a row; run again later"
         for location in left:
-            self._note(location, _Answer(reason=reason, host_failed=True))
-        LOG.error("%s fails: %d provider references are not had; run again later", host, self.given_up[host])
+            self._note_failure(location, HostFailedError(reason))
+        LOG.error("%s fails: %d provider references are unresolved; run again later", host, self.given_up[host])
         return []
 
-    def _note(self, location: str, answer: _Answer) -> None:
-        host = _host(location)
-        self._found[location] = answer.path
-        if answer.path is None:
-            self._unresolved[location] = Source(location).name, answer.reason
-        if answer.host_failed:
+    def _note_failure(self, location: str, error: Exception) -> None:
+        self._found[location] = None
+        self._unresolved[location] = Source(location).name, str(error)
+        host, host_failed = _host(location), isinstance(error, HostFailedError)
+        self._failures[host] = self._failures[host] + 1 if host_failed else 0
+        if host_failed:
             self.given_up[host] += 1
-        self._failures[host] = self._failures[host] + 1 if answer.host_failed else 0
 
     def _target(self, sha256: str) -> Path:
-        """Where the groups of this content stand, or will."""
+        """Where the groups of this content are, or will be."""
         return self._layout.remote / f"{sha256}-{reading_version()}.parquet"
 
     def _has(self, target: Path) -> bool:
         """Whether it was read before; a file that lost bytes is read again."""
         return ensure_local(self._layout, target) and has_schema(target, REMOTE_GROUPS.arrow())
 
-    def _fetch_one(self, location: str) -> _Answer:
+    def _fetch_one(self, location: str) -> Path | Exception:
+        """Where the provider groups are, or the error."""
         source = Source(location)
         entry = None if self._force else recall(source, self._layout)
         known = None if entry is None else self._target(entry.sha256)
         if entry is None or known is None or not self._has(known):
             entry = known = None
         elif not source.is_url:
-            return _Answer(known)
+            return known
         try:
-            return _Answer(self._read(source, entry.validators if entry else None))
+            return self._read(source, entry.validators if entry else None)
         except UnchangedError:
-            return _Answer(known)
+            assert known is not None
+            return known
         except StoreError:
             raise
         except (BadFileError, OSError) as error:
             raise_if_exhausted(error, f"fetching {source.name}", self._layout.remote)
             LOG.warning("provider reference %s: %s", source.name, error)
-            return _Answer(reason=str(error), host_failed=isinstance(error, HostFailedError))
+            return error
 
     def _read(self, source: Source, known: Validators | None) -> Path:
         """Fetch and read one; where its groups are.

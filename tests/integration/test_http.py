@@ -143,7 +143,7 @@ def test_content_that_keeps_changing_is_quarantined_after_three_readings(layout:
     assert outcome.status == "quarantined"
     assert outcome.reason is not None
     assert "changed on the server before byte" in outcome.reason
-    assert outcome.reason.endswith("3 readings were begun; run again later")
+    assert outcome.reason.endswith("it changed during 3 readings; run again later")
     assert [path for path in layout.extracts.iterdir() if path.name.startswith(".tmp-")] == []
 
 

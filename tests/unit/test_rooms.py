@@ -29,7 +29,7 @@ ISLANDS = {
     "transforms.scan": {"schemas", "transforms.errors", "transforms.limits", "transforms.read"},
 }
 MOST_MODULES = 12
-MOST_MODULE_LINES = 440
+MOST_MODULE_LINES = 400
 MOST_FUNCTION_LINES = 60
 ROOM_OF = {room: number for number, rooms in enumerate(ORDER) for room in rooms.split()}
 

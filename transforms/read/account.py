@@ -1,4 +1,4 @@
-"""What a source held: headers, shapes, counts and quirks of its documents, as kept beside its extract."""
+"""What a source held: headers, shapes, counts and quirks of its documents, as stored beside its extract."""
 
 from collections import Counter
 from dataclasses import dataclass, field

@@ -1,6 +1,6 @@
-"""Arrow columns made of numpy's arrays and of a few Python values, without ``pyarrow.array``.
+"""Arrow columns from numpy's arrays and from a few Python values, without ``pyarrow.array``.
 
-That asks pandas for its types first, where pandas is installed, which takes a second of a process that reads one file.
+That function imports pandas where it is installed, which takes a second: more than most files take to read.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
 
 
 def texts_of(data: NDArray[np.uint8], ends: NDArray[np.int32], present: NDArray[np.bool_]) -> pa.StringArray:
-    """Texts that stand one after the other in UTF-8."""
+    """Texts from UTF-8 bytes, one after the other; where each ends."""
     return pa.StringArray.from_buffers(len(ends), _buffer(offsets(ends)), _buffer(data), bits(present))
 
 
@@ -58,7 +58,7 @@ def dates(values: Sequence[date | None]) -> pa.Array:
 
 
 def offsets(ends: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Where each of several things begins that end there, and the last end."""
+    """Arrow's offsets: where each value begins, and where the last one ends."""
     return np.concatenate([np.zeros(1, np.int32), ends])
 
 

@@ -1,8 +1,9 @@
-"""Values as the methodology cleans them (CONTRACT section 4, Clean). Scalars as ijson gives them: str, int, Decimal.
+"""Values as the methodology cleans them (CONTRACT section 4, Clean). Scalars are ijson's: str, int, Decimal.
 
 Numbers that are no integers arrive as ``Decimal``, exact at any size and precision.
 """
 
+import math
 import re
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -71,7 +72,7 @@ def _digits_of(value: object) -> str:
         return ""
     if isinstance(value, int):
         return str(abs(value))
-    if isinstance(value, Decimal) and _is_integral(value):
+    if isinstance(value, Decimal) and value == value.to_integral_value():
         digits = _canonical(value).lstrip("-")
         return digits if digits.isdigit() else "9" * (_PLAIN_DIGITS + 1)  # more digits than any id has
     return ""
@@ -88,7 +89,10 @@ def rate_of(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):
-        return _float(value) + 0.0
+        try:
+            return float(value) + 0.0
+        except OverflowError:  # an integer beyond float64: not finite, hence a bad rate
+            return math.inf if value > 0 else -math.inf
     if isinstance(value, str) and _NUMERIC.fullmatch(stripped := value.strip()):
         return float(stripped) + 0.0
     return None
@@ -162,14 +166,3 @@ def _canonical(value: Decimal, shift: int = 0) -> str:
     if exponent >= 0 and len(significant) + exponent <= _PLAIN_DIGITS:
         return f"{sign}{significant}{'0' * exponent}"
     return f"{sign}{significant}E{exponent}"
-
-
-def _is_integral(value: Decimal) -> bool:
-    return value == value.to_integral_value()
-
-
-def _float(value: int | Decimal) -> float:
-    try:
-        return float(value)
-    except OverflowError:  # an integer beyond float64: not finite, hence a bad rate
-        return float("inf") if value > 0 else float("-inf")

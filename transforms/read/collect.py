@@ -75,7 +75,7 @@ def weight_of(*lists: tuple[object, ...]) -> int:
 
 
 def is_among(values: Int64s, ascending: Int64s) -> NDArray[np.bool_]:
-    """Which of the values stand in the other array."""
+    """Which of the values are in the other array."""
     if not len(ascending):
         return np.zeros(len(values), np.bool_)
     places = np.minimum(np.searchsorted(ascending, values), len(ascending) - 1)
@@ -114,7 +114,7 @@ class Collected:
     next_rate_id: int = 0
     next_reference_no: int = 0
     limits: Limits = field(default_factory=Limits)
-    refused: dict[str, BadFileError] = field(default_factory=dict)  # references that are no good should they be cited
+    refused: dict[str, BadFileError] = field(default_factory=dict)  # references that crossed a limit, by key
     keys: ReferenceKeys = field(default_factory=ReferenceKeys)
 
     def __post_init__(self) -> None:
@@ -134,11 +134,11 @@ class Collected:
         return f"provider_references[{self.references_seen}]" if self.references_seen else "the document"
 
     def marks(self) -> Marks:
-        """Where the spools of prices stand now."""
+        """The marks now."""
         return Marks(self.next_rate_id, tuple(map(len, self._matched)))
 
     def truncate_to(self, marks: Marks) -> None:
-        """Forget what was collected since: the item turned out unwanted, or a duplicate key replaced it."""
+        """Drop what was collected since: the item is unwanted, or a duplicate key replaced it."""
         self._cited = None
         self.next_rate_id = marks.next_rate_id
         for spool, size in zip(self._matched, marks.sizes, strict=True):
@@ -205,13 +205,13 @@ class Collected:
             self.root_keys.append(key)
 
     def note_header(self, key: str, text: str | None) -> None:
-        """A scalar at the root; the last of a repeated key stands."""
+        """A scalar at the root; the last of a repeated key counts."""
         if text is None:
             self.header.pop(key, None)
         elif len(key) <= MAX_KEY_TEXT and (key in self.header or len(self.header) < MAX_HEADER_FIELDS):
             self.header[key] = text[:MAX_HEADER_TEXT]
 
     def close(self) -> None:
-        """Give the spools' disk back."""
+        """Close the spools' temporary files."""
         for spool in self._spools:
             spool.close()

@@ -79,7 +79,7 @@ class PeekedStream(io.RawIOBase):
 
     @classmethod
     def peek(cls, stream: BinaryIO) -> tuple[bytes, "PeekedStream"]:
-        """The first bytes of a stream, and a stream that still gives them."""
+        """The first bytes of a stream, and a stream that still begins with them."""
         head = b""
         while len(head) < HEAD_BYTES and (more := stream.read(HEAD_BYTES - len(head))):
             head += more
@@ -102,7 +102,7 @@ class PeekedStream(io.RawIOBase):
         return data
 
     def readinto(self, buffer: object) -> int:
-        """As ``read``, into a buffer; without a copy once the head has been given."""
+        """As ``read``, into a buffer; without a copy once the head has been read."""
         view = memoryview(buffer)  # type: ignore[arg-type]
         direct: Callable[[memoryview], int] | None = getattr(self._stream, "readinto", None)
         if direct is not None and not self._head:

@@ -1,4 +1,4 @@
-r"""Strings and numbers of any length, found before a parser keeps them whole.
+r"""Strings and numbers that are too long, found before a parser holds them in memory.
 
 A parser's memory is its longest string or number, which a few megabytes of gzip make gigabytes long. Lengths are
 those of the bytes as written: ``\u00e9`` is six.
@@ -16,7 +16,7 @@ _MASK = b".."
 _QUOTE = b'"'
 _BACKSLASH = 0x5C
 _NUMBER = b"0123456789+-.eE"
-_NO_SPACES = (b"\x0b", b"\x0c")  # vertical tab, form feed: yajl takes them for white space
+_NO_SPACES = (b"\x0b", b"\x0c")  # vertical tab, form feed: yajl reads them as white space
 _DIGIT_OR_NOT = bytes(ord("d") if byte in _NUMBER else ord(" ") for byte in range(256))
 _SAMPLES = 64  # of the longest number that is allowed
 _NEAR_BYTES = 1_024
@@ -75,7 +75,7 @@ def has_long_string(data: bytes, longest: int) -> bool:
 
 
 def _has_quote(data: bytes, start: int, end: int) -> bool:
-    """Whether the first quote here is certainly one: no backslash stands before it."""
+    """Whether the first quote here is certainly one: there is no backslash before it."""
     at = data.find(_QUOTE, start, end)
     return at == 0 or (at > 0 and data[at - 1] != _BACKSLASH)
 

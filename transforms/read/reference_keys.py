@@ -1,4 +1,4 @@
-"""Keys of provider references as int64: what a million of them are kept, compared and looked up as.
+"""Keys of provider references as int64, to store, compare and look up a million of them.
 
 A canonical key (``clean.reference_key``) that is a plain whole number of up to 18 digits is that number; any other is
 numbered below -1, and its text kept once; -1 is what is no id.

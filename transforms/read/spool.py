@@ -58,7 +58,7 @@ class Spool:
         self._add(batch)
 
     def truncate(self, mark: int) -> None:
-        """Forget every row from number ``mark`` on (a mark is an earlier ``len``)."""
+        """Remove every row from number ``mark`` on (a mark is an earlier ``len``)."""
         if mark >= self._on_disk + self._in_batches:
             kept = mark - self._on_disk - self._in_batches
             self._weight -= sum(self._weights[kept:])
@@ -87,14 +87,14 @@ class Spool:
             yield pa.RecordBatch.from_arrays(list(map(decoded, batch.columns)), schema=self.schema)
 
     def encoded_batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows as they are kept: columns may be dictionary-encoded."""
+        """All rows as they are stored: columns may be dictionary-encoded."""
         self._seal()
         for spilled in [*self._spilled]:
             yield from self._read(spilled)
         yield from [*self._batches]
 
     def close(self) -> None:
-        """Give the disk back."""
+        """Close the temporary file; the spool is empty."""
         if self._file is not None:
             self._file.close()
         self._rows, self._weights, self._batches, self._spilled = [], [], [], []

@@ -38,7 +38,7 @@ class MendedStream:
         self._held = b""
 
     def read(self, size: int = -1) -> bytes:
-        """As a file's ``read``, though it may give somewhat more or less than asked for; empty only at the end."""
+        """As a file's ``read``, though it may return somewhat more or less than asked for; empty only at the end."""
         if size == 0:
             return b""
         while True:
@@ -56,7 +56,7 @@ class MendedStream:
     def _unfinished(data: bytes) -> int:
         """Where the escape begins that the block cuts off, or the half that may have its other half in the next block.
 
-        Backslashes are told apart from where their run begins. Linear, and never more than two escapes are held.
+        Backslashes are paired from the beginning of their run. Linear, and never more than two escapes are held.
         """
         start = len(data)
         while match := _LAST_ESCAPE.search(data, max(start - _ESCAPE_BYTES, 0), start):

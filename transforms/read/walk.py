@@ -1,9 +1,9 @@
 """The in-network grammar over JSON events, in any key order: items, rates, prices, groups, references.
 
 Events are ijson's ``basic_parse`` pairs. Each ``walk_*`` function has read its value's first event already and
-consumes the rest of exactly that value. Rules for what stands where it should not (FIELD-NOTES): where an array
+consumes the rest of exactly that value. Rules for values of a wrong kind (FIELD-NOTES): where an array
 belongs, another value counts as an array of one and null as none; where an object belongs, anything else says
-nothing and is counted as a quirk; of duplicate keys the last one stands.
+nothing and is counted as a quirk; of duplicate keys the last one counts.
 Memory: one price object, one provider group's NPIs, and the spools' limits.
 """
 
@@ -57,11 +57,11 @@ class Walker:
         self.collected = collected
         self.skips = skip
         self.crossed: BadFileError | None = None  # the first limit that the open item or reference crossed
-        self.cited: CitedKeys | None = None  # known once in_network came first: keep only these references
+        self.cited: CitedKeys | None = None  # where in_network came first: only these references stay
 
     @property
     def place(self) -> str:
-        """Where the walk is, for reasons."""
+        """Where the walk is, for error messages."""
         return f"(in or after {self.collected.where})"
 
     # ---- values of any shape -------------------------------------------------------------------------------
@@ -111,7 +111,7 @@ class Walker:
             yield event, value
 
     def objects(self, event: str, value: object) -> Iterator[None]:
-        """Like ``elements``, for arrays of objects: only objects are given, others skipped and counted."""
+        """Like ``elements``, for arrays of objects: other values are skipped and counted."""
         for first, _ in self.elements(event, value):
             if first == "start_map":
                 yield
@@ -164,7 +164,7 @@ class Walker:
     # ---- in_network ----------------------------------------------------------------------------------------
 
     def walk_item(self) -> None:
-        """One in-network item; its rows are kept only if its own code and type are wanted."""
+        """One in-network item; its rows stay only if its own code and type are wanted."""
         before = self.collected.marks()
         code: str | None = None
         code_type: str | None = None
@@ -202,7 +202,7 @@ class Walker:
         return code_type is None or code_type in CODE_TYPES
 
     def walk_rate(self) -> None:
-        """One negotiated_rates element: prices x providers, kept as three lists that share a rate_id."""
+        """One negotiated_rates element: prices x providers, as three lists that share a rate_id."""
         collected = self.collected
         rate_id = collected.next_rate_id
         collected.next_rate_id += 1
@@ -236,7 +236,7 @@ class Walker:
             else:
                 found[key] = self.within_limit(self.scalar(event, value))
                 if event in _OPEN:
-                    found[key] = False  # no value either, but not null: it keeps negotiated_price from standing in
+                    found[key] = False  # no value either, but not null: negotiated_price does not count then
         rate = found.get("negotiated_rate")
         if rate is None:
             rate = found.get("negotiated_price")
@@ -257,7 +257,7 @@ class Walker:
         )
 
     def walk_citations(self, rate_id: int, event: str, value: object) -> None:
-        """The provider references that one rates element cites; None stands for what is no id."""
+        """The provider references that one rates element cites; NO_KEY for a value that is no id."""
         for element in self.elements(event, value):
             key = reference_key(self.within_limit(self.scalar(*element)))
             self.collected.citations.append((rate_id, self.collected.keys.number_of(key)))
@@ -275,7 +275,7 @@ class Walker:
     def walk_group(self, members: Iterator[Member] | None = None) -> Iterator[GroupRow]:
         """One provider group: (tin_type, tin, distinct npis); no NPI at all is one null NPI.
 
-        Args: members: the group's, where the caller takes part in the walk through them.
+        Args: members: the group's members, where the caller reads some of them itself.
         """
         found: dict[str, tuple[array[int], bool]] = {}
         tin: tuple[str | None, str | None] = None, None
@@ -322,7 +322,7 @@ class Walker:
     # ---- provider_references -------------------------------------------------------------------------------
 
     def walk_reference(self) -> None:
-        """One element of provider_references; kept unless in_network came first and nothing cites it."""
+        """One element of provider_references; dropped where in_network came first and nothing cites it."""
         collected = self.collected
         no = collected.next_reference_no
         collected.next_reference_no += 1
