@@ -1,5 +1,7 @@
 """PPRRVU and GPCI in CMS's real layouts (RVU26D, October 2026; until 2025 without PRIC IND), few rows."""
 
+from collections.abc import Sequence
+
 _ABOVE_ABOVE = ["", "", "", "", "NOT USED", *[""] * 20, "PHYSICIAN", "", "DIAGNOSTIC", "PE USED", "PE USED", "MP USED"]
 _ABOVE = [
     "",
@@ -72,8 +74,11 @@ def _service(code: str, modifier: str, parts: tuple[str, str, str, str], mult: s
     ]
 
 
-def gpci(year: int) -> str:
-    """Alaska and San Francisco (its numbers without leading zeros), between title and footnotes."""
+ALASKA_AND_SAN_FRANCISCO = ("02102,AK,01,ALASKA*,1.5,1.081,0.592", "1112,CA,5,SAN FRANCISCO,1.089,1.345,0.421")
+
+
+def gpci(year: int, places: Sequence[str] = ALASKA_AND_SAN_FRANCISCO) -> str:
+    """Places between title and footnotes; San Francisco's numbers have no leading zeros."""
     columns = ["Medicare Administrative Contractor (MAC)", "State", "Locality Number", "Locality Name"]
     columns += [f"{year} PW GPCI (with 1.0 Floor)", f"{year} PE GPCI", f"{year} MP GPCI"]
     return "\r\n".join(
@@ -81,8 +86,7 @@ def gpci(year: int) -> str:
             f'"ADDENDUM E. FINAL CY {year} GEOGRAPHIC PRACTICE COST INDICES (GPCIs) BY STATE AND LOCALITY",,,,,,',
             ",,,,,,",
             ",".join(columns),
-            "02102,AK,01,ALASKA*,1.5,1.081,0.592",
-            "1112,CA,5,SAN FRANCISCO,1.089,1.345,0.421",
+            *places,
             ",,,,,,",
             "* Work GPCI reflects a 1.5 floor in Alaska,,,,,,",
             "Note: MAC assignments as of November 22 2023,,,,,,",

@@ -79,7 +79,7 @@ def nppes_command(*, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Pa
 def medicare_command(*, rvu: Path, gpci: Path, year: int, output: Path | str) -> Result:
     """Add a year of the Physician Fee Schedule.
 
-    2020 to 2025 come with the package, for 97026 and 97028; a year built here has every code and overrides them. `run`
+    2020 to 2026 come with the package, for 97026 and 97028; a year built here has every code and overrides them. `run`
     and `rvu` read it when given the same --output.
     """
     from flows.cli.show import print_figures
@@ -116,11 +116,11 @@ def report_command(*, output: Path | str) -> Result:
     return Result(figures, partial(print_figures, figures))
 
 
-@command("rvu", example="rvu 97026 --units 1 --state AK --year 2025")
+@command("rvu", example="rvu 97026 --units 1 --state AK --year 2026")
 @click.argument("code", type=str.upper, metavar="CODE")
 @click.option("--units", type=POSITIVE, default=1, metavar="N", help="How many services (default: 1).")
 @click.option("--state", type=str.upper, required=True, metavar="XX", help="Two-letter USPS code.")
-@click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2025.")
+@click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2026.")
 @output_option
 def rvu_command(*, code: str, units: int, state: str, year: int, output: Path | str) -> Result:
     """Show RVUs and the Medicare amount of a code.

@@ -1,4 +1,4 @@
-"""Reference data that travels with the package: payers, therapy taxonomies, Medicare 2020 to 2025.
+"""Reference data that travels with the package: payers, therapy taxonomies, Medicare 2020 to 2026.
 
 Relative values, indices and conversion factors are kept as text, so that they reach ``Decimal`` exactly as printed.
 """

@@ -14,6 +14,7 @@ import pytest
 from flows.tables.fee_schedules import build_medicare, load_medicare
 from flows.tables.nppes_lookup import build_nppes, check_lookup, downloads_behind, nppes_lookup
 from schemas.nppes import NPPES
+from schemas.reference import MEDICARE_TABLES, load_reference, parse_reference
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.nppes_files import many_records, npidata, record, rows
 from transforms.cms.medicare import MedicareReference, price_service
@@ -230,6 +231,18 @@ def test_a_built_fee_schedule_year_is_loaded_over_the_packaged_ones(tmp_path: Pa
     assert reference.years == (2020, 2021, 2022, 2023, 2024, 2025, 2026)
     assert float(price_service(reference, "97026", 1, "AK", 2026).localities[0].amount_usd) == 8.00
     assert price_service(reference, "71046", 1, "CA", 2026).localities[0].therapy_reduced_usd is None
+
+
+def test_the_files_of_2026_in_their_layout_give_the_packaged_year(tmp_path: Path) -> None:
+    packaged = [load_reference(table).filter(pl.col("year") == 2026) for table in MEDICARE_TABLES]
+    places = packaged[1].drop("year").write_csv(include_header=False).splitlines()
+    rvu, indices = tmp_path / "PPRRVU2026_Jan_nonQPP.csv", tmp_path / "GPCI2026.csv"
+    rvu.write_text(pprrvu(2026, pe="0.13", total="0.20", factor="33.4009"))
+    indices.write_text(gpci(2026, places))
+    build_medicare(rvu, indices, 2026, tmp_path / "built", ["97026", "97028"])
+    for table, expected in zip(MEDICARE_TABLES, packaged, strict=True):
+        found = parse_reference((tmp_path / "built" / "2026" / table.path).read_bytes(), table)
+        assert found.sort(table.grain).equals(expected.sort(table.grain))
 
 
 def test_of_the_two_files_of_2026_the_one_for_clinicians_outside_apms_is_taken(tmp_path: Path) -> None:

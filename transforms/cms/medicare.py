@@ -83,7 +83,7 @@ class MedicareReference:
 
     @classmethod
     def packaged(cls) -> "MedicareReference":
-        """2020 to 2025, as it travels with the package: the two default codes."""
+        """2020 to 2026, as it travels with the package: the two default codes."""
         return cls(*map(load_reference, MEDICARE_TABLES))
 
     def with_year(self, year: "MedicareReference") -> "MedicareReference":

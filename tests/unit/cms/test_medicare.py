@@ -2,6 +2,7 @@ import datetime
 from dataclasses import replace
 from decimal import Decimal
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -104,6 +105,16 @@ def test_alaska_and_the_us_have_the_check_values_of_the_contract() -> None:
     assert round(float(infrared.quantile(0.5, "linear") or 0), 2) == 6.92
 
 
+def test_2026_has_the_check_values_of_the_contract() -> None:
+    priced = price_localities(REFERENCE, CODES, month("2026-11"))
+    alaska = priced.filter(pl.col("state") == "AK")
+    assert alaska.select("amount_usd", "therapy_reduced_usd").rows() == [(7.81, 5.50), (9.88, 7.04)]
+    for code, mean, median in (("97026", 6.86, 6.82), ("97028", 8.59, 8.51)):
+        amounts = priced.filter(pl.col("billing_code") == code)["amount_usd"].to_numpy()
+        assert len(amounts) == 109
+        assert (round(float(amounts.mean()), 2), round(float(np.median(amounts)), 2)) == (mean, median)
+
+
 @pytest.mark.parametrize(
     ("of_month", "factor"),
     [
@@ -113,7 +124,8 @@ def test_alaska_and_the_us_have_the_check_values_of_the_contract() -> None:
         ("2024-03", "33.2875"),
         ("2024-12", "33.2875"),
         ("2025-01", "32.3465"),
-        ("2026-11", "32.3465"),
+        ("2026-01", "33.4009"),
+        ("2027-02", "33.4009"),
     ],
 )
 def test_the_conversion_factor_is_the_one_of_the_months_last_day(of_month: str, factor: str) -> None:
@@ -133,7 +145,7 @@ def test_an_earlier_year_is_priced_with_its_last_conversion_factor() -> None:
 
 def test_the_year_is_the_months_or_the_latest_before_it_or_none() -> None:
     assert medicare_year_for(REFERENCE, month("2023-05")) == 2023
-    assert medicare_year_for(REFERENCE, month("2027-05")) == 2025
+    assert medicare_year_for(REFERENCE, month("2027-05")) == 2026
     assert medicare_year_for(REFERENCE, month("2019-12")) is None
     assert price_localities(REFERENCE, CODES, month("2019-12")).is_empty()
     assert national_amounts(REFERENCE, CODES, month("2019-12")).is_empty()
@@ -157,7 +169,12 @@ def test_a_factor_of_the_months_last_day_is_in_force() -> None:
 
 @pytest.mark.parametrize(
     ("year", "infrared", "ultraviolet"),
-    [(2020, (6.50, 4.51), (8.30, 5.77)), (2023, (6.78, 4.57), (8.47, 5.76)), (2025, (6.79, 4.53), (8.09, 5.50))],
+    [
+        (2020, (6.50, 4.51), (8.30, 5.77)),
+        (2023, (6.78, 4.57), (8.47, 5.76)),
+        (2025, (6.79, 4.53), (8.09, 5.50)),
+        (2026, (6.68, 4.51), (8.35, 5.68)),
+    ],
 )
 def test_national_amounts_are_unadjusted(
     year: int, infrared: tuple[float, float], ultraviolet: tuple[float, float]
