@@ -47,10 +47,15 @@ STRUCTURES_KEY = "reporting_structure"
 STRUCTURES_ALIAS = "TOC_Files"
 LISTED_KEY = "in_network_files"  # of a reporting structure, or of any other object
 PLANS_KEY = "reporting_plans"
-PLAN_KEYS = ("plan_name", "plan_market_type", "plan_id_type")
 UPDATED_KEY = "last_updated_on"  # of the root
 NETWORK_KEYS = frozenset({"network_name", "network_names"})  # extra keys, in none of CMS's schemas
 CONTENTS_KEYS = frozenset({STRUCTURES_KEY, STRUCTURES_ALIAS, LISTED_KEY})
+
+# Payers' own indexes: HealthSparq's latest_metadata.json, UnitedHealthcare's blobs
+ENTRIES_KEYS = frozenset({"files", "blobs"})  # of the root: arrays of one object for each file
+OWN_PLANS_KEY = "reportingPlans"  # of an entry, with planName, planMarketType, planIdType
+ENTRY_KEYS = frozenset({"fileSchema", "filePath", "fileName", "lastUpdatedOn", "name", "downloadUrl", "size"})
+FILE_SCHEMAS = {"IN_NETWORK_RATES": IN_NETWORK, "TABLE_OF_CONTENTS": "table_of_contents"}  # those that are read
 
 # What a file is, by its root keys: the first that it has
 ROOT_SHAPES = (
@@ -63,5 +68,8 @@ ROOT_SHAPES = (
     (PROVIDER_REFERENCES, "provider_references"),
     ("provider_group_reference", "provider_references"),
     (PROVIDER_GROUPS, "provider_reference"),
+    ("blobs", "blobs"),
+    ("files", "files"),
     ("reporting_entity_name", "header_only"),
 )
+INDEX_SHAPES = frozenset({"table_of_contents", "blobs", "files"})

@@ -10,8 +10,10 @@ from flows.cli.options import (
     POSITIVE,
     Group,
     Result,
+    choice_of,
     codes_option,
     command,
+    listed_options,
     output_option,
     reader_option,
     year_of,
@@ -23,13 +25,15 @@ from transforms.errors import UsageError
 @click.argument("source", metavar="SOURCE")
 @reader_option
 @codes_option
-def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...]) -> Result:
-    """Show what is in one file: header, shape, codes found, quirks.
+@listed_options
+def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...], **options: Any) -> Result:
+    """Show what is in one file: header, shape, codes, quirks; an index's files.
 
-    SOURCE is a file or a URL. One streaming pass with the reader that `run` uses; writes nothing.
+    SOURCE is a file or a URL. One streaming pass with the reader that `run` uses; writes nothing. Of an index: each
+    file with its plans, markets and size where known, and which of the options keep it, as `run` would.
     """
     from flows.cli.inspection import inspect
-    from flows.cli.show import print_figures
+    from flows.cli.show import print_inspection
     from flows.download.open_source import expand
     from flows.settings.fetching import ReadSettings
     from flows.settings.protection import fetching_of
@@ -37,8 +41,9 @@ def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...]) -> Resu
     sources = expand([source])
     if len(sources) > 1:
         raise UsageError(f"{source} is {len(sources)} files; inspect reads one")
-    found = inspect(sources[0], ReadSettings(frozenset(codes), reader, fetching_of()))
-    return Result(found, partial(print_figures, found))
+    settings = ReadSettings(frozenset(codes), reader, fetching_of())
+    found = inspect(sources[0], settings, choice_of(options))
+    return Result(found, partial(print_inspection, found))
 
 
 @command("nppes", example="reference nppes NPPES_Data_Dissemination_June_2025.zip --weekly NPPES_weekly.zip")

@@ -1,33 +1,46 @@
 """What is in one file, in one streaming pass with the reader that `run` uses; nothing is written."""
 
 import time
+from collections import Counter
 from typing import Any, BinaryIO, cast
 
 from flows.download.open_source import open_source
 from flows.download.sources import Source
+from flows.extract.index_listing import read_indexes
 from flows.extract.progress import make_counters, shown
 from flows.extract.readers import default_engine, reader_of
 from flows.settings.fetching import Engine, ReadSettings
 from flows.storage.atomic_files import open_temporary, temporary_folder
-from flows.storage.redaction import redact_headers
+from flows.storage.redaction import redact_headers, redact_text
 from flows.storage.resource_errors import explain_resource_errors
+from schemas.mrf import INDEX_SHAPES
+from transforms.contents.listing import Choice, FoundFile
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.read.account import DocumentAccount, SourceAccount
+from transforms.read.containers import NotJsonError
 from transforms.read.extract import extract_source
 
 
-def inspect(source: Source, settings: ReadSettings) -> dict[str, Any]:
-    """The result line of `inspect` (CONTRACT section 2).
+def inspect(source: Source, settings: ReadSettings, choice: Choice | None = None) -> dict[str, Any]:
+    """The result line of `inspect` (CONTRACT section 2); of an index, with what it lists.
 
     Raises:
         NothingUsableError: the file can't be trusted; says where and why.
     """
+    choice = choice or Choice()
     try:
         with explain_resource_errors(f"reading {source.name}", temporary_folder(), "nothing was written"):
             try:
-                return _inspect(source, settings, skip=True)
+                found = _inspect(source, settings, skip=True)
             except FullReadingNeededError:
-                return _inspect(source, settings, skip=False)
+                found = _inspect(source, settings, skip=False)
+            except NotJsonError:
+                if not source.is_url:
+                    raise
+                return {"source": source.name, "shape": "page", "index": inspect_index(source, settings, choice)}
+            if found["shape"] in INDEX_SHAPES:
+                found["index"] = inspect_index(source, settings, choice)
+            return found
     except BadFileError as error:
         raise NothingUsableError(f"{source.name}: {error}") from error
 
@@ -56,6 +69,43 @@ def _inspect(source: Source, settings: ReadSettings, *, skip: bool) -> dict[str,
         seconds = time.perf_counter() - started
         stream.finish()
     return describe(source, redact_headers(account), stream.bytes, seconds, engine)
+
+
+def inspect_index(source: Source, settings: ReadSettings, choice: Choice) -> dict[str, Any]:
+    """What an index lists itself: its files with the option that leaves each out, other indexes, what is not read.
+
+    Memory: the distinct files.
+    """
+    listing = read_indexes(source, choice, None, settings, follow=lambda _: False).listing
+    files = [_describe_file(file, choice.left_out_by(file)) for file in listing.files.values()]
+    indexes = [_describe_file(file, "exclude" if file.excluded else None) for file in listing.indexes.values()]
+    return {
+        "files": files,
+        "indexes": indexes,
+        "kept": sum(file["left_out_by"] is None for file in files),
+        "left_out": dict(Counter(file["left_out_by"] for file in (*files, *indexes) if file["left_out_by"])),
+        "skipped": {redact_text(kind): count for kind, count in sorted(listing.skipped.items())},
+        "plan_market_types": dict(Counter(name for file in files for name in file["plan_market_types"])),
+        "plan_id_types": dict(Counter(name for file in files for name in file["plan_id_types"])),
+    }
+
+
+def _describe_file(file: FoundFile, left_out_by: str | None) -> dict[str, Any]:
+    local = None if "://" in file.location else Source(file.location).size
+    return {
+        "name": file.name,
+        "description": redact_text(file.description) if file.description else None,
+        "mentions": file.mentions,
+        "plans": file.plans.count,
+        "plan_names": list(file.plans.names.first),
+        "plan_market_types": list(file.plans.market_types.first),
+        "plan_id_types": list(file.plans.id_types.first),
+        "networks": list(file.networks.first),
+        "last_updated_on": file.updated,
+        "bytes": file.bytes or local or None,
+        "can_be_followed": not file.refused,
+        "left_out_by": left_out_by,
+    }
 
 
 def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: float, engine: Engine) -> dict[str, Any]:

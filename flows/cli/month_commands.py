@@ -13,10 +13,12 @@ import click
 from flows.cli.options import (
     POSITIVE,
     Result,
+    choice_of,
     codes_option,
     command,
     config_option,
     configured_options,
+    listed_options,
     month_of,
     output_option,
     prefect_option,
@@ -47,15 +49,17 @@ if TYPE_CHECKING:
 @output_option
 @click.option("--workers", type=POSITIVE, metavar="N", help="Files at a time (default: cores).")
 @reader_option
+@listed_options
 @report_option
 @click.option("--dask", metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://HOST:8786.")
 @prefect_option
 def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | str | None, **options: Any) -> Result:
     """Read payers' files and publish a month's benchmarks.
 
-    SOURCE is a file, a folder, a glob, an http(s):// or s3:// URL; an in-network file or a table of contents. Files
-    are told apart by content, not by name. A bad file is quarantined with the reason, the others go on. Files that
-    were read before are not read again; a run that was stopped resumes.
+    SOURCE is a file, a folder, a glob, an http(s):// or s3:// URL; an in-network file or an index: a table of contents,
+    HealthSparq's or UnitedHealthcare's own, a page that names them. Files are told apart by content, not by name. A bad
+    file is quarantined with the reason, the others go on. Files that were read before are not read again; a run that
+    was stopped resumes.
     """
     from flows.cli.show import print_result
     from flows.download.open_source import expand
@@ -76,6 +80,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
         engine=options["reader"],
         fetching=fetching_of(),
         report=not options["no_report"],
+        choice=choice_of(options),
     )
     result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
     return Result(result.as_json(), partial(print_result, result), result.exit_code)

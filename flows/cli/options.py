@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -14,6 +14,7 @@ import click
 from flows.cli.streams import write_output
 from flows.settings.addresses import location_of
 from flows.storage.resource_errors import explain_resource_errors
+from transforms.errors import UsageError
 
 WIDTH = 100  # of every help text, so that the generated reference is the same on every terminal
 POSITIVE = click.IntRange(min=1)
@@ -171,3 +172,51 @@ def configured_options(function: Function) -> Function:
         prefect_option,
     )
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)
+
+
+def listed_options(function: Function) -> Function:
+    """Which of the files that an index lists are wanted: what a payer's block in the configuration says likewise."""
+    options = (
+        click.option(
+            "--include",
+            multiple=True,
+            metavar="REGEX",
+            help="Of an index, only files whose description or address matches; may be given again.",
+        ),
+        click.option("--exclude", multiple=True, metavar="REGEX", help="Of an index, no file or index that matches."),
+        click.option(
+            "--plan-market-type",
+            "plan_market_types",
+            multiple=True,
+            metavar="TYPE",
+            help="Of an index, only files with a plan of this market type, such as group.",
+        ),
+        click.option(
+            "--plan-id-type",
+            "plan_id_types",
+            multiple=True,
+            metavar="TYPE",
+            help="Of an index, only files with a plan of this id type, such as ein.",
+        ),
+        click.option(
+            "--min-plans",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="Of an index, only files with so many plans behind them.",
+        ),
+    )
+    return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)
+
+
+def choice_of(options: Mapping[str, Any]) -> Any:
+    """The ``Choice`` that ``listed_options`` say."""
+    import re
+
+    from transforms.contents.listing import Choice
+
+    try:
+        names = ("include", "exclude", "plan_market_types", "plan_id_types", "min_plans")
+        return Choice.of(**{name: options[name] for name in names})
+    except re.error as error:
+        raise UsageError(f"--include or --exclude: not a regular expression: {error.pattern!r}: {error}") from None

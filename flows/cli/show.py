@@ -17,6 +17,7 @@ from transforms.cms.medicare import ServicePrice
 
 NO_TERMINAL_WIDTH = 120
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
+MOST_LISTED = 200  # files of an index
 
 
 class _Console(Console):
@@ -77,10 +78,39 @@ def _national_table(title: str, rows: pl.DataFrame) -> Table:
     return table
 
 
+def print_inspection(found: Mapping[str, Any]) -> None:
+    """One line a figure; of an index, then the files that it lists."""
+    print_figures(found)
+    if "index" in found:
+        _print_index(found["index"])
+
+
+def _print_index(index: Mapping[str, Any]) -> None:
+    """What an index lists: its files that are kept, those with most plans first, and what is left out or not read."""
+    kept = sorted((file for file in index["files"] if file["left_out_by"] is None), key=lambda file: -file["plans"])
+    print(f"{'plans':>9} {'MB':>9}  {'market types':<20} {'id types':<12} file")
+    for file in kept[:MOST_LISTED]:
+        size = "" if file["bytes"] is None else f"{file['bytes'] / 1e6:,.1f}"
+        name = file["description"] if file["description"] and file["description"] not in file["name"] else ""
+        markets, id_types = ", ".join(file["plan_market_types"]), ", ".join(file["plan_id_types"])
+        print(f"{file['plans']:>9,} {size:>9}  {markets:<20} {id_types:<12} {file['name']} {name}".rstrip())
+    if len(kept) > MOST_LISTED:
+        print(f"and {len(kept) - MOST_LISTED:,} more files; --json lists all, options such as --include keep fewer")
+    for listed in index["indexes"][:MOST_LISTED]:
+        read = "which run reads, too" if listed["left_out_by"] is None else f"left out by {listed['left_out_by']}"
+        print(f"index, {read}: {listed['name']} {listed['description'] or ''}".rstrip())
+    if len(index["indexes"]) > MOST_LISTED:
+        print(f"and {len(index['indexes']) - MOST_LISTED:,} more indexes")
+    print(f"{len(kept):,} of {len(index['files']):,} files kept")
+    for key, title in (("left_out", "left out by"), ("skipped", "not read"), ("plan_market_types", "market type")):
+        for name, count in index[key].items():
+            print(f"{title} {name}: {count:,} files")
+
+
 def print_figures(figures: Mapping[str, Any]) -> None:
     """One line a figure; lists and tables of figures only with --json."""
     for key, value in figures.items():
-        if key not in ("header", "documents"):
+        if key not in ("header", "documents", "index"):
             print(f"{key:<22}{f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else value}")
 
 

@@ -28,6 +28,7 @@ from flows.storage.resource_errors import raise_if_exhausted
 from transforms.errors import BadFileError, ContentChangedError, FullReadingNeededError, UnchangedError
 from transforms.limits import limits_of_content, same_within
 from transforms.read.account import SourceAccount
+from transforms.read.containers import NotJsonError
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
@@ -123,6 +124,7 @@ def extract(
             source_id=None if source.is_url else sha256_of(Path(source.location)),
             bytes=None if source.is_url else source.size,
             seconds=time.perf_counter() - started,
+            is_page=isinstance(error, NotJsonError) and source.location.startswith(("http://", "https://")),
         )
     except Exception as error:
         raise_if_exhausted(error, f"reading {source.name}", layout.cache)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.download.sources import Source
+from schemas.mrf import INDEX_SHAPES
 from transforms.read.account import SourceAccount
 
 
@@ -22,6 +23,7 @@ class Outcome:
     account: SourceAccount = field(default_factory=SourceAccount)
     etag: str | None = None  # as the server gave it with the content
     unchanged: bool = False  # an earlier extract is used, nothing was read
+    is_page: bool = False  # text or HTML at a web address, which may name indexes and files
     signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses to fetch, by their unsigned form
 
     @property
@@ -30,9 +32,9 @@ class Outcome:
         return self.status in ("matched", "no_match")
 
     @property
-    def is_table_of_contents(self) -> bool:
+    def is_index(self) -> bool:
         """Whether it lists other files."""
-        return self.usable and self.account.shape == "table_of_contents"
+        return self.usable and (self.is_page or self.account.shape in INDEX_SHAPES)
 
 
 @dataclass(frozen=True)

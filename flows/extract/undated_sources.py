@@ -46,7 +46,7 @@ def mark_undated(outcomes: Iterable[Outcome], undated: Collection[Source], month
     """
     outcomes = list(outcomes)
     # tables of contents that were named as files: what they list is theirs
-    tables = {o.source.location for o in outcomes if o.is_table_of_contents and o.source in undated}
+    tables = {o.source.location for o in outcomes if o.is_index and o.source in undated}
     tables -= {o.source.location for o in outcomes if o.source.location in tables and _is_of(o, month)}
     return [_marked(outcome, undated, tables, month) for outcome in outcomes]
 
@@ -54,7 +54,7 @@ def mark_undated(outcomes: Iterable[Outcome], undated: Collection[Source], month
 def _marked(outcome: Outcome, undated: Collection[Source], tables: Collection[str], month: date) -> Outcome:
     source = outcome.source
     placed = source not in undated and (source.contents not in tables or names_month(source.location, month))
-    if placed or not outcome.usable or outcome.is_table_of_contents or _is_of(outcome, month):
+    if placed or not outcome.usable or outcome.is_index or _is_of(outcome, month):
         return outcome
     return replace(outcome, status=UNDATED, reason=_reason(outcome, month), extract=None)
 
@@ -80,7 +80,7 @@ def _reason(outcome: Outcome, month: date) -> str:
 
 def undated_blocks(outcomes: Sequence[Outcome], month: date) -> dict[str, str]:
     """The configuration's blocks none of whose files count for the month because of their dates, and why."""
-    files = [outcome for outcome in outcomes if not outcome.is_table_of_contents]
+    files = [outcome for outcome in outcomes if not outcome.is_index]
     counted = {outcome.source.payer for outcome in files if outcome.status != UNDATED}
     found: dict[str, list[Outcome]] = {}
     for outcome in files:

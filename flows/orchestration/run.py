@@ -34,6 +34,7 @@ from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
 from schemas.codes import METHODOLOGY
+from transforms.contents.listing import Choice
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from flows.tables.month_inputs import MonthInputs, MonthRequest
 
 LOG = logging.getLogger(__name__)
-UNREACHABLE = "listed in a table of contents, but neither http(s) nor a file beside it; give the file itself"
+UNREACHABLE = "listed in an index, but neither http(s) nor a file beside it; give the file itself"
 
 MOST_LOGGED = 50
 
@@ -61,6 +62,7 @@ class RunRequest:
     fetching: Fetching = field(default_factory=Fetching)
     force: bool = False  # read and build anew what stands in the cache
     report: bool = True  # build the report's pages after publishing
+    choice: Choice = field(default_factory=Choice)  # of the files that indexes list
 
     @property
     def reading(self) -> ReadSettings:
@@ -114,30 +116,49 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 
 def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
-    """Every source, and every file that a table of contents among them lists."""
-    from flows.extract.payer_listing import sources_of
+    """Every source, and every file that an index among them lists, told apart by content."""
+    from flows.extract.index_listing import MAX_LEVELS
 
     settings = request.reading
     extract = partial(extract_many, layout=layout, settings=settings, spread=steps.spread, elsewhere=steps.elsewhere)
-    outcomes = extract(request.sources)
     seen = {source.identity: source for source in request.sources}
-    listed: list[Source] = []
-    for outcome in [outcome for outcome in outcomes if outcome.is_table_of_contents]:
-        try:
-            contents = sources_of(outcome.source, layout, settings)
-        except BadFileError as error:  # what the first reading passed over, or what a server gave the second time
-            raise_if_exhausted(error, f"reading {outcome.source.name}", layout.cache)
-            outcomes[outcomes.index(outcome)] = replace(outcome, status="quarantined", reason=str(error), extract=None)
-            continue
-        listed += {each.identity: each for each in contents.sources if each.identity not in seen}.values()
-        for each in contents.sources:
-            if (each.payer or "") <= (seen.setdefault(each.identity, each).payer or ""):
-                seen[each.identity] = each
-        outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in contents.refused]
-    outcomes += extract(listed) if listed else []
+    outcomes: list[Outcome] = []
+    waiting = list(request.sources)
+    for level in range(1, MAX_LEVELS + 1):
+        found = extract(waiting) if waiting else []
+        waiting = []
+        for outcome in found:
+            if not (outcome.is_index or (outcome.is_page and level == 1)):
+                outcomes.append(outcome)
+                continue
+            read, listed = _list_files(outcome, request, layout)
+            outcomes += read
+            waiting += {each.identity: each for each in listed if each.identity not in seen}.values()
+            for each in listed:
+                if (each.payer or "") <= (seen.setdefault(each.identity, each).payer or ""):
+                    seen[each.identity] = each
+    outcomes += [
+        Outcome(source, "quarantined", reason=f"listed by {MAX_LEVELS} indexes in a row") for source in waiting
+    ]
     # of several blocks that name a file or list it, the first by name has it, whatever the order
     payers = {identity: source.payer for identity, source in seen.items()}
     return [replace(o, source=replace(o.source, payer=payers.get(o.source.identity, o.source.payer))) for o in outcomes]
+
+
+def _list_files(index: Outcome, request: RunRequest, layout: Layout) -> tuple[list[Outcome], tuple[Source, ...]]:
+    """The outcomes of an index and of what it lists in vain, and the files that are to be read."""
+    from flows.extract.payer_listing import sources_of
+
+    try:
+        listed = sources_of(index.source, layout, request.reading, request.choice)
+    except BadFileError as error:  # what the first reading passed over, or what a server gave the second time
+        raise_if_exhausted(error, f"reading {index.source.name}", layout.cache)
+        return [replace(index, status="quarantined", reason=str(error), extract=None)], ()
+    failed = [*listed.failed, *((source, UNREACHABLE) for source in listed.refused)]
+    outcomes = [Outcome(source, "quarantined", reason=reason) for source, reason in failed]
+    if listed.left_out:
+        LOG.info("%s: %d files, %d left out", index.source.name, len(listed.sources), listed.left_out)
+    return [replace(index, status="no_match", reason=None) if index.is_page else index, *outcomes], listed.sources
 
 
 def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> MonthReport:
@@ -157,7 +178,7 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> MonthRep
 
 def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: MonthReport) -> None:
     """Nothing usable: the last good tables stay, the manifest says what failed."""
-    if any(outcome.usable and not outcome.is_table_of_contents for outcome in outcomes):
+    if any(outcome.usable and not outcome.is_index for outcome in outcomes):
         return
     change_manifest(layout, lambda manifest: _note_failure(manifest, result))
     undated = ((o.source.name, o.reason) for o in outcomes if o.status == "undated")

@@ -92,7 +92,7 @@ def check_files(gates: Gates, outcomes: Sequence[Outcome]) -> str | None:
     Tables of contents and files of another month don't count, but a table of contents that can't be read counts as
     one file.
     """
-    files = [outcome for outcome in outcomes if not outcome.is_table_of_contents and outcome.status != "undated"]
+    files = [outcome for outcome in outcomes if not outcome.is_index and outcome.status != "undated"]
     if gates.min_files_read is None or not files:
         return None
     read = sum(outcome.usable for outcome in files)

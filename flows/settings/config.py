@@ -31,6 +31,9 @@ class PayerSource:
     include: tuple[str, ...] = ()  # regular expressions; none means all
     exclude: tuple[str, ...] = ()
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    plan_market_types: tuple[str, ...] = ()  # of what indexes list: one of these must be stated; none means all
+    plan_id_types: tuple[str, ...] = ()
+    min_plans: int = 0
     undated: str | None = None  # "any": sources without a month in their address or dates count for every past month
 
 

@@ -274,6 +274,9 @@ class Payer(Section):
     files: list[Address] = []
     include: list[Pattern] = []
     exclude: list[Pattern] = []
+    plan_market_types: list[Text] = Field(default=[], examples=[["group"]])
+    plan_id_types: list[Text] = Field(default=[], examples=[["ein"]])
+    min_plans: Annotated[int, Field(ge=0)] = 0
     headers: dict[str, Annotated[Secret, AfterValidator(_header_value)]] = {}
     undated: Literal["any"] | None = None
 
@@ -299,6 +302,9 @@ class Payer(Section):
             tuple(self.include),
             tuple(self.exclude),
             tuple(self.headers.items()),
+            tuple(self.plan_market_types),
+            tuple(self.plan_id_types),
+            self.min_plans,
             self.undated,
         )
 

@@ -11,8 +11,11 @@ from typing import Any
 
 from schemas.mrf import (
     CONTENTS_KEYS,
+    ENTRIES_KEYS,
+    ENTRY_KEYS,
     LISTED_KEY,
     NETWORK_KEYS,
+    OWN_PLANS_KEY,
     PLANS_KEY,
     PRICES_KEYS,
     UPDATED_KEY,
@@ -23,6 +26,7 @@ from transforms.contents.index_values import (
     IndexDate,
     Plans,
     StructureEnd,
+    entry_of,
     files_of,
     networks_of,
     plans_of,
@@ -32,7 +36,11 @@ from transforms.errors import BadFileError
 from transforms.limits import Limits
 
 IN_NETWORK = "an in-network file, not a table of contents; name it under files"
-NOTHING_KNOWN = "no table of contents: it has neither reporting_structure nor in_network_files"
+NOTHING_KNOWN = (
+    "no table of contents and no other index: it has no reporting_structure, in_network_files, files or blobs"
+)
+
+PLANS_KEYS = (PLANS_KEY, OWN_PLANS_KEY)
 
 
 class Kind(Enum):
@@ -52,6 +60,7 @@ class Structure:
     network_name: Names = NO_NAMES
     network_names: Names = NO_NAMES
     lists_files: bool = False
+    entry: dict[str, Any] | None = None  # of an entry of a payer's own index: its members
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +69,7 @@ class OpenElement:
 
     kind: Kind
     structure: Structure = field(default_factory=Structure)
+    of_entries: bool = False  # STRUCTURES: each is an entry of a payer's own index
 
 
 class IndexGrammar:
@@ -88,12 +98,15 @@ class IndexGrammar:
         if key == LISTED_KEY:
             structure.lists_files = True
             return None if is_object else OpenElement(Kind.FILES, structure)
-        if key == PLANS_KEY:
+        if key in PLANS_KEYS:
             structure.plans = NO_PLANS
             return None if is_object else OpenElement(Kind.PLANS, structure)
         if key in NETWORK_KEYS or (key == UPDATED_KEY and depth == 1):
             return None
-        return OpenElement(Kind.MEMBERS if is_object else Kind.STRUCTURES)
+        entries = self._lists_entries(key, depth)
+        if is_object:
+            return OpenElement(Kind.MEMBERS, Structure(entry={} if outer.of_entries or entries else None))
+        return OpenElement(Kind.STRUCTURES, structure, of_entries=entries)
 
     def read(self, opened: OpenElement, children: Any, depth: int) -> tuple[list[Found], int]:
         """What some complete children list, and the number of lists of files among them.
@@ -107,22 +120,24 @@ class IndexGrammar:
         if opened.kind is Kind.PLANS:
             opened.structure.plans = opened.structure.plans.plus(plans_of(children))
             return [], 0
-        return self._structures(opened.structure, children, depth)
+        return self._structures(opened, children, depth)
 
     def end(self, opened: OpenElement) -> list[Found]:
         """What is known at the end of an object or array."""
         structure = opened.structure
-        if opened.kind is not Kind.MEMBERS or not structure.lists_files:
+        if opened.kind is not Kind.MEMBERS or not (structure.lists_files or structure.entry is not None):
             return []
-        return [StructureEnd(structure.plans, structure.network_name.plus(structure.network_names))]
+        end = StructureEnd(structure.plans, structure.network_name.plus(structure.network_names))
+        return [end] if structure.entry is None else [[entry_of(structure.entry)], end]
 
-    def _structures(self, outermost: Structure, children: Any, depth: int) -> tuple[list[Found], int]:
+    def _structures(self, opened: OpenElement, children: Any, depth: int) -> tuple[list[Found], int]:
         """What members or elements list, nested ones in place, and the number of lists of files among them."""
         found: list[Found] = []
         lists = 0
-        stack = [(_pairs(children), outermost)]
+        stack = [(_pairs(children), opened)]
         while stack:
-            pairs, structure = stack[-1]
+            pairs, inside = stack[-1]
+            structure = inside.structure
             for key, value in pairs:
                 if key is not None:
                     self._note_key(key, depth)
@@ -130,25 +145,36 @@ class IndexGrammar:
                     lists += 1
                     structure.lists_files = True
                     found.append(files_of(value, self.limits))
-                elif key == PLANS_KEY:
+                elif key in PLANS_KEYS:
                     structure.plans = plans_of(value)
                 elif key in NETWORK_KEYS:
                     setattr(structure, key, networks_of(value, self.limits))
                 elif key == UPDATED_KEY and depth == 1:
                     found.append(IndexDate(value if isinstance(value, str) else None))
                 elif isinstance(value, dict):
+                    entries = inside.of_entries or self._lists_entries(key, depth)
                     depth += 1
-                    stack.append((iter(value.items()), Structure()))
+                    stack.append((_pairs(value), OpenElement(Kind.MEMBERS, Structure(entry={} if entries else None))))
                     break
                 elif isinstance(value, list):
-                    stack.append((_pairs(value), structure))
+                    entries = self._lists_entries(key, depth)
+                    lists += entries
+                    stack.append((_pairs(value), OpenElement(Kind.STRUCTURES, structure, entries)))
                     break
+                elif structure.entry is not None and key in ENTRY_KEYS:
+                    structure.entry[key] = value
             else:
                 stack.pop()
-                if stack and structure is not stack[-1][1]:
+                if stack and inside.kind is Kind.MEMBERS:
                     depth -= 1
-                    found += self.end(OpenElement(Kind.MEMBERS, structure))
+                    found += self.end(inside)
         return found, lists
+
+    def _lists_entries(self, key: str | None, depth: int) -> bool:
+        """Whether the array or object under a key holds entries of a payer's own index."""
+        lists = depth == 1 and key in ENTRIES_KEYS
+        self.is_index = self.is_index or lists
+        return lists
 
     def _note_key(self, key: str, depth: int) -> None:
         """A key of the object that is the ``depth``th of those open."""

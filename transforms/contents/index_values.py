@@ -3,10 +3,13 @@
 Memory: one value is bounded, however many plans or networks it sums up.
 """
 
+from collections.abc import Mapping
+
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from schemas.mrf import NETWORK_KEYS, PLAN_KEYS
+from schemas.mrf import NETWORK_KEYS
+from transforms.contents.kinds import IN_NETWORK, kind_of_name, kind_of_schema
 from transforms.contents.names import NO_NAMES, Names, name_of, names_of
 from transforms.limits import Limits, crossed
 
@@ -17,6 +20,9 @@ class ListedFile(msgspec.Struct, frozen=True, gc=False):
     location: str = ""
     description: str | None = None
     networks: Names = msgspec.field(default=NO_NAMES, name="networks, not as a key")
+    kind: str = msgspec.field(default=IN_NETWORK, name="kind, not as a key")  # INDEX, or a kind that is not read
+    updated: str | None = msgspec.field(default=None, name="updated, not as a key")  # its own date, as stated
+    bytes: int | None = msgspec.field(default=None, name="bytes, not as a key")  # as stated
 
 
 class _UsualFile(ListedFile, frozen=True, gc=False):
@@ -32,6 +38,9 @@ class _UsualPlan(msgspec.Struct, gc=False):
     plan_name: str | None = None
     plan_market_type: str | None = None
     plan_id_type: str | None = None
+    own_name: str | None = msgspec.field(default=None, name="planName")  # in payers' own indexes
+    own_market_type: str | None = msgspec.field(default=None, name="planMarketType")
+    own_id_type: str | None = msgspec.field(default=None, name="planIdType")
 
 
 class Plans(msgspec.Struct, frozen=True, gc=False):
@@ -112,13 +121,31 @@ def plans_of(value: object) -> Plans:
     except msgspec.ValidationError:
         elements = value if isinstance(value, list) else [value]
         plans = [
-            _UsualPlan(*(text_of(each.get(key)) for key in PLAN_KEYS)) for each in elements if isinstance(each, dict)
+            _UsualPlan(*(text_of(each.get(key)) for key in _UsualPlan.__struct_encode_fields__))
+            for each in elements
+            if isinstance(each, dict)
         ]
     if not plans:
         return NO_PLANS
     return Plans(
         len(plans),
-        names_of({plan.plan_name for plan in plans}),
-        names_of({plan.plan_market_type for plan in plans}),
-        names_of({plan.plan_id_type for plan in plans}),
+        names_of({plan.plan_name or plan.own_name for plan in plans}),
+        names_of({plan.plan_market_type or plan.own_market_type for plan in plans}),
+        names_of({plan.plan_id_type or plan.own_id_type for plan in plans}),
     )
+
+
+def entry_of(members: Mapping[str, object]) -> ListedFile:
+    """The file of an entry of a payer's own index; ``members``: those of ENTRY_KEYS, with a path or a download URL."""
+    updated, size = text_of(members.get("lastUpdatedOn")), members.get("size")
+    if "downloadUrl" in members or "name" in members:
+        name, address = text_of(members.get("name")), text_of(members.get("downloadUrl"))
+        kind = kind_of_name(name or address or "")
+        missing = "without a downloadUrl"
+    else:
+        name, address = text_of(members.get("fileName")), text_of(members.get("filePath"))
+        kind = kind_of_schema(text_of(members.get("fileSchema")))
+        missing = "without a filePath"
+    if not (address and address.strip()):
+        address, kind = name or "", missing
+    return ListedFile(address, name, NO_NAMES, kind, updated, size if isinstance(size, int) else None)

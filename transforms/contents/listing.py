@@ -4,10 +4,12 @@ Memory: the distinct files, some 600 bytes each, and of one structure which of t
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from transforms.contents.index_values import NO_PLANS, ListedFile, Plans, StructureEnd
+from transforms.contents.kinds import IN_NETWORK, INDEX
 from transforms.contents.names import NO_NAMES, Names
 from transforms.contents.signatures import own_query
 
@@ -15,26 +17,61 @@ Resolve = Callable[[str], tuple[str, str | None]]  # a location as (name, what t
 
 MAX_CACHED_TEXTS = 10_000
 MAX_CACHED_LOCATIONS = 20_000
+_READ = (IN_NETWORK, INDEX)
 _HTTP, _HTTPS = "http://", "https://"
 _WEB = (_HTTP, _HTTPS)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Which files are wanted, by regular expressions searched in description and name; no ``include`` means all."""
+    """Which of the listed files are wanted. A part that is empty wants all.
+
+    include, exclude: regular expressions searched in description and name; ``exclude`` goes before ``include``.
+    plan_market_types, plan_id_types: one of a file's own must be among them, whatever their case.
+    min_plans: the least number of plans behind a file.
+    """
 
     include: tuple[re.Pattern[str], ...] = ()
     exclude: tuple[re.Pattern[str], ...] = ()
+    plan_market_types: frozenset[str] = frozenset()
+    plan_id_types: frozenset[str] = frozenset()
+    min_plans: int = 0
 
     @classmethod
-    def of(cls, include: Iterable[str], exclude: Iterable[str]) -> "Choice":
+    def of(
+        cls,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        plan_market_types: Iterable[str] = (),
+        plan_id_types: Iterable[str] = (),
+        min_plans: int = 0,
+    ) -> "Choice":
         """From patterns that are known to compile."""
-        return cls(tuple(map(re.compile, include)), tuple(map(re.compile, exclude)))
+        return cls(
+            tuple(map(re.compile, include)),
+            tuple(map(re.compile, exclude)),
+            frozenset(map(_folded, plan_market_types)),
+            frozenset(map(_folded, plan_id_types)),
+            min_plans,
+        )
 
     def matches(self, text: str) -> tuple[bool, bool]:
         """Whether the text belongs to an included file, and to an excluded one."""
         included = not self.include or any(each.search(text) for each in self.include)
         return included, any(each.search(text) for each in self.exclude)
+
+    def left_out_by(self, file: "FoundFile") -> str | None:
+        """The part that leaves a file out; None: it is wanted. Parts about plans concern what an index lists."""
+        plans = file.plans
+        if file.excluded or not file.included:
+            return "exclude" if file.excluded else "include"
+        if file.contents is None:
+            return None
+        if self.plan_market_types and self.plan_market_types.isdisjoint(map(_folded, plans.market_types.first)):
+            return "plan_market_types"
+        if self.plan_id_types and self.plan_id_types.isdisjoint(map(_folded, plans.id_types.first)):
+            return "plan_id_types"
+        return "min_plans" if plans.count < self.min_plans else None
 
 
 @dataclass(slots=True)
@@ -52,7 +89,8 @@ class FoundFile:
     included: bool = False
     excluded: bool = False
     structure: int = 0  # the number of the structure that mentioned it last
-    updated: str | None = None  # last_updated_on of the index, as stated
+    updated: str | None = None  # last_updated_on of its entry or index, as stated
+    bytes: int | None = None  # as an index states them
     in_month: bool = False  # by the address or the date of an index that lists it
 
     def add_match(self, match: tuple[bool, bool]) -> None:
@@ -60,33 +98,37 @@ class FoundFile:
         self.included = self.included or match[0]
         self.excluded = self.excluded or match[1]
 
-    @property
-    def wanted(self) -> bool:
-        """``exclude`` goes before ``include``."""
-        return self.included and not self.excluded
-
 
 @dataclass
 class Listing:
-    """Distinct files by ``key_of``, in order of first mention."""
+    """Distinct files by ``key_of``, in order of first mention.
+
+    indexes: other indexes that are listed, likewise. skipped: mentions of files that are not read, by their kind.
+    """
 
     choice: Choice = field(default_factory=Choice)
     files: dict[str, FoundFile] = field(default_factory=dict)
+    indexes: dict[str, FoundFile] = field(default_factory=dict)
+    skipped: Counter[str] = field(default_factory=Counter)
     _structure: int = 1  # the number of the one that is being read
     _mentioned: list[FoundFile] = field(default_factory=list)  # by it
     _located: dict[str, FoundFile] = field(default_factory=dict)  # by locations seen lately, as stated
     _matches: dict[str, tuple[bool, bool]] = field(default_factory=dict)  # of descriptions seen lately
+    _plans: dict[Plans, Plans] = field(default_factory=dict)  # seen lately
     _texts: dict[str, str] = field(default_factory=dict)  # one copy of each
 
-    def add(self, name: str, location: str, contents: str | None = None, *, refused: bool = False) -> FoundFile:
+    def add(
+        self, name: str, location: str, contents: str | None = None, *, refused: bool = False, kind: str = IN_NETWORK
+    ) -> FoundFile:
         """The file of that key, now known by its latest location.
 
         Args: contents: the index that lists it; None: the user does, whose address names a file with all its query.
         """
+        files = self.files if kind == IN_NETWORK else self.indexes
         key = name if refused else key_of(name, location) if contents is not None else _secure(location)
-        file = self.files.get(key)
+        file = files.get(key)
         if file is None:
-            file = self.files[key] = FoundFile(name, name, refused=refused)
+            file = files[key] = FoundFile(name, name, refused=refused)
             file.add_match(self.choice.matches(name))
         if file.location != location:  # else one copy will do
             file.location = location
@@ -99,14 +141,17 @@ class Listing:
             self._located.clear()
         located, structure, mentioned = self._located, self._structure, self._mentioned
         for each in listed:
-            location = each.location
-            file = located.get(location)
+            location, kind = each.location, each.kind
+            if kind not in _READ:
+                self.skipped[kind] += 1
+                continue
+            file = located.get(location) if kind == IN_NETWORK else None
             if file is not None:
                 file.location, file.contents = location, contents
             elif stripped := location.strip():
                 name, followed = resolve(stripped)
-                file = self.add(name, followed or name, contents, refused=followed is None)
-                if file.location == location:
+                file = self.add(name, followed or name, contents, refused=followed is None, kind=kind)
+                if file.location == location and kind == IN_NETWORK:
                     located[location] = file
             else:
                 continue
@@ -118,6 +163,8 @@ class Listing:
                 self._describe(file, each.description)
             if each.networks is not NO_NAMES:
                 file.networks = file.networks.plus(each.networks)
+            file.updated = each.updated or file.updated
+            file.bytes = each.bytes or file.bytes
 
     def _describe(self, file: FoundFile, description: str) -> None:
         if len(self._texts) >= MAX_CACHED_TEXTS:
@@ -132,28 +179,41 @@ class Listing:
 
     def end_structure(self, end: StructureEnd) -> None:
         """Add what is known of a structure to each file that it mentions."""
-        before, after = NO_PLANS, NO_PLANS.plus(end.plans)
+        before, after = NO_PLANS, self._one_of(end.plans)
         for file in self._mentioned:
             if file.plans is not before:  # most files of a structure have the same ones
-                before, after = file.plans, file.plans.plus(end.plans)
+                before, after = file.plans, self._one_of(file.plans.plus(end.plans))
             file.plans = after
             if end.networks is not NO_NAMES:
                 file.networks = file.networks.plus(end.networks)
         self._mentioned.clear()
         self._structure += 1
 
+    def _one_of(self, plans: Plans) -> Plans:
+        """The same object for equal plans: files of many structures share them."""
+        if len(self._plans) >= MAX_CACHED_TEXTS:
+            self._plans.clear()
+        return self._plans.setdefault(plans, plans)
+
     def merge(self, later: "Listing") -> None:
-        """Add the files of an index that was read later."""
-        for key, file in later.files.items():
-            known = self.files.setdefault(key, file)
-            if known is not file:
-                known.location, known.contents, known.refused = file.location, file.contents, file.refused
-                known.description = known.description or file.description
-                known.mentions += file.mentions
-                known.plans = known.plans.plus(file.plans)
-                known.networks = known.networks.plus(file.networks)
-                known.in_month = known.in_month or file.in_month
-                known.add_match((file.included, file.excluded))
+        """Add the files of an index that was read later, and what it lists that is not read."""
+        self.skipped += later.skipped
+        _merge(self.files, later.files)
+        _merge(self.indexes, later.indexes)
+
+
+def _merge(files: dict[str, FoundFile], later: dict[str, FoundFile]) -> None:
+    for key, file in later.items():
+        known = files.setdefault(key, file)
+        if known is not file:
+            known.location, known.contents, known.refused = file.location, file.contents, file.refused
+            known.description = known.description or file.description
+            known.mentions += file.mentions
+            known.plans = known.plans.plus(file.plans)
+            known.networks = known.networks.plus(file.networks)
+            known.bytes = file.bytes or known.bytes
+            known.in_month = known.in_month or file.in_month
+            known.add_match((file.included, file.excluded))
 
 
 def key_of(name: str, location: str) -> str:
@@ -162,6 +222,10 @@ def key_of(name: str, location: str) -> str:
     Args: name: the address without query and credentials. location: the whole address, or a path.
     """
     return _secure(name) + (own_query(location) if name.startswith(_WEB) else "")
+
+
+def _folded(text: str) -> str:
+    return text.strip().casefold()
 
 
 def _secure(address: str) -> str:

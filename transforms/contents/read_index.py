@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NoReturn
 import ijson
 import msgspec
 
-from schemas.mrf import LISTED_KEY
+from schemas.mrf import ENTRIES_KEYS, LISTED_KEY
 from transforms.contents.complete_children import PADDING, finder
 from transforms.contents.index_grammar import IndexGrammar, Kind, OpenElement
 from transforms.contents.index_values import Found
@@ -29,7 +29,8 @@ from transforms.scan.blocks import BLOCK_BYTES, Block, Blocks, OverlappedBlocks,
 _BLANKS = b" \n\r\t"
 _NEXT = re.compile(rb"[^ \n\r\t]")
 _KEY = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
-_LISTED = f'"{LISTED_KEY}"'.encode()
+_LISTS = (f'"{LISTED_KEY}"'.encode(),)
+_ROOT_LISTS = (*_LISTS, *(f'"{key}"'.encode() for key in sorted(ENTRIES_KEYS)))
 _SLACK_BYTES = 64 * 1024  # of keys and brackets around one long string
 
 
@@ -184,9 +185,11 @@ class _Reading:
         shell = b"{%b}" if self.is_object[-1] else b"[%b]"
         data = shell % self.block.bytes[self.pos : end]
         self.pos = end
-        found, lists = self.grammar.read(self.open[-1], self.decode(data, end), self.depth)
-        if self.open[-1].kind in (Kind.MEMBERS, Kind.STRUCTURES) and lists != data.count(_LISTED):
-            found, _ = self.grammar.read(self.open[-1], self.decode_exactly(data, end), self.depth)
+        opened, depth = self.open[-1], self.depth
+        found, lists = self.grammar.read(opened, self.decode(data, end), depth)
+        keys = {Kind.MEMBERS: _ROOT_LISTS if depth == 1 else _LISTS, Kind.STRUCTURES: _LISTS}.get(opened.kind, ())
+        if lists != sum(map(data.count, keys)):  # a key is repeated, or stands elsewhere
+            found, _ = self.grammar.read(opened, self.decode_exactly(data, end), depth)
         return found
 
     def decode(self, data: bytes, end: int) -> Any:

@@ -234,7 +234,7 @@ def test_relative_addresses_begin_at_the_tables_own(tmp_path: Path, monkeypatch:
         "e?f=2/",
     ]
     local = Source(write(tmp_path / "x", table({"in_network_files": [{"location": each} for each in stated]})))
-    monkeypatch.setattr("flows.extract.payer_listing.open_source", lambda *_, **__: open_source(local))
+    monkeypatch.setattr("flows.extract.index_listing.open_source", lambda *_, **__: open_source(local))
     found = sources_of(Source("https://toc.example.com/d/index.json?sig=3"))
     assert [source.location for source in found.sources] == [
         "https://toc.example.com/d/a.json?sig=2",
@@ -262,7 +262,7 @@ def test_a_listing_knows_payer_table_and_headers(tmp_path: Path) -> None:
     index = write(tmp_path / "index.json", table(STRUCTURE))
     payer = PayerSource("Aetna", (index,), headers=(("A", "b"),))
     listing = list_payer(payer, JUNE)
-    assert listing == PayerListing(listing.files, (), "Aetna", (), 2, 0)
+    assert listing == PayerListing(listing.files, payer="Aetna", refused=(), listed=2)
     assert [source.location for source in listing.sources] == BOTH
     assert {(each.payer, each.contents, each.headers) for each in listing.sources} == {("Aetna", index, (("A", "b"),))}
 

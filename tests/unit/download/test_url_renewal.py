@@ -89,7 +89,8 @@ def test_an_index_is_read_again_with_the_limits_of_the_run(monkeypatch: pytest.M
     settings = ReadSettings(engine="ijson", fetching=Fetching(bounds=Limits(json_depth=30)))
     seen = []
 
-    def sources_of(_contents: Source, *given: object) -> Listed:
+    def sources_of(_contents: Source, *given: object, follow: object) -> Listed:
+        assert callable(follow)
         seen.append(given)
         return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, Plans(), Names()),), ())
 

@@ -149,7 +149,13 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     standard = Config(tmp_path / "tic-rates.toml", config.payers, output=tmp_path / "output")
     assert dataclasses.replace(config, fetching=Fetching()) == standard
     assert dataclasses.replace(config.fetching, hosts=()) == Fetching()
-    values = tomllib.loads(re.sub(r"(?m)^# (?=(headers|webhook|nppes|reader) = )", "", example_text()))
+    values = tomllib.loads(
+        re.sub(
+            r"(?m)^# (?=(headers|webhook|nppes|reader|plan_market_types|plan_id_types|min_plans) = )",
+            "",
+            example_text(),
+        )
+    )
     assert {*values} >= {"output", "nppes", "codes", "workers", "reader"}
     assert {*values["limits"]} == {field.name for field in dataclasses.fields(Limits)}
     assert {*values["gates"]} == {field.name for field in dataclasses.fields(Gates)}
