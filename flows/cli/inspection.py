@@ -50,9 +50,7 @@ def _inspect(source: Source, settings: ReadSettings, *, skip: bool) -> dict[str,
     engine = settings.engine or default_engine()
 
     def tell(json_bytes: int, matched: int) -> None:
-        counters[0].value = stream.bytes
-        counters[1].value += json_bytes
-        counters[2].value = matched
+        counters[:3] = [stream.bytes, counters[1] + json_bytes, matched]
 
     with open_source(source, settings.fetching) as stream, shown(counters, 1, source.size):
         started = time.perf_counter()

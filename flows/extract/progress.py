@@ -4,27 +4,26 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
-from multiprocessing.sharedctypes import Synchronized
-from typing import IO, TYPE_CHECKING, Any
+from multiprocessing.sharedctypes import SynchronizedArray
+from typing import IO, TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress
 
-Counters = tuple["Synchronized[int]", "Synchronized[int]", "Synchronized[int]", "Synchronized[int]"]
+Counters: TypeAlias = "SynchronizedArray[int]"
 
 
 def make_counters() -> Counters:
     """raw bytes, JSON bytes, items matched, files done: shared with worker processes."""
-    context: Any = get_context("spawn")
-    return tuple(context.Value("q", 0) for _ in range(4))
+    return get_context("spawn").Array("q", 4)
 
 
-def add(counters: Counters, raw: int, inflated: int, matched: int) -> None:
-    """Called in the workers after every block."""
-    for counter, amount in zip(counters, (raw, inflated, matched), strict=False):
-        with counter.get_lock():
-            counter.value += amount
+def add(counters: Counters, *amounts: int) -> None:
+    """Add to the counters in their order; workers call it after every block."""
+    with counters.get_lock():
+        for number, amount in enumerate(amounts):
+            counters[number] += amount
 
 
 @contextmanager
@@ -44,7 +43,7 @@ def make_line(counters: Counters, files: int, total_bytes: int, stream: IO[str])
 
     class Line(Progress):
         def get_renderables(self) -> Iterable["RenderableType"]:
-            raw, inflated, matched, done = (counter.value for counter in counters)
+            raw, inflated, matched, done = counters[:]
             for task in self.tasks:
                 speed = inflated / 1e6 / (task.elapsed or 1.0)
                 what = f"{speed:,.0f} MB/s of JSON, {done}/{files} files, {matched:,} matches"

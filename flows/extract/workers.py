@@ -84,7 +84,7 @@ def _extract_in(processes: WorkerProcesses | None, extract_one: ExtractOne, sour
     return Outcome(source, "quarantined", reason=reason)
 
 
-_counters: Counters | None = None
+_counters: "Counters | None" = None
 
 
 def _set_up(counters: Counters) -> None:
@@ -97,6 +97,5 @@ def _set_up(counters: Counters) -> None:
 def _extract_counted(source: Source, *, layout: Layout, settings: ReadSettings, overlap: bool) -> Outcome:
     assert _counters is not None
     outcome = extract(source, layout, settings, partial(add, _counters), overlap=overlap)
-    with _counters[3].get_lock():
-        _counters[3].value += 1
+    add(_counters, 0, 0, 0, 1)
     return outcome

@@ -101,8 +101,7 @@ def read_on_dask(
     def count(outcomes: list[Outcome]) -> None:
         found.update((outcome.source, outcome) for outcome in outcomes)
         for outcome in outcomes:
-            add(counters, outcome.bytes or 0, outcome.account.bytes_json, outcome.account.items_matched)
-        counters[3].value += len(outcomes)
+            add(counters, outcome.bytes or 0, outcome.account.bytes_json, outcome.account.items_matched, 1)
         on_outcomes(outcomes)
 
     address = str(cluster.dask)

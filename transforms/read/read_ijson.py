@@ -18,7 +18,7 @@ from transforms.read.clean import text_of
 from transforms.read.collect import Collected
 from transforms.read.guard import GuardedStream
 from transforms.read.surrogates import MendedStream
-from transforms.read.walk import Event, Member, Walker, replaces_value
+from transforms.read.walk import Event, Member, Walker, append_group, replaces_value
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
@@ -106,7 +106,7 @@ def _read_groups(walker: Walker, event: str, value: object) -> None:
     """A bare list: any list could be one, so each of its objects must have a group's keys."""
     for _ in walker.objects(event, value):
         seen: set[str] = set()
-        walker.append_group(0, walker.walk_group(_noting(walker.members(GROUP_KEYS), seen)))
+        append_group(walker.collected.groups, 0, walker.walk_group(_noting(walker.members(GROUP_KEYS), seen)))
         if not seen:
             raise BadFileError("a list of objects without npi and tin; not a provider reference file")
 
@@ -124,13 +124,13 @@ def _read_reference(walker: Walker) -> None:
             if key == PROVIDER_GROUPS:
                 has_list = event != "null"
                 groups.truncate(mark)
-                walker.walk_groups(0, event, value)
+                walker.walk_groups(groups, 0, event, value)
             else:
                 yield key, event, value
 
     rows = list(walker.walk_group(_noting(own_members(), seen)))
     if seen and not has_list:
-        walker.append_group(0, rows)
+        append_group(groups, 0, rows)
     elif has_list is None:
         raise BadFileError("neither provider_groups nor npi and tin at the root; not a provider reference file")
 

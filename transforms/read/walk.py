@@ -9,6 +9,7 @@ Memory: one price object, one provider group's NPIs, and the spools' limits.
 
 from array import array
 from collections.abc import Callable, Container, Iterable, Iterator
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from transforms.limits import crossed
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
 from transforms.read.collect import Collected, weight_of
 from transforms.read.reference_keys import CitedKeys, distinct
+from transforms.read.spool import Spool
 
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
@@ -44,6 +46,12 @@ def replaces_value(key: str, name: str, given: dict[str, str], *, is_null: bool)
     elif counts:
         given[name] = key
     return counts
+
+
+def append_group(spool: Spool, number: int, rows: Iterable[GroupRow]) -> None:
+    """Append the rows of one provider group."""
+    for row in rows:
+        spool.append((number, *row), weight_of(row[2]))
 
 
 class Walker:
@@ -206,9 +214,9 @@ class Walker:
         collected = self.collected
         rate_id = collected.next_rate_id
         collected.next_rate_id += 1
-        spools = {
+        spools: dict[str, tuple[Spool, int, Callable[[int, str, object], None]]] = {
             "negotiated_prices": (collected.prices, len(collected.prices), self.walk_prices),
-            "provider_groups": (collected.groups, len(collected.groups), self.walk_groups),
+            "provider_groups": (collected.groups, len(collected.groups), partial(self.walk_groups, collected.groups)),
             "provider_references": (collected.citations, len(collected.citations), self.walk_citations),
         }
         given: dict[str, str] = {}
@@ -262,15 +270,10 @@ class Walker:
             key = reference_key(self.within_limit(self.scalar(*element)))
             self.collected.citations.append((rate_id, self.collected.keys.number_of(key)))
 
-    def walk_groups(self, rate_id: int, event: str, value: object) -> None:
-        """Inline provider groups of one rates element."""
+    def walk_groups(self, spool: Spool, number: int, event: str, value: object) -> None:
+        """The provider groups of the rates element, or of the reference, of that number."""
         for _ in self.objects(event, value):
-            self.append_group(rate_id, self.walk_group())
-
-    def append_group(self, rate_id: int, rows: Iterable[GroupRow]) -> None:
-        """Append the rows of an inline group."""
-        for row in rows:
-            self.collected.groups.append((rate_id, *row), weight_of(row[2]))
+            append_group(spool, number, self.walk_group())
 
     def walk_group(self, members: Iterator[Member] | None = None) -> Iterator[GroupRow]:
         """One provider group: (tin_type, tin, distinct npis); no NPI at all is one null NPI.
@@ -337,9 +340,7 @@ class Walker:
                 key = reference_key(self.within_limit(self.scalar(event, value)))
             elif name == "provider_groups":
                 collected.reference_groups.truncate(mark)
-                for _ in self.objects(event, value):
-                    for row in self.walk_group():
-                        collected.reference_groups.append((no, *row), weight_of(row[2]))
+                self.walk_groups(collected.reference_groups, no, event, value)
             elif name == "location":
                 location = text_of(self.within_limit(self.scalar(event, value)))
             else:

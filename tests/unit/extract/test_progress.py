@@ -20,7 +20,7 @@ def test_the_line_shows_bytes_files_and_matches(monkeypatch: pytest.MonkeyPatch)
     terminal, counters = Terminal(), make_counters()
     with make_line(counters, 40, 4_000_000, terminal):
         add(counters, 1_000_000, 3_000_000, 1_234)
-        counters[3].value = 3
+        add(counters, 0, 0, 0, 3)
     assert "1.0/4.0 MB" in terminal.getvalue()
     assert "MB/s of JSON, 3/40 files, 1,234 matches" in terminal.getvalue()
 
