@@ -13,17 +13,15 @@ from flows.orchestration.flow_runs import (
     failed,
     final_state,
     flow_options,
-    load_settings,
     parse_month,
     report_of,
     run_here,
     run_of,
 )
 from flows.orchestration.month_report import BackfillReport, MonthReport
-from flows.orchestration.nightly import check_payers, months_to_do
-from flows.orchestration.steps import build_pages
+from flows.orchestration.nightly import check_payers, load_settings, run_backfill
 from flows.orchestration.task_steps import TaskSteps
-from flows.storage.layout import Layout, month_name
+from flows.storage.layout import month_name
 from transforms.errors import TicRatesError
 
 
@@ -50,23 +48,23 @@ def backfill(
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after all months.
     """
+
+    def update(day: date) -> MonthReport:
+        state = month_flow(config, month_name(day), payers, force, gates, False, return_state=True)
+        try:
+            return report_of(state, MonthReport)
+        except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
+            return MonthReport(day, "failed", reason=state.message or str(error))
+
     try:
-        months = months_to_do(parse_month(first), parse_month(last), newest_first=newest_first)
-        settings = load_settings(config, gates=gates)
+        settings, days = load_settings(config, gates=gates), (parse_month(first), parse_month(last))
         check_payers(settings, payers or ())
+        with run_of(first, last):
+            steps = TaskSteps(days[1], settings.cluster)
+            found = run_backfill(settings, *days, update, newest_first=newest_first, steps=steps, pages=report)
+            return final_state(found)
     except TicRatesError as error:
         return failed(error)
-    found = BackfillReport([])
-    with run_of(first, last):
-        for day in months:
-            state = month_flow(config, month_name(day), payers, force, gates, False, return_state=True)
-            try:
-                found.months.append(report_of(state, MonthReport))
-            except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
-                found.months.append(MonthReport(day, "failed", reason=state.message or str(error)))
-        if report and any(each.status == "published" for each in found.months):
-            TaskSteps(months[-1], settings.cluster).call(build_pages, Layout.at(settings.output))
-    return final_state(found)
 
 
 def run_flow(config: Path, first: date, last: date, **options: Any) -> BackfillReport:

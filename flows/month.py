@@ -16,14 +16,13 @@ from flows.orchestration.flow_runs import (
     failed,
     final_state,
     flow_options,
-    load_settings,
     parse_month,
     quarantined_by,
     run_here,
     run_of,
 )
 from flows.orchestration.month_report import MonthReport
-from flows.orchestration.nightly import run_month
+from flows.orchestration.nightly import load_settings, run_month
 from flows.orchestration.run import RunRequest, run
 from flows.orchestration.task_steps import TaskSteps
 from flows.settings.addresses import is_object_url

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -144,9 +143,10 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     tcp://HOST:8786 --nthreads 1`. All must see the same output folder and files: docs/how-to/dask.md.
     """
     from flows.cli.show_months import print_months
+    from flows.orchestration.nightly import load_settings
     from flows.storage.layout import this_month
 
-    settings = _load_config(config, gates=not options["no_gates"])
+    settings = load_settings(config, gates=not options["no_gates"])
     report = _nightly(settings, month or this_month(settings.timezone), options)
     return Result(report.as_json(), partial(print_months, [report]), report.exit_code)
 
@@ -192,12 +192,14 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     not stop the others. A source whose address names no month counts for a past month only if its last_updated_on, or
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
+    from functools import partial
+
     from flows.cli.show_months import print_months
-    from flows.orchestration.nightly import check_payers, months_to_do, run_backfill
+    from flows.orchestration.nightly import check_payers, load_settings, months_to_do, run_backfill, run_month
     from flows.orchestration.webhook import notify_month
 
-    settings = _load_config(config, gates=not options["no_gates"])
-    months_to_do(first, last, newest_first=False)
+    settings = load_settings(config, gates=not options["no_gates"])
+    months_to_do(first, last)
     payers, force, pages = options["payers"], options["force"], not options["no_report"]
     check_payers(settings, payers)
     if _use_prefect(options["prefect"]):
@@ -205,17 +207,11 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
 
         report = run_flow(settings.path, first, last, newest_first=newest_first, **_flow_parameters(options))
     else:
-        report = run_backfill(settings, first, last, payers=payers, force=force, newest_first=newest_first, pages=pages)
+        update = partial(run_month, settings, payers=payers, force=force, pages=False)
+        report = run_backfill(settings, first, last, update, newest_first=newest_first, pages=pages)
         for month in report.months:
             notify_month(settings.webhook, month)
     return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
-
-
-def _load_config(path: Path, *, gates: bool) -> "Config":
-    from flows.settings.config import Gates, load_config
-
-    config = load_config(path)
-    return config if gates else replace(config, gates=Gates(None, None, None, None, withhold_vanished=False))
 
 
 @command("demo", example="demo --output output")

@@ -20,6 +20,7 @@ from flows.settings.addresses import Location
 from flows.settings.config import Config
 from flows.storage.layout import Layout, month_name
 
+MOST_EXPLAINED = 20
 MOST_SHOWN = 200  # rows in a page; all of them are in quality/files
 _DOLLARS = ("p25_usd", "p50_usd", "p75_usd")
 _NATIONAL = "US dollars per service; n: providers (* small sample), or Medicare's localities; taxonomy tier {tier}."
@@ -62,7 +63,8 @@ def show_month(config: Config, report: MonthReport) -> None:
         ("withheld", "payer", report.withheld, _WITHHELD),
     ):
         if left_out:
-            description = text.format(count=len(left_out), config=config.path, month=name)
+            reasons = "".join(f"\n- {each}: {why}" for each, why in left_out[:MOST_EXPLAINED])  # a table cuts them off
+            description = text.format(count=len(left_out), config=config.path, month=name) + f"\n{reasons}"
             create_table_artifact(left_out_table(column, left_out), key=f"{key}-{name}", description=description)
     layout = Layout.at(config.output)
     index = layout.root / "report" / "index.html"

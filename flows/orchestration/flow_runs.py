@@ -7,7 +7,6 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
@@ -25,7 +24,7 @@ from pydantic import Field, TypeAdapter
 
 from flows.orchestration.month_report import BackfillReport, MonthReport, describe
 from flows.orchestration.webhook import notify_webhook
-from flows.settings.config import Config, Gates, load_config
+from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError, OutageError, TicRatesError, UsageError
@@ -61,12 +60,6 @@ def parse_month(text: str) -> date:
         return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
     except ValueError:
         raise UsageError(f"invalid month {text!r}: expected YYYY-MM, for example 2025-06") from None
-
-
-def load_settings(config: str, *, gates: bool) -> Config:
-    """The configuration on this machine, without its gates where they are not wanted."""
-    settings = load_config(Path(config))
-    return settings if gates else replace(settings, gates=Gates(None, None, None, None, withhold_vanished=False))
 
 
 def name_run(parameters: dict[str, Any]) -> str:

@@ -6,10 +6,11 @@ Free of Prefect: the command line calls this as it is, ``flows.month``, ``nightl
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
@@ -32,7 +33,7 @@ from flows.orchestration.steps import Steps, build_pages, list_files
 from flows.publish.gates import apply_gates
 from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
 from flows.publish.published_month import Baseline, PublishedMonth
-from flows.settings.config import Config, Gates, PayerSource
+from flows.settings.config import Config, Gates, PayerSource, load_config
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger(__name__)
 BEGINNINGS = 3  # of a month that other machines publish meanwhile
+
+
+def load_settings(path: Path | str, *, gates: bool) -> Config:
+    """The configuration on this machine, without its gates where they are not wanted."""
+    config = load_config(Path(path))
+    return config if gates else replace(config, gates=Gates(None, None, None, None, withhold_vanished=False))
 
 
 def run_month(
@@ -94,37 +101,32 @@ def run_backfill(
     config: Config,
     first: date,
     last: date,
+    update: Callable[[date], MonthReport],
     *,
-    payers: Sequence[str] = (),
-    force: bool = False,
     newest_first: bool = False,
     steps: Steps | None = None,
     pages: bool = True,
 ) -> BackfillReport:
-    """``run_month`` for every month from ``first`` to ``last``; one that fails doesn't stop the others.
+    """What ``update`` made of every month from ``first`` to ``last``; one that fails doesn't stop the others.
 
     The report is built once, after all of them.
 
     Raises:
-        UsageError: months in the wrong order, or what ``run_month`` refuses for all of them.
+        UsageError: the last month is before the first.
     """
-    months = months_to_do(first, last, newest_first=newest_first)
-    check_payers(config, payers)
-
-    def one(month: date) -> MonthReport:
+    report = BackfillReport([])
+    for month in months_to_do(first, last, newest_first=newest_first):
         try:
-            return run_month(config, month, payers=payers, force=force, steps=steps, pages=False)
+            report.months.append(update(month))
         except TicRatesError as error:
             LOG.error("%s failed: %s", month_name(month), error)
-            return MonthReport(month, "failed", reason=str(error))
-
-    report = BackfillReport([one(month) for month in months])
+            report.months.append(MonthReport(month, "failed", reason=str(error)))
     if pages and any(month.status == "published" for month in report.months):
         (steps or Steps()).call(build_pages, Layout.at(config.output))
     return report
 
 
-def months_to_do(first: date, last: date, *, newest_first: bool) -> list[date]:
+def months_to_do(first: date, last: date, *, newest_first: bool = False) -> list[date]:
     """First days of the months of a backfill, in the order in which they are done.
 
     Raises:
@@ -132,19 +134,14 @@ def months_to_do(first: date, last: date, *, newest_first: bool) -> list[date]:
     """
     if last < first:
         raise UsageError(f"the backfill ends in {month_name(last)}, before it begins in {month_name(first)}")
-    months = list(months_between(first, last))
+    numbers = range(first.year * 12 + first.month - 1, last.year * 12 + last.month)
+    months = [date(number // 12, number % 12 + 1, 1) for number in numbers]
     return months[::-1] if newest_first else months
 
 
 def check_payers(config: Config, names: Sequence[str]) -> None:
     """Raise UsageError for a payer that the configuration doesn't name."""
     _chosen(config, names)
-
-
-def months_between(first: date, last: date) -> Iterable[date]:
-    """First days of months, both ends included."""
-    for number in range(first.year * 12 + first.month - 1, last.year * 12 + last.month):
-        yield date(number // 12, number % 12 + 1, 1)
 
 
 def _chosen(config: Config, names: Sequence[str]) -> tuple[PayerSource, ...]:

@@ -47,8 +47,9 @@ _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
 _ALIVE = "prefect.flow-run.heartbeat"
 _ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
 _NOTIFIED = ("Failed", "Crashed", "TimedOut", "Completed with*")
-_PAYLOAD = """{
- "month": {{ (flow_run.parameters.month or flow_run.parameters.first or "") | tojson }},
+_PAYLOAD = """{% set named_month = flow_run.name.split(", ")[0] if ", " in flow_run.name else "" -%}
+{
+ "month": {{ (flow_run.parameters.month or flow_run.parameters.first or named_month) | tojson }},
  "status": {{ flow_run.state.name | lower | tojson }},
  "reason": {{ (flow_run.state.message or "") | tojson }},
  "run": {{ flow_run.name | tojson }}

@@ -25,7 +25,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 from flows.orchestration.registration import declare_deployments, deployment_name, make_automations, restart_unfinished
 from flows.settings.config import Config
 from flows.settings.environment import HEARTBEAT_SECONDS, SERVER, with_defaults
-from transforms.errors import OutageError, UsageError
+from transforms.errors import OutageError
 
 LOG = logging.getLogger(__name__)
 START_SECONDS = 300.0  # the first start makes the database; on a busy machine that takes a minute
@@ -119,12 +119,13 @@ class Server:
     def check(self) -> None:
         """Raise when it has ended."""
         if self.process.poll() is not None:
-            raise ServingError(f"the Prefect server ended with {self.process.returncode}; see {self.log}")
+            hint = f"see {self.log}; if another program uses its port, give another --port"
+            raise ServingError(f"the Prefect server at {self.address} ended with {self.process.returncode}; {hint}")
 
 
 @contextmanager
 def _server(host: str, port: int, home: Path) -> Iterator[Server]:
-    port = _free_port(host, port)
+    port = port or _free_port(host)
     address = _api_address(host, port)
     home.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", str(port)]
@@ -167,19 +168,9 @@ def _running(host: str, port: int) -> str | None:
     return address if port and _answers(f"{address}/health") else None
 
 
-def _free_port(host: str, port: int) -> int:
-    """The port, or a free one for 0.
-
-    Raises:
-        UsageError: another program listens there.
-    """
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            hint = f"give another --port, or use the server there: PREFECT_API_URL=http://{host}:{port}/api"
-            raise UsageError(f"can't listen on {host}:{port}: {error.strerror}; {hint}") from None
+        probe.bind((host, 0))
         number: int = probe.getsockname()[1]
         return number
 
