@@ -316,8 +316,10 @@ def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
     assert (folder / "output" / "summaries" / "month=2025-06" / "summaries.parquet").exists()
     pages = {page["key"]: page["data"] for page in serving.ask("artifacts/filter")}
     assert pages.keys() >= {"national-2025-06", "quarantine-2025-06", "progress-2025-06", "report"}
-    assert "| 2025-06 | 97026 | professional |" in pages["national-2025-06"]
-    assert "cut.json.gz | the gzip ends before its trailer" in pages["quarantine-2025-06"]
+    assert '"code": "97026", "class": "professional"' in pages["national-2025-06"]
+    ((quarantined,),) = [json.loads(pages["quarantine-2025-06"])]
+    assert quarantined["source"].endswith("cut.json.gz")
+    assert quarantined["reason"].startswith("the gzip ends before its trailer")
     assert pages["progress-2025-06"] == 100.0
     (month,) = serving.subflow_runs(run)
 
