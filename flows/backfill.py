@@ -19,7 +19,7 @@ from flows.orchestration.flow_runs import (
     run_of,
 )
 from flows.orchestration.month_report import BackfillReport, MonthReport
-from flows.orchestration.nightly import check_payers, load_settings, run_backfill
+from flows.orchestration.months import check_payers, load_settings, run_backfill
 from flows.orchestration.task_steps import TaskSteps
 from flows.storage.layout import month_name
 from transforms.errors import TicRatesError

@@ -22,7 +22,7 @@ from flows.orchestration.flow_runs import (
     run_of,
 )
 from flows.orchestration.month_report import MonthReport
-from flows.orchestration.nightly import load_settings, run_month
+from flows.orchestration.months import load_settings, run_month
 from flows.orchestration.run import RunRequest, run
 from flows.orchestration.task_steps import TaskSteps
 from flows.settings.addresses import is_object_url

@@ -143,7 +143,7 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     tcp://HOST:8786 --nthreads 1`. All must see the same output folder and files: docs/how-to/dask.md.
     """
     from flows.cli.show_months import print_months
-    from flows.orchestration.nightly import load_settings
+    from flows.orchestration.months import load_settings
     from flows.storage.layout import this_month
 
     settings = load_settings(config, gates=not options["no_gates"])
@@ -153,7 +153,7 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
 
 def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
     """The month's report, by a Prefect flow or by plain calls; the webhook gets failures and what was left out."""
-    from flows.orchestration.nightly import run_month
+    from flows.orchestration.months import run_month
     from flows.orchestration.webhook import notify_month, notify_webhook
 
     if _use_prefect(options["prefect"]):
@@ -195,7 +195,7 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     from functools import partial
 
     from flows.cli.show_months import print_months
-    from flows.orchestration.nightly import check_payers, load_settings, months_to_do, run_backfill, run_month
+    from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
     from flows.orchestration.webhook import notify_month
 
     settings = load_settings(config, gates=not options["no_gates"])

@@ -27,6 +27,7 @@ from flows.publish.publish import (
 )
 from flows.publish.retention import remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
+from flows.settings.config import Gates
 from flows.settings.fetching import Engine, Fetching, ReadSettings
 from flows.storage.atomic_files import remove_abandoned, unfinished_folder
 from flows.storage.layout import Layout, month_name
@@ -38,7 +39,7 @@ from transforms.contents.listing import Choice
 from transforms.errors import BadFileError, NothingUsableError
 
 if TYPE_CHECKING:
-    from flows.publish.gates import ApplyGates
+    from flows.publish.gates import Earlier
     from flows.publish.published_month import Baseline
     from flows.tables.month_inputs import MonthInputs, MonthRequest
 
@@ -82,8 +83,8 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     steps = steps or Steps()
     layout = Layout.at(request.output)
     prepare_output(layout)
-    with only_one(layout, request.month):
-        sweep_all(layout)
+    with locked_month(layout, request.month):
+        remove_all_abandoned(layout)
         month = load_references(request, layout)
         outcomes = extract_all(request, layout, steps)
         report = count_outcomes(request, outcomes)
@@ -193,8 +194,9 @@ def build_and_publish(
     inputs: "MonthInputs",
     report: MonthReport,
     steps: Steps,
-    apply_gates: "ApplyGates | None" = None,
     baseline: "Baseline | None" = None,
+    gates: Gates | None = None,
+    earlier: "Earlier" = ("", MappingProxyType({})),
     *,
     noted: Mapping[str, Any] = MappingProxyType({}),
     since: str | None = "",
@@ -202,7 +204,7 @@ def build_and_publish(
     """The manifest's entry of the month, whose tables are built and published; ``report`` gets its figures.
 
     Args:
-        apply_gates, baseline: as in ``summarise``.
+        baseline, gates, earlier: as in ``summarise``.
         noted: what the manifest's entry says besides.
         since: as in ``Publication``.
 
@@ -212,7 +214,7 @@ def build_and_publish(
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:
         builds = steps.call(normalise, inputs)
-        tables = steps.call(summarise, inputs, builds, folder, apply_gates, baseline)
+        tables = steps.call(summarise, inputs, builds, folder, baseline, gates, earlier)
         entry = _manifest_entry(inputs, report, baseline) | tables | dict(noted)
         with steps.published(Publication(layout, month.month, folder, entry, since)):
             remove_unused_builds(layout)
@@ -274,7 +276,7 @@ def _note_failure(manifest: dict[str, Any], result: MonthReport) -> None:
     }
 
 
-def sweep_all(layout: Layout) -> None:
+def remove_all_abandoned(layout: Layout) -> None:
     """Remove what killed runs left behind."""
     built = (layout.cache / "nppes", layout.reference)
     cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
@@ -285,12 +287,12 @@ def sweep_all(layout: Layout) -> None:
 
 
 @contextmanager
-def only_one(layout: Layout, month: date) -> Iterator[None]:
+def locked_month(layout: Layout, month: date) -> Iterator[None]:
     """One run of a month at a time: a second one waits until the first has published."""
 
-    def tell() -> None:
+    def log_waiting() -> None:
         LOG.warning("another run of %s is at work; waiting for it", month_name(month))
 
     place = layout.staging / f"{month_name(month)}.lock"
-    with explain_resource_errors(f"working on {month_name(month)}", layout.root), locked(place, tell):
+    with explain_resource_errors(f"working on {month_name(month)}", layout.root), locked(place, log_waiting):
         yield

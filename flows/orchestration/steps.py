@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from flows.download.sources import Source
@@ -17,14 +18,14 @@ from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
 from flows.publish.publish import TABLES, PublicationConflictError, now, publish_month
-from flows.settings.config import PayerSource
+from flows.settings.config import Gates, PayerSource
 from flows.settings.fetching import ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.resource_errors import explain_resource_errors
 from flows.storage.threads import map_in_threads
 
 if TYPE_CHECKING:
-    from flows.publish.gates import ApplyGates
+    from flows.publish.gates import Earlier
     from flows.publish.published_month import Baseline
     from flows.tables.month_inputs import MonthInputs
     from flows.tables.payer_builds import PayerBuild
@@ -82,22 +83,25 @@ def summarise(
     inputs: "MonthInputs",
     builds: "Sequence[PayerBuild]",
     folder: Path,
-    apply_gates: "ApplyGates | None" = None,
     baseline: "Baseline | None" = None,
+    gates: Gates | None = None,
+    earlier: "Earlier" = ("", MappingProxyType({})),
 ) -> dict[str, Any]:
     """What the manifest says of the month's tables, which are written under ``folder``.
 
     Args:
-        apply_gates: those of the configuration, which decide what is published of ``builds``.
-        baseline: what is published of the month already, and stays where the gates say so.
+        baseline: what is published of the month already, and stays where a payer fails a gate or was not read.
+        gates: those of the configuration.
+        earlier: the month published before, with which the gates compare.
     """
     from flows.extract.worker_processes import separate_process
+    from flows.publish.gates import apply_gates
     from flows.tables.month_tables import MonthBuilder
 
     with explain_resource_errors("summarising the month", inputs.layout.staging), separate_process() as process:
         builder = MonthBuilder(inputs, builds, folder, process, baseline)
-        if apply_gates is not None:
-            apply_gates(builder)
+        if gates is not None and baseline is not None:
+            apply_gates(builder, gates, baseline, earlier)
         builder.summarise()
     groups, entities = builder.groups, builder.reporting_entities
     unresolved = {} if baseline is None else baseline.unresolved

@@ -1,7 +1,7 @@
 """Gates before publishing: a payer whose month looks wrong is withheld, and its last good rows stay."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from flows.extract.outcome import Outcome
@@ -13,7 +13,6 @@ from flows.tables.payer_builds import PayerFigures
 from transforms.errors import NothingUsableError
 
 LOG = logging.getLogger(__name__)
-ApplyGates = Callable[[MonthBuilder], None]
 Earlier = tuple[str, Mapping[str, Any]]  # name and manifest entry of the month published before
 
 

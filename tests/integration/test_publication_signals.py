@@ -14,7 +14,7 @@ import pytest
 
 import flows.publish.publish
 from flows.download.sources import Source
-from flows.orchestration.run import RunRequest, run, sweep_all
+from flows.orchestration.run import RunRequest, remove_all_abandoned, run
 from flows.publish.publish import TABLES, change_manifest, fetch_published, prepare_output
 from flows.storage.atomic_files import exchange_folders, unfinished_folder
 from flows.storage.layout import Layout
@@ -138,14 +138,14 @@ def test_a_killed_publication_is_finished_by_the_next_command(exchanged: int, tm
     assert versions(tmp_path) == ALL_NEW
     assert manifest(tmp_path)["publishing"] == []
     assert manifest(tmp_path)["months"]["2026-06"]["published_at"] > published_then
-    sweep_all(Layout(tmp_path / "out"))
+    remove_all_abandoned(Layout(tmp_path / "out"))
     assert leftovers(tmp_path) == []
 
 
 @pytest.mark.slow
 def test_a_run_of_another_month_sweeps_no_publication_that_was_killed(tmp_path: Path) -> None:
     kill_in_publication(tmp_path, 2)
-    sweep_all(Layout(tmp_path / "out"))
+    remove_all_abandoned(Layout(tmp_path / "out"))
     assert versions(tmp_path) == ALL_NEW
 
 

@@ -424,7 +424,7 @@ def test_another_word_than_any_is_refused_by_line(undated: Place) -> None:
 def test_the_current_month_takes_undated_files_as_they_are(undated: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     from datetime import date
 
-    monkeypatch.setattr("flows.orchestration.nightly.this_month", lambda _timezone: date(2026, 6, 1))
+    monkeypatch.setattr("flows.orchestration.months.this_month", lambda _timezone: date(2026, 6, 1))
     undated.write("cigna/1.json", 50.0, CIGNA, last_updated_on="2025-01-02")
     assert undated.night().code == 0
     assert undated.rates()["Cigna"] == [50.0]

@@ -203,7 +203,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
 
 def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     program = (
-        "import sys; from flows.orchestration import dask_cluster, nightly\n"
+        "import sys; from flows.orchestration import dask_cluster, months\n"
         "assert dask_cluster.read_elsewhere(dask_cluster.Cluster()) is None\n"
         "print({'dask', 'distributed', 'prefect'} & set(sys.modules))"
     )

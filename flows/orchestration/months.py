@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,12 +24,11 @@ from flows.orchestration.run import (
     count_outcomes,
     extract_all,
     load_references,
-    only_one,
+    locked_month,
+    remove_all_abandoned,
     require_usable,
-    sweep_all,
 )
 from flows.orchestration.steps import Steps, build_pages, list_files
-from flows.publish.gates import apply_gates
 from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
 from flows.publish.published_month import Baseline, PublishedMonth
 from flows.settings.config import Config, Gates, PayerSource, load_config
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     from flows.tables.month_inputs import MonthInputs
 
 LOG = logging.getLogger(__name__)
-BEGINNINGS = 3  # of a month that other machines publish meanwhile
+ATTEMPTS = 3  # at a month that other machines publish meanwhile
 
 
 def load_settings(path: Path | str, *, gates: bool) -> Config:
@@ -88,9 +86,9 @@ def run_month(
         force,
     )
     layout.prepare()
-    with only_one(layout, month):
-        sweep_all(layout)
-        report = _until_published(config, chosen, request, layout, steps)
+    with locked_month(layout, month):
+        remove_all_abandoned(layout)
+        report = _publish_or_repeat(config, chosen, request, layout, steps)
     if pages and report.status == "published":
         steps.call(build_pages, layout)
     report.seconds = time.perf_counter() - started
@@ -152,16 +150,16 @@ def _chosen(config: Config, names: Sequence[str]) -> tuple[PayerSource, ...]:
     return tuple(by_name[name] for name in names) or config.payers
 
 
-def _until_published(
+def _publish_or_repeat(
     config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
 ) -> MonthReport:
     """Once; again when another machine published the month meanwhile, which costs little: what was read is kept."""
-    for _ in range(BEGINNINGS):
+    for _ in range(ATTEMPTS):
         prepare_output(layout)
         try:
             return _bring_up_to_date(config, chosen, request, layout, steps)
         except PublicationConflictError as error:
-            LOG.warning("%s; beginning again from there", error)
+            LOG.warning("%s; starting again from there", error)
             again = error
     raise again
 
@@ -192,10 +190,9 @@ def _bring_up_to_date(
         report.status = "unchanged"
     else:
         require_usable(everything, layout, report)
-        gates = partial(apply_gates, gates=config.gates, baseline=baseline, earlier=earlier)
         noted = {"inputs": identity, "undated": read.undated}
         since = entry.get("published_at")
-        entry = build_and_publish(inputs, report, steps, gates, baseline, noted=noted, since=since)
+        entry = build_and_publish(inputs, report, steps, baseline, config.gates, earlier, noted=noted, since=since)
     report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
     report.withheld, report.undated = _withheld(entry, read.blocks), sorted(read.undated.items())
     return report
@@ -230,7 +227,7 @@ def _read_blocks(
     new = {payer.name for payer in chosen}
     while new:
         found = _read_payers([by_name[name] for name in sorted(new)], request, before.layout, steps, is_past=is_past)
-        read.outcomes = _one_each([*read.outcomes, *found])
+        read.outcomes = _distinct_outcomes([*read.outcomes, *found])
         read.blocks |= new
         new = by_name.keys() - read.blocks
         new = new and before.blocks_beside(read.outcomes, read.blocks, by_name.keys())
@@ -244,7 +241,7 @@ def _read_blocks(
     return read
 
 
-def _one_each(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def _distinct_outcomes(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """One outcome of each source, of the first block by name of those that name it."""
     kept: dict[str, Outcome] = {}
     for outcome in outcomes:
@@ -275,7 +272,7 @@ def _read_payers(
         in_month = {each.identity for listing in listings for each in listing.sources if each not in listing.undated}
         undated = [source for identity, source in sources.items() if identity not in in_month]
         read = mark_undated(read, frozenset(undated), request.month)
-    return _one_each([*outcomes, *read])
+    return _distinct_outcomes([*outcomes, *read])
 
 
 def _identity(inputs: "MonthInputs", baseline: Baseline, gates: Gates, earlier: Mapping[str, Any]) -> str:
