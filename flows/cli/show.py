@@ -108,10 +108,19 @@ def _print_index(index: Mapping[str, Any]) -> None:
 
 
 def print_figures(figures: Mapping[str, Any]) -> None:
-    """One line a figure; lists and tables of figures only with --json."""
+    """One line a figure; the header and the documents of an inspected file are in --json alone."""
     for key, value in figures.items():
         if key not in ("header", "documents", "index"):
-            print(f"{key:<22}{f'{value:,}' if isinstance(value, int) and not isinstance(value, bool) else value}")
+            print(f"{key:<22}{_text(value)}")
+
+
+def _text(value: Any) -> str:
+    """``1,204``; ``a, b``; ``97026: 3 items, 103 prices``."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {', '.join(f'{n:,} {what}' for what, n in of.items())}" for key, of in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def service_as_json(price: ServicePrice) -> dict[str, Any]:
