@@ -38,12 +38,8 @@ class Validators:
     def of_whole(cls, headers: Mapping[str, str]) -> "Validators":
         """Of an answer that carries the whole content."""
         stated = headers.get("Content-Length", "")
-        return cls.of_part(headers, int(stated) if _LENGTH.fullmatch(stated) else None)
-
-    @classmethod
-    def of_part(cls, headers: Mapping[str, str], total: int | None) -> "Validators":
-        """Of an answer that carries a part of the content."""
-        return cls(headers.get("ETag"), headers.get("Last-Modified"), total)
+        length = int(stated) if _LENGTH.fullmatch(stated) else None
+        return cls(headers.get("ETag"), headers.get("Last-Modified"), length)
 
     @property
     def strong_etag(self) -> str | None:

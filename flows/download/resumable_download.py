@@ -248,7 +248,8 @@ class ResumableDownload:
         part = ContentRange.parse(answer.headers.get("Content-Range"))
         if part is None or part.start != self._received.size:
             raise ContentChangedError(f"byte {self._received.size:,} was requested, the server sends another part")
-        if self.validators.prove_changed(Validators.of_part(answer.headers, part.total)):
+        stated = Validators(answer.headers.get("ETag"), answer.headers.get("Last-Modified"), part.total)
+        if self.validators.prove_changed(stated):
             raise self._changed()
         if self.validators.length is None:  # the first answer was chunked and stated no length
             self._received.validators = replace(self.validators, length=part.total)
