@@ -30,7 +30,7 @@ from transforms.read.collect import Collected
 from transforms.read.reference_keys import Int64s
 from transforms.scan.blocks import HEAD_BYTES, memory_of
 from transforms.scan.read_scan import Reading
-from transforms.scan.reference_index import _hash_keys
+from transforms.scan.reference_index import _hashes
 from transforms.scan.scan_kernel import kernel as k
 from transforms.scan.scan_kernel.library import levels
 
@@ -141,7 +141,7 @@ def is_judged(element: bytes, section: Section, value: int) -> bool:
     if section.kind == k.ITEMS:
         return collected.items_matched == 0
     keys = [cast("str", row[1]) for row in keyed_rows(collected, collected.references) if row[1] is not None]
-    hashes = _hash_keys(keys)
+    hashes = _hashes(keys, k.hash_texts)
     if section.kind == k.REFERENCES_INDEXED:
         expected = [] if value == k.NO_ID else [value]
         return bool(hashes.tolist() == expected)

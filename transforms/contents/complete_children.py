@@ -12,8 +12,6 @@ import numpy as np
 
 from transforms.scan.blocks import Block
 
-PADDING = 128  # bytes behind a block that the kernel may read
-
 _TOKENS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?P<closed>")?|[][{},]', re.S)
 
 

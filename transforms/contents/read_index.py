@@ -9,6 +9,7 @@ import io
 import json
 import re
 from collections.abc import Generator, Iterator
+from contextlib import nullcontext
 from decimal import InvalidOperation
 from typing import Any, BinaryIO, NoReturn
 
@@ -16,7 +17,7 @@ import ijson
 import msgspec
 
 from schemas.mrf import ENTRIES_KEYS, LISTED_KEY
-from transforms.contents.complete_children import PADDING, finder
+from transforms.contents.complete_children import finder
 from transforms.contents.index_grammar import IndexGrammar, Kind, OpenElement
 from transforms.contents.index_values import Found
 from transforms.errors import BadFileError
@@ -24,7 +25,7 @@ from transforms.limits import Limits, crossed
 from transforms.read.guard import GuardedStream, has_long_number, has_long_string
 from transforms.read.read_ijson import first_line
 from transforms.read.surrogates import mend
-from transforms.scan.blocks import BLOCK_BYTES, Block, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.scan.blocks import BLOCK_BYTES, Block, Blocks, OverlappedBlocks
 
 _BLANKS = b" \n\r\t"
 _NEXT = re.compile(rb"[^ \n\r\t]")
@@ -68,7 +69,8 @@ def read_index(
         BadFileError: not well-formed JSON, or refused; says the place.
     """
     limits = limits or Limits()
-    with OverlappedBlocks(stream, PADDING, block_bytes) if overlap else PlainBlocks(stream, block_bytes) as blocks:
+    opened = OverlappedBlocks(stream, block_bytes) if overlap else nullcontext(Blocks(stream, block_bytes))
+    with opened as blocks:
         for batch in _Reading(blocks, limits, strict, block_bytes).read():
             yield from batch
 
@@ -235,7 +237,7 @@ class _Reading:
         self.base += self.pos
         self.pos = 0
         size = len(left)
-        self.block = self.blocks.next(left, PADDING)
+        self.block = self.blocks.next(left)
         return self.block.size > size
 
     def drop_blanks(self) -> None:

@@ -1,4 +1,4 @@
-"""A stream as large blocks in reused buffers, filled by a second thread while the first one scans.
+"""A stream as large blocks in reused buffers, inflated by a second thread while the first one scans, or by the same.
 
 Inflating (isal) and scanning (C) both release the GIL, so a file takes as long as the slower of the two.
 Inflating itself stays with one core: rapidgzip spends twice isal's time on one core and six times on two
@@ -11,37 +11,37 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 
-BLOCK_BYTES = 1 << 20  # inflated by one core and scanned by another; measured best of 256 KiB to 4 MiB
-PLAIN_BLOCK_BYTES = 1 << 20  # inflated and scanned by one core; half of it was slower where references come first
+PADDING = 128  # behind each block's data: what the kernel may read
+BLOCK_BYTES = 1 << 20  # measured best of 256 KiB to 4 MiB, with two threads and with one
 HEAD_BYTES = 64 * 1024  # in front of each block: what the last one left over
 BUFFERS = 3
 LINE_BYTES = 64
 LOOK_UP_SECONDS = 0.2
 
 
-Keep = Callable[[int, memoryview], object]  # puts bytes away, with where in the stream they begin
+Store = Callable[[int, memoryview], object]  # stores bytes, with where in the stream they begin
 
 
 class Block(NamedTuple):
     """Bytes in memory (``PADDING`` or more stand behind them), where in memory, and how many.
 
-    ``kept``: what has put those away that stand behind what was left over, see ``Blocks.keep``.
+    ``stored_by``: what has stored those behind what was left over, see ``Blocks.store_ahead``.
     """
 
     bytes: memoryview
     address: int
     size: int
-    kept: Keep | None = None
+    stored_by: Store | None = None
 
 
 def memory_of(size: int) -> tuple[memoryview, int]:
     """So many bytes of anything, and their address: asking numpy for it at every block takes longer than a short scan.
 
-    What follows a block's data never counts, so nobody waits for zeros, which cost a small file a tenth of its time.
+    They are not zeroed, for what follows a block's data never counts: that would cost a small file a tenth of its time.
     They begin where a line of the cache begins: the scan reads whole lines, some of them from before its place on.
     """
     array = np.empty(size + LINE_BYTES, np.uint8)
@@ -50,18 +50,8 @@ def memory_of(size: int) -> tuple[memoryview, int]:
     return array.data[before : before + size], address + before
 
 
-class Blocks(Protocol):
-    """Where the reader's bytes come from."""
-
-    def next(self, left_over: memoryview, padding: int) -> "Block":
-        """The bytes left over and the next block behind them; no more than before at the end."""
-
-    def keep(self, keep: Keep | None) -> None:
-        """Blocks may be put away before they are handed over from now on; with None no more, not even just now."""
-
-
 def fill(stream: BinaryIO, buffer: memoryview) -> int:
-    """Read until the buffer is full or the stream has ended; how many bytes it holds."""
+    """How many bytes the buffer holds once it is full or the stream has ended."""
     size = 0
     readinto: Callable[[memoryview], int] | None = getattr(stream, "readinto", None)
     while size < len(buffer):
@@ -77,124 +67,110 @@ def fill(stream: BinaryIO, buffer: memoryview) -> int:
     return size
 
 
-class _Buffer:
-    def __init__(self, block_bytes: int, padding: int) -> None:
-        self.bytes, self.address = memory_of(HEAD_BYTES + block_bytes + padding)
+class Buffer:
+    """Memory for one block, and in front of it for what the last one left over."""
+
+    def __init__(self, block_bytes: int) -> None:
+        self.bytes, self.address = memory_of(HEAD_BYTES + block_bytes + PADDING)
         self.block = self.bytes[HEAD_BYTES : HEAD_BYTES + block_bytes]
         self.size = 0
-        self.kept: Keep | None = None
+        self.stored_by: Store | None = None
 
-    def behind(self, left_over: memoryview, padding: int) -> Block:
+    def behind(self, left_over: memoryview) -> Block:
         """This block with ``left_over`` in front of it."""
         before = len(left_over)
         size = before + self.size
         if before > HEAD_BYTES:
-            joined, address = memory_of(size + padding)
+            joined, address = memory_of(size + PADDING)
             joined[:before] = left_over
             joined[before:size] = self.block[: self.size]
-            return Block(joined, address, size, self.kept)
+            return Block(joined, address, size, self.stored_by)
         first = HEAD_BYTES - before
         self.bytes[first:HEAD_BYTES] = left_over
-        return Block(self.bytes[first:], self.address + first, size, self.kept)
+        return Block(self.bytes[first:], self.address + first, size, self.stored_by)
 
 
-class PlainBlocks:
-    """Read when asked, in the caller's thread: what costs least where every core has a file of its own."""
+class Blocks:
+    """Blocks read when asked for, in the caller's thread: cheapest where every core has a file of its own."""
 
-    def __init__(self, stream: BinaryIO, block_bytes: int = PLAIN_BLOCK_BYTES) -> None:
+    def __init__(self, stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> None:
         self._stream = stream
-        self._block_bytes = block_bytes
-        self._buffers: list[_Buffer] = []
-        self._turn = 0
+        self._next = Buffer(block_bytes)
+        self._last = Buffer(block_bytes)
 
-    def next(self, left_over: memoryview, padding: int) -> Block:
-        """See ``Blocks``."""
-        if len(self._buffers) < 2:
-            self._buffers.append(_Buffer(self._block_bytes, padding))
-        buffer = self._buffers[self._turn % len(self._buffers)]
-        self._turn += 1
-        buffer.size = fill(self._stream, buffer.block)
-        return buffer.behind(left_over, padding)
+    def next(self, left_over: memoryview) -> Block:
+        """The bytes left over (of the last block) and the next block behind them; no more than before at the end."""
+        self._next, self._last = self._last, self._next
+        self._last.size = fill(self._stream, self._last.block)
+        return self._last.behind(left_over)
 
-    def keep(self, keep: Keep | None) -> None:
-        """See ``Blocks``: nobody else is there to do it."""
-
-    def __enter__(self) -> "PlainBlocks":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        pass
+    def store_ahead(self, store: Store | None) -> None:
+        """Let another thread store blocks before they are handed over from now on; None: no more, once this returns."""
 
 
-class OverlappedBlocks:
-    """Read ahead in a thread. Leave the context before the stream is closed: the thread ends there.
+class OverlappedBlocks(Blocks):
+    """Blocks read ahead in a thread. Leave the context before the stream is closed: the thread ends there.
 
-    Where blocks are to be kept, that thread does it if it is ahead: while the bytes are near by in its core's cache.
+    Where blocks are to be stored, that thread does it if it is ahead: while the bytes are near by in its core's cache.
     Only an interrupt doesn't wait for it: a read may hang for as long as a network does, and the process ends anyway.
     """
 
-    def __init__(self, stream: BinaryIO, padding: int, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(self, stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> None:
         self._stream = stream
-        self._free: SimpleQueue[_Buffer | None] = SimpleQueue()
-        self._full: SimpleQueue[_Buffer | BaseException] = SimpleQueue()
+        self._free: SimpleQueue[Buffer | None] = SimpleQueue()
+        self._full: SimpleQueue[Buffer | BaseException] = SimpleQueue()
         for _ in range(BUFFERS):
-            self._free.put(_Buffer(block_bytes, padding))
-        self._held: _Buffer | None = None
-        self._keep: Keep | None = None
-        self._keeping = Lock()
+            self._free.put(Buffer(block_bytes))
+        self._current: Buffer | None = None
+        self._store: Store | None = None
+        self._storing = Lock()
         self._thread = Thread(target=self._read, name="inflate", daemon=True)
 
     def _read(self) -> None:
-        begin = 0
+        start = 0
         try:
             while (buffer := self._free.get()) is not None:
                 buffer.size = fill(self._stream, buffer.block)
-                buffer.kept = None
-                if self._keep is not None and not self._full.empty():
-                    self._put_away(buffer, begin)
-                begin += buffer.size
+                buffer.stored_by = None
+                if self._store is not None and not self._full.empty():
+                    with self._storing:
+                        if (store := self._store) is not None:
+                            store(start, buffer.block[: buffer.size])
+                            buffer.stored_by = store
+                start += buffer.size
                 self._full.put(buffer)
                 if not buffer.size:
                     return
         except BaseException as error:  # noqa: BLE001 handed to the reading thread, which raises it
             self._full.put(error)
 
-    def next(self, left_over: memoryview, padding: int) -> Block:
+    def next(self, left_over: memoryview) -> Block:
         """See ``Blocks``."""
-        if self._held is not None and not self._held.size:
-            return self._held.behind(left_over, padding)
-        got = self._wait()
-        if isinstance(got, BaseException):
-            self._full.put(got)
-            raise got
-        joined = got.behind(left_over, padding)
-        if self._held is not None:
-            self._free.put(self._held)
-        self._held = got
-        return joined
+        if self._current is not None and not self._current.size:
+            return self._current.behind(left_over)
+        found = self._wait()
+        if isinstance(found, BaseException):
+            self._full.put(found)
+            raise found
+        block = found.behind(left_over)
+        if self._current is not None:
+            self._free.put(self._current)
+        self._current = found
+        return block
 
-    def _put_away(self, buffer: _Buffer, begin: int) -> None:
-        with self._keeping:
-            keep = self._keep
-            if keep is not None:
-                keep(begin, buffer.block[: buffer.size])
-                buffer.kept = keep
-
-    def keep(self, keep: Keep | None) -> None:
+    def store_ahead(self, store: Store | None) -> None:
         """See ``Blocks``."""
-        self._keep = keep
-        with self._keeping:  # until the block that is being kept is
+        self._store = store
+        with self._storing:  # until the block that is being stored is
             pass
 
-    def _wait(self) -> _Buffer | BaseException:
+    def _wait(self) -> Buffer | BaseException:
         """In short pieces: a signal that the system hands to the reading thread does not end a wait in this one."""
         while True:
             with suppress(Empty):
                 return self._full.get(timeout=LOOK_UP_SECONDS)
 
-    def __enter__(self) -> "OverlappedBlocks":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -21,9 +21,7 @@ skipped (values of other keys, items of other codes, references that nothing cit
 ``tic-rates inspect --reader ijson`` reads with ijson and finds those too.
 """
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import nullcontext
 from functools import cache
 from typing import BinaryIO
 
@@ -33,7 +31,7 @@ from transforms.read.clean import text_of
 from transforms.read.collect import Collected
 from transforms.read.reference_keys import Int64s
 from transforms.read.walk import Walker, replaces_value
-from transforms.scan.blocks import BLOCK_BYTES, PLAIN_BLOCK_BYTES, Blocks, OverlappedBlocks, PlainBlocks
+from transforms.scan.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks
 from transforms.scan.reference_index import code_table, key_table
 from transforms.scan.scan_columns import Decoder
 from transforms.scan.scan_cursor import Cursor
@@ -54,7 +52,7 @@ def read_document(
     *,
     skip: bool = True,
     overlap: bool = True,
-    block_bytes: int | None = None,
+    block_bytes: int = BLOCK_BYTES,
 ) -> None:
     """Read one in-network document into ``collected``.
 
@@ -63,36 +61,20 @@ def read_document(
         wanted: billing codes, compared exactly with an item's own code, trimmed.
         skip: forget the bytes of items and references already known to be unwanted.
         overlap: read the stream in a second thread.
-        block_bytes: how much is inflated, then scanned, at a time; None: what measured best.
+        block_bytes: how much is inflated, then scanned, at a time.
 
     Raises:
         BadFileError: no well-formed JSON object with nothing after it; says the place.
         FullReadingNeededError: only with ``skip``; read again without.
     """
-    if not overlap:
-        read_blocks(PlainBlocks(stream, block_bytes or PLAIN_BLOCK_BYTES), wanted, collected, skip=skip)
-        return
-    with OverlappedBlocks(stream, k.PADDING, block_bytes or BLOCK_BYTES) as blocks:
+    opened = OverlappedBlocks(stream, block_bytes) if overlap else nullcontext(Blocks(stream, block_bytes))
+    with opened as blocks:
         read_blocks(blocks, wanted, collected, skip=skip)
 
 
 def read_blocks(blocks: Blocks, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
     """As ``read_document``, of bytes that are cut into blocks already."""
-    with _without_collector():
-        Reading(blocks, wanted, collected, skip).read()
-
-
-@contextmanager
-def _without_collector() -> Iterator[None]:
-    """Rows hold no cycles; looking for some among them takes a third of the time that decoding takes."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
+    Reading(blocks, wanted, collected, skip).read()
 
 
 class Reading(Cursor):
@@ -237,7 +219,7 @@ class LongItem(Reading):
     """An item too long to decode at once: read like a document of its own, its rates in batches."""
 
     def __init__(self, outer: Reading, stream: BinaryIO) -> None:
-        super().__init__(PlainBlocks(stream), outer.wanted, outer.collected, outer.skip, outer.decoder)
+        super().__init__(Blocks(stream), outer.wanted, outer.collected, outer.skip, outer.decoder)
         self.decoder.flush()
         self.before = self.collected.marks()
         self.texts: dict[str, str | None] = {}

@@ -33,35 +33,33 @@ class ReferenceIndex:
         self._rows = ByteSpool(open_temporary, INDEX_BYTES)
 
     def add(self, rows: Int64s) -> None:
-        """Put rows away, as they are: packing them would take longer than writing them."""
+        """Store rows as they are: packing them would take longer than writing them."""
         self._hashes.append(rows[:, 0].astype(np.uint32).data.cast("B"))
         self._rows.append(rows.data.cast("B"))
 
     def places(self, table: Int64s) -> Iterator[Int64s]:
-        """Rows of (start, end) of every reference whose id's hash is in the table, or that only Python can tell."""
+        """Rows of (start, end) of every reference whose id's hash is in the table, or that only Python can compare."""
         numbers = np.empty(ROWS, np.int64)
-        for first in range(0, len(self._hashes) // HASH_BYTES, ROWS):
-            hashes = np.frombuffer(_all_of(self._hashes, first, first + ROWS, HASH_BYTES), np.uint32)
+        count = len(self._hashes) // HASH_BYTES
+        for first in range(0, count, ROWS):
+            end = min(first + ROWS, count)
+            hashes = np.frombuffer(_entries(self._hashes, first, end, HASH_BYTES), np.uint32)
             chosen = numbers[: k.choose(table.ctypes.data, hashes.ctypes.data, len(hashes), numbers.ctypes.data)]
             if len(chosen) * FEW < len(hashes):
-                rows = _rows([_all_of(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist()])
+                data = b"".join(_entries(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist())
+                yield np.frombuffer(data, np.int64).reshape(-1, 3)[:, 1:]
             else:
-                rows = _rows([_all_of(self._rows, first, first + ROWS, ROW_BYTES)])[chosen]
-            yield rows[:, 1:]
+                data = _entries(self._rows, first, end, ROW_BYTES)
+                yield np.frombuffer(data, np.int64).reshape(-1, 3)[chosen, 1:]
 
     def close(self) -> None:
-        """Give memory and disk back."""
+        """Free memory and disk."""
         self._hashes.close()
         self._rows.close()
 
 
-def _rows(pieces: list[bytes]) -> Int64s:
-    return np.frombuffer(b"".join(pieces), np.int64).reshape(-1, 3)
-
-
-def _all_of(spool: ByteSpool, first: int, end: int, size: int) -> bytes:
-    """Entries of so many bytes, as far as there are any."""
-    return b"".join(spool.read(first * size, min(end * size, len(spool))))
+def _entries(spool: ByteSpool, first: int, end: int, size: int) -> bytes:
+    return b"".join(spool.read(first * size, end * size))
 
 
 def key_table(numbers: Int64s, keys: ReferenceKeys) -> Int64s:
@@ -71,12 +69,8 @@ def key_table(numbers: Int64s, keys: ReferenceKeys) -> Int64s:
     odd = np.flatnonzero(numbers < 0)
     for first in range(0, len(odd), KEYS_AT_ONCE):
         places = odd[first : first + KEYS_AT_ONCE]
-        hashes[places] = _hash_keys([keys.text_of(number) or "" for number in numbers[places].tolist()])
+        hashes[places] = _hashes([keys.text_of(number) or "" for number in numbers[places].tolist()], k.hash_texts)
     return _table(hashes)
-
-
-def _hash_keys(keys: Iterable[str]) -> Int64s:
-    return _hashes(keys, k.hash_texts)
 
 
 def code_table(codes: Iterable[str]) -> Int64s:
@@ -94,7 +88,7 @@ def _hashes(texts: Iterable[str], function: Function) -> Int64s:
 
 
 def _table(hashes: Int64s) -> Int64s:
-    room = 16 if len(hashes) <= SPARSE else 2  # what is hardly ever met is told at the first look
+    room = 16 if len(hashes) <= SPARSE else 2  # of what is hardly ever met the first look finds that it is absent
     slots = 1 << max(6, (room * len(hashes)).bit_length())
     table = np.zeros(1 + slots, np.int64)
     table[0] = slots - 1

@@ -7,7 +7,7 @@ Memory: the columns, 24 MiB at most; of NPIs, 16 MiB of them, only what is fille
 
 import ctypes
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,60 +22,70 @@ from transforms.scan.scan_kernel import columns as k
 from transforms.scan.scan_kernel import kernel
 from transforms.scan.scan_texts import Texts
 
-ITEMS, PRICES, CITATIONS, GROUPS, REFERENCES = 1 << 14, 1 << 15, 1 << 17, 1 << 16, 1 << 15  # rooms, in rows
-NPIS, DIGITS = 1 << 21, 20 << 16
-TEXTS, TEXT_BYTES = 1 << 13, 1 << 20
+TEXTS = 1 << 13
+_ROOMS = {
+    "item_room": 1 << 14,
+    "price_room": 1 << 15,
+    "citation_room": 1 << 17,
+    "group_room": 1 << 16,
+    "reference_room": 1 << 15,
+    "npi_room": 1 << 21,
+    "digit_room": 20 << 16,
+    "text_room": TEXTS,
+    "byte_room": 1 << 20,
+    "slot_mask": 2 * TEXTS - 1,
+}
 KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # of more, all are forgotten with each batch, which holds a copy
 LIST_BYTES = 8_192  # of a list of codes or names as it is written; the schema's hundred service codes take 600
 
-Fallback = Callable[[memoryview], None]
+Walk = Callable[[memoryview, bool], None]
 
-_ARRAYS: dict[str, tuple[type, int]] = {
-    **dict.fromkeys(("item_arrangement", "item_code", "item_code_type"), (np.int32, ITEMS)),
-    **dict.fromkeys(("item_first", "item_end"), (np.int64, ITEMS)),
-    **dict.fromkeys(("price_type", "price_class", "price_setting"), (np.int32, PRICES)),
-    **dict.fromkeys(("price_codes", "price_modifiers", "price_date"), (np.int32, PRICES)),
-    "price_rate": (np.int64, PRICES),
-    "price_amount": (np.float64, PRICES),
-    **dict.fromkeys(("citation_rate", "citation_key"), (np.int64, CITATIONS)),
-    **dict.fromkeys(("group_tin_type", "group_tin", "group_digits_end", "group_npis_end"), (np.int32, GROUPS)),
-    "group_owner": (np.int64, GROUPS),
-    "digits": (np.uint8, DIGITS),
-    "npis": (np.int64, NPIS),
-    **dict.fromkeys(("reference_no", "reference_key", "reference_groups"), (np.int64, REFERENCES)),
-    **dict.fromkeys(("reference_location", "reference_networks"), (np.int32, REFERENCES)),
+_COLUMNS: dict[str, dict[str, int | None]] = {
+    "item": {
+        "item_arrangement": k.AS_TEXT,
+        "item_code": k.AS_CODE,
+        "item_code_type": k.AS_CODE_TYPE,
+        "item_first": None,
+        "item_end": None,
+    },
+    "price": {
+        "price_rate": None,
+        "price_type": k.AS_TEXT,
+        "price_amount": None,
+        "price_class": k.AS_CLASS,
+        "price_setting": k.AS_TEXT,
+        "price_codes": k.AS_CODES,
+        "price_modifiers": k.AS_CODES,
+        "price_date": k.AS_DATE,
+    },
+    "citation": {"citation_rate": None, "citation_key": None},
+    "reference": {
+        "reference_no": None,
+        "reference_key": None,
+        "reference_location": k.AS_TEXT,
+        "reference_networks": k.AS_NAMES,
+        "reference_groups": None,
+    },
+}  # of each spool, in order: numbers, or the numbers of the texts of a rule; those of groups are put together
+_KINDS: dict[str, tuple[type, int]] = {
+    **{
+        name: (np.int64 if rule is None else np.int32, _ROOMS[f"{rows}_room"])
+        for rows, columns in _COLUMNS.items()
+        for name, rule in columns.items()
+    },
+    "price_amount": (np.float64, _ROOMS["price_room"]),
+    "group_owner": (np.int64, _ROOMS["group_room"]),
+    **dict.fromkeys(
+        ("group_tin_type", "group_tin", "group_digits_end", "group_npis_end"), (np.int32, _ROOMS["group_room"])
+    ),
+    "digits": (np.uint8, _ROOMS["digit_room"]),
+    "npis": (np.int64, _ROOMS["npi_room"]),
     "texts": (np.int64, len(k.TEXT_FIELDS) * TEXTS),
-    "bytes": (np.uint8, TEXT_BYTES + kernel.PADDING),
+    "bytes": (np.uint8, _ROOMS["byte_room"] + kernel.PADDING),
     "slots": (np.int64, 2 * 2 * TEXTS),
     "forms": (np.uint8, k.FORMS * k.FORM_SIZE),
 }
-_ROOMS = {
-    "item_room": ITEMS,
-    "price_room": PRICES,
-    "citation_room": CITATIONS,
-    "group_room": GROUPS,
-    "digit_room": DIGITS,
-    "npi_room": NPIS,
-    "reference_room": REFERENCES,
-    "text_room": TEXTS,
-    "byte_room": TEXT_BYTES,
-    "slot_mask": 2 * TEXTS - 1,
-}
-_BUILT: dict[int, Callable[[Any], pa.Array]] = {
-    k.AS_TEXT: arrow.texts,
-    k.AS_CLASS: arrow.texts,
-    k.AS_CODES: arrow.lists,
-    k.AS_NAMES: arrow.lists,
-    k.AS_CODE: arrow.texts,
-    k.AS_CODE_TYPE: arrow.texts,
-}  # a column of what the texts of a rule are cleaned to
-
-
-class Fallbacks(NamedTuple):
-    """Who reads what the kernel does not: an odd element, and one that has more rows than there is room for."""
-
-    odd: Fallback
-    large: Fallback
+_LISTS = (k.AS_CODES, k.AS_NAMES)  # rules that clean to lists of texts; AS_DATE and AS_TIN to pairs, others to a text
 
 
 class Decoder:
@@ -88,13 +98,13 @@ class Decoder:
         self._address = ctypes.addressof(self._columns)
         self._arrays: dict[str, NDArray[Any]] = {}
         self._cited: Int64s | None = None
-        self._dictionaries: dict[int, pa.Array] = {}
-        self._known = 0
+        self._dictionaries: dict[int, list[pa.Array]] = {}
+        self._known_texts = 0
 
-    def _begin(self) -> None:
-        """Give the columns their memory: not before something is wanted, for most files hold nothing."""
+    def _allocate(self) -> None:
+        """Allocate the columns: not before something is wanted, for most files hold nothing."""
         limits = self._collected.limits
-        self._arrays = {name: np.empty(size, kind) for name, (kind, size) in _ARRAYS.items()}
+        self._arrays = {name: np.empty(size, kind) for name, (kind, size) in _KINDS.items()}
         columns = {
             "number_digits": limits.number_digits,
             "value_bytes": min(limits.value_chars, limits.string_bytes),
@@ -106,7 +116,7 @@ class Decoder:
         for name, value in columns.items():
             setattr(self._columns, name, value)
         self._entries = self._arrays["texts"].reshape(-1, len(k.TEXT_FIELDS))
-        self._texts = Texts(self._wanted, self._collected, self._collected.open_temporary)
+        self._texts = Texts(self._wanted, self._collected)
         self._forget_texts()
 
     def cite(self, cited: CitedKeys) -> None:
@@ -114,12 +124,13 @@ class Decoder:
         self._cited = cited.numbers
         self._columns.cited, self._columns.cited_count = cited.numbers.ctypes.data, len(cited.numbers)
 
-    def decode(self, data: memoryview, address: int, rows: Int64s, section: int, fallbacks: Fallbacks) -> None:
+    def decode(self, data: memoryview, address: int, rows: Int64s, section: int, walk: Walk) -> None:
         """Decode elements in order.
 
         Args:
             data: where they stand, at ``address``; bytes behind it can be read (see ``PADDING``).
             rows: of each (anything, start, end).
+            walk: reads one that the kernel does not decode, because it is odd or has more rows than there is room for.
         """
         at, count = 0, len(rows)
         retried = -1
@@ -132,8 +143,7 @@ class Decoder:
             if stopped == k.NO_ROOM and retried != at:
                 retried = at
                 continue
-            element = data[rows[at, 1] : rows[at, 2]]
-            (fallbacks.odd if stopped == k.ODD_ELEMENT else fallbacks.large)(element)
+            walk(data[rows[at, 1] : rows[at, 2]], stopped == k.NO_ROOM)
             at += 1
 
     def decode_ahead(self, address: int, size: int, scan_state: int) -> bool:
@@ -152,7 +162,7 @@ class Decoder:
         """Let the kernel decode up to where it stops; read the texts that are new."""
         columns, collected = self._columns, self._collected
         if not self._arrays:
-            self._begin()
+            self._allocate()
         columns.next_rate, columns.next_reference = collected.next_rate_id, collected.next_reference_no
         at = decode(self._address, *arguments)
         collected.next_rate_id, collected.next_reference_no = columns.next_rate, columns.next_reference
@@ -167,69 +177,70 @@ class Decoder:
 
     def _forget_texts(self) -> None:
         self._texts.forget()
-        self._known = 0
+        self._known_texts = 0
         k.forget_texts(self._address)
         self._read_texts()
 
     def _read_texts(self) -> None:
         """Clean what is new."""
         columns = self._columns
-        if self._known == columns.text_count:
+        if self._known_texts == columns.text_count:
             return
         held = self._arrays["bytes"].data
-        new = self._entries[self._known : columns.text_count]
+        new = self._entries[self._known_texts : columns.text_count]
         for entry, (rule, _, offset, length, _, _) in zip(new, new.tolist(), strict=True):
-            state, told = self._texts.read(rule, bytes(held[offset : offset + length]))
-            entry[1], entry[5] = state, told
-        self._known = columns.text_count
+            entry[1], entry[5] = self._texts.read(rule, bytes(held[offset : offset + length]))
+        self._known_texts = columns.text_count
         columns.unread = 0
         self._dictionaries.clear()
 
-    def _dictionary(self, rule: int) -> pa.Array:
-        """What the texts of a rule are cleaned to."""
+    def _cleaned(self, rule: int) -> list[pa.Array]:
+        """What the texts of a rule are cleaned to, by their numbers: one array, or two of what is cleaned to pairs."""
         if rule not in self._dictionaries:
-            self._dictionaries[rule] = _BUILT[rule](self._texts.values[rule])
+            values: list[Any] = self._texts.values[rule]
+            if rule in (k.AS_DATE, k.AS_TIN):
+                first, second = zip(*((None, None) if pair is None else pair for pair in values), strict=True)
+            if rule == k.AS_DATE:
+                arrays = [arrow.dates(first), arrow.flags(np.array(second, np.bool_))]
+            elif rule == k.AS_TIN:
+                arrays = [arrow.texts(first), arrow.texts(second)]
+            else:
+                arrays = [arrow.lists(values) if rule in _LISTS else arrow.texts(values)]
+            self._dictionaries[rule] = arrays
         return self._dictionaries[rule]
-
-    def _part(self, rule: int, part: int) -> list[Any]:
-        """Likewise one of the two parts that each is cleaned to."""
-        pairs = self._texts.values[rule]
-        return [None if pair is None else pair[part] for pair in pairs]  # type: ignore[index]
 
     # ---- columns to spools ---------------------------------------------------------------------------------
 
     def flush(self) -> None:
         """Put all rows into the spools."""
         columns, collected = self._columns, self._collected
-        if columns.item_count:
-            self._put(collected.items, self._items(columns.item_count))
-        if columns.price_count:
-            self._put(collected.prices, self._prices(columns.price_count))
-        if columns.citation_count:
-            cited = [self._numbers(name, columns.citation_count) for name in ("citation_rate", "citation_key")]
-            self._put(collected.citations, cited)
+        groups = collected.reference_groups if columns.reference_count else collected.groups
+        self._put(collected.items, "item", columns.item_count)
+        self._put(collected.prices, "price", columns.price_count)
+        self._put(collected.citations, "citation", columns.citation_count)
         if columns.group_count:
-            spool = collected.reference_groups if columns.reference_count else collected.groups
-            self._put(spool, self._groups(columns.group_count))
-        if columns.reference_count:
-            self._put(collected.references, self._references(columns.reference_count))
+            groups.append_batch(
+                pa.RecordBatch.from_arrays(self._groups(columns.group_count), names=groups.schema.names)
+            )
+        self._put(collected.references, "reference", columns.reference_count)
         columns.item_count = columns.price_count = columns.citation_count = columns.reference_count = 0
         columns.group_count = columns.digit_count = columns.npi_count = columns.blanks = 0
         if columns.byte_count > KEPT_TEXT_BYTES or columns.text_count > KEPT_TEXTS:
             self._forget_texts()
 
-    @staticmethod
-    def _put(spool: Spool, arrays: list[pa.Array]) -> None:
-        spool.append_batch(pa.RecordBatch.from_arrays(arrays, names=spool.schema.names))
+    def _put(self, spool: Spool, rows: str, count: int) -> None:
+        if count:
+            columns = _COLUMNS[rows].items()
+            _append(spool, [array for name, rule in columns for array in self._arrow(name, rule, count)])
 
-    def _numbers(self, name: str, count: int) -> pa.Array:
-        return arrow.numbers(self._arrays[name][:count])
-
-    def _encoded(self, name: str, count: int, rule: int) -> pa.Array:
-        """A column of texts."""
+    def _arrow(self, name: str, rule: int | None, count: int) -> list[pa.Array]:
+        """A column: numbers, or what its texts are cleaned to, dictionary-encoded."""
         numbers = self._arrays[name][:count]
+        if rule is None:
+            return [arrow.numbers(numbers, np.isnan(numbers) if name == "price_amount" else None)]
         self._count_quirks(numbers, rule)
-        return pa.DictionaryArray.from_arrays(arrow.numbers(numbers), self._dictionary(rule))
+        encoded = arrow.numbers(numbers)
+        return [pa.DictionaryArray.from_arrays(encoded, cleaned) for cleaned in self._cleaned(rule)]
 
     def _count_quirks(self, numbers: NDArray[np.int32], rule: int) -> None:
         for number, quirks in self._texts.quirks[rule].items():
@@ -237,54 +248,24 @@ class Decoder:
             for name, count in quirks.items():
                 self._collected.quirks[name] += times * count
 
-    def _items(self, count: int) -> list[pa.Array]:
-        return [
-            self._encoded("item_arrangement", count, k.AS_TEXT),
-            self._encoded("item_code", count, k.AS_CODE),
-            self._encoded("item_code_type", count, k.AS_CODE_TYPE),
-            self._numbers("item_first", count),
-            self._numbers("item_end", count),
-        ]
-
-    def _prices(self, count: int) -> list[pa.Array]:
-        amounts = self._arrays["price_amount"][:count]
-        days = self._numbers("price_date", count)
-        dates, unread = self._part(k.AS_DATE, 0), np.array(self._part(k.AS_DATE, 1), np.bool_)
-        return [
-            self._numbers("price_rate", count),
-            self._encoded("price_type", count, k.AS_TEXT),
-            arrow.numbers(amounts, np.isnan(amounts)),
-            self._encoded("price_class", count, k.AS_CLASS),
-            self._encoded("price_setting", count, k.AS_TEXT),
-            self._encoded("price_codes", count, k.AS_CODES),
-            self._encoded("price_modifiers", count, k.AS_CODES),
-            pa.DictionaryArray.from_arrays(days, arrow.dates(dates)),
-            pa.DictionaryArray.from_arrays(days, arrow.flags(unread)),
-        ]
-
     def _groups(self, count: int) -> list[pa.Array]:
         columns, arrays = self._columns, self._arrays
-        odd = arrays["group_tin"][:count]
-        self._count_quirks(odd, k.AS_TIN)
-        types = self._encoded("group_tin_type", count, k.AS_TEXT)
+        (types,) = self._arrow("group_tin_type", k.AS_TEXT, count)
         ends = arrays["group_digits_end"][:count]
         digits = np.diff(ends, prepend=np.int32(0)) > 0
         tins = arrow.texts_of(arrays["digits"][: columns.digit_count], ends, digits)
+        odd = arrays["group_tin"][:count]
         if odd.any():
-            is_odd, texts = arrow.flags(odd > 0), arrow.numbers(odd)
-            odd_types, odd_tins = (arrow.texts(self._part(k.AS_TIN, part)).take(texts) for part in (0, 1))
+            self._count_quirks(odd, k.AS_TIN)
+            odd_types, odd_tins = (cleaned.take(arrow.numbers(odd)) for cleaned in self._cleaned(k.AS_TIN))
+            is_odd = arrow.flags(odd > 0)
             types = pc.if_else(is_odd, odd_types, types.dictionary_decode())
             tins = pc.if_else(is_odd, odd_tins, tins)
         npis = arrays["npis"][: columns.npi_count]
         values = arrow.numbers(npis, npis == k.BLANK_NPI if columns.blanks else None)
         lists = pa.ListArray.from_arrays(arrow.numbers(arrow.offsets(arrays["group_npis_end"][:count])), values)
-        return [self._numbers("group_owner", count), types, tins, lists]
+        return [*self._arrow("group_owner", None, count), types, tins, lists]
 
-    def _references(self, count: int) -> list[pa.Array]:
-        return [
-            self._numbers("reference_no", count),
-            self._numbers("reference_key", count),
-            self._encoded("reference_location", count, k.AS_TEXT),
-            self._encoded("reference_networks", count, k.AS_NAMES),
-            self._numbers("reference_groups", count),
-        ]
+
+def _append(spool: Spool, arrays: list[pa.Array]) -> None:
+    spool.append_batch(pa.RecordBatch.from_arrays(arrays, names=spool.schema.names))

@@ -18,12 +18,12 @@ from transforms.read.collect import Collected
 from transforms.read.guard import first_quote, last_quote
 from transforms.read.read_ijson import HUGE_EXPONENT, first_line, parse
 from transforms.read.surrogates import mend
-from transforms.scan.blocks import Blocks, Keep, memory_of
+from transforms.scan.blocks import Blocks, Store, memory_of
 from transforms.scan.scan_kernel import kernel as k
 
-_BLANKS = b" \n\r\t"
 _TEXT = msgspec.json.Decoder(str)
 _LITERALS = {b"true": True, b"false": False, b"null": None}
+_BLANKS = b" \n\r\t"
 _NOTHING_READ = memory_of(k.PADDING)
 _CLEARED = array("q", bytes(8 * k.SLOTS))
 
@@ -39,7 +39,7 @@ class Cursor:
         self.cut_escape = 0  # whether the next block's first byte is escaped there
         self.data, self.address = _NOTHING_READ
         self.size = 0
-        self.kept: Keep | None = None  # by which another thread has spooled this block
+        self.stored_by: Store | None = None  # what has spooled this block in another thread
         self.base = 0  # of data[0] in the document
         self.pos = 0
         self.state = array("q", bytes(8 * k.SLOTS))
@@ -55,7 +55,7 @@ class Cursor:
         if left - 1 > self.limits.string_bytes:
             raise self.too_long_string()
         self.base += self.pos
-        self.data, self.address, self.size, self.kept = self.blocks.next(self.data[self.pos : self.size], k.PADDING)
+        self.data, self.address, self.size, self.stored_by = self.blocks.next(self.data[self.pos : self.size])
         self.pos = 0
         wrong = k.check_utf8(self.address, left, self.size, self.utf8_address)
         if wrong >= 0:

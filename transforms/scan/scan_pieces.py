@@ -3,7 +3,7 @@
 import io
 from collections.abc import Callable, Iterable, Iterator
 from decimal import InvalidOperation
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import ijson
 import numpy as np
@@ -14,13 +14,13 @@ from transforms.read.reference_keys import Int64s
 from transforms.read.walk import Event, Walker
 from transforms.scan.byte_spool import ByteSpool
 from transforms.scan.reference_index import ReferenceIndex, key_table
-from transforms.scan.scan_columns import Decoder, Fallbacks
+from transforms.scan.scan_columns import Decoder
 from transforms.scan.scan_cursor import Cursor
 from transforms.scan.scan_kernel import kernel as k
 
 VIEWED_BYTES = 16 << 20  # of spooled references
 MAX_WALKED_BYTES = 16 << 10  # of an odd item; a longer one is read rate by rate, and the odd rates alone are walked
-_PADDING = bytes(k.PADDING)
+PADDING = bytes(k.PADDING)
 
 
 def nothing() -> Event:
@@ -39,45 +39,25 @@ class ElementRows:
         self.walker = walker
         self.walk_long_item = walk_long_item
         self.collected = cursor.collected
+        self.walks = {k.ITEMS: walker.walk_item, k.RATES: walker.walk_rate}
 
     def decode(self, data: memoryview, address: int, places: Int64s, section: int) -> None:
         """Of elements in order: see ``Decoder``. What it does not decode is walked."""
-        self.decoder.decode(data, address, places, section, self.fallbacks(section))
+
+        def walk(element: memoryview, too_many_rows: bool) -> None:
+            self.walk(io.BytesIO(element), section, rate_by_rate=too_many_rows or len(element) > MAX_WALKED_BYTES)
+
+        self.decoder.decode(data, address, places, section, walk)
 
     def decode_view(self, data: memoryview, places: Int64s, section: int) -> None:
         """Of elements in bytes that no block holds, with as many behind them that can be read."""
         self.decode(data, np.frombuffer(data, np.uint8).ctypes.data, places, section)
 
-    def decode_one(self, pieces: Iterable[bytes], size: int, section: int) -> None:
-        """Of one element."""
-        data = memoryview(b"".join([*pieces, _PADDING]))
-        self.decode_view(data, np.array([[0, 0, size]], np.int64), section)
-
-    def fallbacks(self, section: int) -> Fallbacks:
-        """Who reads the elements of a section that the kernel does not decode."""
-        walk = self.walk_of(section)
-
-        def odd(element: memoryview) -> None:
-            if section == k.ITEMS and len(element) > MAX_WALKED_BYTES:
-                large(element)
-            else:
-                self.walk(io.BytesIO(element), walk)
-
-        def large(element: memoryview) -> None:
-            if section == k.ITEMS:
-                self.walk_long_item(io.BytesIO(element))
-            else:
-                self.walk(io.BytesIO(element), walk)
-
-        return Fallbacks(odd, large)
-
-    def walk_of(self, section: int) -> Callable[[], None]:
-        """The plain grammar of a section's elements."""
-        walker = self.walker
-        return {k.ITEMS: walker.walk_item, k.RATES: walker.walk_rate}.get(section, walker.walk_reference)
-
-    def walk(self, stream: BinaryIO, walk: Callable[[], None]) -> None:
-        """Parse one object and walk it."""
+    def walk(self, stream: BinaryIO, section: int, *, rate_by_rate: bool) -> None:
+        """Of one element, by the plain grammar; of an item by rates, which the kernel decodes where they are plain."""
+        if section == k.ITEMS and rate_by_rate:
+            self.walk_long_item(stream)
+            return
         cursor, walker = self.cursor, self.walker
         self.decoder.flush()
         events = parse(stream, cursor.limits, lambda _: cursor.place(cursor.pos))
@@ -85,7 +65,7 @@ class ElementRows:
         try:
             for event, _ in events:
                 if event == "start_map":
-                    walk()
+                    self.walks.get(section, walker.walk_reference)()
         except InvalidOperation as error:
             raise cursor.bad(HUGE_EXPONENT) from error
         except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
@@ -94,23 +74,24 @@ class ElementRows:
             walker.next = nothing
 
 
-class Pieces:
-    """Pieces of bytes as a stream for ijson."""
+class Pieces(io.RawIOBase):
+    """Pieces of bytes as a stream."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
-        self._pieces = pieces
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
         self._left = memoryview(b"")
 
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes."""
+    def readinto(self, buffer: Any) -> int:
+        """As a file's ``readinto``."""
         while not self._left:
             piece = next(self._pieces, None)
             if piece is None:
-                return b""
+                return 0
             self._left = memoryview(piece)
-        taken = bytes(self._left[:size]) if size >= 0 else bytes(self._left)
-        self._left = self._left[len(taken) :]
-        return taken
+        count = min(len(buffer), len(self._left))
+        buffer[:count] = self._left[:count]
+        self._left = self._left[count:]
+        return count
 
 
 class IndexedReferences:
@@ -143,7 +124,7 @@ class IndexedReferences:
         rows.decode_view(self.bytes.view(start, end, k.PADDING), within, k.REFERENCES_FILTERED)
 
     def close(self) -> None:
-        """Give memory and disk back."""
+        """Free memory and disk."""
         self.bytes.close()
         self.index.close()
 

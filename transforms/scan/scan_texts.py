@@ -1,8 +1,8 @@
 """Texts that the kernel met while it decoded: each distinct one cleaned once, by the plain grammar's own rules.
 
 A text is the bytes of a JSON value as they stand in the document. What a rule counts as a quirk is counted for every
-value that has the text. A text that crosses a limit, or that the plain grammar would refuse, is refused here: what
-holds it goes to the plain grammar, which says why.
+value that has the text. A text that crosses a limit, or that the plain grammar would refuse, is refused here: the
+element that holds it goes to the plain grammar, whose error says why.
 Memory: that of the kernel's texts, and what they are cleaned to.
 """
 
@@ -20,25 +20,24 @@ from transforms.errors import BadFileError
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of
 from transforms.read.collect import Collected
 from transforms.read.read_ijson import parse
-from transforms.read.spool import OpenTemporary
 from transforms.read.walk import Event, Walker
 from transforms.scan.scan_kernel import columns as k
 
 _LITERALS: dict[bytes, Event] = {b"null": ("null", None), b"true": ("boolean", True), b"false": ("boolean", False)}
-_Cleaned = tuple[object, int]  # what the column holds, and what the kernel is told
+_Cleaned = tuple[
+    object, int
+]  # the column's value, and the kernel's: a rate's bits, an NPI, a key, whether a code is wanted
 
 
 class Texts:
     """What the texts of each rule are cleaned to, by their numbers."""
 
-    def __init__(self, wanted: frozenset[str], collected: Collected, open_temporary: OpenTemporary) -> None:
+    def __init__(self, wanted: frozenset[str], collected: Collected) -> None:
         self._wanted = wanted
         self._keys = collected.keys
         self._limits = collected.limits
-        self._scratch = Collected(open_temporary, limits=collected.limits)
+        self._scratch = Collected(collected.open_temporary, limits=collected.limits)
         self._walker = Walker(iter(()).__next__, wanted, self._scratch)
-        self.values: list[list[object]] = []
-        self.quirks: list[dict[int, Counter[str]]] = []
         self.forget()
         self._rules: dict[int, Callable[[str, object], _Cleaned]] = {
             k.AS_TEXT: partial(self._scalar, text_of),
@@ -56,11 +55,11 @@ class Texts:
 
     def forget(self) -> None:
         """No text has been read."""
-        self.values = [[] for _ in range(k.RULES)]
-        self.quirks = [{} for _ in range(k.RULES)]
+        self.values: list[list[object]] = [[] for _ in range(k.RULES)]
+        self.quirks: list[dict[int, Counter[str]]] = [{} for _ in range(k.RULES)]
 
     def read(self, rule: int, token: bytes) -> tuple[int, int]:
-        """Clean one more text of a rule: its state, and what the kernel is told."""
+        """Clean one more text of a rule: its state, and the kernel's value of it."""
         scratch = self._scratch
         scratch.quirks.clear()
         self._walker.crossed = None
@@ -68,7 +67,7 @@ class Texts:
         try:
             first, *rest = self._events(token)
             self._walker.next = iter(rest).__next__
-            value, told = self._rules[rule](*first)
+            value, of_kernel = self._rules[rule](*first)
         except (BadFileError, InvalidOperation, ijson.JSONError, UnicodeDecodeError, StopIteration, ValueError):
             self._walker.crossed = None
             self.values[rule].append(None)
@@ -78,7 +77,7 @@ class Texts:
             return k.REFUSED, 0
         if scratch.quirks:
             self.quirks[rule][number] = scratch.quirks.copy()
-        return k.READ, told
+        return k.READ, of_kernel
 
     def _events(self, token: bytes) -> list[Event]:
         """The events of one value, as ijson gives them."""

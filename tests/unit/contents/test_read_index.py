@@ -17,7 +17,7 @@ from transforms.contents.index_values import Plans, StructureEnd
 from transforms.contents.names import MAX_NAMES, Names
 from transforms.errors import BadFileError
 from transforms.limits import Limits
-from transforms.scan.blocks import PlainBlocks
+from transforms.scan.blocks import Blocks
 
 MANY = settings(
     max_examples=usually(60, 20_000),
@@ -86,8 +86,7 @@ def test_without_the_kernel_each_shape_reads_the_same(shape: str, monkeypatch: p
 def test_children_are_found_alike_with_and_without_the_kernel(data: bytes, deepest: int) -> None:
     start = re.search(rb"[\[{]|$", data).end()  # type: ignore[union-attr]
     for end in range(start, len(data), 7):
-        with PlainBlocks(io.BytesIO(data[:end]), 1 << 16) as blocks:
-            block = blocks.next(memoryview(b""), complete_children.PADDING)
+        block = Blocks(io.BytesIO(data[:end]), 1 << 16).next(memoryview(b""))
         expected = complete_children.find_plainly(block, start, deepest)
         assert complete_children.finder()(block, start, deepest) == expected
 

@@ -9,7 +9,6 @@ import pytest
 
 from transforms.scan.blocks import BUFFERS, OverlappedBlocks
 from transforms.scan.byte_spool import ByteSpool
-from transforms.scan.scan_kernel.kernel import PADDING
 
 SECONDS = 30  # in which a thread does something
 BLOCK_BYTES = 8
@@ -17,7 +16,7 @@ DATA = bytes(range(BLOCK_BYTES * 2 * BUFFERS))
 
 
 def blocks_of(data: bytes) -> OverlappedBlocks:
-    return OverlappedBlocks(io.BytesIO(data), PADDING, BLOCK_BYTES)
+    return OverlappedBlocks(io.BytesIO(data), BLOCK_BYTES)
 
 
 def spool(limit: int = 0) -> ByteSpool:
@@ -25,67 +24,67 @@ def spool(limit: int = 0) -> ByteSpool:
 
 
 def test_a_thread_that_is_ahead_keeps_blocks_where_they_stand_in_the_stream() -> None:
-    kept: dict[int, bytes] = {}
+    stored: dict[int, bytes] = {}
     ahead = Event()
 
-    def keep(begin: int, data: memoryview) -> None:
-        kept[begin] = bytes(data)
+    def store(begin: int, data: memoryview) -> None:
+        stored[begin] = bytes(data)
         ahead.set()
 
     blocks = blocks_of(DATA)
-    blocks.keep(keep)
+    blocks.store_ahead(store)
     read = b""
     with blocks:
         assert ahead.wait(SECONDS)
-        while (block := blocks.next(memoryview(b""), PADDING)).size:
+        while (block := blocks.next(memoryview(b""))).size:
             here = bytes(block.bytes[: block.size])
-            assert (block.kept is keep) == (len(read) in kept)
-            assert kept.get(len(read), here) == here
+            assert (block.stored_by is store) == (len(read) in stored)
+            assert stored.get(len(read), here) == here
             read += here
     assert read == DATA
-    assert kept
-    assert 0 not in kept  # the first was waited for
+    assert stored
+    assert 0 not in stored  # the first was waited for
 
 
 def test_what_goes_wrong_with_keeping_is_raised_where_blocks_are_read() -> None:
     failed = Event()
 
-    def keep(_begin: int, _data: memoryview) -> None:
+    def store(_begin: int, _data: memoryview) -> None:
         failed.set()
         raise OSError(28, "no space left")
 
     blocks = blocks_of(DATA)
-    blocks.keep(keep)
+    blocks.store_ahead(store)
     with blocks:
         assert failed.wait(SECONDS)
         with pytest.raises(OSError, match="no space left"):
-            while blocks.next(memoryview(b""), PADDING).size:
+            while blocks.next(memoryview(b"")).size:
                 pass
 
 
-def test_nothing_is_kept_any_more_once_that_has_been_said() -> None:
+def test_nothing_is_stored_any_more_once_that_has_been_said() -> None:
     begun, go_on = Event(), Event()
-    kept: list[int] = []
+    stored: list[int] = []
 
-    def keep(begin: int, _data: memoryview) -> None:
-        kept.append(begin)
+    def store(begin: int, _data: memoryview) -> None:
+        stored.append(begin)
         begun.set()
         go_on.wait(SECONDS)
 
     blocks = blocks_of(DATA)
-    blocks.keep(keep)
+    blocks.store_ahead(store)
     with blocks:
         assert begun.wait(SECONDS)
-        stop = Thread(target=blocks.keep, args=(None,))
+        stop = Thread(target=blocks.store_ahead, args=(None,))
         stop.start()
-        assert stop.is_alive()  # as long as a block is being kept
+        assert stop.is_alive()  # as long as a block is being stored
         go_on.set()
         stop.join(SECONDS)
         assert not stop.is_alive()
-        before = list(kept)
-        while blocks.next(memoryview(b""), PADDING).size:
+        before = list(stored)
+        while blocks.next(memoryview(b"")).size:
             pass
-    assert kept == before
+    assert stored == before
 
 
 def test_bytes_that_were_put_ahead_are_not_appended_again() -> None:
