@@ -47,10 +47,11 @@ _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
 _ALIVE = "prefect.flow-run.heartbeat"
 _ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
 _NOTIFIED = ("Failed", "Crashed", "TimedOut", "Completed with*")
-_PAYLOAD = """{% set named_month = flow_run.name.split(", ")[0] if ", " in flow_run.name else "" -%}
+PAYLOAD = """{% set named_month = flow_run.name.split(", ")[0] if ", " in flow_run.name else "" -%}
+{% set state = flow_run.state.name -%}
 {
  "month": {{ (flow_run.parameters.month or flow_run.parameters.first or named_month) | tojson }},
- "status": {{ flow_run.state.name | lower | tojson }},
+ "status": {{ ("incomplete" if state.startswith("Completed") else state | lower) | tojson }},
  "reason": {{ (flow_run.state.message or "") | tojson }},
  "run": {{ flow_run.name | tojson }}
 }"""
@@ -111,7 +112,7 @@ def make_automations(webhook: str | None, *deployments: str) -> None:
             threshold=1,
             within=timedelta(0),
         )
-        actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=_PAYLOAD)]
+        actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=PAYLOAD)]
         what = f"failed, crashed and incomplete runs of the deployment {name} go to the webhook"
         _save(Automation(name=automation_name(name), description=what, trigger=trigger, actions=actions))
 

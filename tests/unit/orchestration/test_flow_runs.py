@@ -1,6 +1,7 @@
 """What the flows share, without a server: what is retried, what is told, names of runs and states, parameters."""
 
 import importlib
+import json
 import subprocess
 import sys
 from collections import Counter
@@ -18,12 +19,13 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow
 from prefect.results import ResultRecord  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
+from prefect.server.utilities.user_templates import render_user_template_sync
 from prefect.states import Completed, Crashed, Failed
 
 from flows.backfill import backfill
 from flows.extract.outcome import UnresolvedReferences
 from flows.nightly import nightly
-from flows.orchestration import flow_runs
+from flows.orchestration import flow_runs, registration
 from flows.orchestration.flow_runs import (
     MonthFailedError,
     can_heal,
@@ -210,3 +212,20 @@ def test_a_report_survives_being_persisted() -> None:
     state = final_state(BackfillReport([report]))
     record: ResultRecord[Any] = ResultRecord.deserialize(serializer.dumps(state.data), serializer)  # as a retried run
     assert report_of(Completed(data=record.result), BackfillReport) == BackfillReport([report])
+
+
+@pytest.mark.parametrize(
+    ("state", "parameters", "name", "expected"),
+    [
+        (Completed(name="Completed with 1 quarantined"), {}, "2026-11, all payers", ("2026-11", "incomplete")),
+        (Failed(), {"month": "2025-06"}, "2025-06, Cigna", ("2025-06", "failed")),
+        (Crashed(), {"first": "2025-01", "last": "2025-03"}, "crafty-crow", ("2025-01", "crashed")),
+        (Crashed(), {}, "crafty-crow", ("", "crashed")),
+    ],
+)
+def test_an_automation_sends_the_month_and_status_of_a_run(
+    state: State, parameters: dict[str, Any], name: str, expected: tuple[str, str]
+) -> None:
+    run = FlowRun(flow_id=uuid4(), name=name, parameters=parameters, state=state)
+    message = json.loads(render_user_template_sync(registration.PAYLOAD, {"flow_run": run}))
+    assert (message["month"], message["status"], message["run"]) == (*expected, name)
