@@ -48,6 +48,7 @@ CONFIG = """
 [[payer]]
 name = "Anyone"
 files = ["{market}/*"]
+undated = "any"
 [gates]
 min_nppes_share = false
 """
