@@ -4,6 +4,7 @@ from schemas.codes import EXCLUSIONS, PERCENTILES
 from schemas.table import Column, Table
 
 _USD = "US dollars per service"
+_MONTH = Column("month", "date", "first day of the month")
 _RULES = ", ".join(f"`{rule.name}`" for rule in EXCLUSIONS)
 
 _PERCENTILE_COLUMNS = tuple(
@@ -14,10 +15,10 @@ _PERCENTILE_COLUMNS = tuple(
 SUMMARIES = Table(
     name="SUMMARIES",
     description="Percentile benchmarks: the headline deliverable",
-    path="summaries/month=YYYY-MM/summaries.parquet",
+    path="summaries/period=YYYY-MM/summaries.parquet",
     grain=("month", "billing_code", "billing_class", "payer", "geography", "taxonomy_tier", "weighting"),
     columns=(
-        Column("month", "date", "first day of the month"),
+        _MONTH,
         Column("billing_code", "string", "CPT code"),
         Column("billing_class", "string", "`professional` (published as professional or both) or `institutional`"),
         Column("payer", "string", "payer by its parent; `BUCA`, `All commercial` and `Medicare` are not payers"),
@@ -73,10 +74,11 @@ RATE_SORT = ("npi", "tin", "tin_type", *(name for name in RATE_GRAIN if name not
 RATES = Table(
     name="RATES",
     description="Every matched price, one row each, nothing dropped: exclusion says why a row does not count",
-    path="rates/month=YYYY-MM/payer=SLUG/rates.parquet",
-    grain=RATE_GRAIN,
-    sort=RATE_SORT,
+    path="rates/period=YYYY-MM/payer_slug=SLUG/rates.parquet",
+    grain=("month", *RATE_GRAIN),
+    sort=("month", *RATE_SORT),
     columns=(
+        _MONTH,
         Column("reporting_entity_name", "string", "as the file's header states it", nullable=True),
         Column("billing_code", "string", "the item's own code, trimmed"),
         Column("billing_code_type", "string", "trimmed, upper case; null where the file has none", nullable=True),
@@ -116,9 +118,10 @@ RATES = Table(
 PROVIDERS = Table(
     name="PROVIDERS",
     description="The observations behind the percentiles",
-    path="providers/month=YYYY-MM/providers.parquet",
-    grain=("payer", "billing_code", "billing_class", "tin", "npi"),
+    path="providers/period=YYYY-MM/providers.parquet",
+    grain=("month", "payer", "billing_code", "billing_class", "tin", "npi"),
     columns=(
+        _MONTH,
         Column("payer", "string", "payer by its parent"),
         Column("billing_code", "string", "CPT code"),
         Column("billing_class", "string", "`professional` (published as professional or both) or `institutional`"),
@@ -135,9 +138,10 @@ PROVIDERS = Table(
 FILES = Table(
     name="FILES",
     description="One row per source: what was read, and its status",
-    path="quality/month=YYYY-MM/files.parquet",
-    grain=("source",),
+    path="quality/period=YYYY-MM/files.parquet",
+    grain=("month", "source"),
     columns=(
+        _MONTH,
         Column("source_id", "string", "content identity: sha256 of the bytes as published", nullable=True),
         Column(
             "source",
@@ -175,9 +179,10 @@ FILES = Table(
 FILE_EXCLUSIONS = Table(
     name="EXCLUSIONS",
     description="Rows that do not count, by file, payer, code and rule; rows of a file = eligible + these",
-    path="quality/month=YYYY-MM/exclusions.parquet",
-    grain=("source_id", "payer", "billing_code", "reason"),
+    path="quality/period=YYYY-MM/exclusions.parquet",
+    grain=("month", "source_id", "payer", "billing_code", "reason"),
     columns=(
+        _MONTH,
         Column("source_id", "string", "source_id of quality/files"),
         Column("payer", "string", "payer by its parent"),
         Column("billing_code", "string", "CPT code"),
@@ -189,9 +194,10 @@ FILE_EXCLUSIONS = Table(
 UNMAPPED = Table(
     name="UNMAPPED",
     description="Values missing from the reference data, and mappings never used",
-    path="quality/month=YYYY-MM/unmapped.parquet",
-    grain=("kind", "value"),
+    path="quality/period=YYYY-MM/unmapped.parquet",
+    grain=("month", "kind", "value"),
     columns=(
+        _MONTH,
         Column("kind", "string", "`reporting_entity` (no payer), `npi` (no NPPES row) or `unused_mapping`"),
         Column("value", "string", "the name or number"),
         Column("rows", "int64", "rate rows that have it; 0 for an unused mapping", "rows"),

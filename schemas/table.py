@@ -95,6 +95,12 @@ class Table:
             raise SchemaError(f"{self.name}: column {', '.join(sorted(missing))} is missing")
         return rows.select(pl.col(column.name).cast(column.polars) for column in self.columns)
 
+    def complete(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """Rows of an earlier version with the present columns; what they lack is null, of a list no element."""
+        filled = pl.concat([self.empty(), rows], how="diagonal")
+        lists = [column.name for column in self if column.dtype.startswith("list")]
+        return filled.with_columns(pl.col(name).fill_null([]) for name in lists).lazy().pipe(self.conform).collect()
+
     def empty(self) -> pl.DataFrame:
         """No rows, all columns."""
         return pl.DataFrame(schema=self.polars)

@@ -123,7 +123,7 @@ def write_output(root: Path, rows: Iterable[dict[str, Any]], **entry: Any) -> Pa
     frame = pl.DataFrame(list(rows), schema=SUMMARIES.polars, orient="row")
     months = {}
     for (month,), part in frame.partition_by("month", as_dict=True).items():
-        name = f"month={month:%Y-%m}"
+        name = f"period={month:%Y-%m}"
         _write(root / "summaries" / name / "summaries.parquet", part)
         _write(root / "providers" / name / "providers.parquet", PROVIDERS.empty())
         _write(root / "quality" / name / "files.parquet", pl.DataFrame([file_row()], schema=FILES.polars))

@@ -38,7 +38,7 @@ def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthRep
     nppes = layout.name_of(files.nppes) if layout.store else files.nppes
     result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes))
     summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
-    rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet", hive_partitioning=False)
+    rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet")
     cells = check_answers(files.answers, summaries)
     rows = check_rows(files.answers, rates)
     wrong = (*cells.wrong, *rows.wrong)

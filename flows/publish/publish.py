@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.download.sources import sha256_of
+from flows.publish.older_outputs import older_months, upgrade_output
 from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import is_abandoned, locked
@@ -189,7 +190,7 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) ->
 def fetch_published(layout: Layout, *folders: str) -> None:
     """Download the manifest and the files that it names in these folders, for an output in object storage.
 
-    A killed publication is finished first, in a local output too.
+    A killed publication is finished first, in a local output too; tables of an earlier version are rewritten there.
 
     Raises:
         UsageError: other runs published too often while this one read.
@@ -197,17 +198,27 @@ def fetch_published(layout: Layout, *folders: str) -> None:
     from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files
 
     if layout.store is None:
-        if (layout.staging / JOURNAL).exists():
+        if (layout.staging / JOURNAL).exists() or older_months(layout):
             with manifest_lock(layout):  # which finishes it
-                return
+                upgrade_output(layout)
         return
     for _ in range(ATTEMPTS):
         finish_publication(layout.store)
         refresh(layout, layout.manifest)
+        _refuse_older(layout)
         files = {layout.root / path: file["sha256"] for path, file in named_files(_read(layout), *folders).items()}
         if _bring_files(layout.store, layout, files, folders):
             return
     raise UsageError(f"{layout.location}: other runs published {ATTEMPTS} times while this one read; run again")
+
+
+def _refuse_older(layout: Layout) -> None:
+    """Raise ``UsageError`` where an earlier version published under ``month=``: a store has no rename."""
+    from flows.publish.object_publication import named_files
+
+    if any("/month=" in path for path in named_files(_read(layout), *TABLES)):
+        how = "publish its months again under another address, with `tic-rates backfill`"
+        raise UsageError(f"{layout.location}: published by an earlier version, with folders named month=; {how}")
 
 
 def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], folders: Iterable[str]) -> bool:

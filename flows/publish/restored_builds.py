@@ -13,7 +13,6 @@ from flows.storage.parquet import read_frames, write_table
 from flows.tables.observations_external_sort import SortedObservations
 from flows.tables.payer_builds import PayerBuild, RowCounts, link_or_copy, rates_path
 from schemas.published import FILES, PROVIDERS, RATES
-from schemas.table import Table
 from transforms.benchmark.payers import payer_slug
 from transforms.benchmark.representative_rates import observe_providers
 
@@ -63,7 +62,7 @@ def _copy_rates(published: Path, target: Path, left_out: Names) -> None:
         link_or_copy(published, target)
         return
     is_left = ~pl.col("reporting_entity_name").is_in(list(left_out), nulls_equal=True)
-    write_table(target, RATES, (as_declared(piece.filter(is_left), RATES) for piece in read_frames(published)))
+    write_table(target, RATES, (RATES.complete(piece.filter(is_left)) for piece in read_frames(published)))
 
 
 def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
@@ -75,7 +74,7 @@ def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
     stated = pl.scan_parquet(published).filter(is_own).select(pl.col("n_rates").sum()).collect().item()
     if stated != eligible:
         return False
-    pieces = (as_declared(piece.filter(is_own), PROVIDERS) for piece in read_frames(published))
+    pieces = (PROVIDERS.complete(piece.filter(is_own)) for piece in read_frames(published))
     write_table(folder / "observations.parquet", PROVIDERS, pieces)
     return True
 
@@ -100,16 +99,9 @@ def _by_npi(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
     yield held
 
 
-def as_declared(rows: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Rows of an earlier version of a table with the columns that it has now; what they lack is null, or no element."""
-    filled = pl.concat([table.empty(), rows], how="diagonal")
-    lists = [column.name for column in table if column.dtype.startswith("list")]
-    return filled.with_columns(pl.col(name).fill_null([]) for name in lists).lazy().pipe(table.conform).collect()
-
-
 def published_files(published: "PublishedMonth") -> pl.DataFrame:
     """The month's ``schemas.FILES`` as published; no rows where there are none."""
     folder = published.layout.month("quality", published.month)
     fetch_published(published.layout, folder.relative_to(published.layout.root).as_posix())
     path = folder / "files.parquet"
-    return as_declared(pl.read_parquet(path), FILES) if path.exists() else FILES.empty()
+    return FILES.complete(pl.read_parquet(path)) if path.exists() else FILES.empty()

@@ -67,7 +67,7 @@ def methodology_files(
 
 def _read(path: Path, empty: pl.DataFrame) -> pl.DataFrame:
     """A table of the month; empty where an older run did not publish it."""
-    return pl.read_parquet(path, hive_partitioning=False) if path.exists() else empty
+    return pl.read_parquet(path) if path.exists() else empty
 
 
 def _month_row(month: str, entry: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def _month_row(month: str, entry: Mapping[str, Any]) -> dict[str, Any]:
         "medicare_year": entry.get("medicare_year"),
         "with_states": bool(entry.get("nppes")),
         "published_at": show_moment(entry.get("published_at")),
-        "summaries_href": f"../summaries/month={month}/summaries.parquet",
+        "summaries_href": f"../summaries/period={month}/summaries.parquet",
     }
 
 
@@ -100,7 +100,7 @@ def _outliers(path: Path) -> tuple[int, int] | None:
     """Provider rates in all, and those excluded from the percentiles."""
     if not path.exists():
         return None
-    rows = pl.scan_parquet(path, hive_partitioning=False)
+    rows = pl.scan_parquet(path)
     total, out = rows.select(pl.len(), (pl.col("exclusion") == "outlier").sum().alias("out")).collect().row(0)
     return int(total), int(out)
 

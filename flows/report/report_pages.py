@@ -214,7 +214,7 @@ def calculator_context(fees: Mapping[str, Any], code: str, state: str, month: da
 def parquet_links(up: str, month: str) -> Links:
     """The tables behind the pages, where they lie beside the report."""
     return [
-        (f"{up}summaries/month={month}/summaries.parquet", "summaries (Parquet)"),
-        (f"{up}providers/month={month}/providers.parquet", "providers (Parquet)"),
+        (f"{up}summaries/period={month}/summaries.parquet", "summaries (Parquet)"),
+        (f"{up}providers/period={month}/providers.parquet", "providers (Parquet)"),
         (f"{up}manifest.json", "manifest.json"),
     ]

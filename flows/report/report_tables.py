@@ -149,16 +149,14 @@ def load_published(layout: Layout) -> Published:
     if not paths:
         where = layout.location
         raise UsageError(f"no month is published under {where}; give its --output, or run first: tic-rates demo")
-    latest = pl.read_parquet(paths[max(paths)], hive_partitioning=False).select(SUMMARIES.names)
+    latest = pl.read_parquet(paths[max(paths)]).select(SUMMARIES.names)
     manifest = read_manifest(layout)
     codes = manifest.get("months", {}).get(f"{max(paths):%Y-%m}", {}).get("codes", ())  # also those without a rate
     view = choose_view(latest)
     with_states = not latest.filter(~BENCHMARK & (pl.col("geography") != NATIONAL)).is_empty()
     main = latest.filter(view.rows & (with_states | (pl.col("geography") == NATIONAL)))
     history = [
-        pl.scan_parquet(path, hive_partitioning=False)
-        .filter(view.rows)
-        .select("billing_code", "geography", *TREND_COLUMNS)
+        pl.scan_parquet(path).filter(view.rows).select("billing_code", "geography", *TREND_COLUMNS)
         for path in paths.values()
     ]
     return Published(
@@ -187,8 +185,8 @@ def _rank(column: str, order: Iterable[str]) -> pl.Expr:
 def find_months(layout: Layout) -> dict[date, Path]:
     """Published months and their summaries, oldest first."""
     found = {}
-    for path in sorted((layout.root / "summaries").glob("month=????-??/summaries.parquet")):
-        found[date.fromisoformat(f"{path.parent.name.removeprefix('month=')}-01")] = path
+    for path in sorted((layout.root / "summaries").glob("period=????-??/summaries.parquet")):
+        found[date.fromisoformat(f"{path.parent.name.removeprefix('period=')}-01")] = path
     return found
 
 

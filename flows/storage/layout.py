@@ -136,7 +136,7 @@ class Layout:
 
     def month(self, table: str, month: date) -> Path:
         """The published folder of one table's month."""
-        return self.root / table / f"month={month_name(month)}"
+        return self.root / table / f"period={month_name(month)}"
 
     def prepare(self) -> None:
         """Create the folders; ``UsageError`` if they can't be created."""

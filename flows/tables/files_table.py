@@ -1,6 +1,7 @@
 """The table of sources, ``schemas.FILES``: what a run read, its rows counted, beside what earlier runs published."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 
 import polars as pl
 
@@ -13,11 +14,16 @@ UNREADABLE = ("quarantined", "undated")  # the statuses of sources whose content
 
 
 def describe_files(
-    outcomes: Sequence[Outcome], payers: Mapping[str | None, str], blocks: Mapping[str | None, Sequence[str]]
+    month: date,
+    outcomes: Sequence[Outcome],
+    payers: Mapping[str | None, str],
+    blocks: Mapping[str | None, Sequence[str]],
 ) -> pl.DataFrame:
     """``schemas.FILES``: one row per source of the run; rows and twins are not counted yet."""
     names = distinct_names(outcome.source for outcome in outcomes)
-    described = [_describe_file(outcome, names[outcome.source], payers, blocks) for outcome in outcomes]
+    described = [
+        {"month": month} | _describe_file(outcome, names[outcome.source], payers, blocks) for outcome in outcomes
+    ]
     return pl.DataFrame(described, schema=FILES.polars)
 
 

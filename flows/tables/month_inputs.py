@@ -99,6 +99,7 @@ class MonthInputs:
             own = set(documents.select("source_no", "document").iter_rows())
             parts[payer] = PayerInputs(
                 payer=payer,
+                month=request.month,
                 documents=documents,
                 mapping=self.mapping.filter(pl.col("payer") == payer),
                 source_ids=source_ids,

@@ -202,7 +202,8 @@ class MonthBuilder:
     def _write_quality(self) -> None:
         counts = self._sum("counts")
         folder = self._folder / "quality"
-        excluded = counts.filter(pl.col("reason").is_not_null())
+        month = pl.lit(self._request.month).alias("month")
+        excluded = counts.filter(pl.col("reason").is_not_null()).with_columns(month)
         self.rows["exclusions"] = write_table(folder / "exclusions.parquet", FILE_EXCLUSIONS, [excluded])
         names = {name for names in self.reporting_entities.values() for name in names}
         unused = pl.DataFrame({"value": unused_mappings(names)}).with_columns(rows=pl.lit(0, pl.Int64))
@@ -213,12 +214,12 @@ class MonthBuilder:
                 _kind("unused_mapping", unused),
             ]
         )
-        write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.sort(UNMAPPED.grain)])
+        write_table(folder / "unmapped.parquet", UNMAPPED, [unmapped.with_columns(month).sort(UNMAPPED.grain)])
         payers = dict(self._inputs.mapping.select("reporting_entity_name", "payer").iter_rows())
         outcomes = self.outcomes
         if self._request.report_unchanged:
             outcomes = [replace(o, status="unchanged") if o.unchanged and o.usable else o for o in outcomes]
-        files = count_files(describe_files(outcomes, payers, self._inputs.blocks), counts)
+        files = count_files(describe_files(self._request.month, outcomes, payers, self._inputs.blocks), counts)
         if self._baseline is not None:
             files = count_files(self._with_published(files, self._baseline), counts)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])

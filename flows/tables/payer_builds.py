@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,7 @@ class PayerInputs:
     """
 
     payer: str
+    month: date
     documents: pl.DataFrame
     mapping: pl.DataFrame
     source_ids: Sequence[str]
@@ -98,6 +100,7 @@ class PayerInputs:
         return digest_of(
             self.rules,
             self.payer,
+            self.month.isoformat(),
             sorted(documents, key=str),
             sorted(self.mapping.rows(), key=str),
             sorted(self.national.rows(), key=str),
@@ -168,7 +171,7 @@ class PayerBuild:
 
 def rates_path(month: Path, payer: str) -> Path:
     """A payer's rates under a month's folder of them."""
-    return month / f"payer={payer_slug(payer)}" / "rates.parquet"
+    return month / f"payer_slug={payer_slug(payer)}" / "rates.parquet"
 
 
 def link_or_copy(path: Path, target: Path) -> None:
@@ -207,7 +210,7 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
 def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigures:
     resolved = resolve_providers(extracts)
     nppes = None if inputs.nppes is None else pl.scan_parquet(inputs.nppes).select(NPPES.names)
-    facts = gather_facts(inputs.payer, resolved, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
+    facts = gather_facts(inputs.payer, inputs.month, resolved, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
     observations = SortedObservations(folder, resolved.tins["tin"])
     counts = RowCounts()
 

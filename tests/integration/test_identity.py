@@ -145,10 +145,10 @@ def test_the_same_json_recompressed_is_another_file_with_the_same_figures(
     packed = write(tmp_path / "packed", map(gzipped, contents[:3]))
     alone = tables(capsys, tmp_path / "alone", nppes, plain)
     both = tables(capsys, tmp_path / "both", nppes, plain, packed)
-    assert alone["providers/month=2026-06/providers.parquet"] == both["providers/month=2026-06/providers.parquet"]
+    assert alone["providers/period=2026-06/providers.parquet"] == both["providers/period=2026-06/providers.parquet"]
 
     def summaries(name: str) -> pl.DataFrame:
-        return pl.read_parquet(tmp_path / name / "summaries" / "month=2026-06" / "summaries.parquet")
+        return pl.read_parquet(tmp_path / name / "summaries" / "period=2026-06" / "summaries.parquet")
 
     assert summaries("alone").drop("n_files").equals(summaries("both").drop("n_files"))
     commercial = pl.col("payer_kind") != "benchmark"
@@ -170,6 +170,6 @@ def test_minus_zero_is_zero(tmp_path: Path, nppes: Path, capsys: Capture) -> Non
         folder = write(tmp_path / str(number), [stating(first, "1"), stating(second, "2")])
         output = tmp_path / f"out{number}"
         assert tables(capsys, output, nppes, folder)
-        rates = pl.read_parquet(output / "rates" / "month=2026-06" / "*" / "*.parquet", hive_partitioning=False)
+        rates = pl.read_parquet(output / "rates" / "period=2026-06" / "*" / "*.parquet", hive_partitioning=False)
         found.add((rates.height, str(rates["negotiated_rate"].to_list())))
     assert found == {(1, "[0.0]")}

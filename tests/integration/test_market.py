@@ -67,7 +67,7 @@ class Month:
     result: MonthReport
 
     def table(self, name: str, file: str = "*") -> pl.DataFrame:
-        paths = self.output / name / f"month={MONTH:%Y-%m}"
+        paths = self.output / name / f"period={MONTH:%Y-%m}"
         return pl.read_parquet(f"{paths}/**/{file}.parquet", hive_partitioning=False)
 
 

@@ -58,7 +58,7 @@ def backfill(capsys: Capture, place: Path, *more: str) -> Ended:
 
 
 def rates_of(place: Path, month: str = "2026-06") -> dict[str, list[float]]:
-    rates = pl.read_parquet(place / "out" / "rates" / f"month={month}" / "*" / "*.parquet", hive_partitioning=False)
+    rates = pl.read_parquet(place / "out" / "rates" / f"period={month}" / "*" / "*.parquet", hive_partitioning=False)
     grouped = rates.group_by("payer").agg(pl.col("negotiated_rate").unique().sort())
     return dict(sorted(grouped.iter_rows()))
 
@@ -97,7 +97,7 @@ def test_a_changed_file_is_read_alone_and_its_payer_built_alone(place: Path, cap
     assert len(set((place / "out" / ".cache" / "extracts").iterdir()) - extracts) == 1
     now = builds(place)
     assert len(now.keys() - built.keys()) == 1, "one payer was built"
-    files = pl.read_parquet(place / "out" / "quality" / "month=2026-06" / "files.parquet")
+    files = pl.read_parquet(place / "out" / "quality" / "period=2026-06" / "files.parquet")
     assert sorted(files["status"].to_list()) == ["matched", "unchanged", "unchanged"]
     assert files["rows"].sum() == 6
 
@@ -156,8 +156,8 @@ def test_every_file_behind_a_published_rate_is_listed_though_it_can_not_be_read_
         path.write_bytes(b"")
     assert nightly(capsys, place).code == 3
     assert nightly(capsys, place, "--payer", "Acme").code == 0, "Aetna stays as it was last published"
-    rates = pl.read_parquet(place / "out" / "rates" / "month=2026-06" / "*" / "*.parquet", hive_partitioning=False)
-    files = pl.read_parquet(place / "out" / "quality" / "month=2026-06" / "files.parquet")
+    rates = pl.read_parquet(place / "out" / "rates" / "period=2026-06" / "*" / "*.parquet", hive_partitioning=False)
+    files = pl.read_parquet(place / "out" / "quality" / "period=2026-06" / "files.parquet")
     assert set(rates["source_ids"].explode()) <= set(files["source_id"])
     assert files["rows"].sum() == rates.height
 
@@ -179,7 +179,7 @@ def test_when_every_payer_is_withheld_the_last_good_month_stands(place: Path, ca
         write(place, "2026-06", payer, 60.0)
         write(place, "2026-06", payer, 60.0, 2)
     ended = nightly(capsys, place)
-    assert (ended.code, (place / "out" / "summaries" / "month=2026-06").exists()) == (4, False)
+    assert (ended.code, (place / "out" / "summaries" / "period=2026-06").exists()) == (4, False)
 
 
 def test_a_backfill_brings_every_month_up_to_date_and_repeats_safely(place: Path, capsys: Capture) -> None:

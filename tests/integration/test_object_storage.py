@@ -41,7 +41,7 @@ ENTITIES = {
     "ccme": "Ccme Health Plan",
 }
 KILLS = (0, 4, 7, 8, 9, 10, 12, 15, 18, 19)[:: usually(4, 1)]  # before so many of the writes that publish a month
-ALL = ("rates/month=2026-06", "summaries/month=2026-06", "providers/month=2026-06", "quality/month=2026-06")
+ALL = ("rates/period=2026-06", "summaries/period=2026-06", "providers/period=2026-06", "quality/period=2026-06")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +140,7 @@ def test_a_withheld_payer_keeps_its_rows_on_a_machine_without_any_cache(
     move()
     assert call(capsys, *words, "--payer", "acme", "--force").code == 0
     assert digests_at(f"{url}/out") == before
-    files = read_published(f"{url}/out", "quality/month=2026-06/files.parquet")
+    files = read_published(f"{url}/out", "quality/period=2026-06/files.parquet")
     assert files["source"].is_unique().all() and files["rows"].sum() == 12
 
 
@@ -159,7 +159,9 @@ def test_a_run_in_object_storage_publishes_the_bytes_of_a_local_one(url: str, tm
     assert digests_at(out) == digests(local)
     assert digests_at(out, but="/") == named_digests(out)
     assert json.loads(Objects.of(out).get("manifest.json") or b"")["publishing"] == []
-    assert read_published(out, "summaries/month=2026-06").filter(geography="AK").height > 0, "NPPES came from there too"
+    assert read_published(out, "summaries/period=2026-06").filter(geography="AK").height > 0, (
+        "NPPES came from there too"
+    )
 
 
 @both
@@ -177,7 +179,7 @@ def test_a_night_on_another_machine_goes_on_where_the_last_one_stopped(
     Objects.of(url).put("mrf/2026-06/bcme/a.json", content("bcme", 88.0))
     some = nightly(capsys, config, "--payer", "acme").json_line
     assert (some["status"], some["sources"]) == ("published", {"matched": 1, "unchanged": 3})
-    rates = read_published(f"{url}/out", "rates/month=2026-06")
+    rates = read_published(f"{url}/out", "rates/period=2026-06")
     seen = dict(rates.group_by("payer").agg(pl.col("negotiated_rate").unique().sort().first()).iter_rows())
     assert seen == {"Aetna": 30.0, "Acme Health Plan": 77.0, "Bcme Health Plan": 32.0, "Ccme Health Plan": 33.0}
 
@@ -412,9 +414,9 @@ def read_tables(url: str, compared: list[float]) -> None:
         return manifest["months"]["2026-06"]["published_at"], "2026-06" in manifest["publishing"]
 
     before = state()
-    found = [each.key for each in objects.list("rates/month=2026-06")]
+    found = [each.key for each in objects.list("rates/period=2026-06")]
     data = [objects.get(key) for key in found]
-    summaries = objects.get("summaries/month=2026-06/summaries.parquet")
+    summaries = objects.get("summaries/period=2026-06/summaries.parquet")
     if before[1] or before != state():
         return
     rates = pl.concat([pl.read_parquet(io.BytesIO(each or b"")) for each in data])
@@ -477,7 +479,7 @@ def test_two_publishers_at_once_lose_nothing_of_each_other(url: str, tmp_path: P
         ended = [end(process) for process in both_of_them]
         assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
         began_anew += sum("published by another run" in each.err for each in ended)
-        rates = read_published(f"{url}/out", "rates/month=2026-06")
+        rates = read_published(f"{url}/out", "rates/period=2026-06")
         seen = dict(rates.group_by("payer").agg(pl.col("negotiated_rate").unique().sort().first()).iter_rows())
         assert (seen["Acme Health Plan"], seen["Bcme Health Plan"]) == (50.0 + version, 50.0 + version)
         assert digests_at(f"{url}/out", but="/") == named_digests(f"{url}/out")

@@ -53,12 +53,12 @@ def opened_once(path: Path) -> pl.DataFrame:
 def read_single_files(output: Path) -> None:
     """Files that are opened once, without looking left or right."""
     for table, column in (("summaries", "p50_usd"), ("providers", "representative_rate_usd")):
-        frame = opened_once(output / table / "month=2026-06" / f"{table}.parquet")
+        frame = opened_once(output / table / "period=2026-06" / f"{table}.parquet")
         if table == "summaries":
             frame = frame.filter(pl.col("payer_kind") == "payer")
         assert len(versions(frame, column)) == 1, table
     for table in ("files", "exclusions", "unmapped"):
-        opened_once(output / "quality" / "month=2026-06" / f"{table}.parquet")
+        opened_once(output / "quality" / "period=2026-06" / f"{table}.parquet")
 
 
 def read_rates_as_documented(output: Path) -> None:
@@ -71,7 +71,7 @@ def read_rates_as_documented(output: Path) -> None:
     while True:
         before = state()
         try:
-            frame = pl.read_parquet(output / "rates" / "month=2026-06" / "*" / "*.parquet", hive_partitioning=False)
+            frame = pl.read_parquet(output / "rates" / "period=2026-06" / "*" / "*.parquet", hive_partitioning=False)
         except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException):
             assert before != state() or before[1], "an error though nothing was published meanwhile"
             continue
@@ -206,4 +206,4 @@ def test_a_failure_after_the_first_publication_leaves_no_month(tmp_path: Path, m
     with pytest.raises(KeyboardInterrupt):
         publish(tmp_path, 1)
     assert json.loads((tmp_path / "out" / "manifest.json").read_bytes())["months"] == {}
-    assert [str(path) for path in (tmp_path / "out").rglob("month=*") if path.is_dir()] == []
+    assert [str(path) for path in (tmp_path / "out").rglob("period=*") if path.is_dir()] == []

@@ -267,7 +267,7 @@ def test_each_month_leads_to_its_tables(tmp_path: Path) -> None:
     report = report_of(tmp_path, [summary("Aetna", month=DEMO_MONTH.replace(month=number)) for number in (4, 5, 6)])
     links = [a["href"] for a in page_at(report / "methodology.html").attributes("a")]
     for month in ("2025-04", "2025-05", "2025-06"):
-        link = f"../summaries/month={month}/summaries.parquet"
+        link = f"../summaries/period={month}/summaries.parquet"
         assert link in links
         assert pl.read_parquet(report / link).height == 1
 
@@ -302,7 +302,7 @@ def test_shortened_lists_say_how_many_more_there_are_and_whole_ones_do_not(tmp_p
         folder = tmp_path / str(beyond)
         dead = {f"https://example.com/{n:03}.json": "not found" for n in range(MOST_FILES + beyond)}
         write_output(folder, published_example(), unresolved_locations=dead)
-        quality = folder / "quality" / f"month={MONTH:%Y-%m}"
+        quality = folder / "quality" / f"period={MONTH:%Y-%m}"
         files = [file_row(source=f"mrf/{n:03}.json", source_id=str(n)) for n in range(MOST_FILES + beyond)]
         names = [("reporting_entity", f"Plan {n:02}", 1) for n in range(MOST_NAMES + beyond)]
         pl.DataFrame(files, schema=FILES.polars).write_parquet(quality / "files.parquet")

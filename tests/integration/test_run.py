@@ -52,12 +52,12 @@ def bad(tmp_path: Path) -> Path:
 
 
 def files_of(output: Path) -> dict[str, dict[str, object]]:
-    files = pl.read_parquet(output / "quality" / "month=2026-06" / "files.parquet")
+    files = pl.read_parquet(output / "quality" / "period=2026-06" / "files.parquet")
     return {Path(row["source"]).name: row for row in files.iter_rows(named=True)}
 
 
 def rates_of(output: Path) -> pl.DataFrame:
-    return pl.read_parquet(output / "rates" / "month=2026-06" / "*" / "*.parquet", hive_partitioning=False)
+    return pl.read_parquet(output / "rates" / "period=2026-06" / "*" / "*.parquet", hive_partitioning=False)
 
 
 def test_good_files_are_published_and_said_so(mrf: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -83,7 +83,7 @@ def test_people_get_the_national_table_and_the_place_of_the_parquet(mrf: Path, t
     assert ended.code == 0
     assert "CPT 97026, professional, 2026-06" in ended.out
     assert "Aetna" in ended.out and "All commercial" in ended.out and "Medicare" in ended.out
-    assert f"Parquet: {tmp_path}/out/summaries/month=2026-06/summaries.parquet" in ended.out
+    assert f"Parquet: {tmp_path}/out/summaries/period=2026-06/summaries.parquet" in ended.out
 
 
 def test_bad_files_are_quarantined_with_reasons_and_the_good_ones_published(

@@ -313,7 +313,7 @@ def test_a_triggered_nightly_publishes_and_says_in_its_page_what_is_missing(
     assert run["state"]["name"] == "Completed with 1 quarantined"
     assert run["name"] == "2025-06, Aetna"
     assert {"tic-rates", "2025-06"} <= set(run["tags"])
-    assert (folder / "output" / "summaries" / "month=2025-06" / "summaries.parquet").exists()
+    assert (folder / "output" / "summaries" / "period=2025-06" / "summaries.parquet").exists()
     pages = {page["key"]: page["data"] for page in serving.ask("artifacts/filter")}
     assert pages.keys() >= {"national-2025-06", "quarantine-2025-06", "progress-2025-06", "report"}
     assert '"code": "97026", "class": "professional"' in pages["national-2025-06"]
@@ -367,7 +367,7 @@ def test_a_backfill_takes_its_parameters_from_prefects_own_command(
     months = serving.subflow_runs(run)
     assert {month["state"]["name"] for month in months} == {"Completed with 1 quarantined"}
     assert {month["name"] for month in months} == {"2025-07, Aetna", "2025-08, Aetna"}
-    assert {"month=2025-07", "month=2025-08"} <= {path.name for path in (folder / "output" / "summaries").iterdir()}
+    assert {"period=2025-07", "period=2025-08"} <= {path.name for path in (folder / "output" / "summaries").iterdir()}
 
 
 @pytest.mark.soak

@@ -65,28 +65,28 @@ class Place:
     def tables(self, output: str = "out", month: str = JUNE) -> dict[str, str]:
         """Digests of what is byte-identical for the same inputs."""
         found = digests(self.folder / output, *SAME) | digests(self.folder / output)
-        return {path: digest for path, digest in found.items() if f"month={month}" in path}
+        return {path: digest for path, digest in found.items() if f"period={month}" in path}
 
     def rates(self, month: str = JUNE) -> dict[str, list[float]]:
         """The published rates of each payer."""
-        place = self.folder / "out" / "rates" / f"month={month}" / "*" / "*.parquet"
+        place = self.folder / "out" / "rates" / f"period={month}" / "*" / "*.parquet"
         rates = pl.read_parquet(place, hive_partitioning=False)
         return dict(sorted(rates.group_by("payer").agg(pl.col("negotiated_rate").unique().sort()).iter_rows()))
 
     def quality(self, table: str = "files", month: str = JUNE) -> pl.DataFrame:
         """A table of quality."""
-        return pl.read_parquet(self.folder / "out" / "quality" / f"month={month}" / f"{table}.parquet")
+        return pl.read_parquet(self.folder / "out" / "quality" / f"period={month}" / f"{table}.parquet")
 
     def summary(self, payer: str) -> dict[str, Any]:
         """The national row of a payer or composite, without NPPES."""
-        path = self.folder / "out" / "summaries" / f"month={JUNE}" / "summaries.parquet"
+        path = self.folder / "out" / "summaries" / f"period={JUNE}" / "summaries.parquet"
         rows = pl.read_parquet(path).filter(pl.col("payer") == payer, weighting="npi", geography="US")
         return rows.row(0, named=True)
 
     def expect_whole(self) -> None:
         """Every file behind a rate is listed, once by its source, and the counts add up."""
         rates = pl.read_parquet(
-            self.folder / "out" / "rates" / f"month={JUNE}" / "*" / "*.parquet", hive_partitioning=False
+            self.folder / "out" / "rates" / f"period={JUNE}" / "*" / "*.parquet", hive_partitioning=False
         )
         files, excluded = self.quality(), self.quality("exclusions")
         assert files["source"].is_unique().all()
@@ -317,7 +317,7 @@ def test_rows_that_a_killed_publication_left_beside_older_observations_are_obser
     place.write(f"{JUNE}/aetna/1.json", 0.01, AETNA)
     place.night()
     before = place.tables()
-    published = place.folder / "out" / "providers" / f"month={JUNE}" / "providers.parquet"
+    published = place.folder / "out" / "providers" / f"period={JUNE}" / "providers.parquet"
     pl.read_parquet(published).filter(pl.col("payer") != "Aetna").write_parquet(published)
     (place.folder / JUNE / "aetna" / "1.json").write_bytes(b"")
     assert list(reasons(place.night())) == ["Aetna"]
@@ -327,7 +327,7 @@ def test_rows_that_a_killed_publication_left_beside_older_observations_are_obser
 def test_rates_of_an_earlier_version_get_the_columns_of_this_one(place: Place) -> None:
     place.night()
     before = place.rates()
-    published = place.folder / "out" / "rates" / f"month={JUNE}" / "payer=aetna" / "rates.parquet"
+    published = place.folder / "out" / "rates" / f"period={JUNE}" / "payer_slug=aetna" / "rates.parquet"
     pl.read_parquet(published).drop("network_names", "parent_company").write_parquet(published)
     (place.folder / JUNE / "aetna" / "1.json").write_bytes(b"")
     assert list(reasons(place.night())) == ["Aetna"]
@@ -499,7 +499,7 @@ def test_after_any_history_a_night_publishes_what_a_first_one_does(place: Place,
     def publish_some() -> None:
         for name in chance.sample(sorted(place.blocks), chance.randrange(1, len(place.blocks))):
             assert place.night("--payer", name, *chance.choice(((), ("--no-gates",)))).code in (0, 3, 4)
-        if (place.folder / "out" / "quality" / f"month={JUNE}").exists():
+        if (place.folder / "out" / "quality" / f"period={JUNE}").exists():
             place.expect_whole()
 
     actions = [change_a_file, change_a_file, change_the_blocks, delete_the_cache, publish_some]

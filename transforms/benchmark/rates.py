@@ -6,6 +6,7 @@ the pairs of one range of NPIs. Memory: the facts of one payer, and the rate row
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 
 import polars as pl
 
@@ -35,6 +36,7 @@ class Facts:
     """
 
     payer: str
+    month: date
     prices: pl.DataFrame
     tins: pl.DataFrame
     npis: pl.DataFrame
@@ -45,6 +47,7 @@ class Facts:
 
 def gather_facts(
     payer: str,
+    month: date,
     resolved: Resolved,
     mapping: pl.DataFrame,
     source_ids: Sequence[str],
@@ -70,6 +73,7 @@ def gather_facts(
     names = mapping.select("reporting_entity_name", "parent_company", "payer_mapped")
     return Facts(
         payer=payer,
+        month=month,
         prices=resolved.prices.join(names, on="reporting_entity_name", how="left", nulls_equal=True).select(
             pl.all(), price_rule=price_rule()
         ),
@@ -95,7 +99,7 @@ def describe_rates(pairs: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     )  # frames, not lazy frames: twice as fast for this chain of joins
     return (
         rows.lazy()
-        .with_columns(payer=pl.lit(facts.payer), row_rule=row_rule())
+        .with_columns(month=pl.lit(facts.month), payer=pl.lit(facts.payer), row_rule=row_rule())
         .with_columns(exclusion=exclusion("price_rule", "row_rule", "npi_rule"))
         .pipe(RATES.conform)
         .collect()

@@ -19,7 +19,7 @@ def published_class(billing_class: pl.Expr) -> pl.Expr:
 
 
 def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl.DataFrame:
-    """One row per (payer, billing_code, billing_class, tin, npi), unsorted.
+    """One row per (month, payer, billing_code, billing_class, tin, npi), unsorted.
 
     The representative rate is the median of the distinct rates of the best ``negotiated_type`` among the eligible rows
     (``negotiated``, then ``derived``, then ``fee schedule``). ``exclusion`` is ``outlier`` or null. Rows
@@ -69,7 +69,7 @@ def list_files(rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
     """
     outliers = providers.filter(pl.col("exclusion").is_not_null()).select(PROVIDERS.grain)
     rows = rates.filter(pl.col("exclusion").is_null()).select(
-        *("payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "source_ids"),
+        *("month", "payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "source_ids"),
         published_class(pl.col("billing_class")),
         has_tin=pl.col("tin").is_not_null(),
     )

@@ -75,7 +75,7 @@ def rates_by_payer(with_nppes: bool, pairs_each: int = 2_000) -> dict[str, list[
     nppes = nppes_lookup() if with_nppes else None
     found = {}
     for payer, (resolved, mapping) in resolved_by_payer().items():
-        facts = gather_facts(payer, resolved, mapping, ids, nppes, CODES)
+        facts = gather_facts(payer, MONTH, resolved, mapping, ids, nppes, CODES)
         found[payer] = [describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)]
     return found
 
@@ -161,7 +161,7 @@ def test_ranges_of_npis_follow_each_other_and_their_size_changes_no_row(pairs_ea
     ranges = npi_ranges(resolved, pairs_each)
     assert (ranges[0][0], ranges[-1][1]) == (None, None)
     assert all(before[1] == after[0] is not None for before, after in pairwise(ranges))
-    facts = gather_facts("Aetna", resolved, mapping, [source.source_id for source in sources()], None, CODES)
+    facts = gather_facts("Aetna", MONTH, resolved, mapping, [source.source_id for source in sources()], None, CODES)
     parts = [describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)]
     assert len(parts) == len(ranges)
     npis = distinct_npis(resolved).collect()["npi"].sort()

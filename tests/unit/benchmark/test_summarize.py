@@ -27,9 +27,10 @@ MEDICARE = Comparison(
     ),
     2025,
 )
+JUNE = date(2026, 6, 1)
 PAYERS = ("Aetna", "Cigna", "Acme Health Plan")
 Row = tuple[str, str, str, str | None, int, str, str, float, int, str | None, list[str]]
-SCHEMA = PROVIDERS.polars | {"source_ids": pl.List(pl.String)}
+SCHEMA = {name: kind for name, kind in PROVIDERS.polars.items() if name != "month"} | {"source_ids": pl.List(pl.String)}
 
 ROWS = st.builds(
     lambda payer, code, billing_class, tin, npi, cents, n, outlier, files: (
@@ -162,6 +163,7 @@ def test_values_stay_in_order_within_many_cells() -> None:
 
 
 RATE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    "month": pl.Date,
     "payer": pl.String,
     "billing_code": pl.String,
     "billing_class": pl.String,
@@ -180,7 +182,7 @@ def test_the_representative_rate_is_the_median_as_a_person_writes_it() -> None:
     """Half of 0.698 and 5.25 is 2.974; interpolating gives 2.9739999999999998."""
     rates = pl.DataFrame(
         [
-            ("Aetna", "97026", "both", "1", ANY, kind, usd, None, None, ["a"], None)
+            (JUNE, "Aetna", "97026", "both", "1", ANY, kind, usd, None, None, ["a"], None)
             for kind, usd in (("derived", 0.698), ("derived", 5.25), ("derived", 5.25), ("fee schedule", 1.0))
         ],
         schema=RATE_SCHEMA,
@@ -198,7 +200,7 @@ def test_the_representative_rate_of_many_rates_in_any_order_is_their_median() ->
     for seed, size in ((1, 2), (2, 3), (3, 50), (4, 301)):
         chance = Random(seed)
         usd = [round(chance.uniform(1, 60), 2) for _ in range(size)]
-        rows = [("Aetna", "97026", "both", "1", ANY, "derived", rate, None, None, ["a"], None) for rate in usd]
+        rows = [(JUNE, "Aetna", "97026", "both", "1", ANY, "derived", rate, None, None, ["a"], None) for rate in usd]
         amounts = pl.DataFrame({"billing_code": ["97026"], "amount_usd": [7.0]})
         (row,) = observe_providers(pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), amounts).iter_rows(named=True)
         assert row["representative_rate_usd"] == median(set(usd))
@@ -219,7 +221,7 @@ def test_the_outlier_bounds_are_those_a_person_computes_whatever_binary_fraction
         )
     }
     rows = [
-        ("Aetna", code, "both", "1", ANY, "negotiated", float(usd), None, None, ["a"], None)
+        (JUNE, "Aetna", code, "both", "1", ANY, "negotiated", float(usd), None, None, ["a"], None)
         for code, (_, usd, _) in rates.items()
     ]
     amounts = pl.DataFrame(

@@ -3,12 +3,14 @@
 import re
 from collections.abc import Callable
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -28,13 +30,13 @@ from schemas.codes import (
     WEIGHTINGS,
     Term,
 )
-from schemas.published import PUBLISHED, SUMMARIES
+from schemas.published import PROVIDERS, PUBLISHED, RATES, SUMMARIES
 from schemas.table import Table
 
 DICTIONARY = Path(__file__).resolve().parents[3] / "output" / "README.md"
 MONTH = date(2025, 6, 1)
 LIBRARIES = ("polars", "DuckDB", "pandas")
-SUMMARIES_FILE = "summaries/month=2025-06/summaries.parquet"
+SUMMARIES_FILE = "summaries/period=2025-06/summaries.parquet"
 PAYERS = {*BUCA, "Prairie Lantern Health Cooperative"}
 
 Rows = list[tuple[Any, ...]]
@@ -205,7 +207,7 @@ def test_published_values_are_those_of_the_code_lists(published: Path) -> None:
     def names(terms: tuple[Term, ...]) -> set[str]:
         return {term.name for term in terms}
 
-    quality = "quality/month=2025-06"
+    quality = "quality/period=2025-06"
     assert values(SUMMARIES_FILE, "taxonomy_tier") == names(TIERS)
     assert values(SUMMARIES_FILE, "weighting") == names(WEIGHTINGS)
     assert values(SUMMARIES_FILE, "payer_kind") == names(PAYER_KINDS)
@@ -214,20 +216,63 @@ def test_published_values_are_those_of_the_code_lists(published: Path) -> None:
     assert values(f"{quality}/unmapped.parquet", "kind") == names(UNMAPPED_KINDS)
 
 
+def in_frames(place: str) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(pa.Table.from_pandas(pd.read_parquet(place, dtype_backend="pyarrow"))))
+
+
+def in_arrow(place: str) -> pl.DataFrame:
+    return pl.DataFrame(pl.from_arrow(pq.read_table(place)))
+
+
+def in_duckdb_frames(place: str, options: str = "") -> pl.DataFrame:
+    found = duckdb.sql(f"FROM read_parquet('{place}/**/*.parquet'{options})")
+    assert found is not None
+    frame: pl.DataFrame = found.pl()
+    return frame
+
+
+SHORTEST_CALLS: dict[str, Callable[[str], pl.DataFrame]] = {
+    "polars": pl.read_parquet,
+    "polars with hive partitioning": partial(pl.read_parquet, hive_partitioning=True),
+    "polars without": partial(pl.read_parquet, hive_partitioning=False),
+    "pandas": in_frames,
+    "pyarrow": in_arrow,
+    "DuckDB": in_duckdb_frames,
+    "DuckDB with hive partitioning": partial(in_duckdb_frames, options=", hive_partitioning = true"),
+    "DuckDB without": partial(in_duckdb_frames, options=", hive_partitioning = false"),
+}
+
+
+@pytest.fixture(scope="module")
+def two_months(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The month, and a copy of it as the month after, as far as folders and the column ``month`` tell."""
+    place = tmp_path_factory.mktemp("months")
+    for path in sorted(published.glob("*/period=2025-06/**/*.parquet")):
+        for period, month in (("2025-06", date(2025, 6, 1)), ("2025-07", date(2025, 7, 1))):
+            target = place / path.relative_to(published).as_posix().replace("2025-06", period)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            pl.read_parquet(path).with_columns(month=pl.lit(month)).write_parquet(target)
+    return place
+
+
 @pytest.mark.slow
-def test_without_the_option_folder_names_would_take_the_place_of_columns(
-    published: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("table", [SUMMARIES, RATES, PROVIDERS], ids=lambda table: table.name)
+@pytest.mark.parametrize("library", SHORTEST_CALLS)
+def test_the_shortest_call_gives_every_column_as_declared(
+    published: Path, two_months: Path, table: Table, library: str
 ) -> None:
-    """Why the dictionary asks for it; when a library changes its mind, the text should too."""
-    monkeypatch.chdir(published)
-    payers = in_duckdb("SELECT DISTINCT payer FROM 'rates/month=2025-06/*/*.parquet'")
-    assert ("blue-cross-blue-shield",) in payers
-    assert "blue-cross-blue-shield" in pl.read_parquet("rates/")["payer"].to_list()
-    with pytest.raises(Exception, match="Unable to merge: Field payer has incompatible types"):
-        pd.read_parquet("rates/month=2025-06")
+    folder = table.path.partition("/")[0]
+    for place, months in ((published, 1), (two_months, 2)):
+        expected = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in paths_of(table, place)])
+        found = SHORTEST_CALLS[library](str(place / folder))
+        assert expected["month"].n_unique() == months
+        assert set(found.columns) - set(table.names) <= {"period", "payer_slug"}
+        assert found.select(table.names).sort(table.names).equals(expected.sort(table.names))
+        assert found.select(table.names).schema == table.polars
 
 
 def paths_of(table: Table, output: Path) -> list[Path]:
+    """A table's files, sorted."""
     paths = sorted(output.glob(table.path.replace("YYYY-MM", "*").replace("SLUG", "*")))
     assert paths
     return paths

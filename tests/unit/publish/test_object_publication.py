@@ -21,8 +21,8 @@ from flows.publish.object_publication import (
 from flows.storage.object_store import Objects
 from transforms.errors import UsageError
 
-FOLDERS = [f"{table}/month=2026-06" for table in ("rates", "summaries", "quality")]
-PATHS = [f"{FOLDERS[0]}/payer=a/rates.parquet", f"{FOLDERS[0]}/payer=b/rates.parquet"] + [
+FOLDERS = [f"{table}/period=2026-06" for table in ("rates", "summaries", "quality")]
+PATHS = [f"{FOLDERS[0]}/payer_slug=a/rates.parquet", f"{FOLDERS[0]}/payer_slug=b/rates.parquet"] + [
     f"{folder}/{folder.partition('/')[0]}.parquet" for folder in FOLDERS[1:]
 ]
 OUT = "s3://bucket/out"
@@ -70,7 +70,7 @@ def month(folder: Path, version: str, *, same: str = "") -> dict[str, Path]:
     for path in PATHS:
         files[path] = folder / version / path
         files[path].parent.mkdir(parents=True, exist_ok=True)
-        files[path].write_text(f"{path} {same if 'payer=b' in path and same else version}")
+        files[path].write_text(f"{path} {same if 'payer_slug=b' in path and same else version}")
     return files
 
 
@@ -106,14 +106,14 @@ def test_the_manifest_names_every_published_file(store: Dying, tmp_path: Path) -
     assert read() == ({"v1"}, "v1", [])
     manifest = published_manifest(Objects(OUT))
     assert {*named_files(manifest, *FOLDERS)} == {*PATHS}
-    assert len(named_files(manifest, "rates/month=2026-06")) == 2
-    assert len(named_files(manifest, "rates/month=2026-06/payer=a")) == 1
-    assert named_files(manifest, "rates/month=2026-0") == {}
+    assert len(named_files(manifest, "rates/period=2026-06")) == 2
+    assert len(named_files(manifest, "rates/period=2026-06/payer_slug=a")) == 1
+    assert named_files(manifest, "rates/period=2026-0") == {}
 
 
 def test_what_did_not_change_is_not_sent_again(store: Dying, tmp_path: Path) -> None:
     put(tmp_path, "v1")
-    kept = f"{FOLDERS[0]}/payer=b/rates.parquet"
+    kept = f"{FOLDERS[0]}/payer_slug=b/rates.parquet"
     before = {path: Objects(OUT).head(path) for path in PATHS}
     put(tmp_path, "v2", same="v1")
     assert [path for path in PATHS if Objects(OUT).head(path) == before[path]] == [kept]
@@ -165,7 +165,7 @@ def test_a_kill_at_any_write_is_undone_or_finished_by_the_next_run(store: Dying,
 
 def test_a_file_copied_by_a_killed_run_is_deleted_when_the_next_one_has_none(store: Dying, tmp_path: Path) -> None:
     put(tmp_path, "v0")
-    more = "rates/month=2026-06/payer=c/rates.parquet"
+    more = "rates/period=2026-06/payer_slug=c/rates.parquet"
     files = month(tmp_path, "v1")
     files[more] = files[PATHS[0]]
     for _ in kills(store, lambda: publish(Objects(OUT), note("v1"), files, FOLDERS)):

@@ -34,7 +34,7 @@ def _others() -> dict[str, pl.Expr]:
     return {
         name: pl.lit(None, kind)
         for name, kind in PROVIDERS.polars.items()
-        if name in ("state", "taxonomy_tier", "exclusion")
+        if name in ("month", "state", "taxonomy_tier", "exclusion")
     }
 
 
