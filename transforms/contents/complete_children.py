@@ -12,7 +12,7 @@ import numpy as np
 
 from transforms.scan.blocks import Block
 
-_TOKENS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?P<closed>")?|[][{},]', re.S)
+_TOKENS = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?P<closed>")?|\\[\\"]|[][{},]', re.S)
 
 
 class Children(NamedTuple):
@@ -60,6 +60,8 @@ def find_plainly(block: Block, start: int, deepest: int) -> Children:
         if first == ord('"'):
             if token["closed"] is None:
                 return Children(cut, in_string=True)
+        elif first == ord("\\"):  # outside of strings, which is no JSON: what it escapes opens no string
+            continue
         elif first in b"{[":
             depth += 1
             if depth > deepest:
