@@ -3,7 +3,7 @@
     python -m tests.bench [--megabytes N] [--repeats N] [--rows N] [--records N] [--output FILE]
 
 Each measurement is a process of its own; the repeats of one shape are interleaved, so that a busy moment of the
-machine meets all of them; ratios are of medians. Writes ``tests/bench/RESULTS.md``.
+machine meets all of them; ratios are of medians. Writes ``tests/bench/RESULTS.md`` and its picture, ``RESULTS.svg``.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from flows.extract.worker_processes import cores
-from tests.bench import reading, summary
+from tests.bench import picture, reading, starts, summary
 from tests.bench.synthetic import SHAPES
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -65,8 +65,8 @@ WHAT = {
 
 def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> Iterator[str]:
     """The three shapes, each read every way; then two files on two cores."""
-    yield f"| shape, {megabytes} MB of JSON | what | s | MB/s | x inflating | CPU s | peak MiB |"
-    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: |"
+    yield f"| shape, {megabytes} MB of JSON | what | s | MB/s | s / inflating | CPU s | CPU / inflating | peak MiB |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"
     together = []
     for shape in SHAPES:
         path = reading.file_of(place, shape, megabytes)
@@ -76,12 +76,13 @@ def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> I
                 name = f"{PARALLEL} inflating alone, {threads} thread(s)"
                 found[name] = inflate_in_parallel(path, peers, threads, repeats)
             found[PEER] = read_with_peer(path, peers / "mrf-extract")
-        floor = found["inflate"].seconds
+        floor = found["inflate"]
         for way, figures in found.items():
             if way in WHAT or way.startswith((PEER, PARALLEL)) or way.endswith("wanted"):
                 yield (
-                    f"| {shape} | {WHAT.get(way, way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
-                    f"{figures.seconds / floor:.2f} | {figures.cpu:.2f} | {figures.mib:,.0f} |"
+                    f"| {shape} | {named(way)} | {figures.seconds:.2f} | {megabytes / figures.seconds:,.0f} | "
+                    f"{figures.seconds / floor.seconds:.2f} | {figures.cpu:.2f} | {figures.cpu / floor.cpu:.2f} | "
+                    f"{figures.mib:,.0f} |"
                 )
         gains = [2 * found[way].seconds / found[reading.name_of(way, 2)].seconds for way in reading.TOGETHER]
         overlapped = 2 * found["scan"].seconds / found[reading.name_of(reading.TOGETHER[1], 2)].seconds
@@ -92,6 +93,12 @@ def read_all(place: Path, megabytes: int, repeats: int, peers: Path | None) -> I
     yield from together
     yield ""
     yield WORTH
+
+
+def named(way: str) -> str:
+    """A way of reading, in words."""
+    kind, _, share = way.partition(", ")
+    return f"{WHAT.get(kind, kind)}{', ' if share else ''}{share}"
 
 
 def read_with_peer(path: Path, program: Path) -> reading.Figures:
@@ -181,13 +188,18 @@ def main(options: argparse.Namespace) -> None:
     command = f"python -m tests.bench {sizes}"
     lines = ["# What was measured", "", f"`{command}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
     lines += [f"Reading synthetic gzip files: medians of {options.repeats} interleaved runs, start-up left out.", ""]
+    lines += ["![CPU time as a multiple of inflating](RESULTS.svg)", ""]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         lines += [*read_all(folder, options.megabytes, options.repeats, install_peers(folder)), ""]
         lines += [build_lookup(folder, options.records), ""]
+    for found in (starts.starts(options.repeats), starts.many_small_files(), starts.first_run()):
+        lines += [*found, ""]
     lines += [*summarise(options.rows), "", f"Took {(time.monotonic() - started) / 60:.0f} minutes.", ""]
     text = "\n".join(lines)
     options.output.write_text(text)
+    if options.output == RESULTS:
+        picture.main()
     print(text)
 
 

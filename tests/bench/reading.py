@@ -85,7 +85,7 @@ def _open_temporary() -> BinaryIO:
     return cast("BinaryIO", tempfile.TemporaryFile())
 
 
-def extract(path: str) -> Callable[[], object]:
+def extract(path: str, share: str = "") -> Callable[[], object]:
     """What `run` does with a file: sha256 and extract tables too."""
     from flows.download.sources import Source
     from flows.extract.extract_source import extract as extract_one
@@ -94,7 +94,7 @@ def extract(path: str) -> Callable[[], object]:
 
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))
     layout.prepare()
-    settings = ReadSettings(CODES)
+    settings = ReadSettings(codes_of(share) if share else CODES)
     small = layout.root / "small.json"
     small.write_bytes(SMALL)
     extract_one(Source(str(small)), layout, settings)  # whatever is imported late
@@ -116,7 +116,7 @@ WAYS: dict[str, Callable[[str], Callable[[], object]]] = {
     **{way.__name__: way for way in (inflate, scan, scan_in_one_thread, extract, ijson_items)},
     **{
         f"{way.__name__}, {share} wanted": partial(way, share=share)
-        for way in (scan, scan_in_one_thread)
+        for way in (scan, scan_in_one_thread, extract)
         for share in SHARES
     },
 }
