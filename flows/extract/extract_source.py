@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
@@ -32,6 +32,7 @@ from transforms.read.containers import NotJsonError
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from schemas.table import Table
 
@@ -260,27 +261,30 @@ class _Writers:
         self.signed: dict[str, str] = {}
 
     def __enter__(self) -> "_Writers":
-        from flows.storage.parquet import parquet_writer
-        from schemas.extracted import EXTRACTED
-
-        with ExitStack() as opening:
-            self._writers = {
-                table.name: opening.enter_context(
-                    parquet_writer(self._folder / f"{table.name.lower()}.parquet", table.arrow(), internal=True)
-                )
-                for table in EXTRACTED
-            }
-            self._open = opening.pop_all()
+        self._writers: dict[str, pq.ParquetWriter] = {}
+        self._open = ExitStack()
         return self
 
-    def __exit__(self, *raised: object) -> None:
-        self._open.__exit__(*raised)  # type: ignore[arg-type]
+    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._open.__exit__(kind, *raised)  # type: ignore[arg-type]
+        if kind is None:
+            for name, empty in _empty_tables().items():
+                if name not in self._writers:
+                    self._path(name).write_bytes(empty)
 
     def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
+        from flows.storage.parquet import parquet_writer
+
+        if table.name not in self._writers:
+            opening = parquet_writer(self._path(table.name), table.arrow(), internal=True)
+            self._writers[table.name] = self._open.enter_context(opening)
         if "location" in batch.schema.names:
             batch = self._unsigned(batch)
         self._writers[table.name].write_batch(batch)
+
+    def _path(self, table: str) -> Path:
+        return self._folder / f"{table.lower()}.parquet"
 
     def _unsigned(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         from flows.download.signed_locations import strip_signature
@@ -296,3 +300,20 @@ class _Writers:
             if shown is not None and address is not None:
                 self.signed[shown] = address
         return batch.set_column(at, batch.schema.field(at), arrow_columns.texts(stored))
+
+
+@cache
+def _empty_tables() -> dict[str, bytes]:
+    """Each extract table without rows, as a file: of small sources most tables are empty, and writers take a while."""
+    from pyarrow import BufferOutputStream
+
+    from flows.storage.parquet import parquet_writer
+    from schemas.extracted import EXTRACTED
+
+    found: dict[str, bytes] = {}
+    for table in EXTRACTED:
+        stream = BufferOutputStream()
+        with parquet_writer(stream, table.arrow(), internal=True):
+            pass
+        found[table.name] = stream.getvalue().to_pybytes()
+    return found

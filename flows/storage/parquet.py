@@ -32,7 +32,9 @@ def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame], **meta
 
 
 @contextmanager
-def parquet_writer(path: Path, schema: pa.Schema, *, internal: bool = False) -> Iterator[pq.ParquetWriter]:
+def parquet_writer(
+    path: Path | pa.NativeFile, schema: pa.Schema, *, internal: bool = False
+) -> Iterator[pq.ParquetWriter]:
     """A writer that is closed with the context, and silent once that has failed.
 
     pyarrow's own would try to close the file again when it is forgotten, on a disk that is still full, and print that.
