@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from schemas.mrf import NETWORK_KEYS
-from transforms.contents.index_values import Found, IndexDate, Plans, StructureEnd
+from schemas.mrf import ENTRIES_KEYS, ENTRY_KEYS, NETWORK_KEYS
+from transforms.contents.index_values import Found, IndexDate, ListedFile, Plans, StructureEnd, entry_of
+from transforms.contents.kinds import IN_NETWORK
 from transforms.contents.names import MAX_NAMES, Names
 from transforms.contents.read_index import read_index
 from transforms.errors import BadFileError
@@ -30,10 +31,13 @@ def flat(found: Iterable[Found]) -> Flat:
         elif isinstance(each, IndexDate):
             date = [] if each.text is None else [("updated", each.text)]
         else:
-            given += [
-                (file.location.strip(), file.description, file.networks) for file in each if file.location.strip()
-            ]
+            given += [_flat_file(file) for file in each if file.location.strip()]
     return given + date
+
+
+def _flat_file(file: ListedFile) -> tuple[Any, ...]:
+    stated = (file.location.strip(), file.description, file.networks)
+    return stated if file.kind == IN_NETWORK else (*stated, file.kind)
 
 
 def plainly(data: bytes, *, strict: bool = True) -> Flat | str:
@@ -49,7 +53,8 @@ def plainly(data: bytes, *, strict: bool = True) -> Flat | str:
         return "an in-network file"
     found = list(_structure(root))
     keys = set(_keys(root))
-    if strict and not keys & {"reporting_structure", "TOC_Files", "in_network_files"}:
+    listing = any(key in ENTRIES_KEYS and isinstance(value, list) for key, value in outermost)
+    if strict and not listing and not keys & {"reporting_structure", "TOC_Files", "in_network_files"}:
         return "no table of contents"
     dates = [value for key, value in outermost if key == "last_updated_on"]
     return found + [("updated", _text(date)) for date in dates[-1:] if isinstance(date, str)]
@@ -80,7 +85,7 @@ def _keys(value: Any, depth: int = 1) -> Iterator[str]:
     if isinstance(value, Members):
         for key, inside in value:
             yield key
-            if key not in ("in_network_files", "reporting_plans", *NETWORK_KEYS) and (
+            if key not in ("in_network_files", "reporting_plans", "reportingPlans", *NETWORK_KEYS) and (
                 (key, depth) != ("last_updated_on", 1)
             ):
                 yield from _keys(inside, depth + 1)
@@ -89,18 +94,31 @@ def _keys(value: Any, depth: int = 1) -> Iterator[str]:
             yield from _keys(each, depth)
 
 
-def _structure(value: Any, depth: int = 1) -> Iterator[Any]:
+def _entries(value: Any) -> Iterator[Any]:
+    for each in _elements(value):
+        yield from _structure(each, 2, is_entry=isinstance(each, Members))
+
+
+def _structure(value: Any, depth: int = 1, *, is_entry: bool = False) -> Iterator[Any]:
     if isinstance(value, Members):
         plans, lists = Plans(), False
         for key, inside in value:
             if key == "in_network_files":
                 lists = True
                 yield from _files(inside)
-            elif key == "reporting_plans":
+            elif key in ("reporting_plans", "reportingPlans"):
                 plans = _plans(inside)
+            elif depth == 1 and key in ENTRIES_KEYS and isinstance(inside, list):
+                yield from _entries(inside)
+            elif is_entry and key in ENTRY_KEYS:
+                pass
             elif key not in NETWORK_KEYS and (key, depth) != ("last_updated_on", 1):
                 yield from _structure(inside, depth + 1)
-        if lists:
+        if is_entry:
+            entry = entry_of({key: _text(inside) for key, inside in value if key in ENTRY_KEYS})
+            if entry.location.strip():
+                yield _flat_file(entry)
+        if lists or is_entry:
             yield StructureEnd(plans, _networks(dict(value)))
     elif isinstance(value, list):
         for each in value:
@@ -120,8 +138,9 @@ def _files(value: Any) -> Iterator[tuple[Any, ...]]:
 
 def _plans(value: Any) -> Plans:
     plans = [dict(each) for each in _elements(value) if isinstance(each, Members)]
-    keys = ("plan_name", "plan_market_type", "plan_id_type")
-    return Plans(len(plans), *(_names(plan.get(key) for plan in plans) for key in keys))
+    keys = (("plan_name", "planName"), ("plan_market_type", "planMarketType"), ("plan_id_type", "planIdType"))
+    stated = ([_text(plan.get(key)) or _text(plan.get(own)) for plan in plans] for key, own in keys)
+    return Plans(len(plans), *map(_names, stated))
 
 
 def _networks(members: dict[str, Any]) -> Names:

@@ -22,6 +22,7 @@ ODD_TEXTS: tuple[Any, ...] = (*SCALARS, Token(r'"\ud83d"'), Token(r'"\udc00x"'),
 KEYS = (
     *("reporting_structure", "TOC_Files", "in_network_files", "reporting_plans", "network_name", "network_names"),
     *("location", "plan_name", "allowed_amount_file", "x", "in_network"),
+    *("files", "blobs", "filePath", "fileSchema", "downloadUrl", "name", "reportingPlans", "planName"),
 )
 
 
@@ -93,8 +94,20 @@ class ContentsBuilder(OddBuilder):
             fields[self.random.choice(("reporting_structure", "x"))] = self.some(lambda: self.structure(depth - 1), 2)
         return self.record(**fields)
 
+    def entry(self) -> Any:
+        """An entry of a payer's own index."""
+        if self.random.random() < 0.5:
+            name = self.random.choice(("a_index.json", "b_in-network.json", "c", self.text()))
+            return self.record(name=name, downloadUrl=self.location())
+        plan = {"planName": f"plan {self.random.randrange(40)}", "planIdType": "EIN", "planMarketType": "group"}
+        schema = self.random.choice(("IN_NETWORK_RATES", "TABLE_OF_CONTENTS", "ALLOWED_AMOUNTS", self.text()))
+        plans = self.some(lambda: self.record(**plan), 3)
+        return self.record(filePath=self.location(), fileSchema=schema, fileName=self.text(), reportingPlans=plans)
+
     def document(self, size: int) -> Any:
-        """A whole table of contents."""
+        """A whole table of contents, or a payer's own index."""
+        if self.random.random() < 0.25:
+            return self.record(**{self.random.choice(("files", "blobs")): self.some(self.entry, 3 * size), "x": None})
         structures = self.some(lambda: self.structure(2), size)
         table = self.record(
             reporting_entity_name="Acme", reporting_structure=structures, last_updated_on="2026-06-01", version="2.0.0"

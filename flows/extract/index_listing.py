@@ -228,7 +228,7 @@ def _add_page(listing: Listing, stream: HashingStream, source: Source) -> None:
 class _Resolver:
     """A location as (name, what to fetch or None). Taking addresses apart costs as much as parsing an index does.
 
-    Memory: one entry for each distinct file up to a limit, since only what stands before the query is kept.
+    Memory: one entry for each distinct file up to a limit, since only the part before the query is stored.
     """
 
     def __init__(self, index: Source) -> None:

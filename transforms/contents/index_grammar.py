@@ -1,6 +1,7 @@
 """What decoded parts of an index list, in any key order and in all shapes of FIELD-NOTES.
 
-Any object may be a reporting structure, wherever it stands. Its key ``in_network_files`` lists files.
+Any object may be a reporting structure, at any depth. Its key ``in_network_files`` lists files. The arrays ``files``
+and ``blobs`` of the root hold one object for each file: a payer's own index.
 Memory: what one decoded part lists.
 """
 
@@ -90,19 +91,20 @@ class IndexGrammar:
 
         A repeated key replaces the earlier value, except for files. ``depth``: the number of objects around it.
         """
-        if outer.kind in (Kind.FILES, Kind.PLANS):
+        structure = outer.structure
+        of_entry = structure.entry is not None and key in ENTRY_KEYS
+        if outer.kind in (Kind.FILES, Kind.PLANS) or key in NETWORK_KEYS or of_entry:
+            return None
+        if key == UPDATED_KEY and depth == 1:
             return None
         if key is not None:
             self._note_key(key, depth)
-        structure = outer.structure
         if key == LISTED_KEY:
             structure.lists_files = True
             return None if is_object else OpenElement(Kind.FILES, structure)
         if key in PLANS_KEYS:
             structure.plans = NO_PLANS
             return None if is_object else OpenElement(Kind.PLANS, structure)
-        if key in NETWORK_KEYS or (key == UPDATED_KEY and depth == 1):
-            return None
         entries = self._lists_entries(key, depth)
         if is_object:
             return OpenElement(Kind.MEMBERS, Structure(entry={} if outer.of_entries or entries else None))
@@ -151,6 +153,8 @@ class IndexGrammar:
                     setattr(structure, key, networks_of(value, self.limits))
                 elif key == UPDATED_KEY and depth == 1:
                     found.append(IndexDate(value if isinstance(value, str) else None))
+                elif structure.entry is not None and key in ENTRY_KEYS:
+                    structure.entry[key] = None if isinstance(value, dict | list) else value
                 elif isinstance(value, dict):
                     entries = inside.of_entries or self._lists_entries(key, depth)
                     depth += 1
@@ -161,8 +165,6 @@ class IndexGrammar:
                     lists += entries
                     stack.append((_pairs(value), OpenElement(Kind.STRUCTURES, structure, entries)))
                     break
-                elif structure.entry is not None and key in ENTRY_KEYS:
-                    structure.entry[key] = value
             else:
                 stack.pop()
                 if stack and inside.kind is Kind.MEMBERS:

@@ -148,4 +148,4 @@ def entry_of(members: Mapping[str, object]) -> ListedFile:
         missing = "without a filePath"
     if not (address and address.strip()):
         address, kind = name or "", missing
-    return ListedFile(address, name, NO_NAMES, kind, updated, size if isinstance(size, int) else None)
+    return ListedFile(address, name, NO_NAMES, kind, updated, size if type(size) is int else None)

@@ -32,6 +32,7 @@ _NEXT = re.compile(rb"[^ \n\r\t]")
 _KEY = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
 _LISTS = (f'"{LISTED_KEY}"'.encode(),)
 _ROOT_LISTS = (*_LISTS, *(f'"{key}"'.encode() for key in sorted(ENTRIES_KEYS)))
+_ESCAPED = b"\\u00"  # a letter of a key may be written like this
 _SLACK_BYTES = 64 * 1024  # of keys and brackets around one long string
 
 
@@ -43,7 +44,7 @@ class _Members(dict[str, Any]):
         self._pairs = pairs
 
     def items(self) -> Any:
-        """The members as they stand."""
+        """The members as written."""
         return self._pairs
 
 
@@ -57,7 +58,7 @@ def read_index(
 ) -> Generator[Found, None, None]:
     """Every file listed, in order, repeats included; after those of each structure, its end.
 
-    Plans may stand before or after the files of their structure, so they are known at its end only.
+    Plans may come before or after the files of their structure, so they are known at its end only.
     Close what this returns before the stream is closed.
 
     Args:
@@ -190,7 +191,7 @@ class _Reading:
         opened, depth = self.open[-1], self.depth
         found, lists = self.grammar.read(opened, self.decode(data, end), depth)
         keys = {Kind.MEMBERS: _ROOT_LISTS if depth == 1 else _LISTS, Kind.STRUCTURES: _LISTS}.get(opened.kind, ())
-        if lists != sum(map(data.count, keys)):  # a key is repeated, or stands elsewhere
+        if lists != sum(map(data.count, keys)) or (keys and _ESCAPED in data):  # a key may be repeated
             found, _ = self.grammar.read(opened, self.decode_exactly(data, end), depth)
         return found
 
@@ -225,7 +226,7 @@ class _Reading:
     # ---- bytes ---------------------------------------------------------------------------------------------
 
     def load_more(self) -> bool:
-        """Whether there are more bytes: keeps those from ``pos`` on and appends the next block."""
+        """Whether there are more bytes: retains those from ``pos`` on and appends the next block."""
         most = self.limits.string_bytes + _SLACK_BYTES
         if self.block.size - self.pos > most:
             self.drop_blanks()
@@ -241,10 +242,10 @@ class _Reading:
         return self.block.size > size
 
     def drop_blanks(self) -> None:
-        """Keep one byte of the white space at the end of the block, such as that between a key and its value."""
+        """Retain one byte of the white space at the end of the block, such as that between a key and its value."""
         if not self.in_string:
-            kept = len(bytes(self.block.bytes[self.pos : self.block.size]).rstrip(_BLANKS)) + 1
-            dropped = max(self.block.size - self.pos - kept, 0)
+            retained = len(bytes(self.block.bytes[self.pos : self.block.size]).rstrip(_BLANKS)) + 1
+            dropped = max(self.block.size - self.pos - retained, 0)
             self.block = self.block._replace(size=self.block.size - dropped)
             self.base += dropped
 

@@ -15,7 +15,7 @@ _SIGNING = re.compile(
     r"|hdnts|hdnea|hdntl|__token__|__gda__"  # Akamai
     r"|(?:access_|auth_)?token|expiry"
 )
-# Of an Azure shared access signature: too short to mean that where no ``sig`` stands beside them
+# Of an Azure shared access signature: too short to mean that without a ``sig``
 _AZURE = frozenset(
     "sv ss srt sr sp st se spr sip si ses sdd scid skoid sktid skt ske sks skv saoid suoid".split()
     + "rscc rscd rsce rscl rsct".split()
@@ -28,8 +28,8 @@ def own_query(address: str) -> str:
     if not mark:
         return ""
     parts = query.split("&")
-    kept = _that_name(tuple([each.partition("=")[0] for each in parts]))
-    return f"?{'&'.join(parts[place] for place in kept)}" if kept else ""
+    naming = _that_name(tuple([each.partition("=")[0] for each in parts]))
+    return f"?{'&'.join(parts[place] for place in naming)}" if naming else ""
 
 
 @lru_cache(maxsize=256)  # the same few in all addresses of a host

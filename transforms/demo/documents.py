@@ -17,7 +17,7 @@ from transforms.demo.prices import Price
 from transforms.demo.providers import Member, Tin
 
 _FILLERS = 450  # items of other codes in each file
-_OFFERS_PER_ITEM = 12  # so the same code stands in many items of one file
+_OFFERS_PER_ITEM = 12  # so that many items of one file have the same code
 _GHOST_REFERENCES = 25  # that no price cites
 _GHOST_TIN = Tin("009999999", "ein", "Nobody's contract")
 _NAMES = {"97026": "Infrared therapy", "97028": "Ultraviolet therapy"}

@@ -1,7 +1,7 @@
 """The demo's market: contracts with the representative rate of each, and the offers that publish them.
 
 The files are written from the offers; the known answers are computed from the contracts. The same seed and month
-give the same market.
+make the same market.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from itertools import product
 from random import Random
 
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
-from transforms.demo.prices import Price, noise, other_arrangement, price, quotes, spoiled
+from transforms.demo.prices import Price, ineligible_variants, noise, other_arrangement, price, quotes
 from transforms.demo.providers import Member, Provider, make_roster
 
 DEFAULT_SEED = 97026
@@ -100,20 +100,20 @@ def make_market(month: date, seed: int = DEFAULT_SEED) -> Market:
     ]
     signed += [
         ((publisher,), Contract(publisher.payer, code, "professional", cents, (member,), outlier=True))
-        for publisher, member, cents in zip((AETNA, CIGNA), roster.spare, _OUTLIER_CENTS, strict=True)
+        for publisher, member, cents in zip((AETNA, CIGNA), roster.outlier_members, _OUTLIER_CENTS, strict=True)
         for code in DEFAULT_CODES
     ]
     offers = [offer for publishers, contract in signed for offer in _offers(random, publishers, contract, month)]
-    offers += _worthless_offers(random, roster.spare, month)
+    offers += _ineligible_offers(random, roster.outlier_members, month)
     contracts = tuple(contract for _, contract in signed)
     return Market(month, seed, roster.providers, contracts, tuple(offers))
 
 
-def _worthless_offers(random: Random, members: tuple[Member, ...], month: date) -> Iterator[Offer]:
-    """Members for whom a publisher has nothing but prices that don't count: they are in no summary of that payer."""
+def _ineligible_offers(random: Random, members: tuple[Member, ...], month: date) -> Iterator[Offer]:
+    """Offers whose prices are all excluded, so that their members are in no summary of that payer."""
     for publisher, code in product((UNITED, LANTERN), DEFAULT_CODES):
         good = price(random, ("negotiated", 700), "professional", publisher.settings, month)
-        yield Offer(publisher, code, "CPT", "ffs", tuple(spoiled(random, good, month)), members)
+        yield Offer(publisher, code, "CPT", "ffs", tuple(ineligible_variants(random, good, month)), members)
 
 
 def _publishers(random: Random, payer: str, state: str) -> tuple[Publisher, ...]:
@@ -158,14 +158,14 @@ def _offers(random: Random, publishers: tuple[Publisher, ...], contract: Contrac
     for place, publisher in enumerate(publishers):
         shared = agreed[place :: len(publishers)] or agreed
         good = [price(random, quote, contract.billing_class, publisher.settings, month) for quote in shared]
-        said = [*good, *noise(random, good[0], month)]
+        prices = [*good, *noise(random, good[0], month)]
         if random.random() < 0.15:
-            said.append(random.choice(said))  # an exact duplicate
-        random.shuffle(said)
+            prices.append(random.choice(prices))  # an exact duplicate
+        random.shuffle(prices)
         code_type = random.choice(publisher.code_types)
         unresolved = random.random() < 0.06
-        yield Offer(publisher, contract.billing_code, code_type, "ffs", tuple(said), contract.members, unresolved)
+        yield Offer(publisher, contract.billing_code, code_type, "ffs", tuple(prices), contract.members, unresolved)
         if random.random() < 0.03:
             arrangement = random.choice(("bundle", "capitation"))
-            prices = (other_arrangement(good[0]),)
-            yield Offer(publisher, contract.billing_code, code_type, arrangement, prices, contract.members)
+            other = (other_arrangement(good[0]),)
+            yield Offer(publisher, contract.billing_code, code_type, arrangement, other, contract.members)

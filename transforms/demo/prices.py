@@ -68,7 +68,7 @@ def price(random: Random, quote: Quote, billing_class: str, settings: tuple[str,
     )
 
 
-def spoiled(random: Random, good: Price, month: date) -> list[Price]:
+def ineligible_variants(random: Random, good: Price, month: date) -> list[Price]:
     """Variants of an eligible price that fail one rule each, at rates that would change the figures if they counted."""
     rate = round((good.negotiated_rate or 1) * random.choice((0.4, 2.5)), 2)
     loud = replace(good, negotiated_rate=rate)
@@ -88,7 +88,7 @@ def spoiled(random: Random, good: Price, month: date) -> list[Price]:
 
 def noise(random: Random, good: Price, month: date) -> list[Price]:
     """Zero to three of the ineligible variants."""
-    return random.sample(spoiled(random, good, month), random.choice((0, 0, 1, 1, 2, 3)))
+    return random.sample(ineligible_variants(random, good, month), random.choice((0, 0, 1, 1, 2, 3)))
 
 
 def other_arrangement(good: Price) -> Price:

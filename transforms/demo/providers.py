@@ -11,9 +11,9 @@ _FIRST_NPI = 2_00_000_001  # nine digits; CMS has issued only NPIs that begin wi
 _FIRST_TIN = 1_000_001  # after prefix 00, which the IRS doesn't issue, and which becomes shorter as a number
 
 _LARGE = {"CA": 30, "TX": 26, "FL": 24, "NY": 24, "IL": 22, "WA": 18}
-_BYSTANDERS = 40  # in NPPES, in no price
+_UNPRICED = 40  # in NPPES, in no price
 
-# The first seven stand in every geography, so that each tier has a provider in each of them.
+# The first seven are in every geography, so that each tier has a provider in each of them.
 TAXONOMIES: tuple[tuple[str, ...], ...] = (
     ("225100000X",),
     ("225X00000X",),
@@ -35,7 +35,7 @@ _ULTRAVIOLET = DEFAULT_CODES[1]
 
 @dataclass(frozen=True)
 class Provider:
-    """One synthetic NPI; ``exclusion`` is the rule that keeps its rows out, null when they count."""
+    """One synthetic NPI; ``exclusion`` is the rule that excludes its rows; null when they count."""
 
     npi: int
     state: str
@@ -80,12 +80,12 @@ class Member:
 class Roster:
     """All providers: by NPI, and by home state the members that payers contract with there.
 
-    ``spare`` members stand under TINs of their own, for contracts whose rate is an outlier.
+    ``outlier_members`` are under TINs of their own, for contracts whose rate is an outlier.
     """
 
     providers: dict[int, Provider]
     members: dict[str, tuple[Member, ...]]
-    spare: tuple[Member, ...]
+    outlier_members: tuple[Member, ...]
 
 
 def check_digit(nine_digits: str) -> int:
@@ -108,10 +108,12 @@ def make_roster(random: Random) -> Roster:
     for state in ("CA", "IL", "WA", "PR"):
         hosts = members[state][0].tin, members[state][-1].tin
         members[state] += tuple(Member(hosts[place % 2], special.npi) for place, special in enumerate(specials))
-    spare = tuple(Member(numbers.tin(f"Spare Change Clinic of {state}"), local[state][0].npi) for state in ("TX", "OH"))
-    bystanders = [Provider(numbers.npi(), random.choice(GEOGRAPHIES), TAXONOMIES[0]) for _ in range(_BYSTANDERS)]
-    everybody = [*(provider for found in local.values() for provider in found), *specials, *bystanders]
-    return Roster({provider.npi: provider for provider in everybody}, members, spare)
+    outlier_members = tuple(
+        Member(numbers.tin(f"Spare Change Clinic of {state}"), local[state][0].npi) for state in ("TX", "OH")
+    )
+    unpriced = [Provider(numbers.npi(), random.choice(GEOGRAPHIES), TAXONOMIES[0]) for _ in range(_UNPRICED)]
+    providers = [*(provider for found in local.values() for provider in found), *specials, *unpriced]
+    return Roster({provider.npi: provider for provider in providers}, members, outlier_members)
 
 
 class _Numbers:
