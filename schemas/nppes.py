@@ -11,6 +11,7 @@ NPPES = Table(
         Column("entity_type", "int32", "1 individual, 2 organization; null once deactivated", nullable=True),
         Column("state", "string", "practice location state as published, upper case", nullable=True),
         Column("country", "string", "practice location country as published, upper case", nullable=True),
+        Column("zip5", "string", "practice location ZIP code, five digits; null outside the US", nullable=True),
         Column("taxonomies", "list[string]", "distinct taxonomy codes, sorted"),
         Column("deactivated", "bool", "deactivated and not reactivated since"),
     ),

@@ -26,12 +26,22 @@ ENTITIES = (
 )
 STATES = ("AK", "NY", "PR", "CA", "ZZ", "")
 TAXONOMIES = ("225100000X", "225200000X", "207N00000X", "111N00000X", "207Q00000X", "261QP2000X")
+POSTAL_CODES = (
+    "94110-1234",
+    "995011234",
+    "10001",
+    "00907",
+    "K1A 0B1",
+    "00000",
+    "22201",
+)  # the last: in Virginia, DC 01
 NPIS = tuple(npi_of(100_000_000 + number) for number in range(60))
 
 PLAIN_NPPES: dict[int, PlainNpi] = {
     npi: PlainNpi(
         state=STATES[number % len(STATES)] if number % 11 == 0 else STATES[number % 4],
         country="CA" if number == 8 else None if number % 7 == 1 else "US",
+        postal_code=POSTAL_CODES[number % 8 - 1] if number % 8 else "",
         taxonomies=(TAXONOMIES[number % 6], TAXONOMIES[(number + 3) % 6])[: 1 + number % 2],
         deactivated=number % 17 == 3,
     )

@@ -46,13 +46,14 @@ _INDEX = {name: index for index, name in enumerate(NAMES)}
 
 
 def record(npi: object, state: str = "", *taxonomies: str, **other: str) -> str:
-    """One line; ``other``: entity, country, deactivated, reactivated, and filler for columns that nobody reads."""
+    """One line; ``other``: entity, country, postal_code, deactivated, reactivated, and filler of unread columns."""
     cells = [other.get("filler", "") if name.startswith(("Name And", "Other Provider")) else "" for name in NAMES]
     values = {
         "NPI": str(npi),
         "Entity Type Code": other.get("entity", "1"),
         "Name And Mailing 3": 'O""NEIL, ""JO""',
         "Provider Business Practice Location Address State Name": state,
+        "Provider Business Practice Location Address Postal Code": other.get("postal_code", ""),
         "Provider Business Practice Location Address Country Code (If outside U.S.)": other.get("country", "US"),
         "NPI Deactivation Date": other.get("deactivated", ""),
         "NPI Reactivation Date": other.get("reactivated", ""),

@@ -137,7 +137,7 @@ def rate_rows(
     names = extracts.documents.collect()["reporting_entity_name"].to_list()
     resolved = resolve_providers(extracts)
     ids = [source.source_id for source in ordered]
-    facts = gather_facts("anyone", date(2025, 6, 1), resolved, map_payers(names), ids, nppes, sorted(CODES))
+    facts = gather_facts("anyone", date(2025, 6, 1), resolved, map_payers(names), ids, nppes, NO_ZIPS, sorted(CODES))
     return pl.concat([describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)])
 
 
@@ -150,6 +150,7 @@ def _plain(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+NO_ZIPS = pl.DataFrame(schema={"zip5": pl.String, "locality": pl.String})
 Fate = tuple[str | None, date | None, tuple[str, ...], tuple[str, ...]]
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tests.plain_localities import NO_LOCALITIES, PlainLocalities
 from tests.plain_rates import DOLLARS, GEOGRAPHIES, PROFESSIONAL, PlainRate
 
 
@@ -29,22 +30,27 @@ class PlainProvider:
 
     key: ProviderKey
     state: str | None
+    zip5: str | None
+    locality: str | None
     taxonomy_tier: str | None
     representative_rate_usd: float
+    medicare_usd: float | None
     n_rates: int
     exclusion: str | None
     source_ids: frozenset[str]
 
 
 def plain_providers(
-    rates: Iterable[PlainRate], national_amount_by_code: Mapping[str, float]
+    rates: Iterable[PlainRate],
+    national_amount_by_code: Mapping[str, float],
+    localities: PlainLocalities = NO_LOCALITIES,
 ) -> dict[ProviderKey, PlainProvider]:
     """The representative rate of each (payer, code, class, tin, npi) among the eligible rows."""
     eligible: dict[ProviderKey, list[PlainRate]] = defaultdict(list)
     for rate in rates:
         if rate.exclusion is None:
             eligible[_provider_key(rate)].append(rate)
-    return {key: _provider(key, group, national_amount_by_code) for key, group in eligible.items()}
+    return {key: _provider(key, group, national_amount_by_code, localities) for key, group in eligible.items()}
 
 
 def _provider_key(rate: PlainRate) -> ProviderKey:
@@ -53,14 +59,20 @@ def _provider_key(rate: PlainRate) -> ProviderKey:
     return ProviderKey(rate.payer, row.billing_code, billing_class, row.tin, row.npi or 0)
 
 
-def _provider(key: ProviderKey, group: list[PlainRate], national: Mapping[str, float]) -> PlainProvider:
+def _provider(
+    key: ProviderKey, group: list[PlainRate], national: Mapping[str, float], localities: PlainLocalities
+) -> PlainProvider:
+    locality = localities.by_zip.get(group[0].zip5 or "")
     best = min((rate.row.negotiated_type for rate in group), key=lambda kind: DOLLARS.index(kind or ""))
     representative = median({rate.row.negotiated_rate or 0.0 for rate in group if rate.row.negotiated_type == best})
     return PlainProvider(
         key=key,
         state=group[0].state,
+        zip5=group[0].zip5,
+        locality=locality,
         taxonomy_tier=group[0].taxonomy_tier,
         representative_rate_usd=representative,
+        medicare_usd=localities.usd(key.billing_code, locality),
         n_rates=len(group),
         exclusion="outlier" if is_outlier(representative, national.get(key.billing_code)) else None,
         source_ids=frozenset().union(*(rate.source_ids for rate in group)),
@@ -115,6 +127,7 @@ class PlainSummary:
     max_usd: float
     iqr_usd: float
     pct_of_medicare: float | None
+    pct_of_local_medicare: float | None
     low_sample: bool
 
 
@@ -165,6 +178,19 @@ def observations(members: Iterable[PlainProvider], weighting: str) -> list[float
     return [median(group) for group in values.values()]
 
 
+def _local_percent(members: Iterable[PlainProvider]) -> float | None:
+    """The median over each payer's NPIs with a known locality of 100 x rate / Medicare's amount there."""
+    rates: dict[tuple[str, int], list[float]] = defaultdict(list)
+    amounts: dict[tuple[str, int], float] = {}
+    for member in members:
+        if member.medicare_usd is not None:
+            who = member.key.payer, member.key.npi
+            rates[who].append(member.representative_rate_usd)
+            amounts[who] = member.medicare_usd
+    percents = [100 * median(group) / amounts[who] for who, group in rates.items()]
+    return median(percents) if percents else None
+
+
 def _summary(
     key: SummaryKey, members: list[PlainProvider], medicare_p50: Mapping[tuple[str, str], float]
 ) -> PlainSummary:
@@ -190,5 +216,6 @@ def _summary(
         max_usd=float(np.max(values)),
         iqr_usd=p75 - p25,
         pct_of_medicare=None if medicare is None else 100 * p50 / medicare,
+        pct_of_local_medicare=_local_percent(members) if key.weighting == "npi" else None,
         low_sample=n_npi < 11 or n_tin < 3,
     )

@@ -37,6 +37,7 @@ class PlainNpi:
     country: str | None = None
     taxonomies: tuple[str, ...] = ()
     deactivated: bool = False
+    postal_code: str = ""
 
 
 @dataclass
@@ -50,6 +51,7 @@ class PlainRate:
     unresolved: bool = False
     payer: str = ""
     state: str | None = None
+    zip5: str | None = None
     taxonomy_tier: str | None = None
     exclusion: str | None = None
 
@@ -98,6 +100,9 @@ def _place(rate: PlainRate, nppes: Nppes | None, tier_of: TierOf) -> None:
     known = (nppes or {}).get(rate.row.npi or 0)
     if known:
         rate.state = (known.state or "").strip().upper() or None
+        digits = known.postal_code.replace("-", "")
+        is_zip = digits.isdecimal() and len(digits) in (5, 9) and known.country in (None, "US")
+        rate.zip5 = digits[:5] if is_zip else None
         rate.taxonomy_tier = tier_of(known.taxonomies, rate.row.billing_code)
 
 

@@ -98,9 +98,29 @@ def medicare_command(*, rvu: Path, gpci: Path, year: int, output: Path | str) ->
     return Result(figures, partial(print_figures, figures))
 
 
+@command("localities", example="reference localities ZIP5_JAN2026.xlsx")
+@click.argument("file", type=Path, metavar="FILE")
+@output_option
+def localities_command(*, file: Path, output: Path | str) -> Result:
+    """Add an edition of CMS's ZIP Code to Carrier Locality file.
+
+    FILE is the ZIP5 file as csv or xlsx, or CMS's zip. The first quarter of 2026 comes with the package; an edition
+    built here replaces the one of its year. `run` reads it when given the same --output.
+    """
+    from flows.cli.show import print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.object_sync import upload
+    from flows.tables.fee_schedules import build_localities
+
+    layout = Layout.at(output)
+    figures = build_localities(file, layout.zip_localities)
+    upload(layout, layout.zip_localities, dated=True)
+    return Result(figures, partial(print_figures, figures))
+
+
 reference_command = Group(
     "reference",
-    [nppes_command, medicare_command],
+    [nppes_command, medicare_command, localities_command],
     help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
     epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip",
 )

@@ -102,7 +102,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     Raises:
         UsageError: reference data that can't be read.
     """
-    from flows.tables.fee_schedules import load_medicare
+    from flows.tables.fee_schedules import load_localities, load_medicare
     from flows.tables.month_inputs import MonthRequest
 
     refresh_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
@@ -110,6 +110,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
         request.month,
         request.codes,
         load_medicare(layout.reference),
+        load_localities(layout.zip_localities),
         _find_nppes(request, layout),
         request.force,
         request.fetching,

@@ -108,6 +108,7 @@ def summarise(
     return {
         "nppes": inputs.nppes_identity,
         "medicare_year": inputs.medicare_year,
+        "localities": inputs.localities_edition,
         "rows": builder.rows,
         "rows_eligible": builder.eligible,
         "unresolved_locations": inputs.unresolved_locations | unresolved,

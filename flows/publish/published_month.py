@@ -14,7 +14,7 @@ import polars as pl
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.publish.publish import published_entry
-from flows.publish.restored_builds import Names, published_files, restore_build
+from flows.publish.restored_builds import Names, Observe, published_files, restore_build
 from flows.storage.layout import Layout
 from flows.tables.payer_builds import PayerBuild
 
@@ -123,10 +123,10 @@ class Baseline:
         return set(self.published.payers.get(payer, {}).get("groups", ())) & self.configured
 
     def restore(
-        self, payer: str, folder: Path, national: pl.DataFrame, moved: Callable[[Names], Names]
+        self, payer: str, folder: Path, observe: Observe, moved: Callable[[Names], Names]
     ) -> tuple[PayerBuild, Names] | None:
         """``restore_build`` of a payer as it is published; None where this month has nothing of it."""
-        return restore_build(self.published, payer, folder, national, moved)
+        return restore_build(self.published, payer, folder, observe, moved)
 
     @property
     def published_files(self) -> pl.DataFrame:

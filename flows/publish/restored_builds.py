@@ -14,22 +14,22 @@ from flows.tables.observations_external_sort import SortedObservations
 from flows.tables.payer_builds import PayerBuild, RowCounts, link_or_copy, rates_path
 from schemas.published import FILES, PROVIDERS, RATES
 from transforms.benchmark.payers import payer_slug
-from transforms.benchmark.representative_rates import observe_providers
 
 if TYPE_CHECKING:  # which imports this module
     from flows.publish.published_month import PublishedMonth
 
 Names = set[str | None]
+Observe = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def restore_build(
-    published: "PublishedMonth", payer: str, folder: Path, national: pl.DataFrame, moved: Callable[[Names], Names]
+    published: "PublishedMonth", payer: str, folder: Path, observe: Observe, moved: Callable[[Names], Names]
 ) -> tuple[PayerBuild, Names] | None:
     """A payer's published tables, and the reporting entities in them; None where this month has none.
 
     Args:
         folder: for what is made of them.
-        national: billing_code, amount_usd; for observations that have to be computed again.
+        observe: ``MonthInputs.observe``, for observations that have to be computed again.
         moved: of these reporting entities those that are now another payer's, whose rows are left out.
     """
     layout, month = published.layout, published.month
@@ -45,7 +45,7 @@ def restore_build(
     own.mkdir(parents=True)
     _copy_rates(rates, own / "rates.parquet", left_out)
     if not _copy_observations(payer, providers / "providers.parquet", own):
-        _observe(own, national)
+        _observe(own, observe)
     counts = RowCounts()
     is_outlier = pl.col("exclusion").is_not_null()
     outliers = pl.scan_parquet(own / "observations.parquet").filter(is_outlier).collect()
@@ -79,12 +79,12 @@ def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
     return True
 
 
-def _observe(folder: Path, national: pl.DataFrame) -> None:
+def _observe(folder: Path, observe: Observe) -> None:
     rates = folder / "rates.parquet"
     tins = pl.scan_parquet(rates).select(pl.col("tin").unique()).collect().to_series()
     observations = SortedObservations(folder, tins)
     for piece in _by_npi(read_frames(rates)):
-        observations.add(observe_providers(piece, national))
+        observations.add(observe(piece))
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
 
 

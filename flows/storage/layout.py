@@ -125,6 +125,11 @@ class Layout:
         return self.reference / "nppes.parquet"
 
     @property
+    def zip_localities(self) -> Path:
+        """What `reference localities` builds."""
+        return self.reference / "zip_localities.parquet"
+
+    @property
     def staging(self) -> Path:
         """Months being built."""
         return self.root / ".staging"

@@ -1,17 +1,22 @@
-"""Years of Medicare's fee schedule: those of the package, and those built from CMS's relative value and GPCI files."""
+"""Years of Medicare's fee schedule and of the localities of ZIP codes: those of the package, and those built."""
 
 import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from flows.storage.atomic_files import exchange_folders, unfinished_folder, write_atomically
+import polars as pl
+
+from flows.storage.atomic_files import exchange_folders, unfinished_file, unfinished_folder, write_atomically
+from flows.storage.parquet import write_table
 from flows.tables.cms_files import member_or_file, naming
-from schemas.reference import MEDICARE_TABLES, parse_reference
+from schemas.reference import MEDICARE_TABLES, ZIP_LOCALITIES, load_reference, parse_reference
 from transforms.cms.fee_schedule import read_fee_schedule
+from transforms.cms.localities import read_zip_localities
 from transforms.cms.medicare import MedicareReference
 
 _PPRRVU = re.compile(r"(?:.*/)?PPRRVU[^/]*\.csv", re.IGNORECASE)
+_ZIP5 = re.compile(r"(?:.*/)?ZIP5[^/]*\.(?:csv|xlsx)", re.IGNORECASE)
 _GPCI = re.compile(r"(?:.*/)?GPCI[^/]*\.csv", re.IGNORECASE)
 
 
@@ -60,3 +65,36 @@ def load_medicare(target_dir: Path | None = None) -> MedicareReference:
             frames = [parse_reference((folder / table.path).read_bytes(), table) for table in MEDICARE_TABLES]
         reference = reference.with_year(MedicareReference(*frames))
     return reference
+
+
+def build_localities(source: Path, target: Path) -> dict[str, Any]:
+    """Adds an edition of CMS's ZIP Code to Carrier Locality file to ``target``, in place of one of the same year.
+
+    Args: source: the ZIP5 file as csv or xlsx, or CMS's zip.
+
+    Returns:
+        year, quarter, zips, output.
+    """
+    with naming(source):
+        edition = read_zip_localities(member_or_file(source, _ZIP5, "ZIP5 csv or xlsx", preferred=".xlsx"))
+    year, quarter = edition.select("year", "quarter").row(0)
+    built = pl.concat([_other_years(_built_localities(target), edition), edition]).sort(ZIP_LOCALITIES.grain)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with unfinished_file(target.parent) as unfinished:
+        write_table(unfinished, ZIP_LOCALITIES, [built])
+        unfinished.replace(target)
+    return {"year": year, "quarter": quarter, "zips": edition.height, "output": str(target)}
+
+
+def load_localities(built: Path) -> pl.DataFrame:
+    """``ZIP_LOCALITIES``: the packaged editions, and in place of those of the same year the ones built."""
+    ours = _built_localities(built)
+    return pl.concat([_other_years(load_reference(ZIP_LOCALITIES), ours), ours])
+
+
+def _built_localities(path: Path) -> pl.DataFrame:
+    return pl.read_parquet(path) if path.exists() else ZIP_LOCALITIES.empty()
+
+
+def _other_years(editions: pl.DataFrame, newer: pl.DataFrame) -> pl.DataFrame:
+    return editions.join(newer.select("year").unique(), on="year", how="anti")

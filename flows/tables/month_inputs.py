@@ -28,7 +28,10 @@ from flows.tables.payer_builds import Fetched, PayerInputs, payer_rules
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
 from transforms.benchmark.payers import map_payers, reviewed_payers
+from transforms.benchmark.rates import PLACES, locate_providers
+from transforms.benchmark.representative_rates import MedicareAmounts, observe_providers
 from transforms.benchmark.resolve import REFERENCE_GRAIN, Extracts
+from transforms.cms.localities import locality_name, locate_zips
 from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 from transforms.errors import UsageError
 from transforms.read.clean import date_of
@@ -57,6 +60,7 @@ class MonthRequest:
     month: date
     codes: tuple[str, ...]
     medicare: MedicareReference
+    zip_localities: pl.DataFrame  # schemas.reference.ZIP_LOCALITIES
     nppes: Path | None = None
     force: bool = False  # build payers again that the cache has
     fetching: Fetching | None = None  # of remote provider references
@@ -81,8 +85,13 @@ class MonthInputs:
         self.mapping = map_payers(documents["reporting_entity_name"].to_list())
         self.documents = documents.join(self.mapping, on="reporting_entity_name", nulls_equal=True)
         self.medicare_year = medicare_year_for(request.medicare, request.month)
-        localities = price_localities(request.medicare, request.codes, request.month)
-        self.localities = localities.select("billing_code", "state", "amount_usd")
+        priced = price_localities(request.medicare, request.codes, request.month)
+        self.localities = priced.select("billing_code", "state", "amount_usd")
+        self.zip_localities = locate_zips(request.zip_localities, request.medicare, self.medicare_year)
+        self.medicare = MedicareAmounts(
+            national_amounts(request.medicare, request.codes, request.month).select("billing_code", "amount_usd"),
+            priced.select("billing_code", locality=locality_name(), medicare_usd="amount_usd"),
+        )
         self.nppes_id = None if request.nppes is None else content_of(request.nppes, layout)
         self._remote = RemoteReferences(layout, request.fetching, force=request.force)
 
@@ -93,7 +102,6 @@ class MonthInputs:
         with explain_resource_errors("fetching provider references", self.layout.remote):
             everything = fetch_remote(self.sources, self.layout, self._remote)
         rules, source_ids = payer_rules(), [outcome.source_id or "" for outcome in self.sources]
-        national = national_amounts(request.medicare, request.codes, request.month).select("billing_code", "amount_usd")
         parts = {}
         for (payer,), documents in sorted(self.documents.partition_by("payer", as_dict=True).items()):
             own = set(documents.select("source_no", "document").iter_rows())
@@ -103,7 +111,8 @@ class MonthInputs:
                 documents=documents,
                 mapping=self.mapping.filter(pl.col("payer") == payer),
                 source_ids=source_ids,
-                national=national,
+                medicare=self.medicare,
+                zip_localities=self.zip_localities,
                 codes=request.codes,
                 nppes=request.nppes,
                 nppes_id=self.nppes_id,
@@ -125,6 +134,20 @@ class MonthInputs:
             "bytes": path.stat().st_size,
             "sha256": self.nppes_id,
         }
+
+    @property
+    def localities_edition(self) -> str | None:
+        """The edition of the ZIP to locality file, such as ``2026Q1``; None where the year's is not loaded."""
+        editions = self.request.zip_localities.filter(pl.col("year").eq_missing(self.medicare_year))
+        return None if editions.is_empty() else f"{self.medicare_year}Q{editions['quarter'][0]}"
+
+    def observe(self, rates: pl.DataFrame) -> pl.DataFrame:
+        """``schemas.PROVIDERS`` of published rates, whole (tin, npi) groups."""
+        places = pl.DataFrame(schema=PLACES)
+        if self.request.nppes is not None:
+            own = pl.scan_parquet(self.request.nppes).join(rates.lazy().select("npi").unique(), on="npi", how="semi")
+            places = locate_providers(own.select("npi", "zip5").collect(), self.zip_localities)
+        return observe_providers(rates, places, self.medicare)
 
     @property
     def unresolved_locations(self) -> dict[str, str]:

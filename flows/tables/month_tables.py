@@ -39,7 +39,6 @@ from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.benchmark.payers import map_payers, unused_mappings
 from transforms.benchmark.summarize import Comparison, Observed, summarize
-from transforms.cms.medicare import national_amounts
 
 if TYPE_CHECKING:  # the room above passes it in
     from flows.publish.published_month import Baseline
@@ -140,12 +139,10 @@ class MonthBuilder:
         baseline = self._baseline
         if baseline is None:
             return
-        request = self._request
-        national = national_amounts(request.medicare, request.codes, request.month)
         for payer in sorted(baseline.published.payers.keys() & set(payers)):
             with explain_resource_errors(f"restoring the tables of {payer}", self._folder):
                 folder, moved = self._folder / "restored", partial(self._moved, payer)
-                found = baseline.restore(payer, folder, national, moved)
+                found = baseline.restore(payer, folder, self._inputs.observe, moved)
             if found is not None:
                 self.builds[payer], self._restored[payer] = found
 

@@ -29,7 +29,7 @@ from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
 from transforms.benchmark.payers import payer_slug
 from transforms.benchmark.rates import describe_rates, gather_facts
-from transforms.benchmark.representative_rates import FILES_BEHIND, list_files, observe_providers
+from transforms.benchmark.representative_rates import FILES_BEHIND, MedicareAmounts, list_files, observe_providers
 from transforms.benchmark.resolve import Extracts, iter_pairs, resolve_providers
 from transforms.benchmark.taxonomy import therapy_taxonomies
 
@@ -67,7 +67,7 @@ class PayerInputs:
     """Everything that one payer's tables depend on.
 
     documents: source_no, document, reporting_entity_name, last_updated_on. mapping: the names' payers.
-    source_ids: by source_no. national: billing_code, amount_usd. nppes_id: the digest of the lookup's content.
+    source_ids: by source_no. nppes_id: the digest of the lookup's content. zip_localities: zip5, locality.
     rules: ``payer_rules``. fetched: the groups of its remote references, in files named by their content.
     """
 
@@ -76,7 +76,8 @@ class PayerInputs:
     documents: pl.DataFrame
     mapping: pl.DataFrame
     source_ids: Sequence[str]
-    national: pl.DataFrame
+    medicare: MedicareAmounts
+    zip_localities: pl.DataFrame
     codes: tuple[str, ...]
     nppes: Path | None
     nppes_id: str | None
@@ -103,7 +104,9 @@ class PayerInputs:
             self.month.isoformat(),
             sorted(documents, key=str),
             sorted(self.mapping.rows(), key=str),
-            sorted(self.national.rows(), key=str),
+            sorted(self.medicare.national.rows(), key=str),
+            sorted(self.medicare.local.rows(), key=str),
+            self.zip_localities.write_csv(),
             sorted(self.codes),
             self.nppes_id,
             sorted(
@@ -210,14 +213,23 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
 def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigures:
     resolved = resolve_providers(extracts)
     nppes = None if inputs.nppes is None else pl.scan_parquet(inputs.nppes).select(NPPES.names)
-    facts = gather_facts(inputs.payer, inputs.month, resolved, inputs.mapping, inputs.source_ids, nppes, inputs.codes)
+    facts = gather_facts(
+        inputs.payer,
+        inputs.month,
+        resolved,
+        inputs.mapping,
+        inputs.source_ids,
+        nppes,
+        inputs.zip_localities,
+        inputs.codes,
+    )
     observations = SortedObservations(folder, resolved.tins["tin"])
     counts = RowCounts()
 
     def rate_frames() -> Iterator[pl.DataFrame]:
         for pairs in iter_pairs(resolved, PAIRS_EACH):
             rates = describe_rates(pairs, facts)
-            providers = observe_providers(rates, inputs.national)
+            providers = observe_providers(rates, facts.places, inputs.medicare)
             observations.add(providers)
             counts.add(rates, providers)
             yield rates

@@ -1,8 +1,9 @@
-"""Reference data that travels with the package: payers, therapy taxonomies, Medicare 2020 to 2026.
+"""Reference data that travels with the package: payers, taxonomies, Medicare 2020 to 2026, localities of ZIP codes.
 
 Relative values, indices and conversion factors are kept as text, so that they reach ``Decimal`` exactly as printed.
 """
 
+import gzip
 from functools import cache
 from importlib import resources
 
@@ -85,6 +86,20 @@ MEDICARE_CONVERSION_FACTORS = Table(
 
 MEDICARE_TABLES = (MEDICARE_RVUS, MEDICARE_GPCIS, MEDICARE_CONVERSION_FACTORS)
 
+ZIP_LOCALITIES = Table(
+    name="ZIP_LOCALITIES",
+    description="CMS's ZIP Code to Carrier Locality file: the Medicare locality of each ZIP code",
+    path="zip_localities.csv.gz",
+    grain=("year", "zip5"),
+    columns=(
+        Column("year", "int32", "year of the edition", "year"),
+        Column("quarter", "int32", "quarter of the edition"),
+        Column("zip5", "string", "ZIP code, five digits"),
+        Column("mac", "string", "Medicare Administrative Contractor, five digits"),
+        Column("locality", "string", "locality number, two digits"),
+    ),
+)
+
 LOCALITY_AMOUNTS = Table(
     name="LOCALITY_AMOUNTS",
     description="Medicare's non-facility amount per code and locality",
@@ -120,7 +135,8 @@ NATIONAL_AMOUNTS = Table(
 @cache
 def load_reference(table: Table) -> pl.DataFrame:
     """The table as packaged, in file order; treat the frame as read-only."""
-    return parse_reference(resources.files(__name__).joinpath(table.path).read_bytes(), table)
+    content = resources.files(__name__).joinpath(table.path).read_bytes()
+    return parse_reference(gzip.decompress(content) if table.path.endswith(".gz") else content, table)
 
 
 def parse_reference(text: bytes, table: Table) -> pl.DataFrame:

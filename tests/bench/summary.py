@@ -70,7 +70,8 @@ def write_rates(folder: Path, rows: int) -> None:
 
 def ours(folder: Path) -> pl.DataFrame:
     """The pipeline's own functions."""
-    from transforms.benchmark.representative_rates import list_files, observe_providers
+    from transforms.benchmark.rates import PLACES
+    from transforms.benchmark.representative_rates import MedicareAmounts, list_files, observe_providers
     from transforms.benchmark.summarize import Comparison, Observed, summarize
     from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 
@@ -78,6 +79,8 @@ def ours(folder: Path) -> pl.DataFrame:
     reference = MedicareReference.packaged()
     codes = ("97026", "97028")
     national = national_amounts(reference, codes, month).select("billing_code", "amount_usd")
+    local = pl.DataFrame(schema={"billing_code": pl.String, "locality": pl.String, "medicare_usd": pl.Float64})
+    places, amounts = pl.DataFrame(schema=PLACES), MedicareAmounts(national, local)
     kept, files = folder / "observations", []
     kept.mkdir(exist_ok=True)
     for path in sorted(folder.glob("*.parquet")):
@@ -89,7 +92,7 @@ def ours(folder: Path) -> pl.DataFrame:
             in_range = [] if low is None else [pl.col("npi") >= low]
             in_range += [] if high is None else [pl.col("npi") < high]
             rates = pl.scan_parquet(path).filter(*in_range).collect()
-            providers = observe_providers(rates, national)
+            providers = observe_providers(rates, places, amounts)
             files.append(list_files(rates, providers))
             frames.append(providers)
         pl.concat(frames).write_parquet(kept / path.name)

@@ -28,6 +28,7 @@ from tests.field_notes import CASES, GENERATED_REMOTE
 from tests.fuzz.plain_rows import respelled
 from tests.market_files import CODES, NATIONAL_USD, PLAIN_NPPES, generated_file, market_file
 from tests.nppes_files import npidata, record
+from tests.plain_localities import localities_of_2026
 from tests.plain_payers import plain_payers, reviewed_payers
 from tests.plain_reading import (
     PlainProvider,
@@ -72,7 +73,7 @@ class Month:
 
 
 @contextmanager
-def served(_self: object, source: Source, _known: object) -> Iterator[HashingStream]:
+def served(source: Source, *_settings: object, **_named: object) -> Iterator[HashingStream]:
     """Remote provider references out of memory."""
     if source.location not in GENERATED_REMOTE:
         raise BadFileError("nobody there")
@@ -91,7 +92,7 @@ def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         sources.append(Source(str(path)))
     with_nppes = request.param == "with NPPES"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flows.extract.provider_references.RemoteReferences, "_open", served)
+        patch.setattr(flows.extract.provider_references, "open_source", served)
         patch.setattr(flows.tables.payer_builds, "PAIRS_EACH", 1_000)
         lookup = nppes_lookup(folder) if with_nppes else None
         result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1, report=False))
@@ -106,6 +107,7 @@ def nppes_lookup(folder: Path) -> Path:
             known.state or "",
             *known.taxonomies,
             country=known.country or "",
+            postal_code=known.postal_code,
             deactivated="01/02/2020" if known.deactivated else "",
         )
         for npi, known in sorted(PLAIN_NPPES.items())
@@ -147,7 +149,7 @@ def plain_medians() -> dict[tuple[str, str], float]:
 
 @cache
 def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
-    return plain_providers(plain(with_nppes), national())
+    return plain_providers(plain(with_nppes), national(), localities_of_2026())
 
 
 def grain_of(row: dict[str, Any]) -> RateRow:
@@ -169,6 +171,7 @@ def test_the_market_is_worth_comparing() -> None:
     assert len(providers) > 500
     assert {provider.exclusion for provider in providers} == {None, "outlier"}
     assert {provider.taxonomy_tier for provider in providers} == {"strict", "balanced", "other"}
+    assert {provider.locality for provider in providers} == {None, "AK 01", "CA 05", "DC 01", "NY 01", "PR 20"}
     assert {rate.payer for rate in rows} >= {"Aetna", "Cigna", "UnitedHealth Group", "ACME Health-Plan, L.L.C."}
     assert "Acme Health Plan" not in {rate.payer for rate in rows}  # another spelling of the same
     assert BAD_CHECK_DIGIT not in PLAIN_NPPES and EVE not in PLAIN_NPPES
@@ -200,12 +203,16 @@ def test_providers_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> 
     rows = published.table("providers")
     found = {
         ProviderKey(*(row[name] for name in ProviderKey._fields)): (
-            *(row["state"], row["taxonomy_tier"], row["representative_rate_usd"], row["n_rates"], row["exclusion"]),
+            *(row["state"], row["zip5"], row["locality"], row["taxonomy_tier"], row["representative_rate_usd"]),
+            *(row["medicare_usd"], row["n_rates"], row["exclusion"]),
         )
         for row in rows.iter_rows(named=True)
     }
     expected = {
-        key: (p.state, p.taxonomy_tier, p.representative_rate_usd, p.n_rates, p.exclusion)
+        key: (
+            *(p.state, p.zip5, p.locality, p.taxonomy_tier, p.representative_rate_usd),
+            *(p.medicare_usd, p.n_rates, p.exclusion),
+        )
         for key, p in plain_provider_rows(with_nppes).items()
     }
     assert rows.height == len(found)
@@ -230,6 +237,7 @@ def test_summaries_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> 
         assert [row[name] for name in COUNTS] == [getattr(summary, name) for name in COUNTS], key
         assert [row[name] for name in FIGURES] == pytest.approx([getattr(summary, name) for name in FIGURES]), key
         assert row["pct_of_medicare"] == pytest.approx(summary.pct_of_medicare), key
+        assert row["pct_of_local_medicare"] == pytest.approx(summary.pct_of_local_medicare), key
         assert (row["month"], row["methodology"]) == (MONTH, "2")
 
 

@@ -11,10 +11,10 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.tables.fee_schedules import build_medicare, load_medicare
+from flows.tables.fee_schedules import build_localities, build_medicare, load_localities, load_medicare
 from flows.tables.nppes_lookup import build_nppes, check_lookup, downloads_behind, nppes_lookup
 from schemas.nppes import NPPES
-from schemas.reference import MEDICARE_TABLES, load_reference, parse_reference
+from schemas.reference import MEDICARE_TABLES, ZIP_LOCALITIES, load_reference, parse_reference
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.nppes_files import many_records, npidata, record, rows
 from transforms.cms.medicare import MedicareReference, price_service
@@ -282,3 +282,33 @@ def test_a_damaged_built_year_is_named(tmp_path: Path) -> None:
     (tmp_path / "built" / "2026" / "medicare_gpcis.csv").unlink()
     with pytest.raises(UsageError, match=r"medicare_gpcis\.csv: no such file"):
         load_medicare(tmp_path / "built")
+
+
+ZIP5 = (
+    "STATE,ZIP CODE,CARRIER,PRICING LOCALITY,RURAL IND,LAB CB LOCALITY,RURAL IND2,PLUS 4 FLAG,"
+    "PART B PAYMENT INDICATOR,YEAR/QTR\nCA,94110,01112,05,,05,,0,,{edition}\n"
+)
+
+
+def test_an_edition_of_the_zip_file_replaces_the_one_of_its_year_and_no_other(tmp_path: Path) -> None:
+    built = tmp_path / "reference" / "zip_localities.parquet"
+    packaged = load_reference(ZIP_LOCALITIES)
+    assert load_localities(built).equals(packaged)
+    for edition in ("20251", "20253", "20262"):
+        members = (("ZIP9_X.csv", b""), (f"zip5_{edition}.csv", ZIP5.format(edition=edition).encode()))
+        (tmp_path / "localities.zip").write_bytes(monthly_zip(*members))
+        figures = build_localities(tmp_path / "localities.zip", built)
+        assert (figures["year"], figures["quarter"], figures["zips"]) == (int(edition[:4]), int(edition[4]), 1)
+    assert load_localities(built).rows() == [(2025, 3, "94110", "01112", "05"), (2026, 2, "94110", "01112", "05")]
+    assert [path.name for path in built.parent.iterdir()] == [built.name]
+
+
+def test_a_bad_zip_file_is_named_and_the_last_edition_stays(tmp_path: Path) -> None:
+    built, source = tmp_path / "zip_localities.parquet", tmp_path / "zip5.csv"
+    source.write_text(ZIP5.format(edition="20262"))
+    build_localities(source, built)
+    before = built.read_bytes()
+    source.write_text(ZIP5.format(edition="20262").replace("CARRIER", "MAC"))
+    with pytest.raises(UsageError, match=r"zip5\.csv: ZIP to locality file: no column headed 'CARRIER'"):
+        build_localities(source, built)
+    assert built.read_bytes() == before

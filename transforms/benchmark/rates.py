@@ -16,6 +16,7 @@ from transforms.benchmark.resolve import Resolved, distinct_npis
 from transforms.benchmark.taxonomy import assign_tiers
 
 _NPPES_COLUMNS: dict[str, type[pl.DataType]] = {"state": pl.String, "country": pl.String, "deactivated": pl.Boolean}
+PLACES = {"npi": pl.Int64, "zip5": pl.String, "locality": pl.String}
 _TIER_COLUMNS: dict[str, type[pl.DataType]] = {
     "npi": pl.Int64,
     "billing_code": pl.String,
@@ -31,6 +32,7 @@ class Facts:
     prices: one row per price_no: PRICE_KEY, parent_company, payer_mapped, price_rule.
     tins: one row per tin_no: tin, tin_type.
     npis: one row per NPI, null included: npi, state, npi_rule.
+    places: one row per NPI of NPPES: npi, zip5, locality.
     tiers: one row per NPI of NPPES and billing code: npi, billing_code, taxonomy, taxonomy_tier.
     network_names: by network_no. source_ids: by source_no.
     """
@@ -40,6 +42,7 @@ class Facts:
     prices: pl.DataFrame
     tins: pl.DataFrame
     npis: pl.DataFrame
+    places: pl.DataFrame
     tiers: pl.DataFrame
     network_names: Sequence[Sequence[str]]
     source_ids: Sequence[str]
@@ -52,6 +55,7 @@ def gather_facts(
     mapping: pl.DataFrame,
     source_ids: Sequence[str],
     nppes: pl.LazyFrame | None,
+    zip_localities: pl.DataFrame,
     billing_codes: Sequence[str],
 ) -> Facts:
     """The facts about one payer's prices, TINs and NPIs.
@@ -60,15 +64,18 @@ def gather_facts(
         mapping: reporting_entity_name, parent_company, payer_mapped.
         source_ids: by source_no.
         nppes: ``schemas.NPPES``, read by a semi-join; None: state and tier stay null, three rules do not apply.
+        zip_localities: zip5, locality.
     """
     null_npi = pl.LazyFrame({"npi": [None]}, schema={"npi": pl.Int64})
     npis = pl.concat([null_npi, distinct_npis(resolved)]).collect()
     if nppes is None:
         known = pl.DataFrame(schema={"npi": pl.Int64, **_NPPES_COLUMNS})
+        places = pl.DataFrame(schema=PLACES)
         tiers = pl.DataFrame(schema=_TIER_COLUMNS)
     else:
         found = nppes.join(npis.lazy(), on="npi", how="semi").collect()
         known = found.select("npi", *_NPPES_COLUMNS)
+        places = locate_providers(found, zip_localities)
         tiers = assign_tiers(found.lazy(), billing_codes).collect()
     names = mapping.select("reporting_entity_name", "parent_company", "payer_mapped")
     return Facts(
@@ -81,10 +88,21 @@ def gather_facts(
         npis=npis.join(known.with_columns(known=pl.lit(value=True)), on="npi", how="left")
         .with_columns(pl.col("known").fill_null(value=False))
         .select("npi", "state", npi_rule=npi_rule(with_nppes=nppes is not None)),
+        places=places,
         tiers=tiers,
         network_names=resolved.networks["network_names"].to_list(),
         source_ids=source_ids,
     )
+
+
+def locate_providers(nppes: pl.DataFrame, zip_localities: pl.DataFrame) -> pl.DataFrame:
+    """The Medicare locality of each NPI's practice ZIP code: npi, zip5, locality; null where it is not known.
+
+    Args:
+        nppes: npi, zip5.
+        zip_localities: zip5, locality.
+    """
+    return nppes.select("npi", "zip5").join(zip_localities, on="zip5", how="left")
 
 
 def describe_rates(pairs: pl.DataFrame, facts: Facts) -> pl.DataFrame:

@@ -1,5 +1,7 @@
 """Representative rates: eligible rate rows to the rows of ``providers`` (CONTRACT 4, Representative rate, Outliers)."""
 
+from dataclasses import dataclass
+
 import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
@@ -18,7 +20,20 @@ def published_class(billing_class: pl.Expr) -> pl.Expr:
     return pl.when(is_professional).then(pl.lit("professional")).otherwise(billing_class).alias("billing_class")
 
 
-def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl.DataFrame:
+@dataclass(frozen=True)
+class MedicareAmounts:
+    """Medicare's amounts, US dollars.
+
+    national: billing_code, amount_usd (all GPCIs 1): what the outlier rule compares with; a missing code has no
+        outliers.
+    local: billing_code, locality, medicare_usd.
+    """
+
+    national: pl.DataFrame
+    local: pl.DataFrame
+
+
+def observe_providers(rates: pl.DataFrame, places: pl.DataFrame, medicare: MedicareAmounts) -> pl.DataFrame:
     """One row per (month, payer, billing_code, billing_class, tin, npi), unsorted.
 
     The representative rate is the median of the distinct rates of the best ``negotiated_type`` among the eligible rows
@@ -27,7 +42,7 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
 
     Args:
         rates: rate rows of ``schemas.RATES``, whole (tin, npi) groups, US dollars.
-        national_amounts: billing_code, amount_usd (Medicare, all GPCIs 1); a missing code has no outliers.
+        places: npi, zip5, locality.
 
     Returns: ``schemas.PROVIDERS``.
     """
@@ -46,7 +61,9 @@ def observe_providers(rates: pl.DataFrame, national_amounts: pl.DataFrame) -> pl
             n_rates=pl.len().cast(pl.Int64),
         )
         .with_columns(representative_rate_usd=sorted_list_median(pl.col("rates_usd")))
-        .join(national_amounts.lazy(), on="billing_code", how="left")
+        .join(medicare.national.lazy(), on="billing_code", how="left")
+        .join(places.lazy(), on="npi", how="left")
+        .join(medicare.local.lazy(), on=["billing_code", "locality"], how="left")
         .with_columns(exclusion=pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")))
         .pipe(PROVIDERS.conform)
         .collect()

@@ -4,10 +4,10 @@ Three steps:
 
 1. *Observations.* ``npi``: per payer, code, class and NPI the median over its TINs. ``tin``: per payer, code, class,
    TIN and geography the median over its NPIs of the tier.
-2. *Membership.* A stratum is a combination of code, class, payer, state and taxonomy tier; a cell is a row of
-   ``summaries``. A stratum counts in several cells: for its payer and the composites that pool it, for ``US`` and its
-   state, and for each tier that includes its own. ``list_memberships`` has a row for each stratum and cell; a join
-   with it puts every observation into all of its cells.
+2. *Membership.* A stratum is a combination of code, class, payer, state, taxonomy tier and Medicare locality; a cell
+   is a row of ``summaries``. A stratum counts in several cells: for its payer and the composites that pool it,
+   for ``US`` and its state, and for each tier that includes its own. ``list_memberships`` has a row for each stratum
+   and cell; a join with it puts every observation into all of its cells.
 3. *Figures.* Percentiles, mean and counts of each cell.
 
 The result does not depend on the order of the rows: percentiles are order statistics, counts are integers, and the
@@ -37,7 +37,8 @@ COMPOSITES: dict[str, tuple[str, ...] | None] = {COMPOSITE_BUCA: BUCA, COMPOSITE
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 US = "US"
 
-STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier"]
+FILES_STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier"]
+STRATUM = [*FILES_STRATUM, "locality"]
 
 
 @dataclass(frozen=True)
@@ -96,13 +97,14 @@ def _summarize_payers(observed: Observed, *, with_nppes: bool) -> pl.DataFrame:
     strata, providers = _number_strata(observed.providers)
     memberships = list_memberships(strata, with_nppes=with_nppes)
     with_tin = providers.filter(pl.col("tin_no").is_not_null())
-    files = observed.files.join(strata.lazy(), on=STRATUM, nulls_equal=True)
+    files = observed.files.join(strata.lazy(), on=FILES_STRATUM, nulls_equal=True)
     npi_values = count_values(observe_npis(providers).lazy(), ["stratum_no"])
+    local = _compare_locally(npi_values, strata, memberships)
     tins = observe_tins(with_tin, memberships)
     n_tin = tins.group_by("cell_no").agg(n_tin=_distinct("tin_no"))
     weighted = (
-        ("npi", npi_values.join(memberships.select("stratum_no", "cell_no"), on="stratum_no"), providers, files),
-        ("tin", count_values(tins.lazy(), ["cell_no"]), with_tin, files.filter("has_tin")),
+        ("npi", npi_values.join(memberships.select("stratum_no", "cell_no"), on="stratum_no"), local, providers, files),
+        ("tin", count_values(tins.lazy(), ["cell_no"]), local.clear(), with_tin, files.filter("has_tin")),
     )
     cells = memberships.select("cell_no", *CELL, "payer_kind").unique()
     return pl.concat(
@@ -111,9 +113,10 @@ def _summarize_payers(observed: Observed, *, with_nppes: bool) -> pl.DataFrame:
         .join(_count_npis(behind, memberships), on="cell_no")
         .join(_count_files(files_behind, memberships), on="cell_no")
         .join(n_tin, on="cell_no", how="left")
+        .join(compared, on="cell_no", how="left")
         .drop("cell_no")
         .with_columns(pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting))
-        for weighting, values, behind, files_behind in weighted
+        for weighting, values, compared, behind, files_behind in weighted
     )
 
 
@@ -121,11 +124,11 @@ def _number_strata(providers: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]
     """The providers that count (no outliers, two classes), with integers for strata and TINs: later steps are faster.
 
     Returns:
-        strata: stratum_no, billing_code, billing_class, payer, state, taxonomy_tier.
+        strata: stratum_no, STRATUM, medicare_usd.
         providers: stratum_no, tin_no, npi, rate_usd, n_rates.
     """
     counted = providers.filter(pl.col("exclusion").is_null() & pl.col("billing_class").is_in(CLASSES))
-    strata = counted.select(STRATUM).unique().collect().with_row_index("stratum_no")
+    strata = counted.group_by(STRATUM).agg(pl.col("medicare_usd").first()).collect().with_row_index("stratum_no")
     numbered = counted.join(strata.lazy(), on=STRATUM, nulls_equal=True).select(
         "stratum_no",
         pl.col("tin").cast(pl.Categorical).to_physical().alias("tin_no"),
@@ -191,7 +194,7 @@ def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
 def observe_npis(providers: pl.DataFrame) -> pl.DataFrame:
     """Per payer, code, class and NPI the median over its TINs: stratum_no, npi, rate_usd.
 
-    An NPI has one state and, for a code, one tier: it is in one stratum of a payer.
+    An NPI has one state, one locality and, for a code, one tier: it is in one stratum of a payer.
     """
     return group_medians(providers, ["stratum_no", "npi"])
 
@@ -219,6 +222,19 @@ def _pooled_cells(memberships: pl.DataFrame) -> pl.DataFrame:
     alike = ["stratum_no", "geography", "taxonomy_tier"]
     own = memberships.filter(pl.col("payer_kind") == "payer").select(*alike, "cell_no")
     return own.join(memberships.select(*alike, pooled="cell_no"), on=alike).select("cell_no", "pooled").unique()
+
+
+def _compare_locally(npi_values: pl.DataFrame, strata: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The median of 100 x rate / Medicare's amount at the provider's locality: cell_no, pct_of_local_medicare.
+
+    Providers without a known locality do not count.
+    """
+    percents = (
+        npi_values.join(strata.select("stratum_no", "medicare_usd").drop_nulls(), on="stratum_no")
+        .with_columns(rate_usd=100 * pl.col("rate_usd") / pl.col("medicare_usd"))
+        .join(memberships.select("stratum_no", "cell_no"), on="stratum_no")
+    )
+    return cell_percentiles(percents, ["cell_no"]).select("cell_no", pct_of_local_medicare="p50_usd")
 
 
 def _count_rates(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -273,6 +289,7 @@ def summarize_medicare(medicare: Comparison) -> pl.DataFrame:
         .join(counted.group_by(CELL).agg(n_rates=pl.col("count").sum()), on=CELL)
         .with_columns(
             *(pl.lit(None, pl.Int64).alias(name) for name in ("n_npi", "n_tin", "n_files")),
+            pct_of_local_medicare=pl.lit(None, pl.Float64),
             payer_kind=pl.lit("benchmark"),
             weighting=pl.lit("locality"),
         )

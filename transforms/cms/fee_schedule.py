@@ -6,9 +6,7 @@ total that is not the sum of its parts is refused: reading one column aside woul
 Descriptors (American Medical Association copyright) are never read into a table.
 """
 
-import csv
 import datetime
-import io
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import polars as pl
 
 from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS
 from transforms.cms.medicare import MedicareReference
+from transforms.cms.sheets import find_columns, sheet_rows
 from transforms.errors import UsageError
 
 PPRRVU_WIDTHS = (31, 32)  # until 2025; from 2026, which added PRIC IND before ENDO BASE
@@ -94,7 +93,7 @@ def read_relative_values(content: bytes, year: int, codes: Collection[str] | Non
             f"PPRRVU has {len(header)} columns; known layouts have {' or '.join(map(str, PPRRVU_WIDTHS))}. "
             "CMS changed the layout: compare the header and add it to transforms/cms/fee_schedule.py"
         )
-    columns = _find_columns(header, RVU_COLUMNS, "PPRRVU")
+    columns = find_columns(header, RVU_COLUMNS, "PPRRVU")
     wanted = None if codes is None else {code.strip().upper() for code in codes}
     found: list[dict[str, object]] = []
     left_out = 0
@@ -168,7 +167,7 @@ def read_gpcis(content: bytes, year: int) -> pl.DataFrame:
     """
     header, rows = _read_header(content, "GPCI", ".*LOCALITY NUMBER.*", year)
     is_floored = any(re.fullmatch(FLOORED_WORK, words) for words in header)
-    columns = _find_columns(header, GPCI_COLUMNS | ({"work_gpci": FLOORED_WORK} if is_floored else {}), "GPCI")
+    columns = find_columns(header, GPCI_COLUMNS | ({"work_gpci": FLOORED_WORK} if is_floored else {}), "GPCI")
     places = [
         _gpci_row(line, {name: cells[index] for name, index in columns.items()}) | {"year": year}
         for line, cells in rows
@@ -203,7 +202,7 @@ def _read_header(
 
     Title rows name the year: a file of another year is refused.
     """
-    rows = _csv_rows(content)
+    rows = sheet_rows(content)
     titles, stacked = "", list[list[str]]()
     for number, (_, cells) in enumerate(rows):
         words = [" ".join(cell.upper().split()) for cell in cells]
@@ -223,33 +222,6 @@ def _read_header(
         f"{file}: no header row with {marker.strip('.*')}: use CMS's {file} csv (in the zip of the PFS relative value "
         "files on cms.gov), not the txt or xlsx beside it"
     )
-
-
-def _find_columns(header: list[str], patterns: Mapping[str, str], file: str) -> dict[str, int]:
-    columns = {}
-    for name, pattern in patterns.items():
-        found = [index for index, words in enumerate(header) if re.fullmatch(pattern, words)]
-        if len(found) != 1:
-            problem = f"{len(found)} columns" if found else "no column"
-            raise UsageError(f"{file}: {problem} headed {pattern!r}; the headers are {', '.join(filter(None, header))}")
-        columns[name] = found[0]
-    return columns
-
-
-def _csv_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    """Line number and trimmed cells; UTF-8 with or without BOM, else Latin-1, which CMS has used."""
-    if b"\0" in content or content[:4] in (b"PK\3\4", b"%PDF"):
-        raise UsageError("not CSV text: unpack the zip or export the sheet as csv")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    reader = csv.reader(io.StringIO(text, newline=""))
-    try:
-        for cells in reader:
-            yield reader.line_num, [cell.strip() for cell in cells]
-    except csv.Error as error:  # a quote that never closes makes a cell of 128 KiB
-        raise UsageError(f"line {reader.line_num}: {error}; the file is damaged, download it again") from error
 
 
 def _number(text: str, place: str) -> Decimal:

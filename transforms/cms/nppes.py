@@ -2,7 +2,6 @@
 
 import csv
 import datetime
-import io
 import itertools
 import re
 from collections.abc import Iterable, Iterator
@@ -11,14 +10,15 @@ from typing import BinaryIO
 import polars as pl
 import pyarrow as pa
 import pyarrow.csv
-from fastexcel import FastExcelError
 
 from schemas.nppes import NPPES
+from transforms.cms.sheets import sheet_rows
 from transforms.errors import UsageError
 
 NPI_COLUMN = "NPI"
 ENTITY_COLUMN = "Entity Type Code"
 STATE_COLUMN = "Provider Business Practice Location Address State Name"
+POSTAL_COLUMN = "Provider Business Practice Location Address Postal Code"
 COUNTRY_COLUMN = "Provider Business Practice Location Address Country Code (If outside U.S.)"
 DEACTIVATION_COLUMN = "NPI Deactivation Date"
 REACTIVATION_COLUMN = "NPI Reactivation Date"
@@ -28,16 +28,18 @@ WANTED_COLUMNS = (
     ENTITY_COLUMN,
     STATE_COLUMN,
     COUNTRY_COLUMN,
+    POSTAL_COLUMN,
     DEACTIVATION_COLUMN,
     REACTIVATION_COLUMN,
     *TAXONOMY_COLUMNS,
 )
-RECORDS = pl.Schema(  # 30 bytes a record: all of them are held, and sorted, in memory
+RECORDS = pl.Schema(  # 34 bytes a record: all of them are held, and sorted, in memory
     {
         "npi": pl.Int64(),
         "entity_type": pl.Int8(),
         "state": pl.Categorical(),
         "country": pl.Categorical(),
+        "zip5": pl.Categorical(),
         "taxonomies": pl.Categorical(),  # upper case, with commas between them
         "deactivation_date": pl.Date(),
         "reactivation_date": pl.Date(),
@@ -112,11 +114,15 @@ def _without_content(error: Exception) -> str:
 def _records(batch: pa.Table) -> pl.DataFrame:
     texts = pl.DataFrame(pl.from_arrow(pa.table({name: _text(batch[name]) for name in batch.column_names})))
     taxonomies = pl.concat_str(TAXONOMY_COLUMNS, separator=",", ignore_nulls=True)
+    in_us = _trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US") == "US"
     return texts.select(
         npi=_trimmed(NPI_COLUMN).cast(pl.Int64),
         entity_type=_trimmed(ENTITY_COLUMN).cast(pl.Int8),
         state=_trimmed(STATE_COLUMN).str.to_uppercase().cast(pl.Categorical),
         country=_trimmed(COUNTRY_COLUMN).str.to_uppercase().cast(pl.Categorical),
+        zip5=pl.when(in_us)
+        .then(pl.col(POSTAL_COLUMN).str.extract(r"^\s*(\d{5})(?:[-\s]?\d{4})?\s*$"))
+        .cast(pl.Categorical),
         taxonomies=taxonomies.str.to_uppercase().cast(pl.Categorical),
         deactivation_date=_trimmed(DEACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
         reactivation_date=_trimmed(REACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
@@ -143,7 +149,7 @@ def merge_records(
     An NPI's last record replaces the earlier ones. A report's NPI that has no record gets one, deactivated.
     Deactivated means: a deactivation date, by record or report, and no reactivation date on or after it; so a report
     older than a reactivation does not undo it.
-    Memory: twice the records, of 30 bytes each.
+    Memory: twice the records, of 34 bytes each.
 
     Args:
         records: ``RECORDS``.
@@ -179,14 +185,12 @@ def read_deactivations(content: bytes) -> pl.DataFrame:
     Memory: the whole report (some 340,000 rows; the .xlsx is 5 MB).
     """
     try:
-        rows = list(_sheet_rows(content) if content.startswith(b"PK\3\4") else _text_rows(content))
-    except (csv.Error, FastExcelError, pl.exceptions.PolarsError) as error:
-        raise UsageError(f"deactivation report: damaged ({str(error).splitlines()[0]}); download it again") from error
-    header = next((number for number, cells in enumerate(rows, 1) if cells and cells[0].upper() == NPI_COLUMN), None)
-    if header is None:
+        rows = iter(list(sheet_rows(content)))
+    except UsageError as error:
+        raise UsageError(f"deactivation report: {error}") from error
+    if not any(cells and cells[0].upper() == NPI_COLUMN for _, cells in rows):
         raise UsageError("deactivation report: no row begins with NPI; use CMS's xlsx, its zip, or a csv of it")
-    filled = ((number, cells) for number, cells in enumerate(rows[header:], header + 1) if cells and cells[0])
-    found = [_deactivation(cells, number) for number, cells in filled]
+    found = [_deactivation(cells, number) for number, cells in rows if cells and cells[0]]
     return pl.DataFrame(found, schema=DEACTIVATIONS, orient="row")
 
 
@@ -208,15 +212,3 @@ def _date(text: str) -> datetime.date:
         month, day, year = map(int, text.split("/"))
         return datetime.date(year, month, day)
     return datetime.date.fromisoformat(text[:10])
-
-
-def _text_rows(content: bytes) -> Iterator[list[str]]:
-    text = io.StringIO(content.decode("utf-8-sig", errors="replace"), newline="")
-    return ([cell.strip() for cell in cells] for cells in csv.reader(text))
-
-
-def _sheet_rows(content: bytes) -> Iterator[list[str]]:
-    """Rows of a workbook's first sheet, cells as text."""
-    options = {"header_row": None, "dtypes": "string"}
-    sheet = pl.read_excel(io.BytesIO(content), engine="calamine", has_header=False, read_options=options)
-    return ([(cell or "").strip() for cell in row] for row in sheet.iter_rows())

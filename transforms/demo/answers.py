@@ -16,11 +16,13 @@ import polars as pl
 
 from schemas.codes import BUCA, COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE, PERCENTILES
 from transforms.demo.market import Market
+from transforms.demo.places import local_usd
 from transforms.demo.prices import LAST_RULE, Price
 from transforms.demo.providers import Member, Provider
 
 COUNTS = ("n_npi", "n_tin")
-FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd")
+LOCAL = "pct_of_local_medicare"
+FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd", LOCAL)
 _CLOSE = 1e-9  # relative: allows another order of summation, not another rule
 
 
@@ -75,7 +77,8 @@ def answer(market: Market) -> Answers:
     for pool, rates in _pools(market).items():
         counts = {"n_npi": len({rate.npi for rate in rates}), "n_tin": len({rate.tin for rate in rates})}
         for weighting in ("npi", "tin"):
-            cells[Cell(*pool, weighting)] = counts | _figures(_observations(rates, weighting))
+            figures = _figures(_observations(rates, weighting))
+            cells[Cell(*pool, weighting)] = counts | figures | _local(market, pool[0], rates, weighting)
     return Answers(market.month, cells, Counter(_row_kinds(market)))
 
 
@@ -126,6 +129,16 @@ def _observations(rates: list[_Rate], weighting: str) -> list[float]:
     return sorted(median(group) for group in grouped.values())
 
 
+def _local(market: Market, code: str, rates: list[_Rate], weighting: str) -> dict[str, float]:
+    """The median of 100 x rate / Medicare's amount at the provider's ZIP code, for weighting ``npi``."""
+    amounts = {rate.npi: local_usd(code, market.providers[rate.npi].zip5, market.month.year) for rate in rates}
+    grouped = defaultdict(list)
+    for rate in rates:
+        grouped[rate.payer, rate.npi].append(rate.usd)
+    percents = [100 * median(group) / usd for (_, npi), group in grouped.items() if (usd := amounts[npi]) is not None]
+    return {LOCAL: median(percents)} if percents and weighting == "npi" else {}
+
+
 def _figures(ordered: list[float]) -> dict[str, float]:
     percentiles = {f"p{p}_usd": _percentile(ordered, p) for p in PERCENTILES}
     return {"mean_usd": fmean(ordered), "min_usd": ordered[0], "max_usd": ordered[-1]} | percentiles
@@ -164,5 +177,7 @@ def _differences(
         yield f"{', '.join(cell)}: {'missing' if published is None else 'published, not expected'}"
         return
     for name, value in zip((*COUNTS, *FIGURES), published, strict=True):
-        if value is None or not math.isclose(value, expected[name], rel_tol=_CLOSE):
-            yield f"{', '.join(cell)}: {name} is {value}, {expected[name]} expected"
+        known = expected.get(name)
+        same = value is known if value is None or known is None else math.isclose(value, known, rel_tol=_CLOSE)
+        if not same:
+            yield f"{', '.join(cell)}: {name} is {value}, {known} expected"

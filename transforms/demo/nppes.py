@@ -62,15 +62,16 @@ def _who(provider: Provider) -> dict[str, str]:
 def _where(provider: Provider) -> dict[str, str]:
     """The mailing address is in another state: only the practice location counts."""
     elsewhere = GEOGRAPHIES[provider.npi % len(GEOGRAPHIES)]
-    return _address("Mailing", elsewhere, "US") | _address("Practice Location", provider.state, provider.country)
+    mailing = _address("Mailing", elsewhere, "012345678", "US")
+    return mailing | _address("Practice Location", provider.state, f"{provider.zip5}0001", provider.country)
 
 
-def _address(kind: str, state: str, country: str) -> dict[str, str]:
+def _address(kind: str, state: str, postal_code: str, country: str) -> dict[str, str]:
     return {
         f"Provider First Line Business {kind} Address": "1 LAMP STREET, SUITE 2",
         f"Provider Business {kind} Address City Name": "LIGHTON",
         f"Provider Business {kind} Address State Name": state,
-        f"Provider Business {kind} Address Postal Code": "012345678",
+        f"Provider Business {kind} Address Postal Code": postal_code,
         f"Provider Business {kind} Address Country Code (If outside U.S.)": country,
     }
 

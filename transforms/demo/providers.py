@@ -5,6 +5,7 @@ from itertools import count
 from random import Random
 
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
+from transforms.demo.places import practice_zip
 
 _NPI_PREFIX = "80840"  # ISO/IEC 7812 prefix of US health identifiers: part of the check digit, not of the NPI
 _FIRST_NPI = 2_00_000_001  # nine digits; CMS has issued only NPIs that begin with 1, so these belong to no provider
@@ -43,6 +44,11 @@ class Provider:
     exclusion: str | None = None
     country: str = "US"
     reactivated: bool = False
+
+    @property
+    def zip5(self) -> str:
+        """The practice location's ZIP code."""
+        return practice_zip(self.state, self.npi)
 
     @property
     def in_nppes(self) -> bool:

@@ -17,6 +17,7 @@ _SAME = (
     *("n_npi", "n_tin", "n_rates", "low_sample", "medicare_year"),
 )
 _USD = ("mean", "p10", "p25", "p50", "p75", "p90", "iqr")
+_PERCENTS = ("pct_of_medicare", "pct_of_local_medicare")
 
 _ISOLATE, _END_ISOLATE = "\u2068", "\u2069"
 _RIGHT_TO_LEFT = {"R", "AL", "AN"}
@@ -45,6 +46,7 @@ class Cell:
     n_tin: int | None
     n_rates: int
     pct_of_medicare: Decimal | None
+    pct_of_local_medicare: Decimal | None
     low_sample: bool
     medicare_year: int | None
     exact_mean: Decimal  # not rounded: a claim must hold of it too, not of what is shown alone
@@ -77,11 +79,12 @@ def ratio(value: Decimal, base: Decimal) -> Decimal | None:
 
 def make_cell(row: Mapping[str, Any]) -> Cell:
     """A row of ``schemas.SUMMARIES`` as shown."""
-    share = row["pct_of_medicare"]
+    percents = {name: row.get(name) for name in _PERCENTS}  # tables of earlier versions lack the local one
+    shares: dict[str, Any] = {name: None if share is None else to_tenth(share) for name, share in percents.items()}
     amounts: dict[str, Any] = {name: to_cents(row[f"{name}_usd"]) for name in _USD}
     return Cell(
         name=show_name(row["payer"]),
-        pct_of_medicare=None if share is None else to_tenth(share),
+        **shares,
         exact_mean=Decimal(repr(row["mean_usd"])),
         **{name: row[name] for name in _SAME},
         **amounts,

@@ -15,7 +15,9 @@ from tests.fuzz.plain_rows import respelled
 from tests.json_text import json_bytes
 from tests.market_files import CODES, MARKET_REMOTE, PLAIN_NPPES, market_contents, plain_market
 from tests.pipeline import Extracted, extract_bytes, join_sources
+from tests.plain_localities import PlainLocalities, localities_of_2026
 from tests.plain_reading import (
+    PlainNpi,
     PlainProvider,
     ProviderKey,
     RateRow,
@@ -24,20 +26,25 @@ from tests.plain_reading import (
     plain_summaries,
 )
 from transforms.benchmark.payers import map_payers
-from transforms.benchmark.rates import describe_rates, gather_facts
-from transforms.benchmark.representative_rates import list_files, observe_providers
+from transforms.benchmark.rates import Facts, describe_rates, gather_facts
+from transforms.benchmark.representative_rates import MedicareAmounts, list_files, observe_providers
 from transforms.benchmark.resolve import Resolved, count_pairs, distinct_npis, iter_pairs, npi_ranges, resolve_providers
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 MONTH = date(2026, 6, 1)
 NATIONAL = {"97026": 6.79}  # 97028 is not priced: never trimmed, compared with nothing
 LOCALITIES = (("97026", "AK", 8.0), ("97026", "AK", 8.5), ("97026", "NY", 7.25), ("97026", "PR", 6.5))
+ALL_LOCALITIES = localities_of_2026()
+LOCALITIES_OF_2026 = PlainLocalities(
+    ALL_LOCALITIES.by_zip, {key: usd for key, usd in ALL_LOCALITIES.amounts_usd.items() if key[0] in NATIONAL}
+)
+ZIPS = pl.DataFrame(list(ALL_LOCALITIES.by_zip.items()), schema=["zip5", "locality"], orient="row")
 MEDICARE_P50 = {("97026", "US"): 7.625, ("97026", "AK"): 8.25, ("97026", "NY"): 7.25, ("97026", "PR"): 6.5}
 
 
 @cache
 def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
-    return plain_providers(plain_market(with_nppes), NATIONAL)
+    return plain_providers(plain_market(with_nppes), NATIONAL, LOCALITIES_OF_2026)
 
 
 @cache
@@ -46,12 +53,16 @@ def sources() -> list[Extracted]:
     return [by_id[source_id] for source_id in sorted(by_id)]
 
 
+def zip_of(known: PlainNpi) -> str | None:
+    return known.postal_code[:5] if known.postal_code[:5].isdecimal() and known.country != "CA" else None
+
+
 def nppes_lookup() -> pl.LazyFrame:
     rows = [
-        (npi, known.state or None, known.country, list(known.taxonomies), known.deactivated)
+        (npi, known.state or None, known.country, zip_of(known), list(known.taxonomies), known.deactivated)
         for npi, known in PLAIN_NPPES.items()
     ]
-    return pl.LazyFrame(rows, schema=["npi", "state", "country", "taxonomies", "deactivated"], orient="row")
+    return pl.LazyFrame(rows, schema=["npi", "state", "country", "zip5", "taxonomies", "deactivated"], orient="row")
 
 
 @cache
@@ -70,12 +81,20 @@ def resolved_by_payer() -> dict[str, tuple[Resolved, pl.DataFrame]]:
 
 
 @cache
-def rates_by_payer(with_nppes: bool, pairs_each: int = 2_000) -> dict[str, list[pl.DataFrame]]:
+def facts_by_payer(with_nppes: bool) -> dict[str, Facts]:
     ids = [source.source_id for source in sources()]
     nppes = nppes_lookup() if with_nppes else None
+    return {
+        payer: gather_facts(payer, MONTH, resolved, mapping, ids, nppes, ZIPS, CODES)
+        for payer, (resolved, mapping) in resolved_by_payer().items()
+    }
+
+
+@cache
+def rates_by_payer(with_nppes: bool, pairs_each: int = 2_000) -> dict[str, list[pl.DataFrame]]:
     found = {}
-    for payer, (resolved, mapping) in resolved_by_payer().items():
-        facts = gather_facts(payer, MONTH, resolved, mapping, ids, nppes, CODES)
+    for payer, facts in facts_by_payer(with_nppes).items():
+        resolved, _ = resolved_by_payer()[payer]
         found[payer] = [describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)]
     return found
 
@@ -85,14 +104,20 @@ def all_rates(with_nppes: bool) -> pl.DataFrame:
     return pl.concat(part for parts in rates_by_payer(with_nppes).values() for part in parts)
 
 
-NATIONAL_AMOUNTS = pl.DataFrame({"billing_code": [*NATIONAL], "amount_usd": [*NATIONAL.values()]})
+LOCAL = [(code, locality, usd) for (code, locality), usd in LOCALITIES_OF_2026.amounts_usd.items()]
+AMOUNTS = MedicareAmounts(
+    pl.DataFrame({"billing_code": [*NATIONAL], "amount_usd": [*NATIONAL.values()]}),
+    pl.DataFrame(LOCAL, schema=["billing_code", "locality", "medicare_usd"], orient="row"),
+)
 
 
 @cache
 def observed(with_nppes: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Providers, and the files behind them."""
-    parts = [part for parts in rates_by_payer(with_nppes).values() for part in parts]
-    providers = [observe_providers(part, NATIONAL_AMOUNTS) for part in parts]
+    facts = facts_by_payer(with_nppes)
+    of_payers = [(facts[payer].places, part) for payer, parts in rates_by_payer(with_nppes).items() for part in parts]
+    parts = [part for _, part in of_payers]
+    providers = [observe_providers(part, places, AMOUNTS) for places, part in of_payers]
     files = [list_files(part, rows) for part, rows in zip(parts, providers, strict=True)]
     assert not any(part.is_duplicated().any() for part in files)
     return pl.concat(providers), pl.concat(files).unique()
@@ -161,7 +186,9 @@ def test_ranges_of_npis_follow_each_other_and_their_size_changes_no_row(pairs_ea
     ranges = npi_ranges(resolved, pairs_each)
     assert (ranges[0][0], ranges[-1][1]) == (None, None)
     assert all(before[1] == after[0] is not None for before, after in pairwise(ranges))
-    facts = gather_facts("Aetna", MONTH, resolved, mapping, [source.source_id for source in sources()], None, CODES)
+    facts = gather_facts(
+        "Aetna", MONTH, resolved, mapping, [source.source_id for source in sources()], None, ZIPS, CODES
+    )
     parts = [describe_rates(pairs, facts) for pairs in iter_pairs(resolved, pairs_each)]
     assert len(parts) == len(ranges)
     npis = distinct_npis(resolved).collect()["npi"].sort()

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from schemas.codes import PERCENTILES
 from schemas.published import PROVIDERS
 from transforms.benchmark.percentiles import cell_percentiles
-from transforms.benchmark.representative_rates import FILES_BEHIND, observe_providers
+from transforms.benchmark.rates import PLACES
+from transforms.benchmark.representative_rates import FILES_BEHIND, MedicareAmounts, observe_providers
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 STABLE = settings(max_examples=3, deadline=None, derandomize=True, database=None)
@@ -29,14 +30,24 @@ MEDICARE = Comparison(
 )
 JUNE = date(2026, 6, 1)
 PAYERS = ("Aetna", "Cigna", "Acme Health Plan")
-Row = tuple[str, str, str, str | None, int, str, str, float, int, str | None, list[str]]
+Row = tuple[str, str, str, str | None, int, str, None, str | None, str, float, float | None, int, str | None, list[str]]
+LOCAL: dict[tuple[str, str | None], float] = {
+    ("97026", "AK 01"): 8.0,
+    ("97026", "NY 01"): 7.25,
+    ("97028", "NY 01"): 9.5,
+}
 SCHEMA = {name: kind for name, kind in PROVIDERS.polars.items() if name != "month"} | {"source_ids": pl.List(pl.String)}
+
+
+def locality_of(npi: int) -> str | None:
+    return ("AK 01", "NY 01", None, "NY 02")[npi % 4]
+
 
 ROWS = st.builds(
     lambda payer, code, billing_class, tin, npi, cents, n, outlier, files: (
         *(payer, code, billing_class, tin, 1_000_000_000 + npi),
-        *(("AK", "NY", "PR")[npi % 3], ("strict", "balanced", "other")[npi % 4 % 3], cents / 100, n),
-        *("outlier" if outlier else None, sorted(files)),
+        *(("AK", "NY", "PR")[npi % 3], None, locality_of(npi), ("strict", "balanced", "other")[npi % 4 % 3]),
+        *(cents / 100, LOCAL.get((code, locality_of(npi))), n, "outlier" if outlier else None, sorted(files)),
     ),
     payer=st.sampled_from(PAYERS),
     code=st.sampled_from(("97026", "97028")),
@@ -92,12 +103,27 @@ def test_every_count_is_of_what_stands_behind_the_figures(rows: list[Row]) -> No
     for cell in summaries.filter(pl.col("payer_kind") != "benchmark").iter_rows(named=True):
         behind = rows_behind(rows, cell)
         counts = (
-            len({npi for *_, npi, _, _, _, _, _, _ in behind}),
+            len({row[4] for row in behind}),
             len({row[3] for row in behind} - {None}),
-            sum(n for *_, n, _, _ in behind),
-            len({file for *_, files in behind for file in files}),
+            sum(row[11] for row in behind),
+            len({file for row in behind for file in row[13]}),
         )
         assert (cell["n_npi"], cell["n_tin"], cell["n_rates"], cell["n_files"]) == counts
+
+
+@STABLE
+@given(provider_rows())
+def test_rates_are_compared_with_medicare_at_each_providers_own_locality(rows: list[Row]) -> None:
+    summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    for cell in summaries.iter_rows(named=True):
+        located = [row for row in rows_behind(rows, cell) if row[10] is not None]
+        amounts = {row[4]: row[10] or 0.0 for row in located}
+        rates: dict[tuple[str, int], list[float]] = {}
+        for row in located:
+            rates.setdefault((row[0], row[4]), []).append(row[9])
+        percents = [100 * median(group) / amounts[npi] for (_, npi), group in rates.items()]
+        expected = median(percents) if percents and cell["weighting"] == "npi" else None
+        assert cell["pct_of_local_medicare"] == pytest.approx(expected)
 
 
 def rows_behind(rows: list[Row], cell: dict[str, object]) -> list[Row]:
@@ -110,16 +136,16 @@ def rows_behind(rows: list[Row], cell: dict[str, object]) -> list[Row]:
         if row[1:3] == (cell["billing_code"], cell["billing_class"])
         and row[0] in composites.get(str(cell["payer"]), {cell["payer"]})
         and cell["geography"] in ("US", row[5])
-        and (tiers is None or row[6] in tiers)
-        and row[9] is None
+        and (tiers is None or row[8] in tiers)
+        and row[12] is None
         and (cell["weighting"] == "npi" or row[3] is not None)
     ]
 
 
 def observations(rows: list[Row], cell: dict[str, object]) -> list[float]:
     groups: dict[tuple[object, ...], list[float]] = {}
-    for payer, _, _, tin, npi, _, _, rate, *_ in rows_behind(rows, cell):
-        groups.setdefault((payer, npi if cell["weighting"] == "npi" else tin), []).append(rate)
+    for row in rows_behind(rows, cell):
+        groups.setdefault((row[0], row[4] if cell["weighting"] == "npi" else row[3]), []).append(row[9])
     return [median(group) for group in groups.values()]
 
 
@@ -178,6 +204,14 @@ RATE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
+LOCAL_AMOUNTS = {"billing_code": pl.String, "locality": pl.String, "medicare_usd": pl.Float64}
+NO_PLACES = pl.DataFrame(schema=PLACES)
+
+
+def compared_with(national: pl.DataFrame) -> MedicareAmounts:
+    return MedicareAmounts(national, pl.DataFrame(schema=LOCAL_AMOUNTS))
+
+
 def test_the_representative_rate_is_the_median_as_a_person_writes_it() -> None:
     """Half of 0.698 and 5.25 is 2.974; interpolating gives 2.9739999999999998."""
     rates = pl.DataFrame(
@@ -189,7 +223,7 @@ def test_the_representative_rate_is_the_median_as_a_person_writes_it() -> None:
         orient="row",
     )
     amounts = pl.DataFrame({"billing_code": ["97026"], "amount_usd": [7.0]})
-    (row,) = observe_providers(rates, amounts).iter_rows(named=True)
+    (row,) = observe_providers(rates, NO_PLACES, compared_with(amounts)).iter_rows(named=True)
     assert (row["representative_rate_usd"], row["billing_class"], row["n_rates"]) == (2.974, "professional", 4)
 
 
@@ -202,7 +236,9 @@ def test_the_representative_rate_of_many_rates_in_any_order_is_their_median() ->
         usd = [round(chance.uniform(1, 60), 2) for _ in range(size)]
         rows = [(JUNE, "Aetna", "97026", "both", "1", ANY, "derived", rate, None, None, ["a"], None) for rate in usd]
         amounts = pl.DataFrame({"billing_code": ["97026"], "amount_usd": [7.0]})
-        (row,) = observe_providers(pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), amounts).iter_rows(named=True)
+        (row,) = observe_providers(
+            pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), NO_PLACES, compared_with(amounts)
+        ).iter_rows(named=True)
         assert row["representative_rate_usd"] == median(set(usd))
 
 
@@ -227,7 +263,7 @@ def test_the_outlier_bounds_are_those_a_person_computes_whatever_binary_fraction
     amounts = pl.DataFrame(
         {"billing_code": list(rates), "amount_usd": [float(amount) for amount, *_ in rates.values()]}
     )
-    found = observe_providers(pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), amounts)
+    found = observe_providers(pl.DataFrame(rows, schema=RATE_SCHEMA, orient="row"), NO_PLACES, compared_with(amounts))
     assert dict(found.select("billing_code", "exclusion").iter_rows()) == {
         code: outlier for code, (*_, outlier) in rates.items()
     }

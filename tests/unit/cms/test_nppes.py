@@ -38,8 +38,26 @@ def test_the_layout_of_these_tests_has_the_real_columns() -> None:
 
 def test_a_record_keeps_place_taxonomies_and_kind() -> None:
     codes = ("225100000X", "111N00000X", "225100000X")
-    (found,) = lookup(read(npidata(record(1003000126, " ca ", *codes, entity="2")))).rows()
-    assert found == (1003000126, 2, "CA", "US", ["111N00000X", "225100000X"], False)
+    (found,) = lookup(read(npidata(record(1003000126, " ca ", *codes, entity="2", postal_code="94110-1234")))).rows()
+    assert found == (1003000126, 2, "CA", "US", "94110", ["111N00000X", "225100000X"], False)
+
+
+@pytest.mark.parametrize(
+    ("postal_code", "country", "zip5"),
+    [
+        ("941101234", "US", "94110"),
+        (" 00907 ", "", "00907"),
+        ("94110 1234", "us", "94110"),
+        ("9411", "US", None),
+        ("94110123", "US", None),
+        ("K1A 0B1", "US", None),
+        ("80331", "DE", None),
+        ("", "US", None),
+    ],
+)
+def test_the_zip_code_is_five_digits_of_a_us_practice_location(postal_code: str, country: str, zip5: str) -> None:
+    content = npidata(record(1, "CA", postal_code=postal_code, country=country))
+    assert lookup(read(content))["zip5"].to_list() == [zip5]
 
 
 def test_columns_are_found_by_name_wherever_they_stand() -> None:
