@@ -72,9 +72,12 @@ def cell_percentiles(counted: pl.DataFrame, cell: list[str]) -> pl.DataFrame:
     percentiles = below + (above - below) * ((position % 100) / 100)
     return ordered.select(pl.col(cell).gather(starts)).with_columns(
         _means(ordered, cell),
-        pl.Series("min_usd", rate[starts.to_numpy()]),
-        *(pl.Series(f"p{p}_usd", figures) for p, figures in zip(PERCENTILES, percentiles, strict=True)),
-        pl.Series("max_usd", rate[ends.to_numpy()]),
+        ordered["rate_usd"].gather(starts).alias("min_usd"),
+        *(
+            pl.Series(f"p{p}_usd", figures.tolist(), pl.Float64)
+            for p, figures in zip(PERCENTILES, percentiles, strict=True)
+        ),
+        ordered["rate_usd"].gather(ends).alias("max_usd"),
     )
 
 
