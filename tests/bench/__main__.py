@@ -188,6 +188,7 @@ def main(options: argparse.Namespace) -> None:
     command = f"python -m tests.bench {sizes}"
     lines = ["# What was measured", "", f"`{command}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
     lines += [f"Reading synthetic gzip files: medians of {options.repeats} interleaved runs, start-up left out.", ""]
+    lines += [options.note, ""] if options.note else []
     lines += ["![CPU time as a multiple of inflating](RESULTS.svg)", ""]
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -209,5 +210,6 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=5, help="interleaved runs (default 5)")
     parser.add_argument("--rows", type=int, default=summary.ROWS, help="rate rows summarised (default 100 million)")
     parser.add_argument("--records", type=int, default=1_000_000, help="NPPES records (default 1 million)")
+    parser.add_argument("--note", default="", help="a sentence about the machine, such as what else it was doing")
     parser.add_argument("--output", type=Path, default=RESULTS)
     main(parser.parse_args())
