@@ -4,6 +4,7 @@ Memory: one value is bounded, however many plans or networks it sums up.
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -130,9 +131,15 @@ def plans_of(value: object) -> Plans:
     return Plans(
         len(plans),
         names_of({plan.plan_name or plan.own_name for plan in plans}),
-        names_of({plan.plan_market_type or plan.own_market_type for plan in plans}),
-        names_of({plan.plan_id_type or plan.own_id_type for plan in plans}),
+        _shared(names_of({plan.plan_market_type or plan.own_market_type for plan in plans})),
+        _shared(names_of({plan.plan_id_type or plan.own_id_type for plan in plans})),
     )
+
+
+@lru_cache(1_000)
+def _shared(names: Names) -> Names:
+    """The same object for equal names: nearly all plans have the same few types."""
+    return names
 
 
 def entry_of(members: Mapping[str, object]) -> ListedFile:

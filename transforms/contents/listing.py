@@ -163,7 +163,8 @@ class Listing:
                 self._describe(file, each.description)
             if each.networks is not NO_NAMES:
                 file.networks = file.networks.plus(each.networks)
-            file.updated = each.updated or file.updated
+            if each.updated is not None:
+                file.updated = self._texts.setdefault(each.updated, each.updated)
             file.bytes = each.bytes or file.bytes
 
     def _describe(self, file: FoundFile, description: str) -> None:
