@@ -1,6 +1,7 @@
 """One month as a Prefect flow, from sources to published tables and report: of a configuration, or of sources named."""
 
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Cluster
 from flows.settings.protection import fetching_of
 from flows.storage.layout import month_name
+from transforms.contents.listing import Choice
 from transforms.errors import NothingUsableError
 
 HERE = Cluster()
@@ -79,6 +81,7 @@ def run_sources(
     output: str = "output",
     nppes: str | None = None,
     dask: str | None = None,
+    choice: dict[str, Any] | None = None,
 ) -> State[Any]:
     """Publish one month of the sources named: `tic-rates run` as a flow.
 
@@ -89,9 +92,13 @@ def run_sources(
         output: folder or object storage address of the tables.
         nppes: the provider lookup, or CMS's file of it.
         dask: address of a Dask scheduler to read on.
+        choice: of the files that indexes list, those wanted: include, exclude, plan_market_types, plan_id_types and
+            min_plans, as in a payer's block of the configuration.
     """
     try:
-        request = _REQUEST.get() or _request(sources, month, codes, output, nppes)
+        request = _REQUEST.get() or replace(
+            _request(sources, month, codes, output, nppes), choice=Choice.of(**choice or {})
+        )
         with run_of(month), progress(month) as on_progress:
             return final_state(run(request, TaskSteps(request.month, Cluster(dask), on_progress)))
     except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
@@ -119,6 +126,7 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:
             output=str(request.output),
             nppes=None if request.nppes is None else str(request.nppes),
             dask=cluster.dask,
+            choice=request.choice.as_keys(),
         )
     finally:
         _REQUEST.reset(token)

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from transforms.contents.index_values import NO_PLANS, ListedFile, Plans, StructureEnd
 from transforms.contents.kinds import IN_NETWORK, INDEX
@@ -54,6 +55,16 @@ class Choice:
             frozenset(map(_folded, plan_id_types)),
             min_plans,
         )
+
+    def as_keys(self) -> dict[str, Any]:
+        """What ``of`` makes the same choice from."""
+        return {
+            "include": [each.pattern for each in self.include],
+            "exclude": [each.pattern for each in self.exclude],
+            "plan_market_types": sorted(self.plan_market_types),
+            "plan_id_types": sorted(self.plan_id_types),
+            "min_plans": self.min_plans,
+        }
 
     def matches(self, text: str) -> tuple[bool, bool]:
         """Whether the text belongs to an included file, and to an excluded one."""

@@ -300,6 +300,11 @@ def test_files_are_chosen_by_their_plans(wanted: Any, kept: str, tmp_path: Path)
         assert listing.left_out == 4 - len(kept)
 
 
+def test_a_choice_can_be_made_again_from_its_keys() -> None:
+    choice = Choice.of(("a",), ("b", "c"), ("Group ",), ("EIN",), 3)
+    assert Choice.of(**choice.as_keys()) == choice
+
+
 def test_files_named_themselves_need_no_plans(tmp_path: Path) -> None:
     (tmp_path / "a.json").touch()
     listing = list_payer(PayerSource("Acme", files=(str(tmp_path / "a.json"),), min_plans=5), NOVEMBER)

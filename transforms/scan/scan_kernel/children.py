@@ -1,4 +1,4 @@
-"""Which children of an open object or array are complete: what ``scan_contents`` asks the kernel."""
+"""Which children of an open object or array are complete: what ``transforms.contents`` asks the kernel."""
 
 from transforms.scan.scan_kernel.library import Function, function
 
