@@ -60,6 +60,27 @@ SUMMARIES = Table(
     ),
 )
 
+_NETWORK_NAME = Column("network_name", "string", "network as published on the provider references, trimmed")
+
+NETWORK_SUMMARIES = Table(
+    name="NETWORK_SUMMARIES",
+    description="`summaries` per network, of payers whose files name networks; weighting `npi` alone",
+    path="network_summaries/period=YYYY-MM/network_summaries.parquet",
+    grain=(
+        "month",
+        "billing_code",
+        "billing_class",
+        "payer",
+        "network_name",
+        "geography",
+        "taxonomy_tier",
+        "weighting",
+    ),
+    columns=tuple(
+        each for column in SUMMARIES for each in ((column, _NETWORK_NAME) if column.name == "payer" else (column,))
+    ),
+)
+
 RATE_GRAIN = (
     "reporting_entity_name",
     "billing_code",
@@ -215,4 +236,4 @@ UNMAPPED = Table(
     ),
 )
 
-PUBLISHED = (SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED)
+PUBLISHED = (SUMMARIES, NETWORK_SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED)

@@ -94,7 +94,7 @@ def digests(output: Path, *tables: str) -> dict[str, str]:
 
     return {
         str(path.relative_to(output)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for table in tables or ("summaries", "rates", "providers", "quality")
+        for table in tables or ("summaries", "network_summaries", "rates", "providers", "quality")
         for path in sorted((output / table).rglob("*.parquet"))
         if path.name != "files.parquet" or tables
     }

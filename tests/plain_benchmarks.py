@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import product
 from statistics import median
@@ -142,6 +142,27 @@ def plain_summaries(
     """
     counted = [provider for provider in providers if provider.exclusion is None]
     return {key: _summary(key, members, medicare_p50) for key, members in _cells(counted, with_nppes) if members}
+
+
+def plain_network_summaries(
+    rates: Iterable[PlainRate],
+    national_amount_by_code: Mapping[str, float],
+    medicare_p50: Mapping[tuple[str, str], float],
+    localities: PlainLocalities = NO_LOCALITIES,
+    with_nppes: bool = True,
+) -> dict[tuple[str, SummaryKey], PlainSummary]:
+    """By payer, and by ``SummaryKey`` with a network for its payer: each network's rates as if it were a payer."""
+    by_payer: dict[str, list[PlainRate]] = defaultdict(list)
+    for rate in rates:
+        by_payer[rate.payer] += [replace(rate, payer=network) for network in rate.network_names]
+    return {
+        (payer, key): summary
+        for payer, own in by_payer.items()
+        for key, summary in plain_summaries(
+            plain_providers(own, national_amount_by_code, localities).values(), medicare_p50, with_nppes
+        ).items()
+        if key.weighting == "npi" and summary.payer_kind == "payer"
+    }
 
 
 def _cells(counted: list[PlainProvider], with_nppes: bool) -> Iterator[tuple[SummaryKey, list[PlainProvider]]]:

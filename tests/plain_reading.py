@@ -10,6 +10,7 @@ from tests.plain_benchmarks import (
     PlainSummary,
     ProviderKey,
     SummaryKey,
+    plain_network_summaries,
     plain_providers,
     plain_summaries,
 )
@@ -33,6 +34,7 @@ __all__ = [
     "plain_documents",
     "plain_extract",
     "plain_json",
+    "plain_network_summaries",
     "plain_providers",
     "plain_rates",
     "plain_summaries",

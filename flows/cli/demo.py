@@ -15,7 +15,7 @@ from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from schemas.codes import DEFAULT_CODES
-from transforms.demo.answers import check_answers, check_rows
+from transforms.demo.answers import check_answers, check_networks, check_rows
 from transforms.errors import TicRatesError
 
 MOST_SHOWN = 20
@@ -38,17 +38,20 @@ def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthRep
     nppes = layout.name_of(files.nppes) if layout.store else files.nppes
     result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes))
     summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
+    by_network = pl.read_parquet(layout.month("network_summaries", month) / "network_summaries.parquet")
     rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet")
     cells = check_answers(files.answers, summaries)
     rows = check_rows(files.answers, rates)
-    wrong = (*cells.wrong, *rows.wrong)
+    networks = check_networks(files.answers, by_network)
+    wrong = (*cells.wrong, *networks.wrong, *rows.wrong)
+    n_cells = cells.cells + networks.cells
     if wrong:
         shown = "\n  ".join(wrong[:MOST_SHOWN])
-        raise WrongAnswerError(f"{len(wrong)} of {cells.cells + rows.cells} known answers differ:\n  {shown}")
-    checked = {"cells_checked": cells.cells, "row_counts_checked": rows.cells, "wrong": 0}
+        raise WrongAnswerError(f"{len(wrong)} of {n_cells + rows.cells} known answers differ:\n  {shown}")
+    checked = {"cells_checked": n_cells, "row_counts_checked": rows.cells, "wrong": 0}
 
     def show() -> None:
         print_result(result)
-        print(f"All {cells.cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
+        print(f"All {n_cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
 
     return Result(result.as_json() | checked, show, result.exit_code)

@@ -29,7 +29,7 @@ from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
 Change = Callable[[dict[str, Any]], None]  # of the manifest
-TABLES = ("rates", "providers", "summaries", "quality")
+TABLES = ("rates", "providers", "summaries", "network_summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
 JOURNAL = "publishing.json"
 

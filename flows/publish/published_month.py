@@ -14,9 +14,9 @@ import polars as pl
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.publish.publish import published_entry
-from flows.publish.restored_builds import Names, Observe, published_files, restore_build
+from flows.publish.restored_builds import Names, published_files, restore_build
 from flows.storage.layout import Layout
-from flows.tables.payer_builds import PayerBuild
+from flows.tables.payer_builds import Observe, PayerBuild
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,16 @@
 Memory: one piece of its rates, and its outliers.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from flows.publish.publish import fetch_published
-from flows.storage.parquet import read_frames, write_table
+from flows.storage.parquet import read_by_npi, read_frames, write_table
 from flows.tables.observations_external_sort import SortedObservations
-from flows.tables.payer_builds import PayerBuild, RowCounts, link_or_copy, rates_path
+from flows.tables.payer_builds import Observe, PayerBuild, RowCounts, link_or_copy, rates_path, write_networks
 from schemas.published import FILES, PROVIDERS, RATES
 from transforms.benchmark.payers import payer_slug
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:  # which imports this module
     from flows.publish.published_month import PublishedMonth
 
 Names = set[str | None]
-Observe = Callable[[pl.DataFrame], pl.DataFrame]
 
 
 def restore_build(
@@ -52,6 +51,7 @@ def restore_build(
     for piece in read_frames(own / "rates.parquet"):
         counts.add(piece, outliers)
     figures = counts.write(own)
+    write_networks(own, observe)
     source_ids = pl.read_parquet(own / "counts.parquet")["source_id"].unique().sort()
     key = published.payers[payer]["build"]
     return PayerBuild(payer, key, own, figures, tuple(source_ids)), names - left_out
@@ -83,20 +83,9 @@ def _observe(folder: Path, observe: Observe) -> None:
     rates = folder / "rates.parquet"
     tins = pl.scan_parquet(rates).select(pl.col("tin").unique()).collect().to_series()
     observations = SortedObservations(folder, tins)
-    for piece in _by_npi(read_frames(rates)):
+    for piece in read_by_npi(rates):
         observations.add(observe(piece))
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
-
-
-def _by_npi(pieces: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """Rates cut where the NPI changes."""
-    held = RATES.empty()
-    for piece in pieces:
-        rows = pl.concat([held, piece])
-        is_last = rows["npi"].eq_missing(rows["npi"][-1])
-        held = rows.filter(is_last)
-        yield rows.filter(~is_last)
-    yield held
 
 
 def published_files(published: "PublishedMonth") -> pl.DataFrame:

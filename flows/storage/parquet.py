@@ -86,6 +86,18 @@ def read_frames(path: Path) -> Iterator[pl.DataFrame]:
             yield pl.DataFrame(pl.from_arrow(batch))
 
 
+def read_by_npi(path: Path) -> Iterator[pl.DataFrame]:
+    """The same of rows that are sorted by NPI, cut where the NPI changes. Memory: one piece, and one NPI's rows."""
+    held: pl.DataFrame | None = None
+    for piece in read_frames(path):
+        rows = piece if held is None else pl.concat([held, piece])
+        is_last = rows["npi"].eq_missing(rows["npi"][-1])
+        held = rows.filter(is_last)
+        yield rows.filter(~is_last)
+    if held is not None:
+        yield held
+
+
 def _row_groups(frames: Iterable[pl.DataFrame], table: Table) -> Iterator[pl.DataFrame]:
     buffered = table.empty()
     for frame in frames:

@@ -36,7 +36,8 @@ from flows.tables.payer_builds import (
     sum_counts,
 )
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
-from schemas.published import FILE_EXCLUSIONS, FILES, PROVIDERS, SUMMARIES, UNMAPPED
+from schemas.published import FILE_EXCLUSIONS, FILES, NETWORK_SUMMARIES, PROVIDERS, SUMMARIES, UNMAPPED
+from transforms.benchmark.networks import summarize_networks
 from transforms.benchmark.payers import map_payers, unused_mappings
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
@@ -160,7 +161,7 @@ class MonthBuilder:
         return {name for name in entities if payers[name] in others}
 
     def summarise(self) -> None:
-        """Rates, providers, summaries and quality, from the payers' builds."""
+        """Rates, providers, summaries (of payers and of networks) and quality, from the payers' builds."""
         self.builds = dict(sorted(self.builds.items()))
         self._tables("rates")
         for build in self.builds.values():
@@ -168,6 +169,7 @@ class MonthBuilder:
         self.rows["rates"] = sum(build.figures.rows for build in self.builds.values())
         self._write_providers()
         self._write_summaries()
+        self._write_network_summaries()
         self._write_quality()
 
     def _tables(self, name: str) -> list[Path]:
@@ -192,6 +194,21 @@ class MonthBuilder:
         summaries = self._process.run(work, large=bytes_of([*observations, *files]) >= LARGE_BYTES)
         path = self._folder / "summaries" / "summaries.parquet"
         self.rows["summaries"] = write_table(path, SUMMARIES, [summaries])
+
+    def _write_network_summaries(self) -> None:
+        request = self._request
+        medicare = Comparison(self._inputs.localities, self._inputs.medicare_year)
+        observations, files = self._tables("network_observations"), self._tables("network_files")
+        frames = [NETWORK_SUMMARIES.empty()]
+        for payer, own, behind in zip(self.builds, observations, files, strict=True):
+            observed = Observed(pl.scan_parquet(own), pl.scan_parquet(behind))
+            work = partial(
+                summarize_networks, observed, payer, request.month, medicare, with_nppes=request.nppes is not None
+            )
+            frames.append(self._process.run(work, large=bytes_of([own, behind]) >= LARGE_BYTES))
+        path = self._folder / "network_summaries" / "network_summaries.parquet"
+        sorted_frame = pl.concat(frames).sort(NETWORK_SUMMARIES.grain)
+        self.rows["network_summaries"] = write_table(path, NETWORK_SUMMARIES, [sorted_frame])
 
     def _sum(self, name: str) -> pl.DataFrame:
         return sum_counts([pl.read_parquet(path) for path in self._tables(name)], COUNTED[name])

@@ -6,11 +6,11 @@ Memory: one payer's numbered prices and providers, and one range of its pairs at
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,12 @@ from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cach
 from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
-from flows.storage.parquet import write_table
+from flows.storage.parquet import read_by_npi, write_table
 from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
+from transforms.benchmark.networks import rates_by_network
 from transforms.benchmark.payers import payer_slug
 from transforms.benchmark.rates import describe_rates, gather_facts
 from transforms.benchmark.representative_rates import FILES_BEHIND, MedicareAmounts, list_files, observe_providers
@@ -54,6 +55,7 @@ _BUILDING_MODULES = (
     "flows.storage.parquet",
 )
 Fetched = dict[tuple[int, int, str, int], Path]  # by REFERENCE_GRAIN: Parquet of a remote reference's groups
+Observe = Callable[[pl.DataFrame], pl.DataFrame]  # rates to ``schemas.PROVIDERS``
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 
 
@@ -148,7 +150,7 @@ class _CacheEntry(CacheEntry):
 
 @dataclass(frozen=True)
 class PayerBuild:
-    """A payer's tables in the cache: rates, observations, and the counts that the month's tables add up."""
+    """A payer's tables in the cache: rates, observations (of networks, too), counts that the month's tables add up."""
 
     payer: str
     key: str
@@ -225,18 +227,40 @@ def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigure
     )
     observations = SortedObservations(folder, resolved.tins["tin"])
     counts = RowCounts()
+    observe = partial(observe_providers, places=facts.places, medicare=inputs.medicare)
 
     def rate_frames() -> Iterator[pl.DataFrame]:
         for pairs in iter_pairs(resolved, PAIRS_EACH):
             rates = describe_rates(pairs, facts)
-            providers = observe_providers(rates, facts.places, inputs.medicare)
+            providers = observe(rates)
             observations.add(providers)
             counts.add(rates, providers)
             yield rates
 
     write_table(folder / "rates.parquet", RATES, rate_frames())
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
+    write_networks(folder, observe)
     return counts.write(folder)
+
+
+def write_networks(folder: Path, observe: Observe) -> None:
+    """Write the observations by network, and the files behind them, beside ``rates.parquet``; ``payer`` is the network.
+
+    Memory: a row group of rates, once for each network that they name.
+    """
+    path = folder / "rates.parquet"
+    networks = pl.scan_parquet(path).select(pl.col("network_names").list.len().sum()).collect().item()
+    files = [NO_FILES]
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for piece in read_by_npi(path) if networks else ():
+            rates = rates_by_network(piece)
+            providers = observe(rates)
+            files.append(list_files(rates, providers))
+            yield providers
+
+    write_table(folder / "network_observations.parquet", PROVIDERS, frames())
+    pl.concat(files).unique().sort(FILES_BEHIND).write_parquet(folder / "network_files.parquet")
 
 
 class RowCounts:

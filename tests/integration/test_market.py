@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +22,7 @@ from flows.download.sources import HashingStream, Source
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.run import RunRequest, run
 from flows.tables.nppes_lookup import build_nppes
-from schemas.published import RATE_GRAIN
+from schemas.published import NETWORK_SUMMARIES, RATE_GRAIN
 from tests.documents import BAD_CHECK_DIGIT, EVE
 from tests.field_notes import CASES, GENERATED_REMOTE
 from tests.fuzz.plain_rows import respelled
@@ -37,6 +37,7 @@ from tests.plain_reading import (
     ProviderKey,
     RateRow,
     SummaryKey,
+    plain_network_summaries,
     plain_providers,
     plain_rates,
     plain_summaries,
@@ -230,8 +231,26 @@ def test_summaries_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> 
     )
     rows = published.table("summaries").filter(pl.col("payer_kind") != "benchmark")
     found = {SummaryKey(*(row[name] for name in SummaryKey._fields)): row for row in rows.iter_rows(named=True)}
-    assert found.keys() == expected.keys()
     assert rows.height == len(found) > (200 if with_nppes else 30)
+    assert_same_figures(found, expected)
+
+
+def test_network_summaries_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None:
+    published, with_nppes = month
+    expected = plain_network_summaries(plain(with_nppes), national(), plain_medians(), localities_of_2026(), with_nppes)
+    rows = published.table("network_summaries")
+    assert rows.equals(rows.sort(NETWORK_SUMMARIES.grain))
+    names = ("payer", *(name.replace("payer", "network_name") for name in SummaryKey._fields))
+    found = {
+        (row[0], SummaryKey(*row[1:])): named
+        for row, named in zip(rows.select(names).iter_rows(), rows.iter_rows(named=True), strict=True)
+    }
+    assert rows.height == len(found) > (200 if with_nppes else 20)
+    assert_same_figures(found, expected)
+
+
+def assert_same_figures(found: Mapping[Any, dict[str, Any]], expected: Mapping[Any, PlainSummary]) -> None:
+    assert found.keys() == expected.keys()
     for key, summary in expected.items():
         row = found[key]
         assert [row[name] for name in COUNTS] == [getattr(summary, name) for name in COUNTS], key
@@ -261,7 +280,7 @@ def test_medicare_rows_are_its_localities(month: tuple[Month, bool]) -> None:
 def assert_reconciles(month: Month) -> None:
     """Rows in = rows eligible + exclusions, for every file, and all of it again from the rate rows themselves."""
     files = month.table("quality", "files")
-    exclusions = month.table("quality", "exclusions")
+    exclusions = month.table("quality", "exclusions").drop("month")
     rates = month.table("rates").explode("source_ids")
     rows = Counter(rates["source_ids"].to_list())
     eligible = Counter(rates.filter(pl.col("exclusion").is_null())["source_ids"].to_list())

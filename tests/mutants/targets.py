@@ -29,5 +29,6 @@ TARGETS = (
     Target("transforms/benchmark/representative_rates.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/percentiles.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/summarize.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/benchmark/networks.py", (_BENCHMARK,)),
     Target("transforms/cms/medicare.py", ("tests/unit/cms/test_medicare.py",)),
 )

@@ -66,7 +66,7 @@ def test_every_module_has_faults_and_each_is_python_with_a_name_of_its_own() -> 
     for target in TARGETS:
         source = (REPOSITORY / target.path).read_bytes()
         found = plant(target.path, source)
-        assert len(found) > 20
+        assert len(found) > 5
         assert len({mutant.name for mutant in found}) == len(found)
         for mutant in found[::5]:
             assert ast.dump(ast.parse(mutant.apply(source))) != ast.dump(ast.parse(source)), mutant.name

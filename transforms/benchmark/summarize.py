@@ -14,6 +14,7 @@ The result does not depend on the order of the rows: percentiles are order stati
 mean is an exact sum. Memory: the month's providers that are not outliers, five numbers each, and one sorted copy.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -33,7 +34,8 @@ from transforms.benchmark.percentiles import cell_percentiles, count_values, gro
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced"), "all": ("strict", "balanced", "other", None)}
-COMPOSITES: dict[str, tuple[str, ...] | None] = {COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}  # None: every payer
+Composites = Mapping[str, tuple[str, ...] | None]  # the payers that each pools; None: every payer
+COMPOSITES: Composites = {COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 US = "US"
 
@@ -69,12 +71,18 @@ def summarize(observed: Observed, month: date, medicare: Comparison, *, with_npp
         medicare: its localities become the Medicare rows, with which the others are compared.
         with_nppes: False: no state rows, tier ``all`` only.
     """
-    benchmark = summarize_medicare(medicare)
+    payers = summarize_payers(observed, COMPOSITES, with_nppes=with_nppes)
+    rows = pl.concat([payers, summarize_medicare(medicare)], how="diagonal")
+    return compare_with_medicare(rows, month, medicare).pipe(SUMMARIES.conform).sort(SUMMARIES.grain).collect()
+
+
+def compare_with_medicare(summaries: pl.DataFrame, month: date, medicare: Comparison) -> pl.LazyFrame:
+    """Summaries with the columns that follow from their figures, from Medicare's, and from the month."""
+    benchmark = summarize_medicare(medicare).lazy()
     return (
-        pl.concat([_summarize_payers(observed, with_nppes=with_nppes), benchmark], how="diagonal")
-        .lazy()
+        summaries.lazy()
         .join(
-            benchmark.lazy().select("billing_code", "geography", medicare_usd=pl.col("p50_usd")),
+            benchmark.select("billing_code", "geography", medicare_usd=pl.col("p50_usd")),
             on=["billing_code", "geography"],
             how="left",
         )
@@ -86,16 +94,13 @@ def summarize(observed: Observed, month: date, medicare: Comparison, *, with_npp
             medicare_year=pl.lit(medicare.year, pl.Int32),
             methodology=pl.lit(METHODOLOGY),
         )
-        .pipe(SUMMARIES.conform)
-        .sort(SUMMARIES.grain)
-        .collect()
     )
 
 
-def _summarize_payers(observed: Observed, *, with_nppes: bool) -> pl.DataFrame:
+def summarize_payers(observed: Observed, composites: Composites, *, with_nppes: bool) -> pl.DataFrame:
     """One row per cell of payers and composites, with figures and counts; columns of SUMMARIES."""
     strata, providers = _number_strata(observed.providers)
-    memberships = list_memberships(strata, with_nppes=with_nppes)
+    memberships = list_memberships(strata, composites, with_nppes=with_nppes)
     with_tin = providers.filter(pl.col("tin_no").is_not_null())
     files = observed.files.join(strata.lazy(), on=FILES_STRATUM, nulls_equal=True)
     npi_values = count_values(observe_npis(providers).lazy(), ["stratum_no"])
@@ -139,13 +144,13 @@ def _number_strata(providers: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]
     return strata, numbered.collect()
 
 
-def list_memberships(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
+def list_memberships(strata: pl.DataFrame, composites: Composites, *, with_nppes: bool) -> pl.DataFrame:
     """One row per stratum and cell in which it counts: stratum_no, cell_no, CELL, payer_kind.
 
     A stratum counts for its payer and the composites that pool it (``_pools``), and in the geographies and tiers of
     its providers (``_scopes``).
     """
-    joined = strata.join(_pools(strata), on="payer").join(
+    joined = strata.join(_pools(strata, composites), on="payer").join(
         _scopes(strata, with_nppes=with_nppes), on=["state", "taxonomy_tier"], nulls_equal=True
     )
     memberships = joined.select(
@@ -154,17 +159,17 @@ def list_memberships(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
     return memberships.join(memberships.select(CELL).unique().with_row_index("cell_no"), on=CELL)
 
 
-def _pools(strata: pl.DataFrame) -> pl.DataFrame:
+def _pools(strata: pl.DataFrame, composites: Composites) -> pl.DataFrame:
     """The payers and composites in which a payer counts: payer, pool, payer_kind."""
     payers = strata.select("payer").unique()
     own = payers.with_columns(pool=pl.col("payer"), payer_kind=pl.lit("payer"))
-    composites = [
+    pools = [
         (payers if pooled is None else payers.filter(pl.col("payer").is_in(pooled))).with_columns(
             pool=pl.lit(name), payer_kind=pl.lit("composite")
         )
-        for name, pooled in COMPOSITES.items()
+        for name, pooled in composites.items()
     ]
-    return pl.concat([own, *composites])
+    return pl.concat([own, *pools])
 
 
 def _scopes(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:

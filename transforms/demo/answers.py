@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 
 from schemas.codes import BUCA, COMPOSITE_ALL, COMPOSITE_BUCA, MEDICARE, PERCENTILES
-from transforms.demo.market import Market
+from transforms.demo.market import LANTERN, Market
 from transforms.demo.places import local_usd
 from transforms.demo.prices import LAST_RULE, Price
 from transforms.demo.providers import Member, Provider
@@ -23,6 +23,7 @@ from transforms.demo.providers import Member, Provider
 COUNTS = ("n_npi", "n_tin")
 LOCAL = "pct_of_local_medicare"
 FIGURES = ("mean_usd", "min_usd", *(f"p{p}_usd" for p in PERCENTILES), "max_usd", LOCAL)
+IN_NETWORKS = {LANTERN.payer: LANTERN.networks}  # payers whose every rate is of all of these networks
 _CLOSE = 1e-9  # relative: allows another order of summation, not another rule
 
 
@@ -91,6 +92,19 @@ def check_answers(answers: Answers, summaries: pl.DataFrame) -> CheckResult:
     for cell in sorted(answers.cells.keys() | published.keys()):
         wrong.extend(_differences(cell, answers.cells.get(cell), published.get(cell)))
     return CheckResult(len(answers.cells), tuple(wrong))
+
+
+def check_networks(answers: Answers, network_summaries: pl.DataFrame) -> CheckResult:
+    """The networks' cells of the payers of ``IN_NETWORKS``: those of the payer, weighted by NPI."""
+    cells, wrong = 0, []
+    for payer, networks in IN_NETWORKS.items():
+        own = {cell: each for cell, each in answers.cells.items() if (cell.payer, cell.weighting) == (payer, "npi")}
+        found = network_summaries.filter(pl.col("payer") == payer)
+        for network, rows in ((name, found.filter(pl.col("network_name") == name)) for name in networks):
+            checked = check_answers(Answers(answers.month, own, {}), rows)
+            cells += checked.cells
+            wrong += [f"{network}, {difference}" for difference in checked.wrong]
+    return CheckResult(cells, tuple(wrong))
 
 
 def check_rows(answers: Answers, rates: pl.DataFrame) -> CheckResult:

@@ -177,7 +177,8 @@ class _Writer:
     def _provider_references(self) -> Json:
         if self._layout.references == "none":
             return {}
-        networks = {"network_name": ["Lamplight PPO", "Lamplight Choice"]} if self._layout.second_schema else {}
+        names = list(self._file.publisher.networks)
+        networks: Json = {"network_name": names} if self._layout.second_schema else {}
         for npi in self._random.sample(sorted(self._market.providers), _GHOST_REFERENCES):
             self._cite((Member(_GHOST_TIN, npi),))
         return {

@@ -23,22 +23,33 @@ _OUTLIER_CENTS = (6, 25_000)  # under 10% and over 1000% of any year's Medicare 
 
 @dataclass(frozen=True)
 class Publisher:
-    """The publisher of a file: the name in the header, and what its items and prices state."""
+    """The publisher of a file: the name in the header, and what its items, prices and provider references state."""
 
     reporting_entity_name: str
     payer: str
     code_types: tuple[str | None, ...] = ("CPT",)
     settings: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
 
 
 AETNA = Publisher("Aetna Life Insurance Company", "Aetna")
 BLUE_ILLINOIS = Publisher("Blue Cross and Blue Shield of Illinois", "Blue Cross Blue Shield", ("CPT", "HCPCS"))
-ANTHEM = Publisher("Anthem Insurance Companies, Inc.", "Blue Cross Blue Shield", settings=("outpatient", "both"))
+ANTHEM = Publisher(
+    "Anthem Insurance Companies, Inc.",
+    "Blue Cross Blue Shield",
+    settings=("outpatient", "both"),
+    networks=("Anthem PPO", "Anthem HMO"),
+)
 PREMERA = Publisher("Premera Blue Cross", "Blue Cross Blue Shield", (None, "CPT"))
-CIGNA = Publisher("Cigna Health Life Insurance Company", "Cigna", settings=("outpatient", "both"))
+CIGNA = Publisher(
+    "Cigna Health Life Insurance Company", "Cigna", settings=("outpatient", "both"), networks=("National OAP",)
+)
 UNITED = Publisher("United HealthCare Services, Inc.", "UnitedHealth Group")
 LANTERN = Publisher(
-    "Prairie Lantern Health Cooperative", "Prairie Lantern Health Cooperative", settings=("outpatient",)
+    "Prairie Lantern Health Cooperative",
+    "Prairie Lantern Health Cooperative",
+    settings=("outpatient",),
+    networks=("Lamplight PPO", "Lamplight Choice"),
 )
 PUBLISHERS = (AETNA, BLUE_ILLINOIS, ANTHEM, PREMERA, CIGNA, UNITED, LANTERN)
 

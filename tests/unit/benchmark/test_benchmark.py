@@ -1,15 +1,16 @@
 """The methodology from extracts to summaries, in memory, against the plain reading of the same files."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
 from itertools import pairwise
+from typing import Any
 
 import polars as pl
 import pytest
 
-from schemas.published import PROVIDERS, RATE_GRAIN, RATES, SUMMARIES
+from schemas.published import NETWORK_SUMMARIES, PROVIDERS, RATE_GRAIN, RATES, SUMMARIES
 from tests.documents import ANN, BOB, EVE, Record, document, group, item, price, rate, reference
 from tests.fuzz.plain_rows import respelled
 from tests.json_text import json_bytes
@@ -19,12 +20,15 @@ from tests.plain_localities import PlainLocalities, localities_of_2026
 from tests.plain_reading import (
     PlainNpi,
     PlainProvider,
+    PlainSummary,
     ProviderKey,
     RateRow,
     SummaryKey,
+    plain_network_summaries,
     plain_providers,
     plain_summaries,
 )
+from transforms.benchmark.networks import rates_by_network, summarize_networks
 from transforms.benchmark.payers import map_payers
 from transforms.benchmark.rates import Facts, describe_rates, gather_facts
 from transforms.benchmark.representative_rates import MedicareAmounts, list_files, observe_providers
@@ -104,6 +108,7 @@ def all_rates(with_nppes: bool) -> pl.DataFrame:
     return pl.concat(part for parts in rates_by_payer(with_nppes).values() for part in parts)
 
 
+MEDICARE = Comparison(pl.DataFrame(LOCALITIES, schema=["billing_code", "state", "amount_usd"], orient="row"), 2025)
 LOCAL = [(code, locality, usd) for (code, locality), usd in LOCALITIES_OF_2026.amounts_usd.items()]
 AMOUNTS = MedicareAmounts(
     pl.DataFrame({"billing_code": [*NATIONAL], "amount_usd": [*NATIONAL.values()]}),
@@ -226,8 +231,7 @@ FIGURES = ("mean_usd", "min_usd", "p10_usd", "p25_usd", "p50_usd", "p75_usd", "p
 def test_summaries_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     expected = plain_summaries(plain_provider_rows(with_nppes).values(), MEDICARE_P50, with_nppes)
     providers, files = observed(with_nppes)
-    medicare = Comparison(pl.DataFrame(LOCALITIES, schema=["billing_code", "state", "amount_usd"], orient="row"), 2025)
-    rows = summarize(Observed(providers.lazy(), files.lazy()), MONTH, medicare, with_nppes=with_nppes)
+    rows = summarize(Observed(providers.lazy(), files.lazy()), MONTH, MEDICARE, with_nppes=with_nppes)
     assert rows.equals(rows.sort(SUMMARIES.order)) and rows.columns == SUMMARIES.names
     benchmark = rows.filter(pl.col("payer_kind") == "benchmark")
     medians = {row[:2]: row[2] for row in benchmark.select("billing_code", "geography", "p50_usd").iter_rows()}
@@ -235,7 +239,33 @@ def test_summaries_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     assert benchmark["low_sample"].to_list() == [False] * len(MEDICARE_P50)
     commercial = rows.filter(pl.col("payer_kind") != "benchmark")
     found = {SummaryKey(*(row[name] for name in SummaryKey._fields)): row for row in commercial.iter_rows(named=True)}
-    assert found.keys() == expected.keys() and commercial.height == len(found)
+    assert commercial.height == len(found)
+    assert_same_figures(found, expected)
+
+
+def network_summaries(with_nppes: bool) -> pl.DataFrame:
+    found = [NETWORK_SUMMARIES.empty()]
+    for payer, parts in rates_by_payer(with_nppes).items():
+        repeated = [rates_by_network(part) for part in parts]
+        providers = [observe_providers(part, facts_by_payer(with_nppes)[payer].places, AMOUNTS) for part in repeated]
+        files = pl.concat(map(list_files, repeated, providers)).unique()
+        behind = Observed(pl.concat(providers).lazy(), files.lazy())
+        found.append(summarize_networks(behind, payer, MONTH, MEDICARE, with_nppes=with_nppes))
+    return pl.concat(found)
+
+
+@pytest.mark.parametrize("with_nppes", [True, False])
+def test_network_summaries_are_those_of_the_plain_reading(with_nppes: bool) -> None:
+    expected = plain_network_summaries(plain_market(with_nppes), NATIONAL, MEDICARE_P50, LOCALITIES_OF_2026, with_nppes)
+    rows = network_summaries(with_nppes)
+    fields = [name.replace("payer", "network_name") for name in SummaryKey._fields]
+    found = {(row["payer"], SummaryKey(*(row[name] for name in fields))): row for row in rows.iter_rows(named=True)}
+    assert rows.height == len(found) and len({network.payer for _, network in found}) > 3
+    assert_same_figures(found, expected)
+
+
+def assert_same_figures(found: Mapping[Any, dict[str, Any]], expected: Mapping[Any, PlainSummary]) -> None:
+    assert found.keys() == expected.keys()
     for key, summary in expected.items():
         row = found[key]
         assert [row[name] for name in COUNTS] == [getattr(summary, name) for name in COUNTS], key

@@ -5,8 +5,18 @@ import polars as pl
 import pytest
 
 from schemas.codes import GEOGRAPHIES
-from transforms.demo.answers import COUNTS, FIGURES, Answers, Cell, RowKind, answer, check_answers, check_rows
-from transforms.demo.market import ANTHEM, DEFAULT_SEED, Contract, Market, make_market
+from transforms.demo.answers import (
+    COUNTS,
+    FIGURES,
+    Answers,
+    Cell,
+    RowKind,
+    answer,
+    check_answers,
+    check_networks,
+    check_rows,
+)
+from transforms.demo.market import ANTHEM, DEFAULT_SEED, LANTERN, Contract, Market, make_market
 from transforms.demo.providers import Member, Provider, Tin
 
 MONTH = date(2026, 11, 1)
@@ -30,6 +40,16 @@ def test_summaries_that_agree_are_right() -> None:
     result = check_answers(default_answers(), published(default_answers()))
     assert result.wrong == ()
     assert result.cells == len(default_answers().cells) > 5_000
+
+
+def test_networks_of_every_rate_have_their_payers_cells() -> None:
+    payer, (one, other) = LANTERN.payer, LANTERN.networks
+    own = published(default_answers()).filter(payer=payer, weighting="npi")
+    networks = pl.concat([own.with_columns(network_name=pl.lit(name)) for name in (one, other)])
+    result = check_networks(default_answers(), networks)
+    assert (result.cells, result.wrong) == (2 * own.height, ())
+    (difference,) = check_networks(default_answers(), networks.slice(1)).wrong
+    assert difference.startswith(one) and difference.endswith(": missing")
 
 
 def test_medicare_and_other_months_are_left_alone() -> None:
