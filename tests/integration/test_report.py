@@ -304,7 +304,7 @@ def test_shortened_lists_say_how_many_more_there_are_and_whole_ones_do_not(tmp_p
         write_output(folder, published_example(), unresolved_locations=dead)
         quality = folder / "quality" / f"period={MONTH:%Y-%m}"
         files = [file_row(source=f"mrf/{n:03}.json", source_id=str(n)) for n in range(MOST_FILES + beyond)]
-        names = [("reporting_entity", f"Plan {n:02}", 1) for n in range(MOST_NAMES + beyond)]
+        names = [(MONTH, "reporting_entity", f"Plan {n:02}", 1) for n in range(MOST_NAMES + beyond)]
         pl.DataFrame(files, schema=FILES.polars).write_parquet(quality / "files.parquet")
         pl.DataFrame(names, schema=UNMAPPED.polars, orient="row").write_parquet(quality / "unmapped.parquet")
         build_report(Layout(folder))
