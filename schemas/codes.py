@@ -13,7 +13,9 @@ STATES = tuple(
     "AL AK AZ AR CA CO CT DE FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ NM NY NC ND OH OK OR PA "
     "RI SC SD TN TX UT VT VA WA WV WI WY".split()
 )
-GEOGRAPHIES = (*STATES, "DC", "PR", "VI", "GU", "AS", "MP")
+TERRITORIES = ("PR", "VI", "GU", "AS", "MP")
+GEOGRAPHIES = (*STATES, "DC", *TERRITORIES)
+US_COUNTRIES = ("US", *TERRITORIES)  # NPPES has territories as state or as country
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _place(rate: PlainRate, nppes: Nppes | None, tier_of: TierOf) -> None:
     if known:
         rate.state = (known.state or "").strip().upper() or None
         digits = known.postal_code.replace("-", "")
-        is_zip = digits.isdecimal() and len(digits) in (5, 9) and known.country in (None, "US")
+        is_zip = digits.isdecimal() and len(digits) in (5, 9) and known.country in {None, "US", *TERRITORIES}
         rate.zip5 = digits[:5] if is_zip else None
         rate.taxonomy_tier = tier_of(known.taxonomies, rate.row.billing_code)
 

@@ -15,9 +15,9 @@ from schemas.codes import (
     NEGOTIATED_TYPES,
     OFFICE_SERVICE_CODES,
     PROFESSIONAL_CLASSES,
+    US_COUNTRIES,
 )
 
-US_COUNTRIES = ("US", "PR", "VI", "GU", "AS", "MP")  # NPPES states territories as state or as country
 _LUHN_PREFIX_SUM = 24  # the Luhn sum of the prefix 80840, which an NPI's check digit covers
 
 NAMES = [rule.name for rule in EXCLUSIONS]

@@ -11,6 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
+from schemas.codes import US_COUNTRIES
 from schemas.nppes import NPPES
 from transforms.cms.sheets import sheet_rows
 from transforms.errors import UsageError
@@ -114,7 +115,7 @@ def _without_content(error: Exception) -> str:
 def _records(batch: pa.Table) -> pl.DataFrame:
     texts = pl.DataFrame(pl.from_arrow(pa.table({name: _text(batch[name]) for name in batch.column_names})))
     taxonomies = pl.concat_str(TAXONOMY_COLUMNS, separator=",", ignore_nulls=True)
-    in_us = _trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US") == "US"
+    in_us = _trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US").is_in(US_COUNTRIES)
     return texts.select(
         npi=_trimmed(NPI_COLUMN).cast(pl.Int64),
         entity_type=_trimmed(ENTITY_COLUMN).cast(pl.Int8),
