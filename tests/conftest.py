@@ -18,7 +18,7 @@ settings.register_profile("shrinking", settings())
 settings.register_profile("prompt", phases=(Phase.explicit, Phase.reuse, Phase.generate))
 settings.load_profile("prompt")
 
-DEMO_MONTH = date(2025, 6, 1)
+DEMO_MONTH = date(2026, 6, 1)
 
 
 @pytest.fixture(scope="session")

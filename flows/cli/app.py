@@ -22,7 +22,7 @@ EPILOG = """\
 First steps (every command has --help with an example):
   tic-rates demo                                     a small market with known answers, into output/
   tic-rates inspect FILE                             what is in one file
-  tic-rates run FOLDER --month 2025-06 --nppes ZIP   a month's benchmarks from real files
+  tic-rates run FOLDER --month 2026-06 --nppes ZIP   a month's benchmarks from real files
 
 From laptop to cluster, with the same bytes in the tables (docs/how-to/dask.md):
   tic-rates run FOLDER                               one machine, all its cores

@@ -46,7 +46,7 @@ def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...], **optio
     return Result(found, partial(print_inspection, found))
 
 
-@command("nppes", example="reference nppes NPPES_Data_Dissemination_June_2025.zip --weekly NPPES_weekly.zip")
+@command("nppes", example="reference nppes NPPES_Data_Dissemination_June_2026.zip --weekly NPPES_weekly.zip")
 @click.argument("file", type=Path, metavar="FILE")
 @click.option(
     "--weekly", type=Path, multiple=True, metavar="FILE", help="Weekly update; again for the next, oldest first."
@@ -122,7 +122,7 @@ reference_command = Group(
     "reference",
     [nppes_command, medicare_command, localities_command],
     help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
-    epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2025.zip",
+    epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2026.zip",
 )
 
 

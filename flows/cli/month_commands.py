@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from flows.settings.config import Config
 
 
-@command("run", example="run 'mrf/*.json.gz' --month 2025-06 --nppes NPPES_Data_Dissemination_June_2025.zip")
+@command("run", example="run 'mrf/*.json.gz' --month 2026-06 --nppes NPPES_Data_Dissemination_June_2026.zip")
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
 @click.option("--month", type=month_of, metavar="YYYY-MM", help="Month to publish (default: this one, in UTC).")
 @click.option(
@@ -180,7 +180,7 @@ def _flow_parameters(options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-@command("backfill", example="backfill --from 2025-01 --to 2025-06 --payer Cigna")
+@command("backfill", example="backfill --from 2026-01 --to 2026-06 --payer Cigna")
 @configured_options
 @click.option("--from", "first", type=month_of, required=True, metavar="YYYY-MM", help="First month.")
 @click.option("--to", "last", type=month_of, required=True, metavar="YYYY-MM", help="Last month.")
@@ -215,7 +215,7 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
 
 
 @command("demo", example="demo --output output")
-@click.option("--month", type=month_of, default="2025-06", metavar="YYYY-MM", help="Default: 2025-06.")
+@click.option("--month", type=month_of, default="2026-06", metavar="YYYY-MM", help="Default: 2026-06.")
 @output_option
 @prefect_option
 def demo_command(*, month: date, output: Path | str, prefect: bool | None) -> Result:

@@ -228,7 +228,7 @@ def test_the_methodology_page_counts_rows_down_to_what_counts(demo_report: Path,
     for step in steps[1:]:
         left -= int((step["Rows excluded"] or "0").replace(",", ""))
         assert int(step["Rows remaining"].replace(",", "")) == left
-    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
+    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2026-06"]
     assert left == entry["rows_eligible"]
     assert f"{entry['rows']['rates']:,}" in page.text
 
@@ -244,8 +244,8 @@ def test_the_methodology_page_lists_the_files_as_the_quality_table_does(demo_rep
 
 
 def test_the_methodology_page_has_every_table_to_download(demo_report: Path, demo_output: Path) -> None:
-    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
-    assert [row["month"] for row in csv_at(demo_report / "months.csv")] == ["2025-06"]
+    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2026-06"]
+    assert [row["month"] for row in csv_at(demo_report / "months.csv")] == ["2026-06"]
     payers = csv_at(demo_report / "payers.csv")
     assert [row["payer"] for row in payers] == sorted(entry["payers"])
     assert csv_at(demo_report / "refused.csv") == []
@@ -255,16 +255,16 @@ def test_the_methodology_page_has_every_table_to_download(demo_report: Path, dem
 
 def test_the_methodology_page_names_what_the_month_was_joined_with(demo_report: Path, demo_output: Path) -> None:
     text = page_at(demo_report / "methodology.html").text
-    assert "2025, conversion factor $32.3465" in text
+    assert "2026, conversion factor $33.4009" in text
     assert "722 NPIs; made from: npidata_pfile_" in text
-    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2025-06"]
+    entry = json.loads((demo_output / "manifest.json").read_bytes())["months"]["2026-06"]
     published = entry["published_at"]
     assert f"{published[:10]} {published[11:16]} UTC" in text
     assert published[:19] not in text
 
 
 def test_each_month_leads_to_its_tables(tmp_path: Path) -> None:
-    report = report_of(tmp_path, [summary("Aetna", month=DEMO_MONTH.replace(month=number)) for number in (4, 5, 6)])
+    report = report_of(tmp_path, [summary("Aetna", month=MONTH.replace(month=number)) for number in (4, 5, 6)])
     links = [a["href"] for a in page_at(report / "methodology.html").attributes("a")]
     for month in ("2025-04", "2025-05", "2025-06"):
         link = f"../summaries/period={month}/summaries.parquet"
@@ -417,7 +417,7 @@ def test_several_months_have_a_trend(tmp_path: Path) -> None:
 
 
 def test_a_payer_that_is_new_this_month_has_a_gap_before(tmp_path: Path) -> None:
-    earlier = [summary("Aetna", month=DEMO_MONTH.replace(month=5))]
+    earlier = [summary("Aetna", month=MONTH.replace(month=5))]
     report = report_of(tmp_path, [*earlier, summary("Aetna"), summary("Cigna")])
     rows = {row["Payer"]: row for row in page_at(report / "97026" / "US.html").tables["trend"]}
     assert (rows["Cigna"]["2025-05"], rows["Cigna"]["2025-06"]) == ("", "7.00")

@@ -34,9 +34,9 @@ from schemas.published import PROVIDERS, PUBLISHED, RATES, SUMMARIES
 from schemas.table import Table
 
 DICTIONARY = Path(__file__).resolve().parents[3] / "output" / "README.md"
-MONTH = date(2025, 6, 1)
+MONTH = date(2026, 6, 1)
 LIBRARIES = ("polars", "DuckDB", "pandas")
-SUMMARIES_FILE = "summaries/period=2025-06/summaries.parquet"
+SUMMARIES_FILE = "summaries/period=2026-06/summaries.parquet"
 PAYERS = {*BUCA, "Prairie Lantern Health Cooperative"}
 
 Rows = list[tuple[Any, ...]]
@@ -207,7 +207,7 @@ def test_published_values_are_those_of_the_code_lists(published: Path) -> None:
     def names(terms: tuple[Term, ...]) -> set[str]:
         return {term.name for term in terms}
 
-    quality = "quality/period=2025-06"
+    quality = "quality/period=2026-06"
     assert values(SUMMARIES_FILE, "taxonomy_tier") == names(TIERS)
     assert values(SUMMARIES_FILE, "weighting") == names(WEIGHTINGS)
     assert values(SUMMARIES_FILE, "payer_kind") == names(PAYER_KINDS)
@@ -247,9 +247,9 @@ SHORTEST_CALLS: dict[str, Callable[[str], pl.DataFrame]] = {
 def two_months(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The month, and a copy of it as the month after, as far as folders and the column ``month`` tell."""
     place = tmp_path_factory.mktemp("months")
-    for path in sorted(published.glob("*/period=2025-06/**/*.parquet")):
-        for period, month in (("2025-06", date(2025, 6, 1)), ("2025-07", date(2025, 7, 1))):
-            target = place / path.relative_to(published).as_posix().replace("2025-06", period)
+    for path in sorted(published.glob("*/period=2026-06/**/*.parquet")):
+        for period, month in (("2026-06", date(2026, 6, 1)), ("2026-07", date(2026, 7, 1))):
+            target = place / path.relative_to(published).as_posix().replace("2026-06", period)
             target.parent.mkdir(parents=True, exist_ok=True)
             pl.read_parquet(path).with_columns(month=pl.lit(month)).write_parquet(target)
     return place
