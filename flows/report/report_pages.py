@@ -28,6 +28,7 @@ MOST_IN_CHART = 25
 MOST_ON_MAP = 15
 MOST_ON_NATIONAL_MAP = 150
 MOST_OTHERS = 200
+MOST_NETWORKS = 150
 MOST_MONTHS = 24
 CALCULATOR_CSV = "medicare.csv"
 
@@ -64,6 +65,8 @@ class CodePages:
         for payer, slug in figures.slugs.items():
             yield f"{code}/payers/{slug}.html", self._payer_page(payer)
             yield f"{code}/payers/{slug}.csv", frame_csv(figures.rows.filter(pl.col("payer") == payer))
+            if payer in figures.networks:
+                yield f"{code}/payers/{slug}-networks.csv", frame_csv(figures.networks[payer])
 
     def insights(self, geography: str = NATIONAL) -> list[Insight]:
         """The sentences of a geography's page."""
@@ -161,6 +164,11 @@ class CodePages:
         places = {code: figures.payers[payer][code] for code in figures.geographies if code in figures.payers[payer]}
         labels = {code: f"{code} {name_of(code)}" for code in places}
         medicare, national = figures.cells(NATIONAL).get(MEDICARE), places.get(NATIONAL)
+        networks = figures.network_cells(payer)
+        shown_networks = sorted(networks, key=lambda cell: -(cell.n_npi or 0))[:MOST_NETWORKS]
+        links = [(f"{slug}.csv", "This table (CSV)")]
+        if payer in figures.networks:
+            links.append((f"{slug}-networks.csv", "Networks by state (CSV)"))
         drawn = tile_map(figures, [payer]) | {"here": NATIONAL, "left_out": 0}
         return self.environment.get_template("payer.html").render(
             title=f"CPT {figures.code}, {name}",
@@ -175,7 +183,9 @@ class CodePages:
             charted=[(cell, labels[code]) for code, cell in places.items()],
             scale=_scale(places.values(), medicare),
             medicare=medicare,
-            downloads=[(f"{slug}.csv", "This table (CSV)"), *parquet_links("../../../", self.month)],
+            networks=[(cell, cell.name, "", _share(cell, national)) for cell in shown_networks],
+            networks_left_out=len(networks) - len(shown_networks),
+            downloads=[*links, *parquet_links("../../../", self.month)],
         )
 
 
@@ -215,6 +225,7 @@ def parquet_links(up: str, month: str) -> Links:
     """The tables behind the pages, where they lie beside the report."""
     return [
         (f"{up}summaries/period={month}/summaries.parquet", "summaries (Parquet)"),
+        (f"{up}network_summaries/period={month}/network_summaries.parquet", "network_summaries (Parquet)"),
         (f"{up}providers/period={month}/providers.parquet", "providers (Parquet)"),
         (f"{up}manifest.json", "manifest.json"),
     ]

@@ -4,7 +4,7 @@ Memory: the latest month's ``summaries`` in full, of earlier months the main vie
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
@@ -17,7 +17,7 @@ from flows.publish.publish import read_manifest
 from flows.storage.layout import Layout
 from schemas.codes import TAXONOMY_TIERS
 from schemas.geographies import IN_ORDER, NATIONAL
-from schemas.published import SUMMARIES
+from schemas.published import NETWORK_SUMMARIES, SUMMARIES
 from transforms.benchmark.payers import payer_slug
 from transforms.errors import UsageError
 from transforms.report.figures import KIND_ORDER, Cell, make_cell, show_name, to_cents
@@ -57,6 +57,7 @@ class Published:
     with_states: bool
     main: pl.DataFrame  # the main view of the latest month, in the order of the pages
     others: pl.DataFrame  # all its other rows, likewise
+    networks: pl.DataFrame  # the main view of the latest month by payer and network
     history: pl.DataFrame  # the main view of all months
     manifest: dict[str, Any]
 
@@ -100,6 +101,11 @@ class CodeFigures:
         return _by("geography", self.published.history.filter(pl.col("billing_code") == self.code))
 
     @cached_property
+    def networks(self) -> dict[str, pl.DataFrame]:
+        """Published rows of networks by payer."""
+        return _by("payer", self.published.networks.filter(pl.col("billing_code") == self.code))
+
+    @cached_property
     def payers(self) -> dict[str, dict[str, Cell]]:
         """Each payer's cells by geography; payers in the order of the tables."""
         found: dict[str, dict[str, Cell]] = {}
@@ -120,6 +126,11 @@ class CodeFigures:
     def cells(self, geography: str) -> dict[str, Cell]:
         """The main view of a geography by payer, in table order."""
         return {payer: cells[geography] for payer, cells in self.payers.items() if geography in cells}
+
+    def network_cells(self, payer: str) -> list[Cell]:
+        """The national figures of a payer's networks, by name."""
+        rows = self.networks.get(payer, self.published.networks.clear()).filter(pl.col("geography") == NATIONAL)
+        return [replace(make_cell(row), name=show_name(row["network_name"])) for row in rows.iter_rows(named=True)]
 
     def medians(self, geography: str) -> dict[str, dict[date, Decimal]]:
         """P50 as shown, by payer and month."""
@@ -172,9 +183,17 @@ def load_published(layout: Layout) -> Published:
             pl.col("payer_kind") != "payer",
             "payer",
         ),
+        networks=_read_networks(layout.month("network_summaries", max(paths)), view),
         history=pl.concat(history).sort("month", "payer").collect(),
         manifest=manifest,
     )
+
+
+def _read_networks(folder: Path, view: View) -> pl.DataFrame:
+    """The main view by payer, network, place; no rows where an earlier version published the month."""
+    path = folder / "network_summaries.parquet"
+    rows = pl.read_parquet(path) if path.exists() else NETWORK_SUMMARIES.empty()
+    return rows.filter(view.rows).sort("payer", "network_name", _rank("geography", (NATIONAL, *IN_ORDER)))
 
 
 def _rank(column: str, order: Iterable[str]) -> pl.Expr:

@@ -130,6 +130,21 @@ def test_a_payer_page_has_its_figures_everywhere(demo_report: Path, demo_summari
             assert Decimal(row["% of national mean"]) == 100 * (mean / base).quantize(Decimal("0.01"), ROUND_HALF_UP)
 
 
+def test_a_payer_that_names_networks_has_a_table_of_them(demo_report: Path, demo_output: Path) -> None:
+    table = pl.read_parquet(Layout(demo_output).month("network_summaries", DEMO_MONTH) / "network_summaries.parquet")
+    payers = {"Cigna", "Prairie Lantern Health Cooperative", "Blue Cross Blue Shield"}
+    for payer in {*payers, "Aetna", "BUCA", "Medicare"}:
+        own = in_front(table.filter(payer=payer, billing_code="97026"))
+        published = {row["network_name"]: row for row in own.filter(geography="US").iter_rows(named=True)}
+        path = demo_report / "97026" / "payers" / payer_slug(payer)
+        rows = page_at(path.with_suffix(".html")).tables.get("networks", [])
+        assert {row["Network"] for row in rows} == set(published) and bool(rows) == (payer in payers)
+        for row in rows:
+            check_row(row, published[row["Network"]])
+        if rows:
+            assert len(csv_at(path.with_name(f"{path.name}-networks.csv"))) == own.height > len(rows)
+
+
 def test_the_maps_data_is_the_published_one(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
     figures = json.loads(page_at(demo_report / "97026" / "US.html").scripts["map-data"])
     own = in_front(demo_summaries.filter(pl.col("billing_code") == "97026"))
