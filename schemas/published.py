@@ -197,6 +197,15 @@ FILES = Table(
         Column("reporting_entity_name", "string", "as the file's header states it", nullable=True),
         Column("payer", "string", "payer by its parent", nullable=True),
         Column("last_updated_on", "date", "as the file's header states it", nullable=True),
+        Column(
+            "description", "string", "its first description in an index; null where no index lists it", nullable=True
+        ),
+        Column(
+            "plans", "int64", "reporting plans behind it, summed over its mentions in indexes", "plans", nullable=True
+        ),
+        Column("plan_market_types", "list[string]", "of these plans, as published; the first 20", nullable=True),
+        Column("plan_id_types", "list[string]", "of these plans, as published; the first 20", nullable=True),
+        Column("networks", "list[string]", "networks that its indexes name; the first 20", nullable=True),
         Column("items_seen", "int64", "in-network items in the file", "items"),
         Column("items_matched", "int64", "items of the wanted codes", "items"),
         Column("prices", "int64", "negotiated prices of the matched items", "prices"),

@@ -15,6 +15,7 @@ from flows.download.http_validators import Validators
 from flows.settings.addresses import is_object_url
 from flows.storage.redaction import has_scheme, is_plain_url, redact_url
 from flows.storage.threads import Threads, wait_for_result
+from transforms.contents.index_values import IndexFacts
 from transforms.contents.signatures import own_query
 from transforms.errors import BadFileError
 
@@ -32,6 +33,7 @@ class Source:
     headers: tuple[tuple[str, str], ...] = field(default=(), compare=False, repr=False)  # sent with its requests
     origins: tuple[str, ...] = field(default=(), compare=False, repr=False)  # that receive them; empty: its own
     listed_bytes: int = field(default=0, compare=False, repr=False)  # of an object, as its folder lists it
+    facts: IndexFacts | None = field(default=None, compare=False, repr=False)  # what the indexes that list it say
 
     def __repr__(self) -> str:
         return f"Source({self.name!r})"

@@ -17,21 +17,9 @@ from flows.settings.config import PayerSource, asks_for_month, fill_month
 from flows.settings.fetching import ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
-from transforms.contents.index_values import Plans
+from transforms.contents.index_values import IndexFacts
 from transforms.contents.listing import Choice, FoundFile, Listing
-from transforms.contents.names import Names
 from transforms.errors import BadFileError, OutageError, UsageError
-
-
-@dataclass(frozen=True, slots=True)
-class ListedSource:
-    """A file, and what the indexes that list it say of it."""
-
-    source: Source
-    description: str | None  # the first one
-    mentions: int  # 0: named in the configuration itself
-    plans: Plans  # of the structures that mention it, summed
-    networks: Names
 
 
 @dataclass(frozen=True)
@@ -42,21 +30,16 @@ class Listed:
     skipped: mentions of files that are not read, by the index's word for what they are. left_out: by the choice.
     """
 
-    files: tuple[ListedSource, ...]
+    sources: tuple[Source, ...]
     refused: tuple[Source, ...]
     failed: tuple[tuple[Source, str], ...] = ()
     skipped: Mapping[str, int] = field(default_factory=dict)
     left_out: int = 0
 
-    @property
-    def sources(self) -> tuple[Source, ...]:
-        """The files to read."""
-        return tuple(file.source for file in self.files)
-
 
 @dataclass(frozen=True)
 class PayerListing(Listed):
-    """A payer's files of one month: ``listed`` = files + refused + ``left_out``, all of them distinct.
+    """A payer's files of one month: ``listed`` = sources + refused + ``left_out``, all of them distinct.
 
     failed: indexes that can't be read, files that aren't there: and why. undated: files that neither an address nor the
     date of an index places in the month.
@@ -138,7 +121,7 @@ def list_payer(
         if not (payer.undated == "any" or source.location in in_its_month or names_month(source.location, month))
     )
     return PayerListing(
-        listed.files,
+        listed.sources,
         listed.refused,
         tuple(failed),
         listed.skipped,
@@ -172,12 +155,12 @@ def _as_listed(listing: Listing, as_payer: Source) -> Listed:
     wanted = [file for file in listing.files.values() if listing.choice.left_out_by(file) is None]
     return Listed(
         tuple(_as_source(file, as_payer) for file in wanted if not file.refused),
-        tuple(_as_source(file, as_payer).source for file in wanted if file.refused),
+        tuple(_as_source(file, as_payer) for file in wanted if file.refused),
         skipped=dict(listing.skipped),
         left_out=len(listing.files) - len(wanted),
     )
 
 
-def _as_source(file: FoundFile, as_payer: Source) -> ListedSource:
-    source = Source(file.location.strip(), as_payer.payer, file.contents, as_payer.headers, as_payer.origins)
-    return ListedSource(source, file.description, file.mentions, file.plans, file.networks)
+def _as_source(file: FoundFile, as_payer: Source) -> Source:
+    facts = IndexFacts(file.description, file.mentions, file.plans, file.networks) if file.mentions else None
+    return replace(as_payer, location=file.location.strip(), contents=file.contents, listed_bytes=0, facts=facts)

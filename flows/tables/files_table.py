@@ -7,6 +7,7 @@ import polars as pl
 
 from flows.download.sources import distinct_names
 from flows.extract.outcome import Outcome
+from flows.storage.redaction import redact_text
 from schemas.published import FILES
 from transforms.read.clean import date_of
 
@@ -52,6 +53,7 @@ def _describe_file(
 ) -> dict[str, object]:
     account = outcome.account
     header = account.documents[0].header if account.documents else {}
+    facts = outcome.source.facts
     block = next(iter(blocks.get(outcome.source_id, ())), None)
     entity = (header.get("reporting_entity_name") or block) if account.documents else None
     return {
@@ -68,6 +70,11 @@ def _describe_file(
         "reporting_entity_name": entity,
         "payer": payers.get(entity) if account.items_matched else None,
         "last_updated_on": date_of(header.get("last_updated_on")),
+        "description": redact_text(facts.description) if facts and facts.description else None,
+        "plans": facts and facts.plans.count,
+        "plan_market_types": facts and facts.plans.market_types.first,
+        "plan_id_types": facts and facts.plans.id_types.first,
+        "networks": facts and facts.networks.first,
         "items_seen": account.items_seen,
         "items_matched": account.items_matched,
         "prices": account.prices,

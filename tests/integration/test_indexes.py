@@ -36,7 +36,12 @@ def site() -> dict[str, Page | bytes]:
     """Twelve files: five by HealthSparq's index, four by a table of contents that it lists, three by blobs."""
     pages: dict[str, Page | bytes] = {f"/mrf/{n}_in-network.json.gz": in_network(n) for n in range(FILES)}
     entries: list[dict[str, Any]] = [
-        {"fileSchema": "IN_NETWORK_RATES", "filePath": f"{n}_in-network.json.gz", "reportingPlans": plans(n)}
+        {
+            "fileSchema": "IN_NETWORK_RATES",
+            "filePath": f"{n}_in-network.json.gz",
+            "fileName": f"{n}_in-network.json.gz",
+            "reportingPlans": plans(n),
+        }
         for n in range(5)
     ]
     entries += [
@@ -101,6 +106,10 @@ undated = "any"
         assert call(capsys, "run", f"{server.url}/mrf/latest_metadata.json", "--plan-id-type", "EIN", "--min-plans", 2,
                     "--output", tmp_path / "run", *MONTH).code == 0  # fmt: skip
     assert rates_of(tmp_path / "run").equals(rates_of(tmp_path / "out"))
+    (files,) = (tmp_path / "out").glob("quality/*/files.parquet")
+    (row,) = pl.read_parquet(files, hive_partitioning=False).iter_rows(named=True)
+    stated = [row[name] for name in ("description", "plans", "plan_market_types", "plan_id_types", "networks")]
+    assert stated == ["3_in-network.json.gz", 3, ["group"], ["EIN"], []]
 
 
 def test_inspect_lists_what_an_index_holds_and_what_is_kept(capsys: Capture) -> None:

@@ -65,6 +65,15 @@ class Plans(msgspec.Struct, frozen=True, gc=False):
 NO_PLANS = Plans()
 
 
+class IndexFacts(msgspec.Struct, frozen=True, gc=False):
+    """What indexes say of a file: the first description, the number of mentions, the plans behind it, its networks."""
+
+    description: str | None
+    mentions: int
+    plans: Plans
+    networks: Names
+
+
 class StructureEnd(msgspec.Struct, gc=False):
     """The end of a reporting structure, which holds the files since the previous end: its plans and networks."""
 

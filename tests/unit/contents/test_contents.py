@@ -15,13 +15,13 @@ import pytest
 
 from flows.download.open_source import open_source
 from flows.download.sources import Source
-from flows.extract.payer_listing import ListedSource, PayerListing, list_payer, sources_of
+from flows.extract.payer_listing import PayerListing, list_payer, sources_of
 from flows.settings.config import PayerSource
 from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.redaction import redact_url
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path
-from transforms.contents.index_values import NO_PLANS, Plans, StructureEnd
+from transforms.contents.index_values import NO_PLANS, IndexFacts, Plans, StructureEnd
 from transforms.contents.names import NO_NAMES, Names
 from transforms.limits import Limits
 
@@ -49,6 +49,11 @@ def payer_of(*contents: str, files: tuple[str, ...] = (), **more: tuple[str, ...
 
 def listed(tmp_path: Path, document: Json, **more: tuple[str, ...]) -> PayerListing:
     return list_payer(payer_of(write(tmp_path / "index.json", document), **more), JUNE)
+
+
+def facts_of(source: Source) -> IndexFacts:
+    assert source.facts is not None
+    return source.facts
 
 
 def plans_of(count: int) -> Plans:
@@ -171,14 +176,14 @@ def test_the_real_table_lists_586_files_in_4124_references() -> None:
     ]
     found = sources_of(Source(str(path)))
     assert (len(references), len(found.sources), found.refused) == (4_124, 586, ())
-    assert sum(file.mentions for file in found.files) == 4_124
+    assert sum(facts_of(source).mentions for source in found.sources) == 4_124
     latest = {redact_url(location): location for location, _ in references}
     plans = dict.fromkeys(latest, 0)
     for name, structure in {
         (redact_url(location), id(structure)): structure for location, structure in references
     }.items():
         plans[name[0]] += len(structure["reporting_plans"])
-    assert {file.source.name: (file.source.location, file.plans.count) for file in found.files} == {
+    assert {each.name: (each.location, facts_of(each).plans.count) for each in found.sources} == {
         name: (latest[name], plans[name]) for name in latest
     }
 
@@ -195,7 +200,7 @@ def test_a_file_counts_once_and_keeps_its_latest_signature(tmp_path: Path) -> No
         ),
     )
     found = sources_of(Source(index, "Aetna", headers=(("A", "b"),)))
-    assert found.files[0] == ListedSource(Source(str(plain["location"])), "rates", 4, plans_of(11), Names(("A", "B")))
+    assert facts_of(found.sources[0]) == IndexFacts("rates", 4, plans_of(11), Names(("A", "B")))
     assert found.sources[0].location == plain["location"]
     assert [(each.payer, each.contents, each.headers) for each in found.sources] == [
         ("Aetna", index, (("A", "b"),))
@@ -204,7 +209,7 @@ def test_a_file_counts_once_and_keeps_its_latest_signature(tmp_path: Path) -> No
 
 def test_networks_are_bounded(tmp_path: Path) -> None:
     structures = [{"in_network_files": [ONE], "network_name": f"n{n:02}"} for n in range(99)]
-    (file,) = sources_of(Source(write(tmp_path / "index.json", table(*structures)))).files
+    (file,) = map(facts_of, sources_of(Source(write(tmp_path / "index.json", table(*structures)))).sources)
     assert file.networks == Names(tuple(f"n{n:02}" for n in range(20)), cut=True)
 
 
@@ -252,7 +257,7 @@ def test_all_tables_of_a_zip_are_read(tmp_path: Path) -> None:
         archive.writestr("1.json", json.dumps(table({"in_network_files": [ONE]})))
         archive.writestr("2.json", json.dumps(table(STRUCTURE)))
     found = sources_of(Source(str(tmp_path / "index.zip")))
-    assert [(file.mentions, file.plans.count) for file in found.files] == [(2, 2), (1, 2)]
+    assert [(facts.mentions, facts.plans.count) for facts in map(facts_of, found.sources)] == [(2, 2), (1, 2)]
 
 
 # ---- A payer's month ------------------------------------------------------------------------------------------------
@@ -262,7 +267,7 @@ def test_a_listing_knows_payer_table_and_headers(tmp_path: Path) -> None:
     index = write(tmp_path / "index.json", table(STRUCTURE))
     payer = PayerSource("Aetna", (index,), headers=(("A", "b"),))
     listing = list_payer(payer, JUNE)
-    assert listing == PayerListing(listing.files, payer="Aetna", refused=(), listed=2)
+    assert listing == PayerListing(listing.sources, payer="Aetna", refused=(), listed=2)
     assert [source.location for source in listing.sources] == BOTH
     assert {(each.payer, each.contents, each.headers) for each in listing.sources} == {("Aetna", index, (("A", "b"),))}
 
@@ -330,14 +335,15 @@ def test_files_folders_and_globs_pass_the_patterns_by_path_and_are_not_opened(tm
     listing = list_payer(payer_of(files=files, exclude=("dental",)), JUNE)
     assert names(listing) == ["1.json", "3.json", "5.json"]
     assert (listing.listed, listing.left_out, listing.failed) == (4, 1, ())
-    assert {(file.mentions, file.source.contents, file.source.payer) for file in listing.files} == {(0, None, "Aetna")}
+    assert {(each.facts, each.contents, each.payer) for each in listing.sources} == {(None, None, "Aetna")}
 
 
 def test_the_same_file_in_two_tables_and_in_files_counts_once(tmp_path: Path) -> None:
     again = ONE | {"location": ONE["location"] + "?sig=2", "description": "again"}
     tables = (write(tmp_path / "1.json", table(STRUCTURE)), write(tmp_path / "2.json", [{"in_network_files": [again]}]))
     listing = list_payer(payer_of(*tables, files=(TWO["location"],)), JUNE)
-    assert listing.files[0] == ListedSource(Source(again["location"]), "rates", 2, plans_of(2), NO_NAMES)
+    assert listing.sources[0].location == again["location"]
+    assert facts_of(listing.sources[0]) == IndexFacts("rates", 2, plans_of(2), NO_NAMES)
     assert [source.contents for source in listing.sources] == [tables[1], tables[0]]
     assert listing.listed == 2
 

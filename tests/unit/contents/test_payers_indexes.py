@@ -194,8 +194,9 @@ def test_indexes_are_followed_and_what_is_not_read_is_counted(tmp_path: Path) ->
     with serve(site()) as server:
         listing = list_payer(payer(server.url + "/"), NOVEMBER, Layout(tmp_path), QUICK)
         assert paths(listing, server) == ["/mrf/2026-11/a_in-network.json?sig=2", "/b.json", "/mrf/2026-11/d.json"]
-        assert [file.plans.count for file in listing.files] == [3, 2, 1]
-        assert listing.files[1].plans.market_types.first == ("group", "individual")
+        assert [each.facts.plans.count for each in listing.sources if each.facts] == [3, 2, 1]
+        assert listing.sources[1].facts is not None
+        assert listing.sources[1].facts.plans.market_types.first == ("group", "individual")
         assert listing.skipped == {
             "ALLOWED_AMOUNTS": 1,
             "of a name that says no kind": 1,

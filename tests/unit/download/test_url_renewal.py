@@ -8,11 +8,9 @@ import pytest
 import flows.extract.payer_listing
 from flows.download.sources import Source
 from flows.download.url_renewal import KEPT_SECONDS, UrlRenewals
-from flows.extract.payer_listing import Listed, ListedSource, renewal
+from flows.extract.payer_listing import Listed, renewal
 from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
-from transforms.contents.index_values import Plans
-from transforms.contents.names import Names
 from transforms.errors import BadFileError
 from transforms.limits import Limits
 
@@ -92,7 +90,7 @@ def test_an_index_is_read_again_with_the_limits_of_the_run(monkeypatch: pytest.M
     def sources_of(_contents: Source, *given: object, follow: object) -> Listed:
         assert callable(follow)
         seen.append(given)
-        return Listed((ListedSource(Source(f"{FILE}?sig=new", contents=INDEX), None, 1, Plans(), Names()),), ())
+        return Listed((Source(f"{FILE}?sig=new", contents=INDEX),), ())
 
     monkeypatch.setattr(flows.extract.payer_listing, "sources_of", sources_of)
     assert renewal(layout, settings)(listed()) == f"{FILE}?sig=new"
