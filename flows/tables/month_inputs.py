@@ -92,6 +92,7 @@ class MonthInputs:
             national_amounts(request.medicare, request.codes, request.month).select("billing_code", "amount_usd"),
             priced.select("billing_code", locality=locality_name(), medicare_usd="amount_usd"),
         )
+        self._localities_id = digest_of(self.zip_localities.write_csv(), self.medicare.local.write_csv())
         self.nppes_id = None if request.nppes is None else content_of(request.nppes, layout)
         self._remote = RemoteReferences(layout, request.fetching, force=request.force)
 
@@ -113,6 +114,7 @@ class MonthInputs:
                 source_ids=source_ids,
                 medicare=self.medicare,
                 zip_localities=self.zip_localities,
+                localities_id=self._localities_id,
                 codes=request.codes,
                 nppes=request.nppes,
                 nppes_id=self.nppes_id,

@@ -69,7 +69,8 @@ class PayerInputs:
     """Everything that one payer's tables depend on.
 
     documents: source_no, document, reporting_entity_name, last_updated_on. mapping: the names' payers.
-    source_ids: by source_no. nppes_id: the digest of the lookup's content. zip_localities: zip5, locality.
+    source_ids: by source_no. nppes_id: the digest of the lookup's content. zip_localities: zip5, locality;
+    localities_id: the digest of these and of their Medicare amounts.
     rules: ``payer_rules``. fetched: the groups of its remote references, in files named by their content.
     """
 
@@ -80,6 +81,7 @@ class PayerInputs:
     source_ids: Sequence[str]
     medicare: MedicareAmounts
     zip_localities: pl.DataFrame
+    localities_id: str
     codes: tuple[str, ...]
     nppes: Path | None
     nppes_id: str | None
@@ -107,8 +109,7 @@ class PayerInputs:
             sorted(documents, key=str),
             sorted(self.mapping.rows(), key=str),
             sorted(self.medicare.national.rows(), key=str),
-            sorted(self.medicare.local.rows(), key=str),
-            self.zip_localities.write_csv(),
+            self.localities_id,
             sorted(self.codes),
             self.nppes_id,
             sorted(
