@@ -210,7 +210,10 @@ def test_ranges_of_npis_follow_each_other_and_their_size_changes_no_row(pairs_ea
 @pytest.mark.parametrize("with_nppes", [True, False])
 def test_providers_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     rows, _ = observed(with_nppes)
-    columns = ("state", "taxonomy_tier", "representative_rate_usd", "n_rates", "exclusion")
+    columns = (
+        *("state", "zip5", "locality", "taxonomy_tier"),
+        *("representative_rate_usd", "medicare_usd", "n_rates", "exclusion"),
+    )
     found = {
         ProviderKey(*(row[name] for name in ProviderKey._fields)): tuple(row[name] for name in columns)
         for row in rows.iter_rows(named=True)
@@ -218,8 +221,7 @@ def test_providers_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     assert rows.columns == PROVIDERS.names
     assert rows.height == len(found)
     assert found == {
-        key: (p.state, p.taxonomy_tier, p.representative_rate_usd, p.n_rates, p.exclusion)
-        for key, p in plain_provider_rows(with_nppes).items()
+        key: tuple(getattr(p, name) for name in columns) for key, p in plain_provider_rows(with_nppes).items()
     }
 
 
@@ -271,4 +273,5 @@ def assert_same_figures(found: Mapping[Any, dict[str, Any]], expected: Mapping[A
         assert [row[name] for name in COUNTS] == [getattr(summary, name) for name in COUNTS], key
         assert [row[name] for name in FIGURES] == pytest.approx([getattr(summary, name) for name in FIGURES]), key
         assert row["pct_of_medicare"] == pytest.approx(summary.pct_of_medicare), key
+        assert row["pct_of_local_medicare"] == pytest.approx(summary.pct_of_local_medicare), key
         assert (row["month"], row["medicare_year"], row["methodology"]) == (MONTH, 2025, "2")
