@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows.publish.publish import TABLES
 from flows.storage.object_store import Objects, _store
 from tests import ceph
 
@@ -44,7 +45,7 @@ def digests_at(url: str, *tables: str, but: str = "files.parquet") -> dict[str, 
     objects = Objects.of(url)
     return {
         found.key: hashlib.sha256(objects.get(found.key) or b"").hexdigest()
-        for table in tables or ("summaries", "rates", "providers", "quality")
+        for table in tables or TABLES
         for found in objects.list(table)
         if not found.key.endswith(but)
     }

@@ -20,6 +20,7 @@ import polars as pl
 import pytest
 
 from flows.publish.object_publication import finish_publication, named_files, published_manifest
+from flows.publish.publish import TABLES
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects
 from tests import ceph
@@ -117,7 +118,7 @@ def read_published(url: str, *folders: str) -> pl.DataFrame:
 
 def named_digests(url: str) -> dict[str, str]:
     """sha256 of every table's files, as the manifest names them."""
-    files = named_files(published_manifest(Objects.of(url)), "summaries", "rates", "providers", "quality")
+    files = named_files(published_manifest(Objects.of(url)), *TABLES)
     return {path: file["sha256"] for path, file in files.items()}
 
 

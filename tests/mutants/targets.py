@@ -30,5 +30,6 @@ TARGETS = (
     Target("transforms/benchmark/percentiles.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/summarize.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/networks.py", (_BENCHMARK,)),
+    Target("transforms/cms/localities.py", ("tests/unit/cms/test_localities.py",)),
     Target("transforms/cms/medicare.py", ("tests/unit/cms/test_medicare.py",)),
 )
