@@ -1,4 +1,8 @@
-"""Machines for the tests: a real Dask scheduler with worker processes on this one, and a real Prefect server."""
+"""Machines for the tests: a real Dask scheduler with worker processes on this one, and a real Prefect server.
+
+Each has a folder of its own, its working directory. A path under ``HERE`` is in another folder for each process, so
+that a client whose output is there and its workers have nothing in common but the sources.
+"""
 
 import os
 import re
@@ -16,6 +20,7 @@ import httpx
 from tests.command_line import wait_until
 from tests.shared_files import REPOSITORY
 
+HERE = Path("/proc/self/cwd")
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1"}
 END_SECONDS = 20.0
 
@@ -34,13 +39,28 @@ class Machines:
         """The section of a configuration."""
         return f'[cluster]\ndask = "{self.address}"\n'
 
-    def add_worker(self) -> None:
-        """One more, of one core and one process, that reads one file at a time."""
+    def worker_folder(self, number: int) -> Path:
+        """Where one worker writes."""
+        return self.folder / f"w{number + 1}"
+
+    def writes(self, number: int, what: str) -> bool:
+        """Whether a worker has an unfinished entry of its cache. Args: what: ``extracts`` or ``payers``."""
+        return any(self.worker_folder(number).glob(f"dask/*/*/tic-rates-*/.cache/{what}/.tmp-*"))
+
+    def left(self) -> list[Path]:
+        """What jobs left in the workers' folders."""
+        return list(self.folder.glob("w*/**/.cache"))
+
+    def add_worker(self, code: Path = REPOSITORY) -> None:
+        """One more, of one core and one process, that does one job at a time. Args: code: the folder of tic-rates."""
         number = len(self.workers) + 1
+        own = self.worker_folder(number - 1)
+        own.mkdir()
         options = f"--nthreads 1 --nworkers 1 --no-dashboard --memory-limit 0 --host 127.0.0.1 --name w{number}"
         words = ["distributed.cli.dask_worker", self.address, *options.split()]
-        words += ["--local-directory", str(self.folder / "dask")]
-        process = start(self.folder / f"worker{number}.log", words, self.environment)
+        words += ["--local-directory", str(own / "dask")]
+        environment = self.environment | {"PYTHONPATH": str(code)}
+        process = start(self.folder / f"worker{number}.log", words, environment, own)
         cores = sorted(os.sched_getaffinity(0))
         os.sched_setaffinity(process.pid, {cores[number % len(cores)]})  # of one core, as what it starts
         self.workers.append(process)
@@ -57,7 +77,9 @@ class Machines:
         self.workers[number].wait()
 
 
-def start(log: Path, words: Sequence[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+def start(
+    log: Path, words: Sequence[str], environment: dict[str, str], folder: Path = REPOSITORY
+) -> "subprocess.Popen[bytes]":
     """A module, run in a session of its own."""
     with log.open("ab") as output:
         return subprocess.Popen(
@@ -65,7 +87,7 @@ def start(log: Path, words: Sequence[str], environment: dict[str, str]) -> "subp
             env=environment,
             stdout=output,
             stderr=output,
-            cwd=REPOSITORY,
+            cwd=folder,
             start_new_session=True,
         )
 
@@ -101,6 +123,7 @@ def dask_machines(folder: Path, workers: int) -> Iterator[Machines]:
         assert scheduler.poll() is None, log.read_text()
         for _ in range(workers):
             machines.add_worker()
+        wait_until(lambda: all(any(machines.worker_folder(n).glob("dask*/*")) for n in range(workers)), "the workers")
         yield machines
     finally:
         stop([*machines.workers, scheduler])

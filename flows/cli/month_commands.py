@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 @reader_option
 @listed_options
 @report_option
-@click.option("--dask", metavar="ADDRESS", help="Read on a Dask cluster, such as tcp://HOST:8786.")
+@click.option("--dask", metavar="ADDRESS", help="Read and build on a Dask cluster, such as tcp://HOST:8786.")
 @prefect_option
 def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | str | None, **options: Any) -> Result:
     """Read payers' files and publish a month's benchmarks.
@@ -87,7 +87,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow; here, or on a cluster."""
-    from flows.orchestration.dask_cluster import read_elsewhere
+    from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
     from flows.settings.fetching import Cluster
 
     cluster = Cluster(dask)
@@ -98,7 +98,7 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
     from flows.orchestration.run import run
     from flows.orchestration.steps import Steps
 
-    return partial(run, steps=Steps(read_elsewhere(cluster)))
+    return partial(run, steps=Steps(read_elsewhere(cluster), build_elsewhere(cluster)))
 
 
 def _use_prefect(asked: bool | None) -> bool:
@@ -140,7 +140,7 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     payer whose figures fail a gate keeps its last good ones (exit code 3).
 
     More than one machine: name a Dask scheduler in [cluster] of the configuration, and start workers by `dask worker
-    tcp://HOST:8786 --nthreads 1`. All must see the same output folder and files: docs/how-to/dask.md.
+    tcp://HOST:8786 --nthreads 1`. All must see the same source files: docs/how-to/dask.md.
     """
     from flows.cli.show_months import print_months
     from flows.orchestration.months import load_settings

@@ -1,43 +1,59 @@
-"""Files read on an existing Dask cluster: what travels to a worker and back, and what happens when a worker is lost.
+"""Files read and payers' tables built on an existing Dask cluster: what travels to a worker and back.
 
-Dask decides which worker reads what, and gives what a lost worker had to the others. Output and cache are shared by all
-machines; nothing but file names, sizes and settings travels. An extract is renamed into place under its content's name,
-so a batch may run twice. One file at a time in each of a worker's threads: start workers with ``--nthreads 1``.
+Workers need nothing in common with this machine but the sources. A worker that sees this machine's cache writes there;
+any other one works in a folder of its own, and what it made comes back and is renamed into place in the cache, under
+the name of its content, so a job may run twice. Memory: a batch's extracts or a payer's inputs and tables, in a worker
+and on their way, and here those of as many payers as the cluster has threads. One job at a time in each of a worker's
+threads: start workers with ``--nthreads 1``.
 """
 
 import logging
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
 from flows.extract.batches import batch_sources
 from flows.extract.extract_source import ACCOUNT, extract
+from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.extract.outcome import Outcome
 from flows.extract.progress import add, make_counters, shown
 from flows.extract.readers import reading_version
 from flows.extract.workers import ReadElsewhere, find_unchanged_many
+from flows.orchestration.dask_client import (
+    LOOK_SECONDS,
+    Lost,
+    Workplace,
+    answers,
+    connect,
+    machines_of,
+    own_layout,
+    worker_folder,
+)
 from flows.settings.addresses import is_object_url
 from flows.settings.fetching import Cluster, Fetching, HostLimits, ReadSettings
+from flows.storage.atomic_files import put_files, read_files, unfinished_file
 from flows.storage.layout import Layout
 from flows.storage.object_sync import ensure_local
-from transforms.errors import OutageError, UsageError
+from flows.storage.resource_errors import explain_resource_errors
+from transforms.errors import UsageError
+
+if TYPE_CHECKING:
+    from flows.tables.month_inputs import MonthInputs
+    from flows.tables.month_tables import BuildElsewhere
+    from flows.tables.payer_builds import PayerBuild, PayerInputs
+    from flows.tables.payer_jobs import PayerJob
 
 LOG = logging.getLogger(__name__)
-ROUNDS = 3  # in which a file may lose its worker; then it is the file's fault
-CONNECT_SECONDS = 60.0  # to the scheduler, and for its first worker
-ALONE_SECONDS = 600.0  # without any worker, before the run ends
+ROUNDS = 3  # in which a file or payer may lose its worker; then it is the file's fault, or the payer is built here
 SEEN_SECONDS = 90.0  # until what another machine wrote is seen here: network file systems look again once a minute
-LOOK_SECONDS = 0.1
-COUNT_SECONDS = 30.0  # between two looks whether there are workers
-EXTRA = "install it with `pip install 'tic-rates[dask]'` here and on the workers"
-SHARED = "output (or TIC_RATES_CACHE) must lie on a file system that all machines share, or in object storage"
 
 OnOutcomes = Callable[[list[Outcome]], object]
 
@@ -48,29 +64,47 @@ class Batch:
 
     sources: tuple[Source, ...]
     sizes: tuple[int, ...]  # as seen here
-    layout: Layout
     settings: ReadSettings
+    machines: int = 1  # of the configuration
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a worker made of a batch; ``unseen``: a file that is not there as it is here."""
+    """What a worker made of a batch; ``unseen``: a file that is not there as it is here.
+
+    returned: from a worker that does not see the cache, by the names of extracts, their files.
+    entries: of the sources, as it read them.
+    """
 
     outcomes: tuple[Outcome, ...]
     machine: str
+    version: str
     unseen: str | None = None
+    returned: dict[str, dict[str, bytes]] | None = field(default=None, repr=False)
+    entries: tuple[Entry | None, ...] = ()
 
 
 @dataclass(frozen=True)
-class Lost:
-    """A batch without an answer: its worker is lost."""
+class Built:
+    """What a worker made of a payer's job. ``needs_files``: nothing, since it does not see the cache.
 
-    reason: str
+    returned: from a worker that does not see the cache, the files of the build.
+    """
+
+    machine: str
+    version: str
+    needs_files: bool = False
+    returned: dict[str, bytes] | None = field(default=None, repr=False)
 
 
 def read_elsewhere(cluster: Cluster) -> ReadElsewhere | None:
     """How files are read on the cluster; None: here."""
     return partial(read_on_dask, cluster=cluster) if cluster.dask else None
+
+
+def build_elsewhere(cluster: Cluster) -> "BuildElsewhere | None":
+    """How payers' tables are built on the cluster; None: here."""
+    return partial(build_on_dask, cluster=cluster) if cluster.dask else None
 
 
 def read_on_dask(
@@ -93,7 +127,6 @@ def read_on_dask(
         UsageError: workers that don't see the files that are here.
     """
     started = time.monotonic()
-    settings = replace(settings, fetching=share(settings.fetching, cluster.machines))
     found: dict[Source, Outcome] = {}
     lost: dict[Source, Lost] = {}
     counters = make_counters()
@@ -105,18 +138,20 @@ def read_on_dask(
         on_outcomes(outcomes)
 
     address = str(cluster.dask)
-    with shown(counters, len(sources), sum(source.size for source in sources)), connect(address) as client:
-        threads = sum(client.nthreads().values())
+    total = sum(source.size for source in sources)
+    with shown(counters, len(sources), total), _workers(address, layout) as (client, threads, workplace):
         LOG.info("%d file(s) go to %s, %d at a time", len(sources), address, threads)
+        _sees_cache(address, client, workplace, "extracts")
         waiting = batch_sources(sources, max(threads, 2))  # more workers may come
+        before = {source: fingerprint(source) for source in sources}
         for _ in range(ROUNDS):
-            batches = [_batch(chosen, layout, settings) for chosen in waiting]
-            for place, answer in answers(address, client, batches):
+            jobs = ((chosen, workplace.of(_batch(chosen, settings, cluster))) for chosen in waiting)
+            for chosen, answer in answers(address, client, read_one_by_one, partial(next, jobs, None), len(waiting)):
                 if isinstance(answer, Lost):
-                    LOG.warning("%d file(s) lost their worker: %s", len(waiting[place]), answer.reason)
-                    lost.update(dict.fromkeys(waiting[place], answer))
+                    LOG.warning("%d file(s) lost their worker: %s", len(chosen), answer.reason)
+                    lost.update(dict.fromkeys(chosen, answer))
                 else:
-                    count(_arrived(answer, waiting[place], layout))
+                    count(_arrived(answer, chosen, layout, before))
             count(_finished_by_lost_workers([source for source in sources if source not in found], layout, settings))
             waiting = [[source] for source in sources if source not in found]
             if not waiting:
@@ -138,48 +173,74 @@ def _quarantine(source: Source, lost: Lost) -> Outcome:
     return Outcome(source, "quarantined", reason=f"{what}; give workers more memory, or run again")
 
 
-def _batch(sources: Sequence[Source], layout: Layout, settings: ReadSettings) -> Batch:
+@contextmanager
+def _workers(address: str, layout: Layout) -> Iterator[tuple[Any, int, Workplace[None]]]:
+    """The client, the cluster's threads, and where results go."""
+    with connect(address) as client, unfinished_file(layout.extracts) as marker:
+        absolute = Layout.at(
+            _absolute(layout.location), (layout.cache_location and _absolute(layout.cache_location)) or ""
+        )
+        yield client, sum(client.nthreads().values()), Workplace(None, absolute, marker.absolute(), machines_of(client))
+
+
+def _batch(sources: Sequence[Source], settings: ReadSettings, cluster: Cluster) -> Batch:
     """Paths are made absolute: workers have another working directory."""
     sent = tuple(
         source if source.is_url else replace(source, location=_absolute(source.location)) for source in sources
     )
-    absolute = Layout.at(_absolute(layout.location), (layout.cache_location and _absolute(layout.cache_location)) or "")
-    return Batch(sent, tuple(source.size for source in sources), absolute, settings)
+    return Batch(sent, tuple(source.size for source in sources), settings, cluster.machines)
 
 
 def _absolute(place: Path | str) -> str:
     return str(place if is_object_url(place) else Path(place).absolute())
 
 
-def _arrived(answer: Answer, sources: Sequence[Source], layout: Layout) -> list[Outcome]:
-    """The outcomes as if the files had been read here.
+def _arrived(
+    answer: Answer, sources: Sequence[Source], layout: Layout, before: Mapping[Source, str | None]
+) -> list[Outcome]:
+    """The outcomes as if the files had been read here. Args: before: fingerprints, when the sources were sent.
 
     Raises:
         UsageError: the worker didn't see a file, or what it wrote is not here.
     """
+    _require_version(answer.machine, answer.version, reading_version())
     if answer.unseen is not None:
         where = f"{answer.unseen} is not the same file on {answer.machine}"
         raise UsageError(f"{where}; sources must lie where all machines see them under the same path")
+    with explain_resource_errors("writing extracts into the cache", layout.extracts):
+        for name, files in (answer.returned or {}).items():
+            put_files(files, layout.extracts / name)
+        for source, entry in zip(sources, answer.entries, strict=False):  # none of a worker that sees the cache
+            if entry is not None and fingerprint(source) == before[source]:
+                remember(source, layout, entry.sha256, entry.bytes, entry.validators)
     return [
         replace(outcome, source=source, extract=_here(outcome, answer.machine, layout))
         for source, outcome in zip(sources, answer.outcomes, strict=True)
     ]
 
 
+def _require_version(machine: str, found: str, ours: str) -> None:
+    if found != ours:
+        raise UsageError(f"{machine} runs another version of tic-rates or its libraries; install this one there")
+
+
 def _here(outcome: Outcome, machine: str, layout: Layout) -> Path | None:
     if outcome.extract is None:
         return None
     path = layout.extracts / outcome.extract.name
-    if not path.name.endswith(reading_version()):
-        raise UsageError(f"{machine} runs another version of tic-rates; install this one there")
-    deadline = time.monotonic() + SEEN_SECONDS
-    while not ensure_local(layout, path / ACCOUNT):
-        if time.monotonic() > deadline:
-            raise UsageError(f"{path} was written on {machine} and is not here; {SHARED}")
-        time.sleep(LOOK_SECONDS)
-        for folder in (path, path.parent):
-            list(folder.glob("*"))  # makes a network file system look again
+    _wait_until_seen(layout, path / ACCOUNT, machine)
     return path
+
+
+def _wait_until_seen(layout: Layout, path: Path, machine: str) -> None:
+    """Wait for what another machine wrote into the shared cache."""
+    deadline = time.monotonic() + SEEN_SECONDS
+    while not ensure_local(layout, path):
+        if time.monotonic() > deadline:
+            raise UsageError(f"{path} was written on {machine} and is not here; check the file system that they share")
+        time.sleep(LOOK_SECONDS)
+        for folder in (path.parent, path.parent.parent):
+            list(folder.glob("*"))  # makes a network file system look again
 
 
 def share(fetching: Fetching, machines: int) -> Fetching:
@@ -195,113 +256,111 @@ def share(fetching: Fetching, machines: int) -> Fetching:
     return replace(fetching, limits=part(fetching.limits), hosts=hosts)
 
 
-def read_one_by_one(batch: Batch) -> Answer:
+def read_one_by_one(place: Workplace[Batch]) -> Answer:
     """In a worker: the answer for a batch, one file after the other, in this thread."""
-    machine = socket.gethostname()
+    machine, version, batch = socket.gethostname(), reading_version(), place.job
     for source, size in zip(batch.sources, batch.sizes, strict=True):
         if source.size != size:
-            return Answer((), machine, source.name)
-    batch.layout.prepare()
-    outcomes = (extract(source, batch.layout, batch.settings, overlap=False) for source in batch.sources)
-    return Answer(tuple(outcomes), machine)
+            return Answer((), machine, version, source.name)
+    # locks that count a host's connections are in the cache: without a common one each machine has its part
+    machines = batch.machines if place.marker.exists() else max(batch.machines, place.machines)
+    settings = replace(batch.settings, fetching=share(batch.settings.fetching, machines))
+    shared = place.is_shared
+    with nullcontext(place.layout) if shared else own_layout() as layout:
+        layout.prepare()
+        outcomes = tuple(extract(source, layout, settings, overlap=False) for source in batch.sources)
+        if shared:
+            return Answer(outcomes, machine, version)
+        extracts = {outcome.extract for outcome in outcomes if outcome.extract is not None}
+        returned = {folder.name: read_files(folder) for folder in extracts}
+        entries = tuple(recall(source, layout) for source in batch.sources)
+        return Answer(outcomes, machine, version, returned=returned, entries=entries)
 
 
-@contextmanager
-def connect(address: str) -> Iterator[Any]:
-    """A ``distributed.Client`` with a worker at least.
+def build_on_dask(inputs: "MonthInputs", payers: "Sequence[PayerInputs]", *, cluster: Cluster) -> "list[PayerBuild]":
+    """Builds of these payers in this machine's cache, the payer with the most prices first.
+
+    A payer that loses ``ROUNDS`` workers is not among them.
 
     Raises:
-        OutageError: no scheduler there, or no worker.
+        OutageError: no scheduler, or no workers.
+        UsageError: a worker of another version.
     """
-    try:
-        from distributed import Client
-        from distributed.comm.core import CommClosedError
-    except ModuleNotFoundError as error:
-        raise UsageError(f"{error}; {EXTRA}") from None
-    with ExitStack() as stack:
-        try:
-            client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
-        except ValueError as error:
-            raise UsageError(f"{address!r} is no address of a Dask scheduler ({error}); correct it") from None
-        except OSError as error:
-            raise OutageError(
-                f"no Dask scheduler at {address} ({type(error).__name__}: {error}); start one with `dask scheduler`, "
-                "or correct the address"
-            ) from None
-        try:
-            client.wait_for_workers(1, timeout=CONNECT_SECONDS)
-        except TimeoutError:
-            how = f"start one: `dask worker {address} --nthreads 1`"
-            raise OutageError(f"no worker at {address}; {how}") from None
-        try:
-            yield client
-        except CommClosedError as error:
-            what = f"the Dask scheduler at {address} does not answer"
-            raise OutageError(f"{what} ({error}); start it again") from None
+    from flows.tables.payer_jobs import building_version, make_job
+
+    address, started = str(cluster.dask), time.monotonic()
+    layout, sources = inputs.layout, inputs.sources
+    prices = {own.payer: sum(sources[no].account.prices for no in set(own.documents["source_no"])) for own in payers}
+    waiting = deque(sorted(payers, key=lambda own: (-prices[own.payer], own.payer)))
+    builds, lost = [], Counter[str]()
+    with _workers(address, layout) as (client, threads, workplace):
+        with_files = not _sees_cache(address, client, workplace, "payers' tables")
+
+        def next_job() -> "tuple[PayerInputs, Workplace[PayerJob]] | None":
+            if not waiting:
+                return None
+            own = waiting.popleft()
+            return own, workplace.of(make_job(inputs, own, with_files=with_files))
+
+        for own, answer in answers(address, client, build_on_worker, next_job, threads + 1):
+            if isinstance(answer, Lost):
+                LOG.warning("%s lost its worker: %s", own.payer, answer.reason)
+                lost[own.payer] += 1
+                waiting.extend([own] if lost[own.payer] < ROUNDS else [])
+                continue
+            _require_version(answer.machine, answer.version, building_version())
+            if answer.needs_files:
+                with_files = True
+                waiting.appendleft(own)
+                continue
+            builds.append(_built(answer, own, layout))
+    LOG.info("%d payer(s) built elsewhere in %.1f s", len(builds), time.monotonic() - started)
+    return builds
 
 
-def answers(address: str, client: Any, batches: Sequence[Batch]) -> Iterator[tuple[int, Answer | Lost]]:
-    """What came of each batch, with its number, as they come."""
-    from distributed import as_completed
+def _built(answer: Built, own: "PayerInputs", layout: Layout) -> "PayerBuild":
+    """A payer's build, in the cache."""
+    from flows.tables.payer_builds import FIGURES, cached_build
 
-    numbers = {
-        client.submit(read_one_by_one, batch, priority=-number, pure=False): number
-        for number, batch in enumerate(batches)
-    }
-    completed = as_completed(numbers, loop=client.loop, raise_errors=False)
-    watch = Watch(address, client)
-    while not completed.is_empty():
-        done = completed.next_batch(block=False)
-        if not done:
-            watch.check()
-            time.sleep(LOOK_SECONDS)
-        for future in done:
-            yield numbers[future], _answer(future)
-    watch.check(last=True)
+    folder = layout.payer_builds / own.key
+    if answer.returned is not None:
+        with explain_resource_errors(f"writing the tables of {own.payer} into the cache", layout.payer_builds):
+            put_files(answer.returned, folder)
+    _wait_until_seen(layout, folder / FIGURES, answer.machine)
+    built = cached_build(layout, own.payer, own.key)
+    assert built is not None, f"no build of {own.payer} under {layout.payer_builds}"
+    return built
 
 
-def _answer(future: Any) -> Answer | Lost:
-    """What came of it; an error of ours is raised."""
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
-
-    if future.cancelled() or future.status == "lost":
-        return Lost("the connection to the scheduler was lost")
-    try:
-        answer: Answer = future.result()
-    except KilledWorker as error:
-        return Lost(f"Dask lost {error.allowed_failures + 1} workers over it")
-    except (FutureCancelledError, CancelledError):
-        return Lost("the scheduler dropped it")
-    return answer
+def _sees_cache(address: str, client: Any, workplace: Workplace[None], what: str) -> bool:
+    """Whether a worker sees this machine's cache. Args: what: is made there, for the log."""
+    job = (None, workplace)
+    [(_, found)] = answers(address, client, is_shared, partial(next, iter([job]), None), 1)
+    if found is True:
+        LOG.info("the workers share the cache: %s stay there", what)
+    else:
+        LOG.info("the workers do not see this machine's cache: %s come back through Dask", what)
+    return found is True
 
 
-class Watch:
-    """Which workers there are; a lost one is logged, since Dask gives its files to the others without a word."""
+def is_shared(place: Workplace[None]) -> bool:
+    """In a worker: whether it sees the client's cache."""
+    return place.is_shared
 
-    def __init__(self, address: str, client: Any) -> None:
-        self._address, self._client = address, client
-        self._looked = self._seen = time.monotonic()
-        self._workers = self._connected()
 
-    def _connected(self) -> set[str]:
-        return set(self._client.scheduler_info(n_workers=-1)["workers"])
+def build_on_worker(place: "Workplace[PayerJob]") -> Built:
+    """In a worker: the answer for a payer."""
+    from flows.tables.payer_jobs import build_job, building_version
 
-    def check(self, *, last: bool = False) -> None:
-        """Raise OutageError when there has been no worker for long; ``last``: look now, and only log who was lost."""
-        now = time.monotonic()
-        if now - self._looked < COUNT_SECONDS and not last:
-            return
-        self._looked = now
-        workers = self._connected()
-        for lost in sorted(self._workers - workers):
-            LOG.warning("lost the Dask worker at %s; the others read its files", lost)
-        self._workers = workers
-        if workers or last:
-            self._seen = now
-        elif now - self._seen > ALONE_SECONDS:
-            raise OutageError(
-                f"no worker at {self._address} for {ALONE_SECONDS / 60:.0f} minutes; what was read is kept"
-            )
-        else:
-            LOG.warning("no worker at %s; waiting for one", self._address)
+    machine, version = socket.gethostname(), building_version()
+    shared, job = place.is_shared, place.job
+    if job.version != version:
+        return Built(machine, version)
+    if not shared and job.files is None:
+        return Built(machine, version, needs_files=True)
+    what = f"building the tables of {job.inputs.payer} on {machine}"
+    place_of_results = nullcontext(place.layout) if shared else own_layout()
+    with place_of_results as layout, TemporaryDirectory(prefix="tic-rates-", dir=worker_folder()) as scratch:
+        with explain_resource_errors(what, layout.payer_builds):
+            built = build_job(replace(job, files=None) if shared else job, layout, Path(scratch))
+        return Built(machine, version, returned=None if shared else read_files(built.folder))

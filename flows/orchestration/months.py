@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import mark_undated, undated_blocks
-from flows.orchestration.dask_cluster import read_elsewhere
+from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
 from flows.orchestration.month_report import BackfillReport, MonthReport
 from flows.orchestration.run import (
     UNREACHABLE,
@@ -71,7 +71,7 @@ def run_month(
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
     started = time.perf_counter()
-    steps = steps or Steps(read_elsewhere(config.cluster))
+    steps = steps or Steps(read_elsewhere(config.cluster), build_elsewhere(config.cluster))
     chosen = _chosen(config, payers)
     layout = Layout.at(config.output)
     request = RunRequest(

@@ -214,7 +214,7 @@ def build_and_publish(
     """
     month, layout = inputs.request, inputs.layout
     with unfinished_folder(layout.staging) as folder:
-        builds = steps.call(normalise, inputs)
+        builds = steps.call(normalise, inputs, steps.build_elsewhere)
         tables = steps.call(summarise, inputs, builds, folder, baseline, gates, earlier)
         entry = _manifest_entry(inputs, report, baseline) | tables | dict(noted)
         with steps.published(Publication(layout, month.month, folder, entry, since)):

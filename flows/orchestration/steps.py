@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from flows.publish.gates import Earlier
     from flows.publish.published_month import Baseline
     from flows.tables.month_inputs import MonthInputs
+    from flows.tables.month_tables import BuildElsewhere
     from flows.tables.payer_builds import PayerBuild
 
 Parameters = ParamSpec("Parameters")
@@ -39,9 +40,10 @@ REPLACED = "replaced.json"
 class Steps:
     """Runs the steps as plain calls. ``flows.orchestration.task_steps.TaskSteps`` runs them as Prefect tasks."""
 
-    def __init__(self, elsewhere: ReadElsewhere | None = None) -> None:
-        """Args: elsewhere: reads files on other machines instead of this one."""
+    def __init__(self, elsewhere: ReadElsewhere | None = None, build_elsewhere: "BuildElsewhere | None" = None) -> None:
+        """Args: elsewhere, build_elsewhere: read files and build payers' tables on other machines instead."""
         self.elsewhere = elsewhere
+        self.build_elsewhere = build_elsewhere
 
     def spread(self, sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
         """Outcomes in the order of sources, so many of which are read at a time."""
@@ -70,13 +72,16 @@ def list_files(
     return sorted(map_in_threads(payers, one, LISTINGS_AT_ONCE), key=lambda listing: listing.payer)
 
 
-def normalise(inputs: "MonthInputs") -> "list[PayerBuild]":
-    """Where each payer's rates and observations are in the cache, and its figures."""
+def normalise(inputs: "MonthInputs", elsewhere: "BuildElsewhere | None" = None) -> "list[PayerBuild]":
+    """Where each payer's rates and observations are in the cache, and its figures.
+
+    Args: elsewhere: builds on other machines instead of this one.
+    """
     from flows.extract.worker_processes import separate_process
     from flows.tables.month_tables import build_payers
 
     with separate_process() as process:
-        return build_payers(inputs, process)
+        return build_payers(inputs, process, elsewhere)
 
 
 def summarise(

@@ -23,7 +23,7 @@ from flows.extract.batches import batch_sources
 from flows.extract.outcome import Outcome
 from flows.extract.workers import ExtractOne
 from flows.orchestration import steps
-from flows.orchestration.dask_cluster import read_on_dask
+from flows.orchestration.dask_cluster import build_elsewhere, read_on_dask
 from flows.orchestration.steps import Publication, Steps
 from flows.publish.publish import TABLES
 from flows.settings.fetching import Cluster, ReadSettings
@@ -77,7 +77,7 @@ class TaskSteps(Steps):
     """
 
     def __init__(self, month: date, cluster: Cluster, on_progress: OnProgress = lambda _done, _total: None) -> None:
-        super().__init__(self._read_on_dask if cluster.dask else None)
+        super().__init__(self._read_on_dask if cluster.dask else None, build_elsewhere(cluster))
         self._month = month_name(month)
         self._cluster, self._on_progress = cluster, on_progress
         self._before: list[State[Any]] = []

@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -132,6 +132,19 @@ def put_in_place(new: Path, target: Path) -> None:
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+
+
+def read_files(folder: Path) -> dict[str, bytes]:
+    """The files of a folder, by name."""
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def put_files(files: Mapping[str, bytes], target: Path) -> None:
+    """Make the target a folder of these files, by name; it appears whole."""
+    with unfinished_folder(target.parent) as temporary:
+        for name, data in files.items():
+            (temporary / name).write_bytes(data)
+        put_in_place(temporary, target)
 
 
 def exchange_folders(new: Path, target: Path) -> None:

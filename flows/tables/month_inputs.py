@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -237,12 +237,12 @@ def table_in(folder: Path, table: Table) -> Path:
 
 def extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layout) -> dict[int, Path]:
     """Where these sources' extract tables are, all of them here."""
-    folders = _folders(sources, numbers.to_list(), layout)
+    folders = name_extracts(sources, numbers.to_list(), layout)
     require_files(layout, [table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
     return folders
 
 
-def _folders(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout) -> dict[int, Path]:
+def name_extracts(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout) -> dict[int, Path]:
     """Extract folders by name: another machine's cache may have another path."""
     return {
         no: layout.extracts / folder.name for no in sorted(set(numbers)) if (folder := sources[no].extract) is not None
@@ -262,6 +262,12 @@ def load_extracts(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts
         references=tables["REFERENCES"],
         reference_groups=tables["REFERENCE_GROUPS"],
     )
+
+
+def resolvable_extracts(own: PayerInputs, folders: dict[int, Path]) -> Extracts:
+    """The extract tables of one payer, with the groups of its remote references."""
+    extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
+    return replace(extracts, reference_groups=pl.concat([extracts.reference_groups, *as_reference_groups(own.fetched)]))
 
 
 def _scan(folders: dict[int, Path], table: Table) -> pl.LazyFrame:
@@ -296,7 +302,7 @@ def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteRefer
 def _remote_references(sources: Sequence[Outcome], layout: Layout) -> Iterator[dict[str, Any]]:
     """Rows of REFERENCES that have a location and no groups, with their source_no."""
     numbers = [no for no, outcome in enumerate(sources) if outcome.account.cites_remotely]
-    folders = _folders(sources, numbers, layout)
+    folders = name_extracts(sources, numbers, layout)
     require_files(layout, [table_in(folder, REFERENCES) for folder in folders.values()])
     for no, folder in folders.items():
         references = pl.scan_parquet(table_in(folder, REFERENCES))

@@ -4,7 +4,7 @@ Memory: one payer at a time (``payer_builds``), then the month's observations (`
 """
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,13 +17,11 @@ from flows.storage.parquet import read_frames, write_table
 from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.files_table import count_files, describe_files, merge_files
 from flows.tables.month_inputs import (
-    DOCUMENTS,
     MonthInputs,
-    as_reference_groups,
     bytes_of,
     extract_folders,
-    load_extracts,
     require_files,
+    resolvable_extracts,
     table_in,
 )
 from flows.tables.payer_builds import (
@@ -50,32 +48,40 @@ LARGE_PAIRS = 1_000_000  # of price and provider, at most
 LARGE_BYTES = 8 << 20  # of observations
 NPI_BYTES = 4  # about, in an extract
 
+BuildElsewhere = Callable[[MonthInputs, Sequence[PayerInputs]], Sequence[PayerBuild]]
+
 _GROUPS = (INLINE_GROUPS, REFERENCE_GROUPS)
 
 
-def build_payers(inputs: MonthInputs, process: SeparateProcess) -> list[PayerBuild]:
-    """Each payer's rates and observations; those whose inputs are unchanged come from the cache."""
-    builds = []
-    for payer, own in inputs.payers.items():
-        with explain_resource_errors(f"building the tables of {payer}", inputs.layout.payer_builds):
-            builds.append(_build_payer(inputs, own, process))
-    return builds
+def build_payers(
+    inputs: MonthInputs, process: SeparateProcess, elsewhere: BuildElsewhere | None = None
+) -> list[PayerBuild]:
+    """Each payer's rates and observations; those whose inputs are unchanged come from the cache.
+
+    Args: elsewhere: builds on other machines instead; what it does not return is built here.
+    """
+    force, layout = inputs.request.force, inputs.layout
+    cached = ((payer, None if force else cached_build(layout, payer, own.key)) for payer, own in inputs.payers.items())
+    found = {payer: build for payer, build in cached if build is not None}
+    for payer in found:
+        LOG.info("%s: nothing changed", payer)
+    rest = {payer: own for payer, own in inputs.payers.items() if payer not in found}
+    if elsewhere is not None and rest:
+        found |= {build.payer: build for build in elsewhere(inputs, list(rest.values()))}
+    for payer, own in rest.items():
+        if payer not in found:
+            with explain_resource_errors(f"building the tables of {payer}", layout.payer_builds):
+                found[payer] = _build_payer(inputs, own, process)
+    return [found[payer] for payer in inputs.payers]
 
 
 def _build_payer(inputs: MonthInputs, own: PayerInputs, process: SeparateProcess) -> PayerBuild:
-    cached = None if inputs.request.force else cached_build(inputs.layout, own.payer, own.key)
-    if cached is not None:
-        LOG.info("%s: nothing changed", own.payer)
-        return cached
     folders = extract_folders(inputs.sources, own.documents["source_no"], inputs.layout)
-    extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
-    groups = pl.concat([extracts.reference_groups, *as_reference_groups(own.fetched)])
     # pairs of price and provider, at most: a few bytes of an extract hold an NPI
     remote = bytes_of(own.fetched.values())
     sizes = {no: remote + bytes_of(table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
     pairs = sum(inputs.sources[no].account.prices * size // NPI_BYTES for no, size in sizes.items())
-    resolvable = replace(extracts, reference_groups=groups)
-    return process.run(build_payer, own, resolvable, inputs.layout, large=pairs >= LARGE_PAIRS)
+    return process.run(build_payer, own, resolvable_extracts(own, folders), inputs.layout, large=pairs >= LARGE_PAIRS)
 
 
 class MonthBuilder:

@@ -198,6 +198,7 @@ def write_lookup(path: Path) -> None:
         entity_type=pl.lit(1, pl.Int32),
         state=(place % len(STATES)).replace_strict(dict(enumerate(STATES)), return_dtype=pl.String),
         country=pl.lit("US"),
+        zip5=pl.lit("99501"),
         taxonomies=pl.concat_list((place % 3).replace_strict(dict(enumerate(THERAPISTS)), return_dtype=pl.String)),
         deactivated=pl.lit(value=False),
     )

@@ -1,12 +1,14 @@
-"""One worker and two, on a real Dask cluster: seconds, MB/s, and the same tables.
+"""One worker and two, on a real Dask cluster, nothing shared but the sources: seconds, MB/s, and the same tables.
 
-    python -m tests.bench.machines [--files 40] [--megabytes 200] [--packed] [--repeats 3] [--kill]
+    python -m tests.bench.machines [--files 40] [--megabytes 200] [--packed] [--payers 6] [--rows 5000000]
+                                   [--repeats 3] [--kill]
 
-``--packed``: so many megabytes of gzip in each file, not of JSON. Each worker has one core. Runs with one worker and
-with two take turns, so that what else the machine does meets both; the tables of every run are compared with those of a
-run without a cluster. ``--kill`` adds a run of two workers one of which is killed (SIGKILL, with its
-children) when the first file has been read. Beside each pair of runs the same files are only inflated, by one process
-and by two, each on a core of its own: two cores of a shared machine are rarely twice one, and no cluster can do better.
+``--payers``: files besides, each of one payer with so many rate rows. ``--packed``: so many megabytes of gzip in each
+file, not of JSON. Each worker has one core. Runs with one worker and with two take turns, so that what else the machine
+does meets both; the tables of every run are compared with those of a run without a cluster. ``--kill`` adds runs of two
+workers one of which is killed (SIGKILL, with its children) while it reads, and while it builds. Beside each pair of
+runs the same files are only inflated, by one process and by two, each on a core of its own: two cores of a shared
+machine are rarely twice one, and no cluster can do better.
 """
 
 import argparse
@@ -24,9 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench.hundred_gigabytes import write as write_members
+from tests.bench.load import PAYERS, repeated_prices, write_lookup
 from tests.bench.synthetic import SHAPES, write
 from tests.command_line import digests
-from tests.machines import Machines, dask_machines
+from tests.machines import HERE, Machines, dask_machines
 from tests.shared_files import REPOSITORY
 
 INFLATE = """
@@ -38,6 +41,7 @@ for path in sys.argv[2:]:
         while stream.read(1 << 20):
             pass
 """
+BUILT = re.compile(r"(\d+) payer\(s\) built elsewhere in ([\d.]+) s")
 READ = re.compile(r"(\d+) file\(s\) read elsewhere in ([\d.]+) s: (\d+) MB/s")
 
 
@@ -81,19 +85,19 @@ def _packed_file(folder: Path, megabytes: int) -> Path:
 
 def run(market: Path, output: Path, *options: str, environment: dict[str, str] | None = None) -> tuple[float, str]:
     """Seconds of the whole command, and its stderr."""
-    process = begin(market, output, *options, environment=environment)
     started = time.monotonic()
-    return end(process, started)
+    return end(begin(market, output, *options, environment=environment), started)
 
 
 def begin(
     market: Path, output: Path, *options: str, environment: dict[str, str] | None = None
 ) -> "subprocess.Popen[str]":
-    """`tic-rates run` in a process of its own."""
-    words = ["run", str(market), "--month", "2026-06", "--output", str(output), "--no-report", "--json", *options]
+    """`tic-rates run` in a process and a working directory of its own; no other process sees its output."""
+    output.parent.mkdir(parents=True, exist_ok=True)
+    words = ["run", str(market), "--month", "2026-06", "--output", str(HERE / output.name), "--no-report", "--json"]
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.cli.app", *words],
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "flows.cli.app", *words, *options],
+        cwd=output.parent,
         env=(environment or dict(os.environ)) | {"PYTHONPATH": str(REPOSITORY)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -109,24 +113,26 @@ def end(process: "subprocess.Popen[str]", started: float) -> tuple[float, str]:
     return time.monotonic() - started, stderr
 
 
-def run_on(machines: Machines, market: Path, output: Path, *, kill: bool = False) -> tuple[float, float]:
-    """Seconds of the whole command, and of its reading."""
+def run_on(
+    machines: Machines, market: Path, output: Path, *options: str, kill_while: str | None = None
+) -> tuple[float, float, float]:
+    """Seconds of the whole command, of its reading, and of building the payers' tables.
+
+    Args: kill_while: SIGKILL to the first worker while it writes ``extracts`` or ``payers``.
+    """
     started = time.monotonic()
-    process = begin(market, output, "--dask", machines.address, environment=machines.environment)
-    if kill:
-        extracts = output / ".cache" / "extracts"
-        while process.poll() is None and not (extracts.is_dir() and _finished(extracts)):
-            time.sleep(0.05)
+    process = begin(market, output, "--dask", machines.address, *options, environment=machines.environment)
+    if kill_while is not None:
+        while process.poll() is None and not machines.writes(0, kill_while):
+            time.sleep(0.002)
+        assert process.poll() is None, "the run ended before there was a worker to kill"
         machines.kill(0)
-        machines.workers.pop(0)
     seconds, stderr = end(process, started)
-    found = READ.search(stderr)
-    assert found, stderr
-    return seconds, float(found[2])
-
-
-def _finished(extracts: Path) -> bool:
-    return any(not path.name.startswith(".") for path in extracts.iterdir())
+    read, built = READ.search(stderr), BUILT.search(stderr)
+    assert read and built, stderr
+    assert (kill_while is not None) == ("lost the Dask worker" in stderr), stderr
+    assert "come back through Dask" in stderr, stderr
+    return seconds, float(read[2]), float(built[2])
 
 
 def inflate(market: Path, processes: int) -> float:
@@ -144,30 +150,42 @@ def inflate(market: Path, processes: int) -> float:
     return time.monotonic() - started
 
 
-def measure(folder: Path, market: Path, repeats: int, expected: dict[str, str], *, kill: bool) -> Iterator[str]:
+def add_payers(market: Path, payers: int, rows: int) -> list[str]:
+    """Files of one payer each, with so many rate rows; the options that name the lookup of their providers."""
+    for number in range(payers):
+        with gzip.open(market / f"payer-{number}.json.gz", "wt", compresslevel=1) as file:
+            file.writelines(piece.replace(PAYERS[0], f"Plan {number}") for piece in repeated_prices(rows))
+    write_lookup(market.parent / "nppes.parquet")
+    return ["--nppes", str(market.parent / "nppes.parquet")]
+
+
+def measure(
+    folder: Path, market: Path, given: list[str], repeats: int, expected: dict[str, str], *, kill: bool
+) -> Iterator[str]:
     """The rows of the table; exits where tables differ."""
-    found: dict[str, list[tuple[float, float]]] = defaultdict(list)
-    cases = [(str(workers), workers, False) for workers in (1, 2)] * repeats
-    for number, (name, workers, dies) in enumerate([*cases, *([("2, one killed", 2, True)] if kill else [])]):
+    found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    cases: list[tuple[str, int, str | None]] = []
+    cases += [(str(workers), workers, None) for workers in (1, 2)] * repeats
+    cases += [(f"2, one killed ({what})", 2, what) for what in ("extracts", "payers") if kill]
+    for number, (name, workers, dies) in enumerate(cases):
         output = folder / "out"
         shutil.rmtree(output, ignore_errors=True)
-        if not dies:
+        if dies is None:
             bare = inflate(market, workers)
-            found[f"{workers}, only inflating"].append((bare, bare))
+            found[f"{workers}, only inflating"].append((bare, bare, bare))
         with dask_machines(folder / f"machines-{number}", workers) as machines:
-            found[name].append(run_on(machines, market, output, kill=dies))
+            found[name].append(run_on(machines, market, output, *given, kill_while=dies))
         if digests(output) != expected:
             raise SystemExit(f"{name} worker(s): the tables differ from those of a run without a cluster")
         print(f"  {name} worker(s): {found[name][-1]}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     medians = {
         name: tuple(statistics.median(each) for each in zip(*times, strict=True)) for name, times in found.items()
     }
-    for name, (whole, reading) in sorted(medians.items()):
-        alone = "1, only inflating" if "inflating" in name else "1"
-        pairs = [one / two for (_, one), (_, two) in zip(found[alone], found[name], strict=False)]
+    for name, (whole, reading, building) in sorted(medians.items()):
+        alone = medians["1, only inflating" if "inflating" in name else "1"]
         yield (
-            f"| {name} | {whole:.1f} | {reading:.1f} | {medians[alone][1] / reading:.2f} | "
-            f"{statistics.median(pairs):.2f} |"
+            f"| {name} | {whole:.1f} | {reading:.1f} | {alone[1] / reading:.2f} | {building:.1f} | "
+            f"{alone[2] / building:.2f} |"
         )
 
 
@@ -182,11 +200,12 @@ def main(options: argparse.Namespace) -> None:
     # As installed software runs: compiled files are kept, wherever this environment would have none written.
     os.environ |= {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     shutil.rmtree(folder / "plain", ignore_errors=True)
-    run(market, folder / "plain")
+    given = add_payers(market, options.payers, options.rows)
+    run(market, folder / "plain", *given)
     expected = digests(folder / "plain")
-    print("| workers | s | s reading | x one worker | median of pairs |")
-    print("| --- | ---: | ---: | ---: | ---: |")
-    for row in measure(folder, market, options.repeats, expected, kill=options.kill):
+    print("| workers | s | s reading | x one worker | s building | x one worker |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for row in measure(folder, market, given, options.repeats, expected, kill=options.kill):
         print(row, flush=True)
     print("\nThe tables of every run are those of a run without a cluster, byte for byte.")
     if options.folder is None:
@@ -198,7 +217,9 @@ if __name__ == "__main__":
     parser.add_argument("--files", type=int, default=40)
     parser.add_argument("--megabytes", type=int, default=200, help="of JSON in each file (default 200)")
     parser.add_argument("--packed", action="store_true", help="megabytes are of gzip")
+    parser.add_argument("--payers", type=int, default=6)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="rate rows of each payer (default 5,000,000)")
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--kill", action="store_true", help="and once with a worker killed in the middle")
+    parser.add_argument("--kill", action="store_true", help="and with a worker killed in the middle")
     parser.add_argument("--folder", type=Path, help="kept afterwards (default: a temporary one)")
     main(parser.parse_args())

@@ -38,7 +38,7 @@ def test_killing_a_worker_in_the_middle_changes_no_table(
     market: Path, expected: dict[str, str], tmp_path: Path
 ) -> None:
     with dask_machines(tmp_path / "machines", 2) as two:
-        run_on(two, market, tmp_path / "out", kill=True)
+        run_on(two, market, tmp_path / "out", kill_while="extracts")
     assert digests(tmp_path / "out") == expected
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-import flows.orchestration.dask_cluster
+import flows.orchestration.dask_client
 import flows.storage.object_store
 from flows.extract.payer_listing import list_payer
 from flows.settings.config import PayerSource
@@ -54,7 +54,7 @@ def test_a_payer_whose_files_are_in_a_store_that_does_not_answer_is_left_out_alo
 def test_a_dask_scheduler_that_does_not_answer_is_an_outage(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr(flows.orchestration.dask_cluster, "CONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(flows.orchestration.dask_client, "CONNECT_SECONDS", 0.2)
     words = ("--dask", f"tcp://127.0.0.1:{free_port()}", "--output", tmp_path / "out", "--month", "2026-06", "--json")
     ended = call(capsys, "run", source, *words)
     assert ended.code == ended.json_line["exit_code"] == 4

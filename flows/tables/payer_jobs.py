@@ -1,0 +1,99 @@
+"""One payer's tables as a job for another machine: all that they are built from, as a value that can be sent.
+
+The extracts travel where that machine does not see the cache. Of the NPPES lookup only the rows of the payer's own NPIs
+travel, always: a tenth of a megabyte for each thousand of them, where the whole lookup has hundreds of megabytes.
+"""
+
+from dataclasses import dataclass, field, replace
+from importlib.metadata import version
+from io import BytesIO
+from pathlib import Path
+
+import polars as pl
+
+from flows.storage.code_versions import digest_of
+from flows.storage.layout import Layout
+from flows.tables.month_inputs import (
+    DOCUMENTS,
+    MonthInputs,
+    as_reference_groups,
+    extract_folders,
+    load_extracts,
+    name_extracts,
+    require_files,
+    resolvable_extracts,
+    table_in,
+)
+from flows.tables.payer_builds import PayerBuild, PayerInputs, build_payer, payer_rules
+from schemas.extracted import EXTRACTED, INLINE_GROUPS, REFERENCE_GROUPS
+from schemas.nppes import NPPES
+
+
+@dataclass(frozen=True)
+class PayerJob:
+    """What one payer's tables are built from.
+
+    extracts: names of the extracts, by source_no. nppes: Parquet, the lookup's rows of the payer's NPIs.
+    files: by their paths in the cache; None: the cache has them. version: ``building_version``.
+    """
+
+    inputs: PayerInputs
+    extracts: dict[int, str]
+    nppes: bytes | None = field(repr=False)
+    files: dict[str, bytes] | None = field(repr=False)
+    version: str
+
+
+def building_version() -> str:
+    """The version of what a job comes to, byte for byte: of our code, and of the libraries that write tables."""
+    return digest_of(payer_rules(), version("polars"), version("pyarrow"))
+
+
+def make_job(inputs: MonthInputs, own: PayerInputs, *, with_files: bool) -> PayerJob:
+    """The job of one payer. Args: with_files: for a machine that does not see the cache."""
+    layout, numbers = inputs.layout, own.documents["source_no"]
+    files = None
+    if with_files:
+        folders = extract_folders(inputs.sources, numbers, layout)
+        tables = [table_in(folder, table) for folder in folders.values() for table in EXTRACTED]
+        paths = {*tables, *own.fetched.values()}
+        files = {path.relative_to(layout.cache).as_posix(): path.read_bytes() for path in sorted(paths)}
+    else:
+        folders = name_extracts(inputs.sources, numbers, layout)
+    ours = set(folders)
+    known = [source_id if number in ours else "" for number, source_id in enumerate(own.source_ids)]
+    nppes = None if own.nppes is None else _own_providers(own, own.nppes, folders, layout)
+    job = PayerJob(own, {number: folder.name for number, folder in folders.items()}, nppes, files, building_version())
+    return replace(job, inputs=replace(own, source_ids=known, nppes=None))
+
+
+def _own_providers(own: PayerInputs, lookup: Path, folders: dict[int, Path], layout: Layout) -> bytes:
+    tables = (INLINE_GROUPS, REFERENCE_GROUPS)
+    require_files(layout, [table_in(folder, table) for folder in folders.values() for table in tables])
+    extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
+    groups = (extracts.inline_groups, extracts.reference_groups, *as_reference_groups(own.fetched))
+    npis = pl.concat([each.select("npi").explode("npi") for each in groups]).drop_nulls().unique()
+    found = pl.scan_parquet(lookup).select(NPPES.names).join(npis, on="npi", how="semi").collect()
+    written = BytesIO()
+    found.write_parquet(written)
+    return written.getvalue()
+
+
+def build_job(job: PayerJob, layout: Layout, scratch: Path) -> PayerBuild:
+    """Build a payer's tables into the cache of ``layout``, from what the job holds and what that cache has.
+
+    Args: scratch: a folder for the lookup, removed by the caller.
+    """
+    for name, data in (job.files or {}).items():
+        path = layout.cache / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+    nppes = None if job.nppes is None else scratch / "nppes.parquet"
+    if nppes is not None and job.nppes is not None:
+        nppes.write_bytes(job.nppes)
+    fetched = {grain: layout.remote / path.name for grain, path in job.inputs.fetched.items()}
+    own = replace(job.inputs, nppes=nppes, fetched=fetched)
+    folders = {number: layout.extracts / name for number, name in job.extracts.items()}
+    tables = [table_in(folder, table) for folder in folders.values() for table in EXTRACTED]
+    require_files(layout, [*tables, *fetched.values()])
+    return build_payer(own, resolvable_extracts(own, folders), layout)
