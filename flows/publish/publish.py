@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.download.sources import sha256_of
+from flows.publish.datapackage import describe_package
 from flows.publish.older_outputs import older_months, upgrade_output
 from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name
@@ -32,6 +33,7 @@ Change = Callable[[dict[str, Any]], None]  # of the manifest
 TABLES = ("rates", "providers", "summaries", "network_summaries", "quality")
 MANIFEST_LOCK = "manifest.lock"
 JOURNAL = "publishing.json"
+PACKAGE = "datapackage.json"
 
 
 class PublicationConflictError(TicRatesError):
@@ -48,6 +50,7 @@ def prepare_output(layout: Layout) -> None:
     if layout.store is not None:
         layout.store.put(".state/writable", b"")
     fetch_published(layout)
+    publish_package(layout)
 
 
 def publish_month(layout: Layout, month: date, built: Path, note: Change) -> None:
@@ -59,6 +62,7 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change) -> Non
     """
     if layout.store is None:
         _publish_here(layout, month, built, note)
+        publish_package(layout)
         return
     folders = [layout.month(table, month).relative_to(layout.root).as_posix() for table in TABLES]
     files = dict(zip(folders, (built / table for table in TABLES), strict=True))
@@ -67,6 +71,23 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change) -> Non
         (built / table).mkdir(parents=True, exist_ok=True)
         layout.month(table, month).parent.mkdir(parents=True, exist_ok=True)
         exchange_folders(built / table, layout.month(table, month))
+    publish_package(layout)
+
+
+def publish_package(layout: Layout) -> None:
+    """Bring ``datapackage.json`` up to date with the published files."""
+    from flows.publish.object_publication import named_files
+
+    if layout.store is None:
+        files = [path.relative_to(layout.root).as_posix() for path in layout.root.glob("*/period=*/**/*.parquet")]
+    else:
+        files = list(named_files(_read(layout), *TABLES))
+    path, package = layout.root / PACKAGE, describe_package(files)
+    if not files or (layout.store is None and path.exists() and path.read_bytes() == package):
+        return
+    write_atomically(path, package)
+    if layout.store is not None:
+        _publish_stored(layout, lambda _: None, {PACKAGE: path})
 
 
 def _publish_here(layout: Layout, month: date, built: Path, note: Change) -> None:
@@ -178,7 +199,7 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) ->
     from flows.publish.object_publication import publish
 
     assert layout.store is not None
-    files = {
+    files = {name: place for name, place in folders.items() if place.is_file()} | {
         f"{name}/{path.relative_to(folder).as_posix()}": path
         for name, folder in folders.items()
         for path in sorted(folder.rglob("*"))
