@@ -10,7 +10,7 @@ from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory, gettempdir
+from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
 
 from flows.storage.layout import Layout
@@ -61,13 +61,10 @@ class Workplace(Generic[Job]):
 
 
 def worker_folder() -> Path:
-    """Where this process may write: Dask's folder of this worker, which Dask removes after a kill, too."""
-    try:
-        from distributed import get_worker
+    """In a worker: Dask's folder of this worker, which Dask removes after a kill, too."""
+    from distributed import get_worker
 
-        return Path(get_worker().local_directory)
-    except (ImportError, ValueError):  # no worker
-        return Path(gettempdir())
+    return Path(get_worker().local_directory)
 
 
 @contextmanager

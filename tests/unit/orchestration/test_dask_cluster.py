@@ -66,6 +66,16 @@ def layout(tmp_path: Path) -> Layout:
     return layout
 
 
+@pytest.fixture
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where the pretended workers write."""
+    folder = tmp_path / "machine" / "scratch"
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(dask_client, "worker_folder", lambda: folder)
+    monkeypatch.setattr(dask_cluster, "worker_folder", lambda: folder)
+    return folder
+
+
 class Pretended:
     """A cluster whose workers do as they are told, and which remembers what it sent."""
 
@@ -157,7 +167,9 @@ def test_a_file_that_costs_worker_after_worker_is_quarantined_and_the_others_are
     assert "3 workers that read it were lost, the last one: killed" in str(outcomes["2.json"].reason)
 
 
-def test_a_run_elsewhere_gives_the_same_tables(layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_elsewhere_gives_the_same_tables(
+    layout: Layout, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     request = RunRequest(
         tuple(sources_of(layout)), date(2026, 6, 1), tuple(sorted(CODES)), tmp_path / "here", report=False
     )
@@ -256,16 +268,6 @@ def test_a_lost_dask_worker_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def without_cache(place: Workplace[Any]) -> Workplace[Any]:
     """As it is on a machine that does not see the client's folders."""
     return replace(place, layout=Layout(Path("/nowhere")), marker=Path("/nowhere/marker"))
-
-
-@pytest.fixture
-def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the pretended workers write."""
-    folder = tmp_path / "machine" / "scratch"
-    folder.mkdir(parents=True)
-    monkeypatch.setattr(dask_client, "worker_folder", lambda: folder)
-    monkeypatch.setattr(dask_cluster, "worker_folder", lambda: folder)
-    return folder
 
 
 class Apart(Pretended):
@@ -402,3 +404,26 @@ def test_a_source_that_changes_while_it_is_away_is_read_again_next_time(
 
 def test_a_job_shows_no_bytes_of_files() -> None:
     assert "5ecre7" not in repr(Built("m", "v", returned={"a": b"5ecre7"}))
+
+
+def test_a_cache_in_object_storage_stays_there(
+    request_of_two_payers: RunRequest, scratch: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each machine has a working folder of its own for the store; what was read and built is in the store."""
+    expected = tables_of(request_of_two_payers, tmp_path)
+    (tmp_path / "store").mkdir()
+    monkeypatch.setenv("TIC_RATES_CACHE", (tmp_path / "store").as_uri())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "client"))
+
+    class Elsewhere(Pretended):
+        def do(self, work: Any, place: Any) -> Any:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("XDG_CACHE_HOME", str(tmp_path / "worker"))
+                answer = super().do(work, replace(place, marker=Path("/nowhere/marker")))
+            assert answer is True or answer.returned is None
+            return answer
+
+    run_on(Elsewhere(read_one_by_one), request_of_two_payers)
+    assert digests(tmp_path / "out") == expected
+    assert len(list((tmp_path / "store").glob("extracts/*/account.json"))) == 3
+    assert len(list((tmp_path / "store").glob("payers/*/figures.json"))) == 2
