@@ -1,8 +1,8 @@
 """A stream as large blocks in reused buffers, inflated by a second thread while the first one scans, or by the same.
 
-Inflating (isal) and scanning (C) both release the GIL, so a file takes as long as the slower of the two.
+Inflating (isal) and scanning (C) both release the GIL, so the time for a file is that of the slower of the two.
 Inflating itself stays with one core: rapidgzip spends twice isal's time on one core and six times on two
-(`make bench`), so it needs more than six cores to be as fast, and could win no more than the one thread that scans.
+(`make bench`), so it needs more than six cores to be as fast, and the one thread that scans limits what it could gain.
 Memory: ``BUFFERS`` blocks.
 """
 
@@ -15,21 +15,21 @@ from typing import BinaryIO, NamedTuple, Self
 
 import numpy as np
 
-PADDING = 128  # behind each block's data: what the kernel may read
+PADDING = 128  # bytes behind each block's data that the kernel may read
 BLOCK_BYTES = 1 << 20  # measured best of 256 KiB to 4 MiB, with two threads and with one
-HEAD_BYTES = 64 * 1024  # in front of each block: what the last one left over
+HEAD_BYTES = 64 * 1024  # in front of each block: the bytes left over from the last one
 BUFFERS = 3
 LINE_BYTES = 64
 LOOK_UP_SECONDS = 0.2
 
 
-Store = Callable[[int, memoryview], object]  # stores bytes, with where in the stream they begin
+Store = Callable[[int, memoryview], object]  # stores bytes, with their position in the stream
 
 
 class Block(NamedTuple):
-    """Bytes in memory (``PADDING`` or more stand behind them), where in memory, and how many.
+    """Bytes in memory (with ``PADDING`` or more behind them), their address, and their number.
 
-    ``stored_by``: what has stored those behind what was left over, see ``Blocks.store_ahead``.
+    ``stored_by``: the function that has stored those behind the left-over bytes, see ``Blocks.store_ahead``.
     """
 
     bytes: memoryview
@@ -39,10 +39,10 @@ class Block(NamedTuple):
 
 
 def memory_of(size: int) -> tuple[memoryview, int]:
-    """So many bytes of anything, and their address: asking numpy for it at every block takes longer than a short scan.
+    """Memory of so many bytes, and its address: asking numpy for it at every block takes longer than a short scan.
 
-    They are not zeroed, for what follows a block's data never counts: that would cost a small file a tenth of its time.
-    They begin where a line of the cache begins: the scan reads whole lines, some of them from before its place on.
+    It is not zeroed, because bytes behind a block's data never count: zeroing takes a tenth of a small file's time.
+    It is aligned to a cache line: the scan reads whole lines, the first of them from before its position.
     """
     array = np.empty(size + LINE_BYTES, np.uint8)
     address = int(array.ctypes.data)
@@ -68,7 +68,7 @@ def fill(stream: BinaryIO, buffer: memoryview) -> int:
 
 
 class Buffer:
-    """Memory for one block, and in front of it for what the last one left over."""
+    """Memory for one block, and in front of it for the bytes left over from the last one."""
 
     def __init__(self, block_bytes: int) -> None:
         self.bytes, self.address = memory_of(HEAD_BYTES + block_bytes + PADDING)
@@ -111,8 +111,8 @@ class Blocks:
 class OverlappedBlocks(Blocks):
     """Blocks read ahead in a thread. Leave the context before the stream is closed: the thread ends there.
 
-    Where blocks are to be stored, that thread does it if it is ahead: while the bytes are near by in its core's cache.
-    Only an interrupt doesn't wait for it: a read may hang for as long as a network does, and the process ends anyway.
+    If blocks are to be stored, that thread stores them when it is ahead: the bytes are in its core's cache then.
+    After an interrupt the context does not wait for it: a read can hang on a network, and the process ends anyway.
     """
 
     def __init__(self, stream: BinaryIO, block_bytes: int = BLOCK_BYTES) -> None:

@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from transforms.read.spool import OpenTemporary
 
-LIMIT_BYTES = 4 << 20  # more would gain nothing: the system keeps what is written in memory as long as it can
+LIMIT_BYTES = 4 << 20  # more gains no time: the system's page cache holds what is written
 COPY_BYTES = 1 << 20
-LONG_BYTES = 64 << 20  # a longer file is closed in a thread: the system needs hundredths of a second to free its pages
+LONG_BYTES = 64 << 20  # a longer file is closed in a thread: freeing its pages takes hundredths of a second
 
 
 class ByteSpool:
@@ -65,7 +65,7 @@ class ByteSpool:
             yield bytes(memoryview(self._memory)[start:end])
             return
         while start < end and (piece := pread(self._file.fileno(), min(COPY_BYTES, end - start), start)):
-            start += len(piece)  # a seek and a buffered read take five times as long where little is read
+            start += len(piece)  # a seek and a buffered read take five times as long for a few bytes
             yield piece
 
     def view(self, start: int, end: int, padding: int) -> memoryview:
@@ -93,5 +93,5 @@ class ByteSpool:
 
 
 def _close(file: BinaryIO) -> None:
-    with suppress(OSError):  # an error of the disk about bytes that are not needed any more
+    with suppress(OSError):  # the bytes are not needed any more
         file.close()

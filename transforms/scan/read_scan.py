@@ -1,9 +1,9 @@
 r"""The fast reader: walks the structure of the JSON, and decodes only what the wanted codes need.
 
-The same rows as ``read_ijson``, in any key order. A root array's elements are told apart by their own keys; an
-in-network item is decoded (by ijson and ``walk``) only when its own code and type may match, a provider reference
-only when a matched price may cite it. Provider references in front of ``in_network`` are kept as the bytes they are,
-in memory below a limit and on disk above it, with a hash of the id and the place of each.
+The same rows as ``read_ijson``, in any key order. Of a root array's elements the kernel reads their own keys first. It
+decodes an in-network item only when its own code and type may match, a provider reference only when a matched price may
+cite it. Provider references in front of ``in_network`` are stored as bytes, in memory below a limit and on disk above
+it, with a hash of the id and the position of each.
 
 Memory: three blocks of a MiB, ``byte_spool.LIMIT_BYTES`` of references, two MiB of their index, one
 item of up to ``scan_section.MAX_HELD_BYTES`` (a longer one is streamed through the decoder, or waits on disk until its
@@ -32,14 +32,13 @@ from transforms.read.collect import Collected
 from transforms.read.reference_keys import Int64s
 from transforms.read.walk import Walker, replaces_value
 from transforms.scan.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks
-from transforms.scan.reference_index import code_table, key_table
+from transforms.scan.reference_index import StoredReferences, code_table, key_table
 from transforms.scan.scan_columns import Decoder
 from transforms.scan.scan_cursor import Cursor
 from transforms.scan.scan_kernel import kernel as k
-from transforms.scan.scan_pieces import ElementRows, IndexedReferences, nothing
+from transforms.scan.scan_pieces import ElementRows, no_event
 from transforms.scan.scan_section import Section
 
-ENGINE = "scan"
 _SECTION_KINDS = {"in_network": k.ITEMS, "provider_references": k.REFERENCES_INDEXED}
 _NAMES = {ord("["): "an array", ord("n"): "null"}
 _table_of_codes = cache(code_table)
@@ -59,12 +58,12 @@ def read_document(
     Args:
         stream: the document's JSON, inflated; read to its end.
         wanted: billing codes, compared exactly with an item's own code, trimmed.
-        skip: forget the bytes of items and references already known to be unwanted.
+        skip: drop the bytes of items and references already known to be unwanted.
         overlap: read the stream in a second thread.
         block_bytes: how much is inflated, then scanned, at a time.
 
     Raises:
-        BadFileError: no well-formed JSON object with nothing after it; says the place.
+        BadFileError: not one well-formed JSON object to the end; says the place.
         FullReadingNeededError: only with ``skip``; read again without.
     """
     opened = OverlappedBlocks(stream, block_bytes) if overlap else nullcontext(Blocks(stream, block_bytes))
@@ -78,7 +77,7 @@ def read_blocks(blocks: Blocks, wanted: frozenset[str], collected: Collected, *,
 
 
 class Reading(Cursor):
-    """One document on its way through."""
+    """The reading of one document."""
 
     def __init__(
         self,
@@ -91,29 +90,29 @@ class Reading(Cursor):
         super().__init__(blocks, collected)
         self.wanted = wanted
         self.skip = skip
-        self.walker = Walker(nothing, wanted, collected, skip=skip)
-        self.references: IndexedReferences | None = None
+        self.walker = Walker(no_event, wanted, collected, skip=skip)
+        self.references: StoredReferences | None = None
         self.decoder = decoder or Decoder(wanted, collected)
         self.cited_table = _table_of_codes(frozenset())
 
     # ---- the root ------------------------------------------------------------------------------------------
 
     def read(self) -> None:
-        """The whole document."""
+        """Read the whole document."""
         try:
             first = self.peek()
             if first != ord("{"):
                 raise BadFileError(f"the root is {_NAMES.get(first, 'a single value')}, not an object; not a TiC file")
             self.walk_root()
             self.expect_end()
-            if self.references is not None:
-                self.references.replay(self.element_rows())
+            if self.references is not None and len(self.collected.cited_keys()):
+                self.element_rows().replay(self.references, self.cite())
         finally:
             if self.references is not None:
                 self.references.close()
 
     def walk_root(self) -> None:
-        """The root's keys and values, in order."""
+        """Read the root's keys and values, in order."""
         given: dict[str, str] = {}
         self.pos += 1
         if self.peek() == ord("}"):
@@ -134,7 +133,7 @@ class Reading(Cursor):
                 raise self.bad("a comma or the closing brace expected")
 
     def root_value(self, key: str, given: dict[str, str]) -> None:
-        """One key's value: a section, a header field, or nothing of interest."""
+        """Read one key's value: a section, a header field, or another, which is passed over."""
         collected = self.collected
         collected.note_root_key(key)
         first = self.peek()
@@ -157,7 +156,7 @@ class Reading(Cursor):
     # ---- sections ------------------------------------------------------------------------------------------
 
     def walk_section(self, name: str, first: int) -> None:
-        """The elements of ``in_network`` or ``provider_references``; what is no array is an array of one."""
+        """Read the elements of ``in_network`` or ``provider_references``; another value counts as an array of one."""
         collected = self.collected
         kind = _SECTION_KINDS[name]
         if kind == k.ITEMS:
@@ -175,11 +174,11 @@ class Reading(Cursor):
                 table = self.cite()
                 kind = k.REFERENCES_FILTERED
             else:
-                self.references = IndexedReferences(collected)
+                self.references = StoredReferences(collected.open_temporary)
         self.walk_section_elements(first, kind, table)
 
     def cite(self) -> Int64s:
-        """Keep what the matched prices cite; its table, made once for however many sections."""
+        """The table of what the matched prices cite, made once; from now on references in it are decoded."""
         cited = self.collected.cited_keys()
         if self.walker.cited is not cited:
             self.walker.cited = cited
@@ -188,11 +187,11 @@ class Reading(Cursor):
         return self.cited_table
 
     def walk_long_item(self, stream: BinaryIO) -> None:
-        """An item too long to decode at once."""
+        """Read an item too long to decode at once."""
         LongItem(self, stream).walk_whole()
 
     def walk_section_elements(self, first: int, kind: int, table: Int64s) -> None:
-        """The objects of an array; what is no array is an array of one."""
+        """Read the objects of an array; another value counts as an array of one."""
         quirks = self.collected.quirks
         if first not in b"{[":
             if self.scalar(first) is not None:
@@ -211,7 +210,7 @@ class Reading(Cursor):
         Section(self, self.element_rows(), table, self.references, skip=self.skip).read()
 
     def element_rows(self) -> ElementRows:
-        """What decodes elements at the place where this reading is."""
+        """Decodes elements at this reading's position."""
         return ElementRows(self, self.decoder, self.walker, self.walk_long_item)
 
 
@@ -226,7 +225,7 @@ class LongItem(Reading):
         self.skipped = False
 
     def walk_whole(self) -> None:
-        """The whole item; see ``Walker.walk_item``."""
+        """Read the whole item; see ``Walker.walk_item``."""
         self.peek()
         self.walk_root()
         self.expect_end()
@@ -245,7 +244,7 @@ class LongItem(Reading):
         collected.items.append((arrangement, code, code_type, self.before.next_rate_id, collected.next_rate_id))
 
     def root_value(self, key: str, given: dict[str, str]) -> None:
-        """One of the item's own values."""
+        """Read one of the item's own values."""
         first = self.peek()
         if key == "negotiated_rates":
             self.walk_rates(first)
@@ -263,7 +262,7 @@ class LongItem(Reading):
             self.skip_root_value(first)
 
     def walk_rates(self, first: int) -> None:
-        """The item's rates; of repeated ones the last."""
+        """Read the item's rates; of repeated ones the last counts."""
         self.collected.truncate_to(self.before)
         code = self.texts.get("billing_code")
         code_type = (self.texts.get("billing_code_type") or "").strip().upper() or None

@@ -1,9 +1,9 @@
-"""Which provider references may be cited: a 32-bit hash of each one's id, and where its bytes stand.
+"""Provider references in front of ``in_network``: their bytes, a 32-bit hash of each one's id, and its position.
 
-Equal ids have equal hashes, so nothing cited is missed; a reference whose hash is met by chance is decoded in vain.
-Hashes stand apart from places: all of the former are gone through at the end, and of the latter few are looked up.
-Memory: of both up to ``INDEX_BYTES``, the rest (4 and 24 bytes a reference) in temporary files; 32 to 64 bytes a cited
-key, of few of them up to a MiB.
+Equal ids have equal hashes, so every cited reference is found; another with such a hash is decoded, then dropped.
+Hashes and positions have a spool each: all hashes are read at the end, but few positions.
+Memory: ``byte_spool.LIMIT_BYTES`` of bytes, ``INDEX_BYTES`` each of hashes and positions, the rest (and 4 and 24 bytes
+a reference) in temporary files; 32 to 64 bytes a cited key, up to a MiB for few keys.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,16 +19,17 @@ from transforms.scan.scan_kernel.library import Function
 ROWS = 1 << 15
 ROW_BYTES = 24
 HASH_BYTES = 4
-SPARSE = 4_096  # up to so many keys a table has empty slots in plenty
-FEW = 100  # one row in so many is looked up by itself
+SPARSE = 4_096  # up to so many keys a table has sixteen slots a key
+FEW = 100  # of fewer than one row in so many each is read by itself
 INDEX_BYTES = 1 << 20
-KEYS_AT_ONCE = 10_000  # encoded copies of a million keys would be the largest thing in memory
+KEYS_AT_ONCE = 10_000  # encoded copies of a million keys at once would be the reader's largest use of memory
 
 
-class ReferenceIndex:
-    """The kernel's rows of (hash, start, end), in order."""
+class StoredReferences:
+    """The bytes of a section, and the kernel's rows of (hash, start, end), in order."""
 
     def __init__(self, open_temporary: OpenTemporary) -> None:
+        self.bytes = ByteSpool(open_temporary)
         self._hashes = ByteSpool(open_temporary, INDEX_BYTES)
         self._rows = ByteSpool(open_temporary, INDEX_BYTES)
 
@@ -54,6 +55,7 @@ class ReferenceIndex:
 
     def close(self) -> None:
         """Free memory and disk."""
+        self.bytes.close()
         self._hashes.close()
         self._rows.close()
 
@@ -88,7 +90,7 @@ def _hashes(texts: Iterable[str], function: Function) -> Int64s:
 
 
 def _table(hashes: Int64s) -> Int64s:
-    room = 16 if len(hashes) <= SPARSE else 2  # of what is hardly ever met the first look finds that it is absent
+    room = 16 if len(hashes) <= SPARSE else 2  # most hashes are not in a small table: the first slot shows it
     slots = 1 << max(6, (room * len(hashes)).bit_length())
     table = np.zeros(1 + slots, np.int64)
     table[0] = slots - 1

@@ -1,8 +1,8 @@
 """Elements that may be wanted, decoded by the kernel into columns, and put into the spools of ``Collected`` as Arrow.
 
-What the kernel does not decode is handed to the plain grammar, element by element and in order; until then its rows
-would stand behind the kernel's, so those are put into the spools first.
-Memory: the columns, 24 MiB at most; of NPIs, 16 MiB of them, only what is filled is ever touched.
+The plain grammar reads what the kernel does not decode, element by element and in order; the kernel's rows before such
+an element are put into the spools first.
+Memory: the columns, 24 MiB at most; of the NPIs' 16 MiB among them only the filled part is touched.
 """
 
 import ctypes
@@ -35,8 +35,8 @@ _ROOMS = {
     "byte_room": 1 << 20,
     "slot_mask": 2 * TEXTS - 1,
 }
-KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # of more, all are forgotten with each batch, which holds a copy
-LIST_BYTES = 8_192  # of a list of codes or names as it is written; the schema's hundred service codes take 600
+KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # above these all texts are forgotten after a batch, which has copies
+LIST_BYTES = 8_192  # of a list of codes or names as written; the schema's hundred service codes have 600
 
 Walk = Callable[[memoryview, bool], None]
 
@@ -66,7 +66,7 @@ _COLUMNS: dict[str, dict[str, int | None]] = {
         "reference_networks": k.AS_NAMES,
         "reference_groups": None,
     },
-}  # of each spool, in order: numbers, or the numbers of the texts of a rule; those of groups are put together
+}  # of each spool, in its order: numbers (None), or texts and the rule that cleans them; see _groups for groups
 _KINDS: dict[str, tuple[type, int]] = {
     **{
         name: (np.int64 if rule is None else np.int32, _ROOMS[f"{rows}_room"])
@@ -85,7 +85,7 @@ _KINDS: dict[str, tuple[type, int]] = {
     "slots": (np.int64, 2 * 2 * TEXTS),
     "forms": (np.uint8, k.FORMS * k.FORM_SIZE),
 }
-_LISTS = (k.AS_CODES, k.AS_NAMES)  # rules that clean to lists of texts; AS_DATE and AS_TIN to pairs, others to a text
+_LISTS = (k.AS_CODES, k.AS_NAMES)  # rules that give lists of texts; AS_DATE and AS_TIN give pairs, all others texts
 
 
 class Decoder:
@@ -102,7 +102,7 @@ class Decoder:
         self._known_texts = 0
 
     def _allocate(self) -> None:
-        """Allocate the columns: not before something is wanted, for most files hold nothing."""
+        """Allocate the columns: with the first element that may be wanted, because most files have none."""
         limits = self._collected.limits
         self._arrays = {name: np.empty(size, kind) for name, (kind, size) in _KINDS.items()}
         columns = {
@@ -120,7 +120,7 @@ class Decoder:
         self._forget_texts()
 
     def cite(self, cited: CitedKeys) -> None:
-        """References with these keys are kept from now on."""
+        """From now on, decode references that have these keys."""
         self._cited = cited.numbers
         self._columns.cited, self._columns.cited_count = cited.numbers.ctypes.data, len(cited.numbers)
 

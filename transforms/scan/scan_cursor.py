@@ -1,7 +1,7 @@
-"""Where a reading stands in its document: the block at hand, and the tokens that are looked at by themselves.
+"""The position of a reading in its document: the current block, and the tokens that Python decodes.
 
-What is passed over is left to the kernel; what becomes Python's are keys and scalars of the root, and of an item too
-long to decode at once.
+The kernel passes over everything else. Python decodes keys and scalars of the root, and of an item too long to be
+decoded at once.
 Memory: that of ``blocks``, and one token of up to its limit.
 """
 
@@ -29,17 +29,17 @@ _CLEARED = array("q", bytes(8 * k.SLOTS))
 
 
 class Cursor:
-    """A place in one document that only goes forward."""
+    """A position in one document that only moves forward."""
 
     def __init__(self, blocks: Blocks, collected: Collected) -> None:
         self.blocks = blocks
         self.collected = collected
         self.limits = collected.limits
-        self.open_string = -1  # where in the document the string begins that was open at the last block's end
+        self.open_string = -1  # start, in the document, of the string that was open at the last block's end
         self.cut_escape = 0  # whether the next block's first byte is escaped there
         self.data, self.address = _NOTHING_READ
         self.size = 0
-        self.stored_by: Store | None = None  # what has spooled this block in another thread
+        self.stored_by: Store | None = None  # the function by which another thread has spooled this block
         self.base = 0  # of data[0] in the document
         self.pos = 0
         self.state = array("q", bytes(8 * k.SLOTS))
@@ -104,11 +104,11 @@ class Cursor:
     # ---- strings that are passed over ----------------------------------------------------------------------
 
     def measure_strings(self, *, inside: bool, escaped: int = 0) -> None:
-        """At a block's end: how long is the string that was open at its beginning, and where does one open here begin?
+        """Refuse a string that is longer than its limit, at a block's end; note where one that is open there starts.
 
-        What is decoded is measured elsewhere. This costs a look at the ends of a block, unless a string fills it.
+        Only strings that are passed over are measured here. It reads the two ends of a block, unless a string fills it.
         """
-        data, begin = self.data, 0
+        data, start = self.data, 0
         if self.open_string >= 0:
             first = first_quote(data, self.cut_escape, self.size)
             end = self.size if first < 0 else first
@@ -117,9 +117,9 @@ class Cursor:
             if first < 0 and inside:
                 self.cut_escape = escaped
                 return
-            begin = end + 1
+            start = end + 1
         self.cut_escape = escaped
-        self.open_string = self.base + last_quote(data, begin, self.size) + 1 if inside else -1
+        self.open_string = self.base + last_quote(data, start, self.size) + 1 if inside else -1
 
     # ---- tokens --------------------------------------------------------------------------------------------
 
@@ -150,7 +150,7 @@ class Cursor:
             return str(self.decode(token))  # which says what is wrong
 
     def token(self, first: int) -> bytes:
-        """The bytes of a string, number or literal that begins at ``pos``."""
+        """The bytes of the string, number or literal at ``pos``."""
         while True:
             if first == ord('"'):
                 end = k.string_end(self.address, self.size, self.pos + 1)
@@ -176,7 +176,7 @@ class Cursor:
         return token
 
     def decode(self, token: bytes) -> object:
-        """A token's value, as ijson gives it."""
+        """A token's value, as ijson reads it."""
         try:
             ((_, value),) = parse(io.BytesIO(token), self.limits, lambda _: self.place(self.pos))
             return value
@@ -209,7 +209,7 @@ class Cursor:
         return bool(state[k.STATE] == k.STRING or (state[k.STATE] in (k.OWN, k.NESTED) and state[k.INSIDE]))
 
     def cleared_state(self) -> "array[int]":
-        """The kernel's state before anything has begun."""
+        """The kernel's state, as before a section or value."""
         self.state[:] = _CLEARED
         self.state[k.DEEPEST] = self.limits.json_depth
         return self.state
@@ -220,7 +220,7 @@ class Cursor:
         return self.state_address
 
     def step(self, event: int) -> int:
-        """Take over the kernel's place; raise what it found wrong."""
+        """Set the position to the kernel's; raise an error for what it refused."""
         self.pos = self.state[k.POS]
         if event == k.BAD:
             if self.state[k.ERROR] == k.TOO_DEEP:

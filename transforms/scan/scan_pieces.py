@@ -1,19 +1,17 @@
-"""Pieces that the scan cut out, decoded: by the kernel where they are plain, by ``walk`` where they are odd."""
+"""Elements that the scan found, decoded: plain ones by the kernel, odd ones by the plain grammar (``walk``)."""
 
 import io
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from decimal import InvalidOperation
 from typing import Any, BinaryIO
 
 import ijson
 import numpy as np
 
-from transforms.read.collect import Collected
 from transforms.read.read_ijson import HUGE_EXPONENT, first_line, parse
 from transforms.read.reference_keys import Int64s
 from transforms.read.walk import Event, Walker
-from transforms.scan.byte_spool import ByteSpool
-from transforms.scan.reference_index import ReferenceIndex, key_table
+from transforms.scan.reference_index import StoredReferences
 from transforms.scan.scan_columns import Decoder
 from transforms.scan.scan_cursor import Cursor
 from transforms.scan.scan_kernel import kernel as k
@@ -23,13 +21,13 @@ MAX_WALKED_BYTES = 16 << 10  # of an odd item; a longer one is read rate by rate
 PADDING = bytes(k.PADDING)
 
 
-def nothing() -> Event:
-    """No event: what a walker reads between elements."""
+def no_event() -> Event:
+    """Raise StopIteration: between elements a walker has no events."""
     raise StopIteration
 
 
 class ElementRows:
-    """The rows of elements that the scan cut out of one document."""
+    """Decodes elements of one document into ``Collected``."""
 
     def __init__(
         self, cursor: Cursor, decoder: Decoder, walker: Walker, walk_long_item: Callable[[BinaryIO], None]
@@ -42,7 +40,7 @@ class ElementRows:
         self.walks = {k.ITEMS: walker.walk_item, k.RATES: walker.walk_rate}
 
     def decode(self, data: memoryview, address: int, places: Int64s, section: int) -> None:
-        """Of elements in order: see ``Decoder``. What it does not decode is walked."""
+        """Decode elements in order; walk those that ``Decoder`` does not decode."""
 
         def walk(element: memoryview, too_many_rows: bool) -> None:
             self.walk(io.BytesIO(element), section, rate_by_rate=too_many_rows or len(element) > MAX_WALKED_BYTES)
@@ -50,11 +48,27 @@ class ElementRows:
         self.decoder.decode(data, address, places, section, walk)
 
     def decode_view(self, data: memoryview, places: Int64s, section: int) -> None:
-        """Of elements in bytes that no block holds, with as many behind them that can be read."""
+        """Decode elements in bytes outside of the current block, with ``PADDING`` behind them."""
         self.decode(data, np.frombuffer(data, np.uint8).ctypes.data, places, section)
 
+    def replay(self, references: StoredReferences, table: Int64s) -> None:
+        """Decode the stored references whose ids' hashes are in the table, from views of some megabytes each."""
+        seen = self.collected.references_seen
+        for places in references.places(table):
+            first = 0
+            while first < len(places):
+                start = int(places[first, 0])
+                end = max(int(np.searchsorted(places[:, 1], start + VIEWED_BYTES, side="right")), first + 1)
+                within = np.zeros((end - first, 3), np.int64)
+                within[:, 1:] = places[first:end] - start
+                view = references.bytes.view(start, int(places[end - 1, 1]), k.PADDING)
+                self.decode_view(view, within, k.REFERENCES_FILTERED)
+                first = end
+        self.decoder.flush()
+        self.collected.references_seen = seen
+
     def walk(self, stream: BinaryIO, section: int, *, rate_by_rate: bool) -> None:
-        """Of one element, by the plain grammar; of an item by rates, which the kernel decodes where they are plain."""
+        """Read one element by the plain grammar; a large item rate by rate, most of them by the kernel."""
         if section == k.ITEMS and rate_by_rate:
             self.walk_long_item(stream)
             return
@@ -71,7 +85,7 @@ class ElementRows:
         except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:
             raise cursor.bad(first_line(error)) from error
         finally:
-            walker.next = nothing
+            walker.next = no_event
 
 
 class Pieces(io.RawIOBase):
@@ -92,48 +106,3 @@ class Pieces(io.RawIOBase):
         buffer[:count] = self._left[:count]
         self._left = self._left[count:]
         return count
-
-
-class IndexedReferences:
-    """Provider references that stood in front of ``in_network``: their bytes, and where each one's begin."""
-
-    def __init__(self, collected: Collected) -> None:
-        self.bytes = ByteSpool(collected.open_temporary)
-        self.index = ReferenceIndex(collected.open_temporary)
-
-    def replay(self, rows: ElementRows) -> None:
-        """Decode what the matched prices cite."""
-        collected = rows.collected
-        cited = collected.cited_keys()
-        if not len(cited):
-            return
-        seen = collected.references_seen
-        rows.walker.cited = cited
-        rows.decoder.cite(cited)
-        for places in self.index.places(key_table(cited.numbers, collected.keys)):
-            for first, end in _runs(places):
-                self._decode(rows, places[first:end])
-        rows.decoder.flush()
-        collected.references_seen = seen
-
-    def _decode(self, rows: ElementRows, places: Int64s) -> None:
-        """References in order, with what stands between them."""
-        start, end = int(places[0, 0]), int(places[-1, 1])
-        within = np.zeros((len(places), 3), np.int64)
-        within[:, 1:] = places - start
-        rows.decode_view(self.bytes.view(start, end, k.PADDING), within, k.REFERENCES_FILTERED)
-
-    def close(self) -> None:
-        """Free memory and disk."""
-        self.bytes.close()
-        self.index.close()
-
-
-def _runs(places: Int64s) -> Iterator[tuple[int, int]]:
-    """Which of these places are viewed at once."""
-    ends = places[:, 1]
-    first = 0
-    while first < len(places):
-        end = max(int(np.searchsorted(ends, places[first, 0] + VIEWED_BYTES, side="right")), first + 1)
-        yield first, end
-        first = end

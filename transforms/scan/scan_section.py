@@ -9,15 +9,15 @@ from transforms.errors import FullReadingNeededError
 from transforms.read.reference_keys import Int64s
 from transforms.scan.blocks import Store
 from transforms.scan.byte_spool import ByteSpool
-from transforms.scan.reference_index import ROWS
+from transforms.scan.reference_index import ROWS, StoredReferences
 from transforms.scan.scan_cursor import Cursor
 from transforms.scan.scan_kernel import kernel as k
-from transforms.scan.scan_pieces import PADDING, ElementRows, IndexedReferences, Pieces
+from transforms.scan.scan_pieces import PADDING, ElementRows, Pieces
 
 MAX_HELD_BYTES = 16 << 20
 MAX_DECODED_BYTES = 1 << 20  # of an item that no block holds; a longer one is read rate by rate
 MANY_ROWS = 8  # in one block: where most elements of those are wanted, the next ones are decoded without a scan
-DEEP = 100  # limits below this are for the scan to hold, which counts brackets
+DEEP = 100  # below this limit of nesting elements are scanned first, which counts brackets
 
 
 class Section:
@@ -28,23 +28,23 @@ class Section:
         cursor: Cursor,
         rows: ElementRows,
         table: Int64s,
-        references: IndexedReferences | None,
+        references: StoredReferences | None,
         *,
         skip: bool,
     ) -> None:
-        """Start where the cursor is, in the state that it holds.
+        """Start at the cursor's position and state.
 
         Args:
             table: the hashes of what is wanted.
-            references: where provider references are stored that stand in front of ``in_network``.
-            skip: forget the bytes of elements already known to be unwanted.
+            references: stores provider references in front of ``in_network``.
+            skip: drop the bytes of elements already known to be unwanted.
         """
         self.cursor = cursor
         self.rows = rows
         self.references = references
         self.skip = skip
         self.state = cursor.state
-        self.table = table  # keeps its memory alive
+        self.table = table  # so that its memory stays allocated
         self.table_address = table.ctypes.data
         self.places = np.empty((ROWS, 3), np.int64)
         self.places_address = self.places.ctypes.data
@@ -58,7 +58,7 @@ class Section:
         self.store: Store | None = None  # spools blocks, once the spool is a file
         self.spooled_from = cursor.pos
         self.state[k.SPOOLED] = -cursor.pos
-        self.held = ByteSpool(cursor.collected.open_temporary, MAX_HELD_BYTES)  # of the open element, in earlier blocks
+        self.held = ByteSpool(cursor.collected.open_temporary, MAX_HELD_BYTES)  # of the open element
         self.dropped = False
         self.seen = 0
         self.seen_before = 0  # when rows were decoded last
@@ -84,7 +84,7 @@ class Section:
             if self.decodes_ahead:
                 self.decode_ahead()
             event = self.scan()
-            if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose places hold in any block
+            if event != k.NEED_MORE or self.kind != k.REFERENCES_INDEXED:  # whose positions are the section's
                 self.decode_rows()
             if event == k.NEED_MORE:
                 self.hold()
@@ -112,12 +112,12 @@ class Section:
                 cursor.collected.items_seen += self.seen - seen
             elif self.kind != k.RATES:
                 cursor.collected.references_seen += self.seen - seen
-            if not k.NOWHERE < self.state[k.START] < 0:  # what was held has ended, and was passed over
+            if not k.NOWHERE < self.state[k.START] < 0:  # the held element has ended, and was passed over
                 self.held.close()
                 self.dropped = False
 
     def decode_rows(self) -> None:
-        """Decode the elements that began and ended in this block and may be wanted; index references."""
+        """Decode the elements that lie in this block and may be wanted; index references."""
         count = self.state[k.INDEXED]
         if not count:
             return
@@ -125,7 +125,7 @@ class Section:
         places = self.places[:count]
         if self.kind == k.REFERENCES_INDEXED:
             assert self.references is not None
-            self.references.index.add(places)
+            self.references.add(places)
             return
         self.rows.decode(self.cursor.data, self.cursor.address, places, self.kind)
         if self.can_decode_ahead and count >= MANY_ROWS and self.seen - self.seen_before < count:
@@ -133,7 +133,7 @@ class Section:
         self.seen_before = self.seen
 
     def decode_ahead(self) -> None:
-        """Decode what can be without a scan; the scan goes on where that stops, up to the next wanted element."""
+        """Decode elements without a scan; where that stops, the scan goes on up to the next wanted element."""
         if self.state[k.STATE] in (k.ELEMENT_NEXT, k.AFTER_ELEMENT):
             cursor = self.cursor
             self.decodes_ahead = self.rows.decoder.decode_ahead(cursor.address, cursor.size, cursor.at())
@@ -154,7 +154,7 @@ class Section:
     # ---- the open element at a block's end -----------------------------------------------------------------
 
     def is_wanted(self) -> bool:
-        """Whether what is known of the open element says that it is to be decoded, or that Python must decide."""
+        """Whether the open element is known to be wanted, or only Python can decide it."""
         state = self.state
         return state[k.ODD] != 0 or (state[k.CODE] == k.WANTED and state[k.TYPE] == k.WANTED)
 

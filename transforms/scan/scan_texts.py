@@ -1,4 +1,4 @@
-"""Texts that the kernel met while it decoded: each distinct one cleaned once, by the plain grammar's own rules.
+"""Texts in the elements that the kernel decodes: each distinct one cleaned once, by the plain grammar's rules.
 
 A text is the bytes of a JSON value as they stand in the document. What a rule counts as a quirk is counted for every
 value that has the text. A text that crosses a limit, or that the plain grammar would refuse, is refused here: the
@@ -30,7 +30,7 @@ _Cleaned = tuple[
 
 
 class Texts:
-    """What the texts of each rule are cleaned to, by their numbers."""
+    """The values that the texts of each rule are cleaned to, by their numbers."""
 
     def __init__(self, wanted: frozenset[str], collected: Collected) -> None:
         self._wanted = wanted
@@ -54,7 +54,7 @@ class Texts:
         }
 
     def forget(self) -> None:
-        """No text has been read."""
+        """Forget all texts."""
         self.values: list[list[object]] = [[] for _ in range(k.RULES)]
         self.quirks: list[dict[int, Counter[str]]] = [{} for _ in range(k.RULES)]
 
@@ -80,7 +80,7 @@ class Texts:
         return k.READ, of_kernel
 
     def _events(self, token: bytes) -> list[Event]:
-        """The events of one value, as ijson gives them."""
+        """The events of one value, as ijson reads them."""
         if token[:1] == b'"' and b"\\" not in token:
             return [("string", token[1:-1].decode())]
         if token in _LITERALS:

@@ -16,7 +16,7 @@ enum { UNREAD, READ, REFUSED }; /* text.state; an element with a refused one is 
 /* Why decoding stopped in front of an element */
 enum { DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD, MOSTLY_UNWANTED };
 
-#define NO_KEY (-1)            /* a reference's key that is no id; text ids that Python numbers lie below */
+#define NO_KEY (-1)            /* the key of a reference without an id; Python numbers text ids below it */
 #define BLANK_NPI INT64_MIN    /* an NPI that is null */
 enum { NPIS_PER_ROW = 10000 }; /* a longer group is several rows */
 

@@ -104,7 +104,7 @@ static int64_t number_hash(const uint8_t *data, int64_t start, int64_t end) {
 
 #define EIGHT_ZEROS 0x3030303030303030u
 
-/* Of eight bytes of text that were XORed with EIGHT_ZEROS: the high bit of each that is no digit, and their value */
+/* Of eight bytes of text that were XORed with EIGHT_ZEROS: the high bit of each that is not a digit, and their value */
 INLINE uint64_t no_digits(uint64_t word) { return ((word + 0x7676767676767676u) | word) & 0x8080808080808080u; }
 INLINE uint64_t value_of(uint64_t word) {
     word = (word * 10 + (word >> 8)) & 0x00FF00FF00FF00FFu;

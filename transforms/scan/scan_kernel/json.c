@@ -3,7 +3,7 @@
 
 typedef const uint8_t *place;
 
-/* The place of the next byte that is no white space; NULL at the end */
+/* The next byte other than white space; NULL at the end */
 INLINE place at_next(place p, place end) {
     if (UNLIKELY(p < end && *p <= ' '))
         p += skip_blanks(p, end - p, 0);

@@ -161,7 +161,7 @@ static place past_npis(columns *c, place p, place end) {
     return p;
 }
 
-/* A TIN of nine digits or more, dashes among them or not, that is not zero: what every rule leaves as it is. Its digits go
+/* A TIN of nine digits or more, with or without dashes, other than zero: no rule changes it. Its digits go
    behind those that are there; NULL where it is anything else. */
 INLINE place past_plain_tin(columns *c, place p, place end) {
     uint8_t *digits = c->digits + c->digit_count;
@@ -560,7 +560,7 @@ PUBLIC int64_t EXPORTED(decode)(
 enum { IN_VAIN = 8 };
 
 /* Likewise the elements that follow each other from where the scan is, without a scan: for where most are wanted.
-   It stops in front of what is no object, or does not end in these data, too: ODD_ELEMENT. */
+   It also stops in front of a value other than an object, and of one that does not end in these data: ODD_ELEMENT. */
 PUBLIC int64_t EXPORTED(decode_ahead)(columns *c, const uint8_t *data, int64_t size, scan_state *state) {
     const place end = data + size;
     int64_t in_vain = IN_VAIN;

@@ -74,7 +74,7 @@ static int64_t skip_string(const uint8_t *data, int64_t size, int64_t pos, int64
     return -1;
 }
 
-/* The first byte from `pos` on that is not white space, or `size` */
+/* The first byte from `pos` on other than white space, or `size` */
 static int64_t skip_blanks(const uint8_t *data, int64_t size, int64_t pos) {
     while (pos < size) {
         const uint64_t others = ~blanks_at(data, pos);

@@ -4,7 +4,7 @@ typedef struct {
     int64_t needed, low, high; /* bytes that a character still needs, and what the next one may be */
 } utf8_state;
 
-/* The place of the first byte that is no UTF-8, or -1 */
+/* The place of the first byte that is not UTF-8, or -1 */
 PUBLIC int64_t EXPORTED(check_utf8)(const uint8_t *data, int64_t start, int64_t size, utf8_state *state) {
     int64_t pos = start, needed = state->needed, low = state->low, high = state->high;
     for (; pos < size; pos++) {
