@@ -38,6 +38,7 @@ STATES = "AK AL AZ CA CO FL GA IL MA MI MN NC NJ NY OH OR PA TX VA WA".split()
 TIERS = ("strict", "balanced", "other")
 RATES_PER_NPI = 25
 RANGE_ROWS = 2_000_000
+MONTH = date(2025, 6, 1)
 MEMORY = "8GiB"
 SPILL = "30GiB"  # DuckDB filled 70 GB of disk in 8 GiB of memory, and everybody else's with it
 
@@ -52,6 +53,7 @@ def write_rates(folder: Path, rows: int) -> None:
         tin = generator.integers(0, 3, len(npi)) * 7 + npi // 40
         cents = np.round(np.clip(generator.normal(900, 250, len(npi)), 100, 5000)).astype(np.int64)
         frame = pl.DataFrame({"npi": npi, "tin": tin, "cents": cents}).with_columns(
+            month=pl.lit(MONTH),
             payer=pl.lit(payer),
             billing_code=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("97026")).otherwise(pl.lit("97028")),
             billing_class=pl.lit("professional"),
@@ -75,7 +77,7 @@ def ours(folder: Path) -> pl.DataFrame:
     from transforms.benchmark.summarize import Comparison, Observed, summarize
     from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 
-    month = date(2025, 6, 1)
+    month = MONTH
     reference = MedicareReference.packaged()
     codes = ("97026", "97028")
     national = national_amounts(reference, codes, month).select("billing_code", "amount_usd")
