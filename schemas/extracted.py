@@ -8,6 +8,8 @@ _RATE_ID = Column("rate_id", "int64", "negotiated_rates element, numbered within
 _PROVIDERS = (
     Column("tin_type", "string", "as published", nullable=True),
     Column("tin", "string", "digits only; an EIN has nine", nullable=True),
+    Column("business_name", "string", "of the TIN, as published", nullable=True),
+    Column("group_size", "int64", "distinct NPIs of the group, 0 and unreadable ones not counted", "NPIs"),
     Column("npi", "list[int64]", "distinct NPIs of the group; null: it states none"),
 )
 

@@ -39,7 +39,7 @@ PRICE_KEYS = PRICE_SCALARS | PRICE_LISTS
 
 # Of a provider group and of a provider reference
 GROUP_KEYS = frozenset({"npi", "NPI", "tin"})
-TIN_KEYS = frozenset({"type", "value"})
+TIN_KEYS = frozenset({"type", "value", "business_name"})
 REFERENCE_KEYS = frozenset({"provider_group_id", PROVIDER_GROUPS, "location", "network_name"})
 
 # Tables of contents

@@ -139,6 +139,19 @@ RATES = Table(
         Column("n_files", "int64", "distinct source files that hold the row", "files"),
         Column("source_ids", "list[string]", "those files, by source_id of quality/files, sorted"),
         Column(
+            "business_name",
+            "string",
+            "of the TIN, as published in 2.x; where a row has several, the first in code point order",
+            nullable=True,
+        ),
+        Column(
+            "group_size",
+            "int64",
+            "distinct NPIs of the largest provider group that gave the row; null without one",
+            "NPIs",
+            nullable=True,
+        ),
+        Column(
             "exclusion", "string", f"null: the row is eligible; else the first rule it fails: {_RULES}", nullable=True
         ),
     ),

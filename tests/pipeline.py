@@ -151,13 +151,16 @@ def _plain(value: Any) -> Any:
 
 
 NO_ZIPS = pl.DataFrame(schema={"zip5": pl.String, "locality": pl.String})
-Fate = tuple[str | None, date | None, tuple[str, ...], tuple[str, ...]]
+Fate = tuple[str | None, date | None, tuple[str, ...], tuple[str, ...], str | None, int | None]
 
 
 def fates(rows: pl.DataFrame) -> dict[tuple[Any, ...], Fate]:
-    """Per grain: exclusion, last_updated_on, source_ids, network_names."""
+    """Per grain: exclusion, last_updated_on, source_ids, network_names, business_name, group_size."""
     found = {
-        grain_of(row): (row["exclusion"], row["last_updated_on"], tuple(row["source_ids"]), tuple(row["network_names"]))
+        grain_of(row): (
+            *(row["exclusion"], row["last_updated_on"], tuple(row["source_ids"]), tuple(row["network_names"])),
+            *(row["business_name"], row["group_size"]),
+        )
         for row in rows.iter_rows(named=True)
     }
     assert len(found) == rows.height, "a grain stands twice"

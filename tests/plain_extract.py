@@ -10,6 +10,7 @@ from tests.plain_json import (
     ExactNumber,
     Json,
     UnreadableError,
+    as_business_name,
     as_class,
     as_code_list,
     as_date,
@@ -103,6 +104,8 @@ class PlainExtract:
     rows: Counter[RateRow] = field(default_factory=Counter)
     unresolved: set[RateRow] = field(default_factory=set)
     networks: dict[RateRow, set[str]] = field(default_factory=lambda: defaultdict(set))
+    business_names: dict[RateRow, set[str]] = field(default_factory=lambda: defaultdict(set))
+    group_sizes: dict[RateRow, set[int]] = field(default_factory=lambda: defaultdict(set))
     cited_locations: set[str] = field(default_factory=set)
     dates_not_read: int = 0
 
@@ -156,13 +159,15 @@ def _add_rows(
     extract: PlainExtract,
     item: dict[str, Json],
     price: dict[str, Json],
-    providers: Mapping[Provider, set[str]],
+    providers: Mapping[Provider, "Behind"],
     unresolved: bool,
 ) -> None:
-    for provider, networks in providers.items():
+    for provider, behind in providers.items():
         row = rate_row(extract.header, item, price, provider)
         extract.rows[row] += 1
-        extract.networks[row] |= networks
+        extract.networks[row] |= behind.networks
+        extract.business_names[row] |= behind.business_names
+        extract.group_sizes[row] |= behind.group_sizes
     if unresolved:
         row = rate_row(extract.header, item, price, NOBODY)
         extract.rows[row] += 1
@@ -189,19 +194,35 @@ def rate_row(header: Header, item: dict[str, Json], price: dict[str, Json], prov
     )
 
 
-def providers_of(rate: dict[str, Json], references: "_References") -> tuple[dict[Provider, set[str]], bool]:
-    """Inline and cited providers with their network names; and whether one more could not be found."""
-    found: dict[Provider, set[str]] = defaultdict(set)
+@dataclass
+class Behind:
+    """What the groups and references that give a provider say."""
+
+    networks: set[str] = field(default_factory=set)
+    business_names: set[str] = field(default_factory=set)
+    group_sizes: set[int] = field(default_factory=set)
+
+    def add(self, group: dict[str, Json], networks: set[str]) -> None:
+        self.networks |= networks
+        name = as_business_name(group.get("tin"))
+        self.business_names |= {name} if name else set()
+        npis = {provider.npi or 0 for provider in providers_of_group(group)}
+        self.group_sizes.add(sum(0 < npi < 2**63 for npi in npis))
+
+
+def providers_of(rate: dict[str, Json], references: "_References") -> tuple[dict[Provider, Behind], bool]:
+    """Inline and cited providers with what is said of them; and whether one more could not be found."""
+    found: dict[Provider, Behind] = defaultdict(Behind)
     for group in as_objects(rate.get("provider_groups")):
         for provider in providers_of_group(group):
-            found[provider] |= set()
+            found[provider].add(group, set())
     unresolved = False
     for citation in _citations(rate.get("provider_references")):
         groups = references.groups(as_id(citation))
         unresolved |= not groups
         for group, networks in groups:
             for provider in providers_of_group(group):
-                found[provider] |= networks
+                found[provider].add(group, networks)
     return dict(found), unresolved or not found
 
 

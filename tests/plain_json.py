@@ -188,6 +188,11 @@ def _tin_digits(kind: str | None, value: Json) -> str | None:
     return digits.rjust(9, "0") if (kind or "").strip().upper() == "EIN" else digits
 
 
+def as_business_name(value: Json) -> str | None:
+    """The business name in a ``tin``, as published; an empty one is none."""
+    return (as_text(value.get("business_name")) or None) if isinstance(value, dict) else None
+
+
 def as_class(value: Json) -> str | None:
     """A billing class in lower case, without the blanks around it."""
     text = as_text(value)

@@ -48,12 +48,24 @@ class PlainRate:
     source_ids: set[str] = field(default_factory=set)
     last_updated_on: date | None = None
     network_names: set[str] = field(default_factory=set)
+    business_names: set[str] = field(default_factory=set)
+    group_sizes: set[int] = field(default_factory=set)
     unresolved: bool = False
     payer: str = ""
     state: str | None = None
     zip5: str | None = None
     taxonomy_tier: str | None = None
     exclusion: str | None = None
+
+    @property
+    def business_name(self) -> str | None:
+        """The first spelling in code point order."""
+        return min(self.business_names, default=None)
+
+    @property
+    def group_size(self) -> int | None:
+        """Distinct NPIs of the largest group."""
+        return max(self.group_sizes, default=None)
 
 
 def plain_rates(
@@ -91,6 +103,8 @@ def _extracts_or_none(
 def _merge(rate: PlainRate, extract: PlainExtract, source_id: str) -> None:
     rate.source_ids.add(source_id)
     rate.network_names |= extract.networks.get(rate.row, set())
+    rate.business_names |= extract.business_names.get(rate.row, set())
+    rate.group_sizes |= extract.group_sizes.get(rate.row, set())
     rate.unresolved |= rate.row in extract.unresolved
     dates = [day for day in (rate.last_updated_on, extract.header.last_updated_on) if day]
     rate.last_updated_on = max(dates, default=None)

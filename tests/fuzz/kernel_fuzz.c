@@ -83,8 +83,8 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
     SET(price_rate, rows), SET(price_amount, rows), SET(price_type, rows), SET(price_class, rows), SET(price_setting, rows);
     SET(price_codes, rows), SET(price_modifiers, rows), SET(price_date, rows);
     SET(citation_rate, rows), SET(citation_key, rows);
-    SET(group_owner, rows), SET(group_tin_type, rows), SET(group_tin, rows), SET(group_digits_end, rows);
-    SET(group_npis_end, rows), SET(digits, c.digit_room), SET(npis, c.npi_room);
+    SET(group_owner, rows), SET(group_tin_type, rows), SET(group_tin, rows), SET(group_name, rows), SET(group_size, rows);
+    SET(group_digits_end, rows), SET(group_npis_end, rows), SET(digits, c.digit_room), SET(npis, c.npi_room);
     SET(reference_no, rows), SET(reference_key, rows), SET(reference_groups, rows);
     SET(reference_location, rows), SET(reference_networks, rows);
     EXPORTED(forget_texts)(&c);
@@ -107,8 +107,8 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
     void *const taken[] = {
         c.texts, c.bytes, c.slots, c.forms, c.item_arrangement, c.item_code, c.item_code_type, c.item_first, c.item_end,
         c.price_rate, c.price_amount, c.price_type, c.price_class, c.price_setting, c.price_codes, c.price_modifiers,
-        c.price_date, c.citation_rate, c.citation_key, c.group_owner, c.group_tin_type, c.group_tin, c.group_digits_end,
-        c.group_npis_end, c.digits, c.npis, c.reference_no, c.reference_key, c.reference_groups, c.reference_location,
+        c.price_date, c.citation_rate, c.citation_key, c.group_owner, c.group_tin_type, c.group_tin, c.group_name, c.group_size,
+        c.group_digits_end, c.group_npis_end, c.digits, c.npis, c.reference_no, c.reference_key, c.reference_groups, c.reference_location,
         c.reference_networks};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         free(taken[i]);

@@ -17,7 +17,7 @@ NUMBER = re.compile(r"-?[0-9]+(?=[.eE])(\.[0-9]+)?([eE][+-]?[0-9]{1,15})?")
 def rows_of(found: Collected) -> tuple[Networks, set[RateRow]]:
     """Rows with their network names, and which rows stand for a provider that could not be found."""
     inline: dict[object, set[Provider]] = defaultdict(set)
-    for rate_id, tin_type, tin, npis in spool_rows(found.groups):
+    for rate_id, tin_type, tin, _, _, npis in spool_rows(found.groups):
         inline[rate_id] |= {Provider(tin_type, tin, npi) for npi in npis}
     providers = _by_key(found)
     cites: dict[object, list[object]] = defaultdict(list)
@@ -45,7 +45,7 @@ def rows_of(found: Collected) -> tuple[Networks, set[RateRow]]:
 def _by_key(found: Collected) -> dict[object, list[tuple[Provider, tuple[str, ...]]]]:
     known = {row[0]: (row[1], row[3]) for row in keyed_rows(found, found.references)}
     providers: dict[object, list[tuple[Provider, tuple[str, ...]]]] = defaultdict(list)
-    for no, tin_type, tin, npis in spool_rows(found.reference_groups):
+    for no, tin_type, tin, _, _, npis in spool_rows(found.reference_groups):
         if no in known:
             key, networks = known[no]
             for npi in npis:

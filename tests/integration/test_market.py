@@ -180,7 +180,7 @@ def test_the_market_is_worth_comparing() -> None:
 
 def test_rates_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None:
     published, with_nppes = month
-    columns = ("payer", "state", "taxonomy_tier", "exclusion", "last_updated_on")
+    columns = ("payer", "state", "taxonomy_tier", "exclusion", "last_updated_on", "business_name", "group_size")
     found = {
         respelled(grain_of(row)): (
             *(row[name] for name in columns),
@@ -190,7 +190,7 @@ def test_rates_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None
     }
     expected = {
         respelled(rate.row): (
-            *(rate.payer, rate.state, rate.taxonomy_tier, rate.exclusion, rate.last_updated_on),
+            *(getattr(rate, name) for name in columns),
             *(frozenset(rate.source_ids), frozenset(rate.network_names)),
         )
         for rate in plain(with_nppes)

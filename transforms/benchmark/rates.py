@@ -34,7 +34,7 @@ class Facts:
     npis: one row per NPI, null included: npi, state, npi_rule.
     places: one row per NPI of NPPES: npi, zip5, locality.
     tiers: one row per NPI of NPPES and billing code: npi, billing_code, taxonomy, taxonomy_tier.
-    network_names: by network_no. source_ids: by source_no.
+    names: name_no, business_name. network_names: by network_no. source_ids: by source_no.
     """
 
     payer: str
@@ -44,6 +44,7 @@ class Facts:
     npis: pl.DataFrame
     places: pl.DataFrame
     tiers: pl.DataFrame
+    names: pl.DataFrame
     network_names: Sequence[Sequence[str]]
     source_ids: Sequence[str]
 
@@ -90,6 +91,7 @@ def gather_facts(
         .select("npi", "state", npi_rule=npi_rule(with_nppes=nppes is not None)),
         places=places,
         tiers=tiers,
+        names=resolved.names,
         network_names=resolved.networks["network_names"].to_list(),
         source_ids=source_ids,
     )
@@ -112,6 +114,7 @@ def describe_rates(pairs: pl.DataFrame, facts: Facts) -> pl.DataFrame:
         .join(facts.npis, on="npi", how="left", nulls_equal=True, maintain_order="left")
         .join(facts.prices, on="price_no", how="left", maintain_order="left")
         .join(facts.tiers, on=["npi", "billing_code"], how="left", maintain_order="left")
+        .join(facts.names, on="name_no", how="left", maintain_order="left")
         .join(_networks(pairs, facts), on="network_nos", how="left", maintain_order="left")
         .join(_sources(pairs, facts), on="source_nos", how="left", maintain_order="left")
     )  # frames, not lazy frames: twice as fast for this chain of joins

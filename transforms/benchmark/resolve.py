@@ -22,6 +22,7 @@ PRICE_KEY = [name for name in RATE_GRAIN if name not in PROVIDER_KEY]
 RATE_KEY = ["source_no", "document", "rate_id"]
 REFERENCE_KEY = ["source_no", "document", "reference_key"]
 REFERENCE_GRAIN = [*REFERENCE_KEY, "ordinal"]
+GROUP = ["name_no", "group_size"]  # of the provider group that states an NPI
 PAIR_KEY = ["npi", "tin_no", "price_no"]
 
 
@@ -46,9 +47,10 @@ class Resolved:
     """One payer's prices and providers, numbered. A rate (``rate_no``) is one ``negotiated_rates`` element of a file.
 
     prices: price_no and PRICE_KEY, sorted. tins: tin_no and TIN_KEY, sorted. networks: network_no, network_names.
+    names: name_no and business_name, sorted, without null and empty ones.
     rate_prices: rate_no, price_no, source_no, last_updated_on: the prices that each rate states.
-    inline: rate_no, tin_no, npi: the providers inside each rate.
-    references: reference_no, tin_no, npi: the providers of each reference.
+    inline: rate_no, tin_no, npi, GROUP: the providers inside each rate.
+    references: reference_no, tin_no, npi, GROUP: the providers of each reference.
     citations: rate_no, reference_no, network_no: the references that each rate cites.
     unresolved: rate_no of the rates that cite an unknown or empty reference, or have no provider.
 
@@ -59,6 +61,7 @@ class Resolved:
     prices: pl.DataFrame
     tins: pl.DataFrame
     networks: pl.DataFrame
+    names: pl.DataFrame
     rate_prices: pl.DataFrame
     inline: pl.DataFrame
     references: pl.DataFrame
@@ -74,6 +77,8 @@ def resolve_providers(extracts: Extracts) -> Resolved:
     inline = extracts.inline_groups.collect().join(rates, on=RATE_KEY)
     groups = extracts.reference_groups.collect()
     tins = _numbered(pl.concat([inline.select(TIN_KEY), groups.select(TIN_KEY), _null_tin()]), TIN_KEY, "tin_no")
+    stated_names = pl.concat([inline.select("business_name"), groups.select("business_name")])
+    names = _numbered(stated_names.filter(pl.col("business_name") != ""), ["business_name"], "name_no")
     references = _numbered(groups, REFERENCE_GRAIN, "reference_no")
     named = extracts.references.select(*REFERENCE_GRAIN, "network_names").collect()
     networks = _numbered(named, ["network_names"], "network_no")
@@ -84,12 +89,13 @@ def resolve_providers(extracts: Extracts) -> Resolved:
         prices=prices,
         tins=tins,
         networks=networks,
+        names=names,
         rate_prices=stated.join(prices, on=PRICE_KEY, nulls_equal=True)
         .join(rates, on=RATE_KEY)
         .select("rate_no", "price_no", "source_no", "last_updated_on")
         .unique(),
-        inline=_one_row_per_npi(inline, tins, "rate_no"),
-        references=_one_row_per_npi(groups.join(references, on=REFERENCE_GRAIN), tins, "reference_no"),
+        inline=_one_row_per_npi(inline, tins, names, "rate_no"),
+        references=_one_row_per_npi(groups.join(references, on=REFERENCE_GRAIN), tins, names, "reference_no"),
         citations=citations.join(references, on=REFERENCE_KEY)
         .join(named, on=REFERENCE_GRAIN, how="left")
         .join(networks, on="network_names", how="left")
@@ -99,10 +105,11 @@ def resolve_providers(extracts: Extracts) -> Resolved:
     )
 
 
-def _one_row_per_npi(groups: pl.DataFrame, tins: pl.DataFrame, owner: str) -> pl.DataFrame:
-    """Provider groups as owner, tin_no, npi; sorted by NPI, so that a range of NPIs is a slice."""
+def _one_row_per_npi(groups: pl.DataFrame, tins: pl.DataFrame, names: pl.DataFrame, owner: str) -> pl.DataFrame:
+    """Provider groups as owner, tin_no, npi, GROUP; sorted by NPI, so that a range of NPIs is a slice."""
     numbered = groups.lazy().join(tins.lazy(), on=TIN_KEY, nulls_equal=True)
-    return numbered.select(owner, "tin_no", "npi").explode("npi").sort("npi").collect()
+    named = numbered.join(names.lazy(), on="business_name", how="left")
+    return named.select(owner, "tin_no", "npi", *GROUP).explode("npi").sort("npi").collect()
 
 
 def _numbered(rows: pl.DataFrame, key: list[str], number_name: str) -> pl.DataFrame:
@@ -155,8 +162,8 @@ def count_pairs(resolved: Resolved) -> int:
 def pairs_between(resolved: Resolved, low: int | None, high: int | None) -> pl.DataFrame:
     """The distinct pairs whose NPI is in ``low <= npi < high``; without ``low``, null NPIs too. Sorted by PAIR_KEY.
 
-    Returns: PAIR_KEY, last_updated_on (the latest among the pair's files), unresolved, source_nos and network_nos
-        (sorted lists).
+    Returns: PAIR_KEY, last_updated_on (the latest among the pair's files), unresolved, name_no (the lowest), group_size
+        (the largest), source_nos and network_nos (sorted lists).
     """
     return (
         _statements(resolved, low, high)
@@ -164,6 +171,8 @@ def pairs_between(resolved: Resolved, low: int | None, high: int | None) -> pl.D
         .agg(
             pl.col("last_updated_on").max(),
             pl.col("unresolved").any(),
+            pl.col("name_no").min(),
+            pl.col("group_size").max(),
             source_nos=pl.col("source_no").unique().sort(),
             network_nos=pl.col("network_no").drop_nulls().unique().sort(),
         )
@@ -173,10 +182,10 @@ def pairs_between(resolved: Resolved, low: int | None, high: int | None) -> pl.D
 
 
 def _statements(resolved: Resolved, low: int | None, high: int | None) -> pl.LazyFrame:
-    """Every statement of a pair in a range: PAIR_KEY, source_no, network_no, last_updated_on, unresolved."""
+    """Every statement of a pair in a range: PAIR_KEY, GROUP, source_no, network_no, last_updated_on, unresolved."""
     inline = _npis_between(resolved.inline, low, high).with_columns(network_no=pl.lit(None, pl.UInt32))
     cited = resolved.citations.lazy().join(_npis_between(resolved.references, low, high), on="reference_no")
-    columns = ["rate_no", "npi", "tin_no", "network_no"]
+    columns = ["rate_no", "npi", "tin_no", *GROUP, "network_no"]
     providers = [frame.select(columns).with_columns(unresolved=pl.lit(value=False)) for frame in (inline, cited)]
     if low is None:
         providers.append(_null_providers(resolved))
@@ -197,6 +206,8 @@ def _null_providers(resolved: Resolved) -> pl.LazyFrame:
         "rate_no",
         npi=pl.lit(None, pl.Int64),
         tin_no=pl.lit(null_tin, pl.UInt32),
+        name_no=pl.lit(None, pl.UInt32),
+        group_size=pl.lit(None, pl.Int64),
         network_no=pl.lit(None, pl.UInt32),
         unresolved=pl.lit(value=True),
     )

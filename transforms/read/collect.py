@@ -27,7 +27,13 @@ MAX_KEY_TEXT = 200  # the schema's longest root key has 25
 
 _TEXTS = pa.list_(pa.string())
 _NPIS = ("npis", pa.list_(pa.int64()))
-_GROUP = [("tin_type", pa.string()), ("tin", pa.string()), _NPIS]
+_GROUP = [
+    ("tin_type", pa.string()),
+    ("tin", pa.string()),
+    ("business_name", pa.string()),
+    ("group_size", pa.int64()),
+    _NPIS,
+]
 ITEMS = pa.schema(
     [
         ("arrangement", pa.string()),
@@ -99,9 +105,9 @@ class Collected:
         prices: (rate_id, negotiated_type, negotiated_rate, billing_class, setting, service_codes, modifiers,
             expiration_date, whether there is an expiration date that can't be read)
         citations: (rate_id, number of a reference key)
-        groups: (rate_id, tin_type, tin, npis), the inline provider groups
+        groups: (rate_id, tin_type, tin, business_name, group_size, npis), the inline provider groups
         references: (reference_no, number of its key, location, network_names, number of groups)
-        reference_groups: (reference_no, tin_type, tin, npis)
+        reference_groups: (reference_no, tin_type, tin, business_name, group_size, npis)
     """
 
     open_temporary: OpenTemporary

@@ -24,7 +24,8 @@ from transforms.read.spool import Spool
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
 Member = tuple[str, str, object]  # key, and its value's first event
-GroupRow = tuple[str | None, str | None, tuple[int | None, ...]]  # tin_type, tin, npis
+Tin = tuple[str | None, str | None, str | None]  # type, digits, business_name
+GroupRow = tuple[str | None, str | None, str | None, int, tuple[int | None, ...]]  # Tin, group_size, npis
 
 NPIS_PER_ROW = 10_000  # a longer group is written as several rows of one group
 
@@ -51,7 +52,7 @@ def replaces_value(key: str, name: str, given: dict[str, str], *, is_null: bool)
 def append_group(spool: Spool, number: int, rows: Iterable[GroupRow]) -> None:
     """Append the rows of one provider group."""
     for row in rows:
-        spool.append((number, *row), weight_of(row[2]))
+        spool.append((number, *row), weight_of(row[-1], (row[2] or "",)))
 
 
 class Walker:
@@ -276,12 +277,12 @@ class Walker:
             append_group(spool, number, self.walk_group())
 
     def walk_group(self, members: Iterator[Member] | None = None) -> Iterator[GroupRow]:
-        """One provider group: (tin_type, tin, distinct npis); no NPI at all is one null NPI.
+        """One provider group as rows, with its distinct NPIs; no NPI at all is one null NPI.
 
         Args: members: the group's members, where the caller reads some of them itself.
         """
         found: dict[str, tuple[array[int], bool]] = {}
-        tin: tuple[str | None, str | None] = None, None
+        tin: Tin = None, None, None
         for key, event, value in members or self.members(GROUP_KEYS):
             if key == "tin":
                 tin = self.walk_tin(event, value)
@@ -292,10 +293,11 @@ class Walker:
         npis, has_blank = found.get("npi") or found.get("NPI") or (array("q"), True)
         ordered = distinct(np.array(npis, np.int64))
         end = len(ordered) + (has_blank or not len(ordered))  # one null behind the numbers
+        size = int(np.count_nonzero(ordered > 0))
         for start in range(0, end, NPIS_PER_ROW):
             row: tuple[int | None, ...] = tuple(ordered[start : start + NPIS_PER_ROW].tolist())
             is_last = start + NPIS_PER_ROW >= end
-            yield (*tin, (*row, None) if is_last and end > len(ordered) else row)
+            yield (*tin, size, (*row, None) if is_last and end > len(ordered) else row)
 
     def walk_npis(self, event: str, value: object) -> tuple["array[int]", bool]:
         """A group's NPIs, and whether one of them was blank. Memory: eight bytes each, three times while sorted."""
@@ -309,18 +311,21 @@ class Walker:
                 blank = True
         return found, blank
 
-    def walk_tin(self, event: str, value: object) -> tuple[str | None, str | None]:
-        """(type, digits); a scalar is a value without type."""
+    def walk_tin(self, event: str, value: object) -> Tin:
+        """Type, digits and business name; a scalar is a value alone."""
         if event != "start_map":
-            return None, tin_of(self.within_limit(self.scalar(event, value)), None)
+            return None, tin_of(self.within_limit(self.scalar(event, value)), None), None
         tin_type: str | None = None
+        name: str | None = None
         digits: object = None
         for key, first, part in self.members(TIN_KEYS):
             if key == "type":
                 tin_type = text_of(self.within_limit(self.scalar(first, part)))
+            elif key == "business_name":
+                name = text_of(self.within_limit(self.scalar(first, part)))
             else:
                 digits = self.within_limit(self.scalar(first, part))
-        return tin_type, tin_of(digits, tin_type)
+        return tin_type, tin_of(digits, tin_type), name
 
     # ---- provider_references -------------------------------------------------------------------------------
 

@@ -74,9 +74,10 @@ _KINDS: dict[str, tuple[type, int]] = {
         for name, rule in columns.items()
     },
     "price_amount": (np.float64, _ROOMS["price_room"]),
-    "group_owner": (np.int64, _ROOMS["group_room"]),
+    **dict.fromkeys(("group_owner", "group_size"), (np.int64, _ROOMS["group_room"])),
     **dict.fromkeys(
-        ("group_tin_type", "group_tin", "group_digits_end", "group_npis_end"), (np.int32, _ROOMS["group_room"])
+        ("group_tin_type", "group_tin", "group_name", "group_digits_end", "group_npis_end"),
+        (np.int32, _ROOMS["group_room"]),
     ),
     "digits": (np.uint8, _ROOMS["digit_room"]),
     "npis": (np.int64, _ROOMS["npi_room"]),
@@ -85,7 +86,7 @@ _KINDS: dict[str, tuple[type, int]] = {
     "slots": (np.int64, 2 * 2 * TEXTS),
     "forms": (np.uint8, k.FORMS * k.FORM_SIZE),
 }
-_LISTS = (k.AS_CODES, k.AS_NAMES)  # rules that give lists of texts; AS_DATE and AS_TIN give pairs, all others texts
+_LISTS = (k.AS_CODES, k.AS_NAMES)  # rules that give lists of texts; AS_DATE and AS_TIN give tuples, others texts
 
 
 class Decoder:
@@ -195,15 +196,15 @@ class Decoder:
         self._dictionaries.clear()
 
     def _cleaned(self, rule: int) -> list[pa.Array]:
-        """What the texts of a rule are cleaned to, by their numbers: one array, or two of what is cleaned to pairs."""
+        """What the texts of a rule are cleaned to, by their numbers: one array for each part of a value."""
         if rule not in self._dictionaries:
             values: list[Any] = self._texts.values[rule]
-            if rule in (k.AS_DATE, k.AS_TIN):
-                first, second = zip(*((None, None) if pair is None else pair for pair in values), strict=True)
             if rule == k.AS_DATE:
-                arrays = [arrow.dates(first), arrow.flags(np.array(second, np.bool_))]
+                days, unread = zip(*((None, None) if pair is None else pair for pair in values), strict=True)
+                arrays = [arrow.dates(days), arrow.flags(np.array(unread, np.bool_))]
             elif rule == k.AS_TIN:
-                arrays = [arrow.texts(first), arrow.texts(second)]
+                parts = zip(*((None, None, None) if tin is None else tin for tin in values), strict=True)
+                arrays = [arrow.texts(part) for part in parts]
             else:
                 arrays = [arrow.lists(values) if rule in _LISTS else arrow.texts(values)]
             self._dictionaries[rule] = arrays
@@ -250,21 +251,23 @@ class Decoder:
 
     def _groups(self, count: int) -> list[pa.Array]:
         columns, arrays = self._columns, self._arrays
-        (types,) = self._arrow("group_tin_type", k.AS_TEXT, count)
+        (types,), (names,) = (self._arrow(f"group_{name}", k.AS_TEXT, count) for name in ("tin_type", "name"))
         ends = arrays["group_digits_end"][:count]
         digits = np.diff(ends, prepend=np.int32(0)) > 0
         tins = arrow.texts_of(arrays["digits"][: columns.digit_count], ends, digits)
         odd = arrays["group_tin"][:count]
         if odd.any():
             self._count_quirks(odd, k.AS_TIN)
-            odd_types, odd_tins = (cleaned.take(arrow.numbers(odd)) for cleaned in self._cleaned(k.AS_TIN))
+            odd_types, odd_tins, odd_names = (cleaned.take(arrow.numbers(odd)) for cleaned in self._cleaned(k.AS_TIN))
             is_odd = arrow.flags(odd > 0)
             types = pc.if_else(is_odd, odd_types, types.dictionary_decode())
             tins = pc.if_else(is_odd, odd_tins, tins)
+            names = pc.if_else(is_odd, odd_names, names.dictionary_decode())
         npis = arrays["npis"][: columns.npi_count]
         values = arrow.numbers(npis, npis == k.BLANK_NPI if columns.blanks else None)
         lists = pa.ListArray.from_arrays(arrow.numbers(arrow.offsets(arrays["group_npis_end"][:count])), values)
-        return [*self._arrow("group_owner", None, count), types, tins, lists]
+        owners, sizes = (arrow.numbers(arrays[name][:count]) for name in ("group_owner", "group_size"))
+        return [owners, types, tins, names, sizes, lists]
 
 
 def _append(spool: Spool, arrays: list[pa.Array]) -> None:

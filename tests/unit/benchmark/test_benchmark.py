@@ -135,13 +135,17 @@ def grain_of(row: dict[str, object]) -> RateRow:
 @pytest.mark.parametrize("with_nppes", [True, False])
 def test_rates_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     columns = ("payer", "state", "exclusion", "last_updated_on", "source_ids", "network_names", "n_files")
+    of_groups = ("business_name", "group_size")
     rows = all_rates(with_nppes)
-    found = {respelled(grain_of(row)): [row[name] for name in columns] for row in rows.iter_rows(named=True)}
+    found = {
+        respelled(grain_of(row)): [row[name] for name in (*columns, *of_groups)] for row in rows.iter_rows(named=True)
+    }
     assert len(found) == rows.height
     assert found == {
         respelled(rate.row): [
             *(rate.payer, rate.state, rate.exclusion, rate.last_updated_on),
             *(sorted(rate.source_ids), sorted(rate.network_names), len(rate.source_ids)),
+            *(rate.business_name, rate.group_size),
         ]
         for rate in plain_market(with_nppes)
     }
@@ -166,6 +170,19 @@ def test_every_rate_has_the_parent_of_its_name_and_the_tier_of_its_npi_and_they_
 
 def resolved_document(*rates: Record, references: Sequence[Record] = ()) -> Resolved:
     return resolve_providers(join_sources([extract_bytes(json_bytes(document(item(*rates), references=references)))]))
+
+
+def test_a_rate_has_the_first_business_name_and_the_size_of_the_largest_group() -> None:
+    def named(name: str | None, *npis: int) -> Record:
+        return group(*npis, tin={"type": "ein", "value": "12-3456789", "business_name": name})
+
+    inline, cited = (named("Zeta", ANN, ANN), named(None, ANN, BOB, EVE, 0)), named("\U0001f600", ANN, BOB)
+    resolved = resolved_document(
+        rate(*inline, provider_references=[1]), references=[reference(1, cited), reference(2, named("A", ANN))]
+    )
+    (pairs,) = iter_pairs(resolved, 100)
+    found = pairs.join(resolved.names, on="name_no", how="left").select("npi", "business_name", "group_size")
+    assert set(found.rows()) == {(ANN, "Zeta", 3), (BOB, "\U0001f600", 3), (EVE, None, 3), (0, None, 3)}
 
 
 def test_pairs_are_counted_before_duplicates_go() -> None:

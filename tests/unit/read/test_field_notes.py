@@ -19,6 +19,8 @@ def plain_fates(files: list[bytes], remote: dict[str, bytes]) -> dict[tuple[obje
             rate.last_updated_on,
             tuple(sorted(rate.source_ids)),
             tuple(sorted(rate.network_names)),
+            rate.business_name,
+            rate.group_size,
         )
         for rate in plain_rates(files, CODES, None, payer_of=str, tier_of=lambda *_: "other", remote=remote)
     }

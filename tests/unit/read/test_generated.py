@@ -28,6 +28,8 @@ def plain_fates(*files: bytes) -> dict[tuple[object, ...], Fate]:
             rate.last_updated_on,
             tuple(sorted(rate.source_ids)),
             tuple(sorted(rate.network_names)),
+            rate.business_name,
+            rate.group_size,
         )
         for rate in plain_rates(files, CODES, None, remote=GENERATED_REMOTE)
     }

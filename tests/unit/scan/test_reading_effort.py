@@ -220,7 +220,7 @@ def test_a_long_group_is_rows_of_its_distinct_npis_in_order_a_blank_last(count: 
     expected = [*range(count), *([None] if blank or not count else [])]
     for reader in READERS.values():
         collected = read(reader, data)
-        rows = [npis for _, _, _, npis in spool_rows(collected.groups)]
+        rows = [row[-1] for row in spool_rows(collected.groups)]
         assert [npi for row in rows for npi in row] == expected
         assert [len(row) for row in rows][:-1] == [NPIS_PER_ROW] * (len(rows) - 1)
         collected.close()

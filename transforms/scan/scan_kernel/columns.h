@@ -70,8 +70,8 @@ typedef struct {
     int64_t *citation_rate, *citation_key;
 
     int64_t group_count, group_room, digit_count, digit_room, npi_count, npi_room, blanks;
-    int64_t *group_owner; /* rate or reference */
-    int32_t *group_tin_type, *group_tin, *group_digits_end, *group_npis_end; /* tin: 0, or the text that it is cleaned from */
+    int64_t *group_owner, *group_size; /* owner: rate or reference */
+    int32_t *group_tin_type, *group_tin, *group_name, *group_digits_end, *group_npis_end; /* tin: 0, or the text that it is cleaned from */
     uint8_t *digits;
     int64_t *npis;
 

@@ -185,8 +185,8 @@ INLINE place past_plain_tin(columns *c, place p, place end) {
     return p + 1;
 }
 
-/* A TIN: its type, and either its digits or the text that both are cleaned from */
-static place past_tin(columns *c, place p, place end, int32_t *type, int32_t *odd) {
+/* A TIN: its type and business name, and its digits; or the text that all of them are cleaned from */
+static place past_tin(columns *c, place p, place end, int32_t *type, int32_t *name, int32_t *odd) {
     const place start = p;
     const int64_t digits = c->digit_count;
     bool more, plain = true;
@@ -197,12 +197,17 @@ static place past_tin(columns *c, place p, place end, int32_t *type, int32_t *od
             const place key = p + 1;
             if ((p = past_key(p, end, &quote)) == NULL)
                 return NULL;
-            const int which = IS_KEY(key, quote - key, "type") ? 1 : IS_KEY(key, quote - key, "value") ? 2 : 0;
+            const int which = IS_KEY(key, quote - key, "type") ? 1
+                              : IS_KEY(key, quote - key, "value")       ? 2
+                              : IS_KEY(key, quote - key, "business_name") ? 4
+                                                                          : 0;
             if (seen & which)
                 return NULL;
             seen |= which;
             if (which == 1) {
                 p = past_text(c, AS_TEXT, p, end, type);
+            } else if (which == 4) {
+                p = past_text(c, AS_TEXT, p, end, name);
             } else if (which == 0) {
                 p = past_value(c, p, end);
             } else if ((at = past_plain_tin(c, p, end)) != NULL || (at = past_null(p, end)) != NULL) {
@@ -215,6 +220,7 @@ static place past_tin(columns *c, place p, place end, int32_t *type, int32_t *od
         if (p == NULL || plain)
             return p;
         c->digit_count = digits;
+        *type = *name = 0;
     } else if ((at = past_null(p, end)) != NULL) {
         return at;
     } else if (*p == '[' || (p = past_scalar(c, p, end)) == NULL) {
@@ -231,7 +237,7 @@ static place past_tin(columns *c, place p, place end, int32_t *type, int32_t *od
 
 /* One provider group of a rate or reference */
 static place past_group(columns *c, place p, place end, int64_t owner) {
-    int32_t type = 0, odd = 0;
+    int32_t type = 0, name = 0, odd = 0;
     const int64_t first = c->npi_count;
     bool more;
     int seen = 0;
@@ -250,7 +256,7 @@ static place past_group(columns *c, place p, place end, int64_t owner) {
         if (which == 1)
             p = past_npis(c, p, end);
         else if (which == 2)
-            p = past_tin(c, p, end, &type, &odd);
+            p = past_tin(c, p, end, &type, &name, &odd);
         else if (which == 4)
             p = past_null(p, end);
         else
@@ -266,6 +272,9 @@ static place past_group(columns *c, place p, place end, int64_t owner) {
         c->npis[c->npi_count++] = BLANK_NPI;
         c->blanks++;
     }
+    int64_t group_size = 0;
+    for (int64_t npi = first; npi < c->npi_count; npi++)
+        group_size += c->npis[npi] > 0;
     const int64_t digits = c->digit_count - (c->group_count == 0 ? 0 : c->group_digits_end[c->group_count - 1]);
     for (int64_t npi = first; npi < c->npi_count; npi += NPIS_PER_ROW) {
         const int64_t row = c->group_count;
@@ -281,6 +290,8 @@ static place past_group(columns *c, place p, place end, int64_t owner) {
         c->group_owner[row] = owner;
         c->group_tin_type[row] = type;
         c->group_tin[row] = odd;
+        c->group_name[row] = name;
+        c->group_size[row] = group_size;
         c->group_digits_end[row] = (int32_t)c->digit_count;
         c->group_npis_end[row] = (int32_t)npis_end;
         c->group_count++;
