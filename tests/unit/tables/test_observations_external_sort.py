@@ -27,15 +27,7 @@ def observations(seed: int, rows: int) -> pl.DataFrame:
         }
         for number in range(rows)
     ]
-    return PROVIDERS.conform(pl.DataFrame(made).lazy().with_columns(**_others())).collect()
-
-
-def _others() -> dict[str, pl.Expr]:
-    return {
-        name: pl.lit(None, kind)
-        for name, kind in PROVIDERS.polars.items()
-        if name in ("month", "state", "taxonomy_tier", "exclusion")
-    }
+    return PROVIDERS.complete(pl.DataFrame(made))
 
 
 @pytest.mark.parametrize("held", [50, 700, 5_000])
