@@ -7,18 +7,17 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 
-from flows.month import month as month_flow
+from flows.month import month_updates
 from flows.orchestration.flow_runs import (
     Month,
     failed,
     final_state,
     flow_options,
     parse_month,
-    report_of,
     run_here,
     run_of,
 )
-from flows.orchestration.month_report import BackfillReport, MonthReport
+from flows.orchestration.month_report import BackfillReport
 from flows.orchestration.months import check_payers, load_settings, run_backfill
 from flows.orchestration.task_steps import TaskSteps
 from flows.storage.layout import month_name
@@ -48,20 +47,15 @@ def backfill(
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after all months.
     """
-
-    def update(day: date) -> MonthReport:
-        state = month_flow(config, month_name(day), payers, force, gates, False, return_state=True)
-        try:
-            return report_of(state, MonthReport)
-        except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
-            return MonthReport(day, "failed", reason=state.message or str(error))
-
     try:
         settings, days = load_settings(config, gates=gates), (parse_month(first), parse_month(last))
         check_payers(settings, payers or ())
         with run_of(first, last):
+            publish = month_updates(config, payers, force, gates)
             steps = TaskSteps(days[1], settings.cluster)
-            found = run_backfill(settings, *days, update, newest_first=newest_first, steps=steps, pages=report)
+            found = run_backfill(
+                settings, *days, lambda day: publish(day, True), newest_first=newest_first, steps=steps, pages=report
+            )
             return final_state(found)
     except TicRatesError as error:
         return failed(error)

@@ -1,7 +1,9 @@
 """One month as a Prefect flow, from sources to published tables and report: of a configuration, or of sources named."""
 
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +21,11 @@ from flows.orchestration.flow_runs import (
     flow_options,
     parse_month,
     quarantined_by,
+    report_of,
     run_here,
     run_of,
 )
-from flows.orchestration.month_report import MonthReport
+from flows.orchestration.month_report import MonthReport, failed_month
 from flows.orchestration.months import load_settings, run_month
 from flows.orchestration.run import RunRequest, run
 from flows.orchestration.task_steps import TaskSteps
@@ -31,7 +34,7 @@ from flows.settings.fetching import Cluster
 from flows.settings.protection import fetching_of
 from flows.storage.layout import month_name
 from transforms.contents.listing import Choice
-from transforms.errors import NothingUsableError
+from transforms.errors import NothingUsableError, UsageError
 
 HERE = Cluster()
 
@@ -44,6 +47,7 @@ def month(
     force: bool = False,
     gates: bool = True,
     report: bool = True,
+    expected: bool = True,
 ) -> State[Any]:
     """Publish one month of a configuration; only files that changed are read.
 
@@ -54,18 +58,41 @@ def month(
         force: do again what is published already.
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after publishing.
+        expected: a payer that is not there after the configured day is a failure.
     """
     try:
         settings, day = load_settings(config, gates=gates), parse_month(month)
         with run_of(month), progress(month) as on_progress:
             steps = TaskSteps(day, settings.cluster, on_progress)
-            found = run_month(settings, day, payers=tuple(payers or ()), force=force, steps=steps, pages=report)
+            names = tuple(payers or ())
+            found = run_month(settings, day, payers=names, force=force, steps=steps, pages=report, expected=expected)
     except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
         if isinstance(error, NothingUsableError):
-            show_month(settings, MonthReport(day, "failed", quarantined=quarantined_by(error)))
+            show_month(settings, replace(failed_month(day, error), quarantined=quarantined_by(error)))
         return failed(error)
     show_month(settings, found)
     return final_state(found)
+
+
+def month_updates(
+    config: str, payers: list[str] | None, force: bool, gates: bool
+) -> Callable[[date, bool], MonthReport]:
+    """A function that publishes one month as a subflow run, without the report; an error becomes a failed month.
+
+    Raises:
+        UsageError: the configuration does not allow any month.
+    """
+
+    def update(day: date, expected: bool = True) -> MonthReport:
+        state = month(config, month_name(day), payers, force, gates, False, expected, return_state=True)
+        try:
+            return report_of(state, MonthReport)
+        except UsageError:
+            raise
+        except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
+            return failed_month(day, error, state.message)
+
+    return update
 
 
 _REQUEST: ContextVar[RunRequest | None] = ContextVar(

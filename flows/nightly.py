@@ -1,6 +1,5 @@
-"""This month of every payer in the configuration as a Prefect flow; only files that changed are read."""
+"""This month and those before it of every payer as a Prefect flow, a subflow run for each; only changes are read."""
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +7,22 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.month import month as month_flow
+from flows.month import month_updates
 from flows.orchestration.flow_runs import (
     Month,
+    Report,
     failed,
     final_state,
     flow_options,
-    month_now,
     report_of,
     run_here,
     run_of,
 )
 from flows.orchestration.month_report import MonthReport
-from flows.storage.layout import month_name
+from flows.orchestration.months import check_payers, load_settings, run_night
+from flows.orchestration.task_steps import TaskSteps
+from flows.storage.layout import month_name, this_month
+from transforms.errors import TicRatesError
 
 
 @flow(name="tic-rates-nightly", **flow_options())
@@ -31,19 +34,20 @@ def nightly(
     gates: bool = True,
     report: bool = True,
 ) -> State[Any]:
-    """Publish this month: every payer of the configuration, only files that changed.
+    """Publish this month and the configured number before it, the oldest first; only files that changed are read.
 
     Args:
         config: path of the configuration, on the machine of the run.
-        month: YYYY-MM; this month unless said.
+        month: YYYY-MM: this month alone.
         payers: names as in the configuration; all unless said.
         force: do again what is published already.
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after publishing.
     """
-    name = month or month_name(month_now(config))
-    with run_of(name):
-        state = month_flow(config, name, payers, force, gates, report, return_state=True)
+    if month is None:
+        return _night(config, payers, force, gates, report)
+    with run_of(month):
+        state = month_flow(config, month, payers, force, gates, report, return_state=True)
     try:
         found = report_of(state, MonthReport)
     except Exception as error:  # noqa: BLE001 the month's run was retried already
@@ -51,6 +55,24 @@ def nightly(
     return final_state(found)
 
 
-def run_flow(config: Path, month: date, **options: Any) -> MonthReport:
-    """What `tic-rates nightly` comes to, run as the flow ``nightly`` in this process."""
-    return run_here(nightly, MonthReport, config=str(config), month=month_name(month), **options)
+def _night(config: str, payers: list[str] | None, force: bool, gates: bool, report: bool) -> State[Any]:
+    try:
+        settings = load_settings(config, gates=gates)
+        check_payers(settings, payers or ())
+        last = this_month(settings.timezone)
+        with run_of(month_name(last)):
+            steps = TaskSteps(last, settings.cluster)
+            return final_state(
+                run_night(settings, month_updates(config, payers, force, gates), steps=steps, pages=report)
+            )
+    except TicRatesError as error:
+        return failed(error)
+
+
+def run_flow(config: Path, kind: type[Report], **options: Any) -> Report:
+    """What `tic-rates nightly` comes to, run as the flow ``nightly`` in this process.
+
+    Args:
+        kind: ``NightReport``, or of one ``month`` among the options, ``MonthReport``.
+    """
+    return run_here(nightly, kind, config=str(config), **options)

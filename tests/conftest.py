@@ -5,7 +5,8 @@ most examples here are made by a seeded generator, of which no smaller seed make
 example helps: ``pytest --hypothesis-profile=shrinking TEST``.
 """
 
-from datetime import date
+from collections.abc import Callable
+from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,19 @@ def demo_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("demo") / "output"
     run_demo(output, DEMO_MONTH, run)
     return output
+
+
+@pytest.fixture
+def today(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Sets the clock, in UTC."""
+
+    def set_to(text: str) -> None:
+        class Clock(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> "Clock":
+                assert tz is UTC
+                return cls.fromisoformat(text).replace(tzinfo=UTC)
+
+        monkeypatch.setattr("flows.storage.layout.datetime", Clock)
+
+    return set_to

@@ -15,6 +15,10 @@ class UsageError(TicRatesError):
     exit_code = 2
 
 
+class MissingSourceError(UsageError):
+    """There is no file, folder or object at an address, or nothing that matches a glob."""
+
+
 class NothingUsableError(TicRatesError):
     """Every source was refused: nothing was published, the last good tables stand.
 
@@ -72,6 +76,10 @@ class AnswerLostError(TicRatesError):
         super().__init__(reason)
         self.seconds = seconds
         self.of_host = of_host
+
+
+class NotPublishedError(BadFileError):
+    """There is nothing at an address: the payer has not published it yet, or has removed it."""
 
 
 class HostFailedError(BadFileError):

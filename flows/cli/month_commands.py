@@ -30,7 +30,7 @@ from flows.settings.addresses import location_of
 from transforms.errors import TicRatesError, UsageError
 
 if TYPE_CHECKING:
-    from flows.orchestration.month_report import MonthReport
+    from flows.orchestration.month_report import MonthReport, NightReport
     from flows.settings.config import Config
 
 
@@ -129,37 +129,71 @@ def _schema() -> str:
     "--month",
     type=month_of,
     metavar="YYYY-MM",
-    help="Month to publish (default: this one, in [schedule] timezone).",
+    help="This month alone (default: the current one, in [schedule] timezone, and [nightly] months_back before it).",
 )
 @printing_option("--example", _example, "Print a configuration that explains every key.")
 @printing_option("--schema", _schema, "Print the JSON schema of the configuration, for editors.")
 def nightly_command(*, config: Path, month: date | None, **options: Any) -> Result:
-    """Bring this month up to date for every payer in the configuration.
+    """Bring this month and the one before up to date for every payer in the configuration.
 
-    Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file. A
-    payer whose figures fail a gate keeps its last good ones (exit code 3).
+    A payer whose index or files are not there yet is awaited: the output names it, and since when. That is a failure
+    (exit code 3, or 4 where no payer is there) only after the day of the month that [nightly] expect_by_day sets.
+
+    Reads only files that changed, builds only payers that changed: an unchanged night costs one request a file and
+    month. A payer whose figures fail a gate keeps its last good ones (exit code 3).
 
     More than one machine: name a Dask scheduler in [cluster] of the configuration, and start workers by `dask worker
     tcp://HOST:8786 --nthreads 1`. All must see the same source files: docs/how-to/dask.md.
     """
     from flows.cli.show_months import print_months
     from flows.orchestration.months import load_settings
-    from flows.storage.layout import this_month
 
     settings = load_settings(config, gates=not options["no_gates"])
-    report = _nightly(settings, month or this_month(settings.timezone), options)
+    if month is None:
+        night = _night(settings, options)
+        return Result(night.as_json(), partial(print_months, night.months), night.exit_code)
+    report = _nightly(settings, month, options)
     return Result(report.as_json(), partial(print_months, [report]), report.exit_code)
+
+
+def _night(settings: "Config", options: dict[str, Any]) -> "NightReport":
+    """The reports of all months of a night, by a Prefect flow or by plain calls; the webhook gets what went wrong."""
+    from flows.orchestration.month_report import NightReport
+    from flows.orchestration.months import check_payers, run_month, run_night
+    from flows.orchestration.webhook import notify_month, notify_webhook
+    from flows.storage.layout import month_name, this_month
+
+    if _use_prefect(options["prefect"]):
+        from flows.nightly import run_flow
+
+        return run_flow(settings.path, NightReport, **_flow_parameters(options))
+    payers, force = options["payers"], options["force"]
+    check_payers(settings, payers)
+
+    def update(month: date, expected: bool) -> "MonthReport":
+        return run_month(settings, month, payers=payers, force=force, pages=False, expected=expected)
+
+    try:
+        night = run_night(settings, update, pages=not options["no_report"])
+    except TicRatesError as error:
+        month = month_name(this_month(settings.timezone))
+        notify_webhook(settings.webhook, month=month, status="failed", reason=str(error))
+        raise
+    for report in night.months:
+        notify_month(settings.webhook, report)
+    return night
 
 
 def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
     """The month's report, by a Prefect flow or by plain calls; the webhook gets failures and what was left out."""
+    from flows.orchestration.month_report import MonthReport
     from flows.orchestration.months import run_month
     from flows.orchestration.webhook import notify_month, notify_webhook
 
     if _use_prefect(options["prefect"]):
         from flows.nightly import run_flow
 
-        return run_flow(settings.path, month, **_flow_parameters(options))
+        return run_flow(settings.path, MonthReport, month=f"{month:%Y-%m}", **_flow_parameters(options))
     payers, force, pages = options["payers"], options["force"], not options["no_report"]
     try:
         report = run_month(settings, month, payers=payers, force=force, pages=pages)

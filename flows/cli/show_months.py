@@ -7,7 +7,7 @@ from flows.storage.layout import month_name
 
 
 def print_months(months: Sequence[MonthReport]) -> None:
-    """One line a month, then what was quarantined, withheld or left out as undated, and why."""
+    """One line a month, then what was quarantined, withheld, awaited, stale or left out as undated, and why."""
     for month in months:
         counts = ", ".join(f"{count} {status}" for status, count in sorted(month.sources.items()))
         rows = f"  {month.rows:,} rate rows, {month.rows_eligible:,} eligible" if month.rows else ""
@@ -17,6 +17,9 @@ def print_months(months: Sequence[MonthReport]) -> None:
         reasons += [(f"withheld {payer}", reason) for payer, reason in month.withheld]
         reasons += [("references", str(month.references))] if month.references.count else []
         reasons += [(f"undated {payer}", reason) for payer, reason in month.undated]
+        since = "not there since" if month.late else "awaited since"
+        reasons += [(f"{since} {each.since} {each.payer}", each.reason) for each in month.awaited]
+        reasons += [(f"stale {each.payer}", f"last updated on {each.last_updated_on}") for each in month.stale]
         reasons += [(f"quarantined {source}", reason) for source, reason in month.quarantined]
         for what, reason in reasons:
             print(f"{month_name(month.month)} {what}: {reason}")

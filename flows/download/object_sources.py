@@ -12,7 +12,14 @@ from flows.download.http_validators import Validators
 from flows.download.sources import HashingStream, Source
 from flows.settings.addresses import split_url
 from flows.storage.object_store import ObjectMeta, Objects
-from transforms.errors import BadFileError, OutageError, UnchangedError, UsageError
+from transforms.errors import (
+    BadFileError,
+    MissingSourceError,
+    NotPublishedError,
+    OutageError,
+    UnchangedError,
+    UsageError,
+)
 
 
 @contextmanager
@@ -25,7 +32,8 @@ def open_object(source: Source, known: Validators | None = None) -> Iterator[Has
     try:
         objects, meta = find_object(source.location)
     except (UsageError, OutageError) as error:
-        raise BadFileError(str(error).removeprefix(f"{source.name}: ")) from error
+        kind = NotPublishedError if isinstance(error, MissingSourceError) else BadFileError
+        raise kind(str(error).removeprefix(f"{source.name}: ")) from error
     validators = Validators(meta.etag or None, meta.modified.isoformat(), meta.size)
     if known is not None and known.prove_same(validators):
         raise UnchangedError("the same ETag")
@@ -45,8 +53,9 @@ def find_object(url: str) -> tuple[Objects, ObjectMeta]:
     meta = objects.head(key) if key else None
     if meta is None:
         below = next(objects.list(key), None)  # its error says if it is the bucket that is missing
-        what = "a folder; write it with / at its end" if below else "no such object; check the address"
-        raise UsageError(f"{url}: {what}")
+        if below:
+            raise UsageError(f"{url}: a folder; write it with / at its end")
+        raise MissingSourceError(f"{url}: no such object; check the address")
     return objects, meta
 
 
@@ -66,7 +75,7 @@ def expand_objects(location: str) -> list[Source]:
     folders = {key, *(parent.as_posix() for meta in found for parent in PurePosixPath(meta.key).parents)}
     found = [meta for meta in found if meta.size or meta.key not in folders]
     if not found:
-        raise UsageError(f"{location}: no object there; check the address")
+        raise MissingSourceError(f"{location}: no object there; check the address")
     return [Source(objects.full(meta.key), listed_bytes=meta.size) for meta in found]
 
 

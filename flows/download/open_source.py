@@ -15,7 +15,7 @@ from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
-from transforms.errors import BadFileError, UsageError
+from transforms.errors import BadFileError, MissingSourceError, UsageError
 
 _SHOWN_CHARS = 200
 
@@ -48,7 +48,7 @@ def _expand_one(argument: str) -> list[Source]:
     if path.is_dir():
         inside = [Source(str(file)) for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
         if not inside:
-            raise UsageError(f"{argument}: the folder holds no file")
+            raise MissingSourceError(f"{argument}: the folder holds no file")
         return inside
     if path.exists():
         if not os.access(path, os.R_OK):
@@ -57,7 +57,7 @@ def _expand_one(argument: str) -> list[Source]:
     matches = [match for match in glob.glob(argument, recursive=True) if Path(match).is_file()]  # noqa: PTH207
     if not matches:
         what = "no file matches it" if glob.has_magic(argument) else "no such file or folder"
-        raise UsageError(f"{argument}: {what}; check the path")
+        raise MissingSourceError(f"{argument}: {what}; check the path")
     return [Source(match) for match in matches]
 
 

@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import BinaryIO, cast
+from urllib.parse import urlsplit
 
 from isal import isal_zlib
 
@@ -22,7 +23,15 @@ from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import RenewUrl
 from flows.settings.fetching import Fetching
 from flows.storage.layout import Layout
-from transforms.errors import AnswerLostError, BadFileError, ContentChangedError, HostFailedError, UnchangedError
+from transforms.contents.signatures import own_query
+from transforms.errors import (
+    AnswerLostError,
+    BadFileError,
+    ContentChangedError,
+    HostFailedError,
+    NotPublishedError,
+    UnchangedError,
+)
 from transforms.limits import Limits, crossed
 
 LOG = logging.getLogger(__name__)
@@ -291,13 +300,17 @@ class ResumableDownload:
             failed = status >= HTTPStatus.INTERNAL_SERVER_ERROR
             raise AnswerLostError(f"the server answers {status}", requested, of_host=failed)
         else:
-            raise BadFileError(f"the server answers {status}; check the address, or {READ_CONTENTS_AGAIN}")
+            kind = NotPublishedError if status == HTTPStatus.NOT_FOUND else BadFileError
+            raise kind(f"the server answers {status}; check the address, or {READ_CONTENTS_AGAIN}")
 
     def _renew_address(self, status: int) -> None:
         """Once: the table of contents that lists this file may have a new signature for it."""
         refused = f"the server answers {status}"
         if self._source.contents is None or self._renew is None:
-            raise BadFileError(f"{refused}; the signature may have expired: {READ_CONTENTS_AGAIN}")
+            query = urlsplit(self._source.location).query
+            unsigned = not query or own_query(self._source.location) == f"?{query}"
+            kind = NotPublishedError if unsigned and status != HTTPStatus.UNAUTHORIZED else BadFileError
+            raise kind(f"{refused}; the signature may have expired: {READ_CONTENTS_AGAIN}")
         if self._renewed:
             raise BadFileError(f"{refused} to the address newly listed too; ask the payer, or run again later")
         self._renewed = True

@@ -25,7 +25,13 @@ from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cach
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.storage.resource_errors import raise_if_exhausted
-from transforms.errors import BadFileError, ContentChangedError, FullReadingNeededError, UnchangedError
+from transforms.errors import (
+    BadFileError,
+    ContentChangedError,
+    FullReadingNeededError,
+    NotPublishedError,
+    UnchangedError,
+)
 from transforms.limits import limits_of_content, same_within
 from transforms.read.account import SourceAccount
 from transforms.read.containers import NotJsonError
@@ -125,6 +131,7 @@ def extract(
             source_id=None if source.is_url else sha256_of(Path(source.location)),
             bytes=None if source.is_url else source.size,
             seconds=time.perf_counter() - started,
+            missing=isinstance(error, NotPublishedError),
             is_page=isinstance(error, NotJsonError) and source.location.startswith(("http://", "https://")),
         )
     except Exception as error:

@@ -24,6 +24,7 @@ class Outcome:
     etag: str | None = None  # as the server gave it with the content
     unchanged: bool = False  # an earlier extract is used, nothing was read
     is_page: bool = False  # text or HTML at a web address, which may name indexes and files
+    missing: bool = False  # there is nothing at its address
     signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses to fetch, by their unsigned form
 
     @property

@@ -19,7 +19,7 @@ from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
 from transforms.contents.index_values import IndexFacts
 from transforms.contents.listing import Choice, FoundFile, Listing
-from transforms.errors import BadFileError, OutageError, UsageError
+from transforms.errors import BadFileError, MissingSourceError, NotPublishedError, OutageError, UsageError
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,10 @@ class PayerListing(Listed):
     """A payer's files of one month: ``listed`` = sources + refused + ``left_out``, all of them distinct.
 
     failed: indexes that can't be read, files that aren't there: and why. undated: files that neither an address nor the
-    date of an index places in the month.
+    date of an index places in the month. missing: indexes and files of the configuration that are not there, and why.
     """
 
+    missing: tuple[tuple[Source, str], ...] = ()
     payer: str = ""
     listed: int = 0
     undated: frozenset[Source] = field(default=frozenset(), compare=False)
@@ -102,15 +103,16 @@ def list_payer(
     as_payer = Source("", payer=payer.name, headers=payer.headers, origins=origins)
     listing = Listing(choice_of(payer))
     failed: list[tuple[Source, str]] = []
-    for index, in_month in _expanded(payer.contents, month, as_payer, failed):
+    missing: list[tuple[Source, str]] = []
+    for index, in_month in _expanded(payer.contents, month, as_payer, failed, missing):
         try:
             tree = read_indexes(index, listing.choice, layout, settings, month=month, in_month=in_month, strict=True)
         except BadFileError as error:
-            failed.append((index, str(error)))
+            (missing if isinstance(error, NotPublishedError) else failed).append((index, str(error)))
             continue
         failed += tree.failed
         listing.merge(tree.listing)
-    for source, in_month in _expanded(payer.files, month, as_payer, failed):
+    for source, in_month in _expanded(payer.files, month, as_payer, failed, missing):
         file = listing.add(source.name, source.location)
         file.in_month = file.in_month or in_month
     listed = _as_listed(listing, as_payer)
@@ -126,6 +128,7 @@ def list_payer(
         tuple(failed),
         listed.skipped,
         listed.left_out,
+        tuple(missing),
         payer.name,
         len(listing.files),
         undated,
@@ -133,18 +136,24 @@ def list_payer(
 
 
 def _expanded(
-    locations: tuple[str, ...], month: date, as_payer: Source, failed: list[tuple[Source, str]]
+    locations: tuple[str, ...],
+    month: date,
+    as_payer: Source,
+    failed: list[tuple[Source, str]],
+    missing: list[tuple[Source, str]],
 ) -> Iterator[tuple[Source, bool]]:
     """The payer's sources at these locations in that month, and whether the address says that they are the month's.
 
-    Those that aren't there are added to ``failed``.
+    Those that can't be listed are added to ``failed``, those where nothing is to ``missing``.
     """
     for location in locations:
         filled = fill_month(location, month)
         try:
             found = expand([filled])
         except (UsageError, OutageError) as error:
-            failed.append((replace(as_payer, location=filled), str(error).removeprefix(f"{redact_url(filled)}: ")))
+            reason = str(error).removeprefix(f"{redact_url(filled)}: ")
+            kind = missing if isinstance(error, MissingSourceError) else failed
+            kind.append((replace(as_payer, location=filled), reason))
             continue
         for source in found:
             in_month = asks_for_month(location) or names_month(source.location, month)

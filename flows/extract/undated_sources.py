@@ -27,14 +27,15 @@ def names_month(location: str, month: date) -> bool:
 def lies_in(month: date, stated: object) -> bool:
     """Whether a ``last_updated_on``, as stated, lies in the month or the days before it."""
     day = date_of(stated)
-    return day is not None and _first_day(month) <= day <= _last_day(month)
+    return day is not None and _first_day(month) <= day <= last_day(month)
 
 
 def _first_day(month: date) -> date:
     return month - timedelta(days=DAYS_BEFORE)
 
 
-def _last_day(month: date) -> date:
+def last_day(month: date) -> date:
+    """The month's last day."""
     return month.replace(day=calendar.monthrange(month.year, month.month)[1])
 
 
@@ -59,21 +60,22 @@ def _marked(outcome: Outcome, undated: Collection[Source], tables: Collection[st
     return replace(outcome, status=UNDATED, reason=_reason(outcome, month), extract=None)
 
 
-def _stated(outcome: Outcome) -> list[object]:
+def stated_dates(outcome: Outcome) -> list[object]:
+    """The ``last_updated_on`` of each document of a file, as stated."""
     return [document.header.get("last_updated_on") for document in outcome.account.documents]
 
 
 def _is_of(outcome: Outcome, month: date) -> bool:
     """Whether all of a file's documents are of the month."""
-    stated = _stated(outcome)
+    stated = stated_dates(outcome)
     return bool(stated) and all(lies_in(month, each) for each in stated)
 
 
 def _reason(outcome: Outcome, month: date) -> str:
-    days = sorted({day.isoformat() for each in _stated(outcome) if (day := date_of(each)) is not None})
+    days = sorted({day.isoformat() for each in stated_dates(outcome) if (day := date_of(each)) is not None})
     found = f"its last_updated_on is {', '.join(days)}" if days else "it states no last_updated_on"
     return (
-        f"its address names no month and {found}, not from {_first_day(month)} to {_last_day(month)}; "
+        f"its address names no month and {found}, not from {_first_day(month)} to {last_day(month)}; "
         f'for every month: undated = "any" in its [[payer]]'
     )
 

@@ -32,6 +32,11 @@ _WITHHELD = (
     "{count:,} payer(s) withheld; their last good figures stand. Next: look at `quality/`; if the new figures are "
     "right, `tic-rates nightly --config {config} --month {month} --no-gates`."
 )
+_AWAITED = (
+    "{count:,} payer(s) of {month} not published yet. Each night asks again; `expect_by_day` in {config} sets the "
+    "day after which this is a failure."
+)
+_STALE = "{count:,} payer(s) with old files, by `stale_after_days` in {config}. Next: look for newer ones at the payer."
 
 
 @contextmanager
@@ -53,14 +58,18 @@ def progress(name: str) -> Iterator[OnProgress]:
 
 
 def show_month(config: Config, report: MonthReport) -> None:
-    """Create the artifacts of a month: the national table, what was quarantined or withheld, the link to the report."""
+    """Create the artifacts of a month: the national table, what was left out, who is awaited or stale, the report."""
     name = month_name(report.month)
     rows, tier = national_table(config.output, report.month)
     if rows:
         create_table_artifact(rows, key=f"national-{name}", description=_NATIONAL.format(tier=tier))
+    awaited = [(each.payer, f"since {each.since}: {each.reason}") for each in report.awaited]
+    stale = [(each.payer, f"last updated on {each.last_updated_on}") for each in report.stale]
     for key, column, left_out, text in (
         ("quarantine", "source", report.quarantined, _QUARANTINED),
         ("withheld", "payer", report.withheld, _WITHHELD),
+        ("awaited", "payer", awaited, _AWAITED),
+        ("stale", "payer", stale, _STALE),
     ):
         if left_out:
             reasons = "".join(f"\n- {each}: {why}" for each, why in left_out[:MOST_EXPLAINED])  # a table cuts them off

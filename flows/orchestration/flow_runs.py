@@ -22,14 +22,14 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, TypeAdapter
 
-from flows.orchestration.month_report import BackfillReport, MonthReport, describe
+from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, describe
 from flows.orchestration.webhook import notify_webhook
 from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError, OutageError, TicRatesError, UsageError
 
-Report = TypeVar("Report", MonthReport, BackfillReport)
+Report = TypeVar("Report", MonthReport, BackfillReport, NightReport)
 LOG = logging.getLogger(__name__)
 TAG = "tic-rates"
 STOPPED = re.compile("(termination|interrupt) signal")  # in Prefect's message of a run that was asked to stop
@@ -115,7 +115,7 @@ def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
 
     A subflow run is part of its parent; where an automation of the server notifies, this hook does not.
     """
-    whole = state.is_completed() and state.name == "Completed"
+    whole = state.is_completed() and not (state.name or "").startswith("Completed with")
     if whole or flow_run.parent_task_run_id or STOPPED.search(state.message or "") or _is_automated(flow_run):
         return
     try:
@@ -221,9 +221,10 @@ def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
 
 
 def final_state(report: MonthReport | BackfillReport) -> State[Any]:
-    """Completed, named by what was left out; Failed where nothing usable came of it. The report is its result.
+    """Completed, named by what was left out, awaited or stale; Failed where nothing usable came of it.
 
-    As a dictionary: of an object that Prefect encodes as JSON, a retried run gets no object back.
+    The report is its result, as a dictionary: of an object that Prefect encodes as JSON, a retried run gets no object
+    back.
     """
     data = TypeAdapter(type(report)).dump_python(report, mode="json")
     months = report.months if isinstance(report, BackfillReport) else [report]
@@ -232,9 +233,18 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
         return Failed(message=message, data=data)
     counts = {
         "failed": sum(month.status == "failed" for month in months),
+        "not there in time": sum(len(month.awaited) for month in months if month.late),
         "withheld": sum(len(month.withheld) for month in months),
         "quarantined": sum(len(month.quarantined) for month in months),
         "references given up": sum(sum(month.references.given_up.values()) for month in months),
     }
     left_out = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return Completed(name=f"Completed with {left_out}" if left_out else "Completed", message=message, data=data)
+    noted = {
+        "awaited": sum(len(month.awaited) for month in months if not month.late),
+        "stale": sum(len(month.stale) for month in months),
+    }
+    name = ", ".join(
+        [f"Completed with {left_out}" if left_out else "Completed"]
+        + [f"{count:,} {what}" for what, count in noted.items() if count]
+    )
+    return Completed(name=name, message=message, data=data)

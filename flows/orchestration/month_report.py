@@ -12,9 +12,30 @@ from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError
 
 
+@dataclass(frozen=True)
+class AwaitedPayer:
+    """A payer some or all of whose sources are not there. since: the first day on which they were asked for."""
+
+    payer: str
+    since: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class StalePayer:
+    """A payer whose newest file is old."""
+
+    payer: str
+    last_updated_on: date
+
+
 @dataclass
 class MonthReport:
-    """What one month came to. ``status``: published, unchanged (nothing to do), or failed (``reason`` says why)."""
+    """What one month came to.
+
+    status: published, unchanged (nothing to do), not_published (no payer's files are there yet), or failed (``reason``
+    says why).
+    """
 
     month: date
     status: str
@@ -23,6 +44,9 @@ class MonthReport:
     withheld: list[tuple[str, str]] = field(default_factory=list)  # payer, the gate's reason
     references: UnresolvedReferences = field(default_factory=UnresolvedReferences)
     undated: list[tuple[str, str]] = field(default_factory=list)  # block none of whose files is of the month, and why
+    awaited: list[AwaitedPayer] = field(default_factory=list)
+    late: bool = False  # the day is past by which all payers are expected, and some are awaited
+    stale: list[StalePayer] = field(default_factory=list)
     reason: str | None = None
     tables: dict[str, int] = field(default_factory=dict)  # rows of each
     rows_eligible: int = 0
@@ -38,10 +62,11 @@ class MonthReport:
 
     @property
     def exit_code(self) -> int:
-        """0 all well, 3 some sources quarantined, payers withheld or references given up, 4 nothing usable."""
+        """0 all well, 3 sources quarantined, payers withheld or late, references given up, 4 nothing usable."""
         if self.status == "failed":
             return NothingUsableError.exit_code
-        return BadFileError.exit_code if self.quarantined or self.withheld or self.references.given_up else 0
+        left_out = self.quarantined or self.withheld or self.late or self.references.given_up
+        return BadFileError.exit_code if left_out else 0
 
     def as_json(self) -> dict[str, Any]:
         """The result line of CONTRACT section 2."""
@@ -56,6 +81,13 @@ class MonthReport:
             "withheld": [{"payer": payer, "reason": reason} for payer, reason in self.withheld],
             "references": self.references.as_json(),
             "undated": [{"payer": payer, "reason": reason} for payer, reason in self.undated],
+            "awaited": [
+                {"payer": each.payer, "since": each.since.isoformat(), "reason": each.reason} for each in self.awaited
+            ],
+            "late": self.late,
+            "stale": [
+                {"payer": each.payer, "last_updated_on": each.last_updated_on.isoformat()} for each in self.stale
+            ],
             "with_nppes": self.with_nppes,
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
@@ -63,6 +95,16 @@ class MonthReport:
             "output": str(self.output),
             "exit_code": self.exit_code,
         }
+
+
+def failed_month(month: date, error: BaseException, reason: str | None = None) -> MonthReport:
+    """The report of a month that ended with an error, which says which payers are awaited."""
+    details: Any = error.details if isinstance(error, NothingUsableError) else {}
+    awaited = [
+        AwaitedPayer(each["payer"], date.fromisoformat(each["since"]), each["reason"])
+        for each in details.get("awaited", ())
+    ]
+    return MonthReport(month, "failed", awaited=awaited, late=bool(awaited), reason=reason or str(error))
 
 
 @dataclass
@@ -73,15 +115,25 @@ class BackfillReport:
 
     @property
     def exit_code(self) -> int:
-        """The gravest: 4 when every month failed, 3 when anything was left out anywhere."""
+        """The gravest: 4 when a month failed and none has tables, 3 when anything was left out anywhere."""
         codes = [month.exit_code for month in self.months]
-        if codes and all(code == NothingUsableError.exit_code for code in codes):
+        useful = any(month.status in ("published", "unchanged") for month in self.months)
+        if NothingUsableError.exit_code in codes and not useful:
             return NothingUsableError.exit_code
         return BadFileError.exit_code if any(codes) else 0
 
     def as_json(self) -> dict[str, Any]:
         """The result line of CONTRACT section 2."""
         return {"months": [month.as_json() for month in self.months], "exit_code": self.exit_code}
+
+
+@dataclass
+class NightReport(BackfillReport):
+    """What each month of a night came to, this month last."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The result line of CONTRACT section 2: this month's, and those of all months."""
+        return self.months[-1].as_json() | super().as_json()
 
 
 def describe(report: MonthReport) -> str:
@@ -95,4 +147,7 @@ def describe(report: MonthReport) -> str:
         parts.append(str(report.references))
     parts += [f"{payer} withheld: {why}" for payer, why in report.withheld]
     parts += [f"{payer} undated: {redact_text(why)}" for payer, why in report.undated]
+    since = "not there since" if report.late else "awaited since"
+    parts += [f"{each.payer} {since} {each.since}" for each in report.awaited]
+    parts += [f"{each.payer} stale: last updated on {each.last_updated_on}" for each in report.stale]
     return ", ".join(parts)

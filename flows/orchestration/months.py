@@ -15,8 +15,18 @@ from typing import TYPE_CHECKING, Any
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import mark_undated, undated_blocks
+from flows.orchestration.awaited import (
+    NOT_PUBLISHED,
+    as_quarantined,
+    awaited_payers,
+    is_late,
+    missing_outcomes,
+    note_payers,
+    split_missing,
+    stale_payers,
+)
 from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
-from flows.orchestration.month_report import BackfillReport, MonthReport
+from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, failed_month
 from flows.orchestration.run import (
     UNREACHABLE,
     RunRequest,
@@ -33,7 +43,7 @@ from flows.publish.publish import PublicationConflictError, prepare_output, prev
 from flows.publish.published_month import Baseline, PublishedMonth
 from flows.settings.config import Config, Gates, PayerSource, load_config
 from flows.storage.code_versions import digest_of
-from flows.storage.layout import Layout, month_name, this_month
+from flows.storage.layout import Layout, month_name, this_month, today
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 if TYPE_CHECKING:
@@ -57,6 +67,7 @@ def run_month(
     force: bool = False,
     steps: Steps | None = None,
     pages: bool = True,
+    expected: bool = True,
 ) -> MonthReport:
     """Bring one month up to date: only files that changed are read, only payers that changed are built.
 
@@ -65,10 +76,12 @@ def run_month(
             that share a payer or a file with these: they are read too.
         force: read and build everything anew.
         pages: build the report after publishing.
+        expected: a payer that is not there after the configured day is a failure.
 
     Raises:
         UsageError: a payer that the configuration doesn't name, reference data that can't be read.
-        NothingUsableError: every source was quarantined; the last good tables stand.
+        NothingUsableError: every source was quarantined, or none is there by the configured day; the last good tables
+            stand.
     """
     started = time.perf_counter()
     steps = steps or Steps(read_elsewhere(config.cluster), build_elsewhere(config.cluster))
@@ -88,7 +101,7 @@ def run_month(
     layout.prepare()
     with locked_month(layout, month):
         remove_all_abandoned(layout)
-        report = _publish_or_repeat(config, chosen, request, layout, steps)
+        report = _publish_or_repeat(config, chosen, request, layout, steps, expected=expected)
     if pages and report.status == "published":
         steps.call(build_pages, layout)
     report.seconds = time.perf_counter() - started
@@ -110,18 +123,35 @@ def run_backfill(
     The report is built once, after all of them.
 
     Raises:
-        UsageError: the last month is before the first.
+        UsageError: the last month is before the first, or no month can be done with this configuration.
     """
     report = BackfillReport([])
     for month in months_to_do(first, last, newest_first=newest_first):
         try:
             report.months.append(update(month))
+        except UsageError:
+            raise
         except TicRatesError as error:
             LOG.error("%s failed: %s", month_name(month), error)
-            report.months.append(MonthReport(month, "failed", reason=str(error)))
+            report.months.append(failed_month(month, error))
     if pages and any(month.status == "published" for month in report.months):
         (steps or Steps()).call(build_pages, Layout.at(config.output))
     return report
+
+
+def run_night(
+    config: Config, update: Callable[[date, bool], MonthReport], *, steps: Steps | None = None, pages: bool = True
+) -> NightReport:
+    """What ``update`` made of this month and the configured number of months before it, the oldest first.
+
+    Args:
+        update: is also told whether payers are expected by the configured day; of earlier months, they were.
+    """
+    last = this_month(config.timezone)
+    number = last.year * 12 + last.month - 1 - config.nightly.months_back
+    first = date(number // 12, number % 12 + 1, 1)
+    done = run_backfill(config, first, last, lambda month: update(month, month == last), steps=steps, pages=pages)
+    return NightReport(done.months)
 
 
 def months_to_do(first: date, last: date, *, newest_first: bool = False) -> list[date]:
@@ -151,60 +181,100 @@ def _chosen(config: Config, names: Sequence[str]) -> tuple[PayerSource, ...]:
 
 
 def _publish_or_repeat(
-    config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
+    config: Config,
+    chosen: Sequence[PayerSource],
+    request: RunRequest,
+    layout: Layout,
+    steps: Steps,
+    *,
+    expected: bool,
 ) -> MonthReport:
     """Once; again when another machine published the month meanwhile, which costs little: what was read is kept."""
     for _ in range(ATTEMPTS):
         prepare_output(layout)
         try:
-            return _bring_up_to_date(config, chosen, request, layout, steps)
+            before = PublishedMonth.of(layout, request.month)
+            read = _read_blocks(config, chosen, request, before, steps)
+            report = _report_of(config, read, request, layout, expected=expected)
+            _bring_up_to_date(config, read, report, request, before, steps, expected=expected)
+            note_payers(layout, report, read.blocks, {payer.name for payer in config.payers})
+            return report
         except PublicationConflictError as error:
             LOG.warning("%s; starting again from there", error)
             again = error
     raise again
 
 
+def _report_of(config: Config, read: "_Read", request: RunRequest, layout: Layout, *, expected: bool) -> MonthReport:
+    """A report that says what was read, who is awaited and who is stale."""
+    month, day = request.month, today(config.timezone)
+    report = count_outcomes(request, read.outcomes)
+    report.sources = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
+    report.sources[NOT_PUBLISHED] = sum(map(len, read.awaited.values()))
+    report.sources += Counter()  # without zeros
+    report.undated = sorted(read.undated.items())
+    report.awaited = awaited_payers(read.awaited, layout, month, day)
+    report.late = expected and bool(read.awaited) and is_late(month, day, config.nightly.expect_by_day)
+    report.stale = stale_payers(read.outcomes, month, day, config.nightly)
+    return report
+
+
 def _bring_up_to_date(
-    config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps
-) -> MonthReport:
+    config: Config,
+    read: "_Read",
+    report: MonthReport,
+    request: RunRequest,
+    before: PublishedMonth,
+    steps: Steps,
+    *,
+    expected: bool,
+) -> None:
+    """Publish what was read, unless nothing changed or no payer's files are there; ``report`` gets its figures."""
     from flows.tables.month_inputs import MonthInputs
 
-    month = request.month
-    before = PublishedMonth.of(layout, month)
-    read = _read_blocks(config, chosen, request, before, steps)
+    month, layout = request.month, before.layout
     baseline = Baseline(before, frozenset(read.blocks), frozenset(payer.name for payer in config.payers))
     everything = [*read.outcomes, *baseline.outcomes]
-    if not everything:
-        raise NothingUsableError(
-            f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
-        )
+    if not any(outcome.usable and not outcome.is_index for outcome in everything):
+        if not everything and not read.awaited:
+            raise NothingUsableError(
+                f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
+            )
+        refused = any(outcome.status == "quarantined" for outcome in everything)
+        if not refused and not report.late and (read.awaited or not expected):
+            report.status = NOT_PUBLISHED
+            return
+        missing = as_quarantined(report.awaited, read.awaited)
+        report.quarantined += [(outcome.source.name, str(outcome.reason)) for outcome in missing]
+        note_payers(layout, report, read.blocks, baseline.configured)
+        require_usable([*everything, *missing], layout, report)
     references = replace(load_references(request, layout), report_unchanged=True)
     inputs, earlier = MonthInputs(references, read.outcomes, layout), previous_entry(layout, month)
     identity = _identity(inputs, baseline, config.gates, earlier[1])
-    report = count_outcomes(request, read.outcomes)
-    report.sources = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
     report.sources.update("unchanged" if outcome.usable else outcome.status for outcome in baseline.outcomes)
     entry = before.entry
     if not request.force and entry.get("inputs") == identity and not entry["unresolved_locations"]:
         LOG.info("%s: nothing changed", month_name(month))
         report.status = "unchanged"
     else:
-        require_usable(everything, layout, report)
         noted = {"inputs": identity, "undated": read.undated}
         since = entry.get("published_at")
         entry = build_and_publish(inputs, report, steps, baseline, config.gates, earlier, noted=noted, since=since)
     report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
-    report.withheld, report.undated = _withheld(entry, read.blocks), sorted(read.undated.items())
-    return report
+    report.withheld = _withheld(entry, read.blocks)
 
 
 @dataclass
 class _Read:
-    """What was read: outcomes of ``blocks`` of the configuration. ``undated``: blocks without a file of the month."""
+    """What was read: outcomes of ``blocks`` of the configuration.
+
+    undated: blocks without a file of the month, and why. awaited: sources that are not there, by block.
+    """
 
     outcomes: list[Outcome] = field(default_factory=list)
     blocks: set[str] = field(default_factory=set)
     undated: dict[str, str] = field(default_factory=dict)
+    awaited: dict[str, list[Outcome]] = field(default_factory=dict)
 
 
 def _withheld(entry: Mapping[str, Any], blocks: set[str]) -> list[tuple[str, str]]:
@@ -234,8 +304,10 @@ def _read_blocks(
     read.undated = undated_blocks(read.outcomes, request.month)
     for block, reason in read.undated.items():
         LOG.warning("%s: %s", block, reason)
+    split = split_missing(read.outcomes, before, is_past=is_past)
+    read.outcomes, read.awaited = split.outcomes, split.awaited
     # what was published of them while their files were of the month stays
-    readable = {outcome.source.payer for outcome in before.outcomes(read.undated) if outcome.usable}
+    readable = split.removed | {outcome.source.payer for outcome in before.outcomes(read.undated) if outcome.usable}
     read.outcomes = [outcome for outcome in read.outcomes if outcome.source.payer not in readable]
     read.blocks = {block for block in read.blocks if block not in readable}
     return read
@@ -261,11 +333,14 @@ def _read_payers(
     listings = steps.call(list_files, payers, request.month, layout, request.reading)
     outcomes: list[Outcome] = []
     sources: dict[str, Source] = {}
+    by_name = {payer.name: payer for payer in payers}
     for listing in listings:
         LOG.info("%s: %d files, %d left out", listing.payer, len(listing.sources), listing.left_out)
         outcomes += [Outcome(source, "quarantined", reason=reason) for source, reason in listing.failed]
         outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in listing.refused]
-        for source in listing.sources:
+        missing = missing_outcomes(listing, by_name[listing.payer], request.month, is_past=is_past)
+        outcomes += missing
+        for source in listing.sources if listing.missing or not missing else ():
             sources.setdefault(source.identity, source)
     read = extract_all(replace(request, sources=tuple(sources.values())), layout, steps)
     if is_past:

@@ -49,6 +49,15 @@ class Gates:
 
 
 @dataclass(frozen=True)
+class Nightly:
+    """Which months a night covers, and how long it waits for payers."""
+
+    months_back: int = 1  # months before this one
+    expect_by_day: int = 20  # of the month; a payer that is not there after it is a failure
+    stale_after_days: int | None = 62  # from the newest last_updated_on to today, or the month's last day
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole configuration, its relative paths resolved."""
 
@@ -61,6 +70,7 @@ class Config:
     engine: Engine | None = None
     fetching: Fetching = field(default_factory=Fetching)
     gates: Gates = Gates()
+    nightly: Nightly = Nightly()
     schedule: str = "0 2 * * *"
     timezone: str = "UTC"
     webhook: str | None = field(default=None, repr=False)

@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
-from flows.settings.config import TEMPLATES, Config, Gates, PayerSource, fill_month
+from flows.settings.config import TEMPLATES, Config, Gates, Nightly, PayerSource, fill_month
 from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
@@ -156,6 +156,7 @@ OFF = BeforeValidator(_off, json_schema_input_type=float | Literal[False])
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, OFF]
 Change = Annotated[Annotated[float, Field(ge=0, le=1_000)] | None, OFF]
 RequestRate = Annotated[Annotated[float, Field(ge=0.001, le=10_000)] | None, OFF]
+Days = Annotated[Annotated[int, Field(ge=1, le=3_660)] | None, OFF]
 Connections = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -242,6 +243,14 @@ class GatesSection(Section):
     withhold_vanished: bool = Gates.withhold_vanished
 
 
+class NightlySection(Section):
+    """The months that a night covers, and how long it waits for payers; false turns the check of age off."""
+
+    months_back: Annotated[int, Field(ge=0, le=24)] = Nightly.months_back
+    expect_by_day: Annotated[int, Field(ge=1, le=31)] = Nightly.expect_by_day
+    stale_after_days: Days = Nightly.stale_after_days
+
+
 class Schedule(Section):
     """The schedule of the nightly."""
 
@@ -321,6 +330,7 @@ class Settings(Section):
     limits: LimitsSection = LimitsSection()  # type: ignore[valid-type]
     gates: GatesSection = GatesSection()
     notify: Notify = Notify()
+    nightly: NightlySection = NightlySection()
     schedule: Schedule = Schedule()
     cluster: ClusterSection = ClusterSection()
     payer: Annotated[list[Payer], Field(min_length=1)]
@@ -347,6 +357,7 @@ class Settings(Section):
             engine=self.reader,
             fetching=self.http.value(Limits(**dict(self.limits))),
             gates=Gates(**self.gates.model_dump()),
+            nightly=Nightly(**self.nightly.model_dump()),
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,

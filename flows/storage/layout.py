@@ -26,7 +26,12 @@ def month_name(month: date) -> str:
 
 def this_month(timezone: str, now: datetime | None = None) -> date:
     """The first day of the current month in a time zone such as ``UTC``."""
-    return (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone)).date().replace(day=1)
+    return today(timezone, now).replace(day=1)
+
+
+def today(timezone: str, now: datetime | None = None) -> date:
+    """The current date in a time zone."""
+    return (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone)).date()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The flows on a Prefect server of the tests: states, tasks, results, assets, the transaction of a publication."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -8,15 +8,16 @@ from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import TaskRunFilter
+from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import State
 from prefect.events.filters import EventFilter
 from prefect.testing.utilities import prefect_test_harness
 
 from flows.backfill import backfill
 from flows.month import month
+from flows.nightly import nightly
 from flows.orchestration.flow_runs import report_of
-from flows.orchestration.month_report import BackfillReport, MonthReport
+from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport
 from flows.publish.publish import TABLES
 from flows.storage.layout import Layout
 from tests.command_line import digests, wait_until
@@ -119,6 +120,32 @@ def test_a_failure_after_publishing_rolls_the_transaction_back(place: Path, monk
     monkeypatch.undo()
     assert run_month(place).is_completed()
     assert digests(place / "output") != before
+
+
+def test_a_night_is_a_subflow_run_for_each_month_and_its_state_says_who_is_awaited(
+    place: Path, today: Callable[[str], None]
+) -> None:
+    config = place / "tic-rates.toml"
+    config.write_text(CONFIG.replace("mrf/*", "mrf/{month}/*").replace('undated = "any"', ""))
+    (place / "mrf" / "2025-05").mkdir()
+    (place / "mrf" / "one.json").rename(place / "mrf" / "2025-05" / "one.json")
+    today("2025-06-02T03:00")
+    state: Any = nightly(str(config), report=False, return_state=True)
+    assert (state.is_completed(), state.name) == (True, "Completed, 1 awaited")
+    assert "Aetna awaited since 2025-06-02" in state.message
+    report = report_of(state, NightReport)
+    assert [(f"{each.month:%Y-%m}", each.status) for each in report.months] == [
+        ("2025-05", "published"),
+        ("2025-06", "not_published"),
+    ]
+    parent = FlowRunFilter.model_validate({"parent_flow_run_id": {"any_": [state.state_details.flow_run_id]}})
+    with get_client(sync_client=True) as client:
+        runs = {run.name: run.state_name for run in client.read_flow_runs(flow_run_filter=parent)}
+    assert runs == {"2025-05, all payers": "Completed", "2025-06, all payers": "Completed, 1 awaited"}
+    today("2025-06-21T03:00")
+    state = nightly(str(config), report=False, return_state=True)
+    assert (state.is_completed(), state.name) == (True, "Completed with 1 failed, 1 not there in time")
+    assert "not there since 2025-06-02" in state.message
 
 
 def test_a_backfill_is_a_subflow_run_for_each_month_and_a_failed_one_runs_again_by_its_parameters(place: Path) -> None:

@@ -360,9 +360,10 @@ def test_a_table_that_fails_lists_nothing_and_the_others_go_on(tmp_path: Path) -
     listing = list_payer(payer_of(str(cut), str(page), prices, absent, good, files=(gone,)), JUNE)
     assert names(listing) == ["two.json.gz"]
     assert [source.location for source, _ in listing.failed] == [
-        str(cut), str(page), prices, f"{tmp_path}/2025-06.json", gone,
+        str(cut), str(page), prices,
     ]  # fmt: skip
-    reasons = "\n".join(reason for _, reason in listing.failed)
+    assert [source.location for source, _ in listing.missing] == [f"{tmp_path}/2025-06.json", gone]
+    reasons = "\n".join(reason for _, reason in (*listing.failed, *listing.missing))
     assert re.fullmatch(
         r".*truncated, fetch it again.*\n.*HTML page.*\nan in-network file.*\nno such file or folder; check the path\n"
         r"no file matches it; check the path",

@@ -10,7 +10,7 @@ import pytest
 
 from flows.orchestration import artifacts
 from flows.orchestration.artifacts import MOST_SHOWN, left_out_table, national_table, show_month
-from flows.orchestration.month_report import MonthReport
+from flows.orchestration.month_report import AwaitedPayer, MonthReport, StalePayer
 from flows.settings.config import Config
 from flows.storage.layout import Layout
 
@@ -54,6 +54,10 @@ def test_what_is_missing_comes_with_its_reason_and_the_next_command(
     rows, text = shown["quarantine-2025-06"]
     assert rows == [{"source": "a.json", "reason": "cut"}]
     assert "`tic-rates backfill --config /etc/t.toml --from 2025-06 --to 2025-06`" in text
+    awaited, stale = AwaitedPayer("Aetna", MONTH, "404"), StalePayer("Cigna", date(2025, 1, 1))
+    show_month(config, MonthReport(MONTH, "not_published", awaited=[awaited], stale=[stale]))
+    assert shown["awaited-2025-06"][0] == [{"payer": "Aetna", "reason": "since 2025-06-01: 404"}]
+    assert shown["stale-2025-06"][0] == [{"payer": "Cigna", "reason": "last updated on 2025-01-01"}]
     rows, text = shown["withheld-2025-06"]
     assert rows == [{"payer": "Cigna", "reason": "few"}]
     assert "`tic-rates nightly --config /etc/t.toml --month 2025-06 --no-gates`" in text

@@ -36,7 +36,7 @@ from flows.orchestration.flow_runs import (
     parse_month,
     report_of,
 )
-from flows.orchestration.month_report import BackfillReport, MonthReport, describe
+from flows.orchestration.month_report import AwaitedPayer, BackfillReport, MonthReport, StalePayer, describe
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, NothingUsableError, OutageError, UsageError
 
@@ -179,10 +179,15 @@ def test_a_month_is_described_in_a_line() -> None:
     report = MonthReport(MONTH, "published", Counter(matched=4, quarantined=1), [("a.json", "cut")], [("Cigna", "few")])
     assert describe(report) == "2025-06 published, 1 of 5 source(s) quarantined, Cigna withheld: few"
     assert describe(MonthReport(MONTH, "failed", reason="none")) == "2025-06 failed, none"
+    report = MonthReport(MONTH, "unchanged", awaited=[AWAITED], stale=[STALE])
+    expected = "2025-06 unchanged, Aetna awaited since 2025-06-02, Cigna stale: last updated on 2025-01-01"
+    assert describe(report) == expected
 
 
 WITHHELD = MonthReport(MONTH, "published", withheld=[("Aetna", "few"), ("Cigna", "few")])
 QUARANTINED = MonthReport(MONTH, "published", Counter(quarantined=1), [("a.json", "cut")])
+AWAITED = AwaitedPayer("Aetna", date(2025, 6, 2), "404")
+STALE = StalePayer("Cigna", date(2025, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -193,6 +198,9 @@ QUARANTINED = MonthReport(MONTH, "published", Counter(quarantined=1), [("a.json"
         ([WITHHELD, QUARANTINED], False, "Completed with 2 withheld, 1 quarantined"),
         ([QUARANTINED, MonthReport(MONTH, "failed")], False, "Completed with 1 failed, 1 quarantined"),
         ([MonthReport(MONTH, "failed")], True, "Failed"),
+        ([MonthReport(MONTH, "not_published", awaited=[AWAITED])], False, "Completed, 1 awaited"),
+        ([MonthReport(MONTH, "published", awaited=[AWAITED], stale=[STALE])], False, "Completed, 1 awaited, 1 stale"),
+        ([MonthReport(MONTH, "published", awaited=[AWAITED], late=True)], False, "Completed with 1 not there in time"),
     ],
 )
 def test_a_state_is_named_by_what_was_left_out(reports: list[MonthReport], failed: bool, name: str) -> None:
@@ -207,6 +215,7 @@ def test_a_report_survives_being_persisted() -> None:
     report = MonthReport(
         MONTH, "published", Counter(matched=4), [("a.json", "cut")], [("Cigna", "few")], references, [("Aetna", "none")]
     )
+    report.awaited, report.stale = [AWAITED], [STALE]
     report.tables, report.rows_eligible, report.seconds, report.output = {"rates": 7}, 5, 1.5, "s3://bucket/out"
     serializer = JSONSerializer()
     state = final_state(BackfillReport([report]))

@@ -1,0 +1,168 @@
+"""Payers of a month whose indexes or files are not there yet, and payers whose files are old.
+
+The manifest keeps since when a payer is awaited. What is published does not depend on it.
+"""
+
+import logging
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, timedelta
+from typing import Any
+
+from flows.download.sources import Source
+from flows.extract.outcome import Outcome
+from flows.extract.payer_listing import PayerListing
+from flows.extract.undated_sources import last_day, names_month, stated_dates
+from flows.orchestration.month_report import AwaitedPayer, MonthReport, StalePayer
+from flows.publish.publish import change_manifest, read_manifest
+from flows.publish.published_month import PublishedMonth
+from flows.settings.config import Nightly, PayerSource, fill_month
+from flows.storage.layout import Layout, month_name
+from transforms.read.clean import date_of
+
+LOG = logging.getLogger(__name__)
+NOT_PUBLISHED = "not_published"
+_ANY_MONTH = re.compile(r"(?<!\d)20\d\d([-_/.]?)(?:0[1-9]|1[0-2])(?:\1\d\d)?(?!\d)")
+
+
+@dataclass(frozen=True)
+class MissingSplit:
+    """What a month's missing sources mean.
+
+    outcomes: those that count. awaited: sources that are not there, by block. removed: blocks all of whose published
+    files are gone, which keep what is published of them.
+    """
+
+    outcomes: list[Outcome]
+    awaited: dict[str, list[Outcome]] = field(default_factory=dict)
+    removed: set[str] = field(default_factory=set)
+
+
+def missing_outcomes(listing: PayerListing, payer: PayerSource, month: date, *, is_past: bool) -> list[Outcome]:
+    """The configured locations of a payer where nothing is, or an index that has no entry of the month."""
+    found = [Outcome(source, "quarantined", reason=reason, missing=True) for source, reason in listing.missing]
+    if found or listing.failed or not payer.contents:
+        return found
+    if not listing.listed:
+        reason = "its index lists no in-network file"
+    elif (
+        listing.sources and not is_past and all(_is_of_another_month(each, listing, month) for each in listing.sources)
+    ):
+        reason = f"its index lists {len(listing.sources):,} file(s), all of other months by their addresses"
+    else:
+        return []
+    index = Source(fill_month(payer.contents[0], month), payer.name, headers=payer.headers)
+    return [Outcome(index, "quarantined", reason=reason, missing=True)]
+
+
+def _is_of_another_month(source: Source, listing: PayerListing, month: date) -> bool:
+    names_one = _ANY_MONTH.search(source.location) is not None and not names_month(source.location, month)
+    return source in listing.undated and names_one
+
+
+def split_missing(outcomes: Sequence[Outcome], before: PublishedMonth, *, is_past: bool) -> MissingSplit:
+    """Which missing sources are awaited, and which were published and are gone.
+
+    Where files of a block are gone, its missing sources stay quarantined, for the gates to see. Payers remove past
+    months: a block none of whose files are there any more then keeps what is published.
+    """
+    split = MissingSplit([])
+    blocks: dict[str | None, list[Outcome]] = {}
+    for outcome in outcomes:
+        blocks.setdefault(outcome.source.payer, []).append(outcome)
+    for block, found in blocks.items():
+        missing = [each for each in found if each.missing and each.source.contents is None]
+        if block is None or not missing:
+            split.outcomes.extend(found)
+            continue
+        there = {each.source.name for each in found if each.usable}
+        published = {each.source.name for each in before.outcomes({block}) if each.usable}
+        if published <= there:
+            split.awaited[block] = missing
+            split.outcomes.extend(each for each in found if each not in missing)
+        elif is_past and len(missing) == len(found):
+            split.removed.add(block)
+            LOG.info("%s: %s is no longer there; what is published of it stays", month_name(before.month), block)
+        else:
+            split.outcomes.extend(found)
+    return split
+
+
+def is_late(month: date, today: date, expect_by_day: int) -> bool:
+    """Whether the day has passed by which every payer is expected."""
+    return today > min(month.replace(day=1) + timedelta(days=expect_by_day - 1), last_day(month))
+
+
+def awaited_payers(
+    awaited: Mapping[str, Sequence[Outcome]], layout: Layout, month: date, today: date
+) -> list[AwaitedPayer]:
+    """The awaited payers, each with the first day on which it was asked for and not there."""
+    known = read_manifest(layout).get("awaited", {}).get(month_name(month), {})
+    return [
+        AwaitedPayer(
+            payer,
+            date.fromisoformat(known[payer]["since"]) if payer in known else today,
+            "; ".join(f"{each.source.name}: {each.reason}" for each in missing),
+        )
+        for payer, missing in sorted(awaited.items())
+    ]
+
+
+def stale_payers(outcomes: Iterable[Outcome], month: date, today: date, settings: Nightly) -> list[StalePayer]:
+    """Payers whose newest last_updated_on is older than the setting, on the month's last day or today."""
+    newest: dict[str, date] = {}
+    for outcome in outcomes:
+        if outcome.source.payer is None or not outcome.usable:
+            continue
+        for stated in stated_dates(outcome):
+            day = date_of(stated)
+            if day is not None:
+                newest[outcome.source.payer] = max(day, newest.get(outcome.source.payer, day))
+    if settings.stale_after_days is None:
+        return []
+    oldest = min(today, last_day(month)) - timedelta(days=settings.stale_after_days)
+    return [StalePayer(payer, day) for payer, day in sorted(newest.items()) if day < oldest]
+
+
+def as_quarantined(awaited: Sequence[AwaitedPayer], sources: Mapping[str, Sequence[Outcome]]) -> list[Outcome]:
+    """The missing sources of payers, as quarantined ones that say since when they are awaited."""
+    since = {each.payer: each.since for each in awaited}
+    return [
+        replace(outcome, reason=f"not there since {since[payer]}: {outcome.reason}")
+        for payer, missing in sources.items()
+        for outcome in missing
+    ]
+
+
+def note_payers(layout: Layout, report: MonthReport, read: Collection[str], configured: Collection[str]) -> None:
+    """Log who is awaited and who is stale, and put both into the manifest where they changed.
+
+    Args:
+        read: blocks of which the report speaks; what the manifest says of other configured ones stays.
+    """
+    name, level = month_name(report.month), logging.ERROR if report.late else logging.WARNING
+    for awaited in report.awaited:
+        LOG.log(
+            level, "%s: %s is not published, awaited since %s: %s", name, awaited.payer, awaited.since, awaited.reason
+        )
+    for stale in report.stale:
+        LOG.warning("%s: %s is stale: its newest last_updated_on is %s", name, stale.payer, stale.last_updated_on)
+    now: dict[str, dict[str, Any]] = {
+        "awaited": {each.payer: {"since": each.since.isoformat(), "reason": each.reason} for each in report.awaited},
+        "stale": {each.payer: each.last_updated_on.isoformat() for each in report.stale},
+    }
+    manifest = read_manifest(layout)
+    for key, found in now.items():
+        known = manifest.get(key, {}).get(name, {})
+        now[key] = {payer: each for payer, each in known.items() if payer in configured and payer not in read} | found
+    if any(manifest.get(key, {}).get(name, {}) != found for key, found in now.items()):
+        change_manifest(layout, lambda changed: _put(changed, name, now))
+
+
+def _put(manifest: dict[str, Any], name: str, now: Mapping[str, Mapping[str, Any]]) -> None:
+    for key, found in now.items():
+        months = manifest.setdefault(key, {})
+        months.pop(name, None)
+        if found:
+            months[name] = found
