@@ -1,6 +1,7 @@
 """The place of the cache, and the current month."""
 
 import pickle
+from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -34,14 +35,13 @@ def test_this_month_is_that_of_the_time_zone(timezone: str, month: date) -> None
 
 
 def test_nightly_uses_the_month_of_the_configured_time_zone_and_run_that_of_utc(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, today: Callable[[str], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     source = tmp_path / "mrf.json"
     source.write_bytes(json_bytes(document(item(rate(group(ANN))))))
     config = tmp_path / "tic-rates.toml"
     schedule = '[schedule]\ntimezone = "Asia/Tokyo"'
     config.write_text(f'output = "{tmp_path}/out"\n{schedule}\n[[payer]]\nname = "Aetna"\nfiles = ["{source}"]\n')
-    months = {"Asia/Tokyo": date(2026, 12, 1), "UTC": date(2026, 11, 1)}
-    monkeypatch.setattr("flows.storage.layout.this_month", months.__getitem__)
+    today("2026-11-30T20:00")
     assert call(capsys, "nightly", "--config", config, "--json").json_line["month"] == "2026-12"
     assert call(capsys, "run", source, "--output", tmp_path / "run", "--json").json_line["month"] == "2026-11"
