@@ -6,27 +6,11 @@ from datetime import date
 from typing import Any
 
 from flows.extract.outcome import UnresolvedReferences
+from flows.publish.awaited import AwaitedPayer, StalePayer
 from flows.settings.addresses import Location
 from flows.storage.layout import month_name
 from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError
-
-
-@dataclass(frozen=True)
-class AwaitedPayer:
-    """A payer some or all of whose sources are not there. since: the first day on which they were asked for."""
-
-    payer: str
-    since: date
-    reason: str
-
-
-@dataclass(frozen=True)
-class StalePayer:
-    """A payer whose newest file is old."""
-
-    payer: str
-    last_updated_on: date
 
 
 @dataclass

@@ -15,16 +15,6 @@ from typing import TYPE_CHECKING, Any
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import mark_undated, undated_blocks
-from flows.orchestration.awaited import (
-    NOT_PUBLISHED,
-    as_quarantined,
-    awaited_payers,
-    is_late,
-    missing_outcomes,
-    note_payers,
-    split_missing,
-    stale_payers,
-)
 from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
 from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, failed_month
 from flows.orchestration.run import (
@@ -39,6 +29,17 @@ from flows.orchestration.run import (
     require_usable,
 )
 from flows.orchestration.steps import Steps, build_pages, list_files
+from flows.publish.awaited import (
+    NOT_PUBLISHED,
+    as_quarantined,
+    awaited_payers,
+    is_late,
+    log_payers,
+    missing_outcomes,
+    note_payers,
+    split_missing,
+    stale_payers,
+)
 from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
 from flows.publish.published_month import Baseline, PublishedMonth
 from flows.settings.config import Config, Gates, PayerSource, load_config
@@ -197,7 +198,7 @@ def _publish_or_repeat(
             read = _read_blocks(config, chosen, request, before, steps)
             report = _report_of(config, read, request, layout, expected=expected)
             _bring_up_to_date(config, read, report, request, before, steps, expected=expected)
-            note_payers(layout, report, read.blocks, {payer.name for payer in config.payers})
+            _note(config, read, report, layout)
             return report
         except PublicationConflictError as error:
             LOG.warning("%s; starting again from there", error)
@@ -246,7 +247,7 @@ def _bring_up_to_date(
             return
         missing = as_quarantined(report.awaited, read.awaited)
         report.quarantined += [(outcome.source.name, str(outcome.reason)) for outcome in missing]
-        note_payers(layout, report, read.blocks, baseline.configured)
+        _note(config, read, report, layout)
         require_usable([*everything, *missing], layout, report)
     references = replace(load_references(request, layout), report_unchanged=True)
     inputs, earlier = MonthInputs(references, read.outcomes, layout), previous_entry(layout, month)
@@ -262,6 +263,13 @@ def _bring_up_to_date(
         entry = build_and_publish(inputs, report, steps, baseline, config.gates, earlier, noted=noted, since=since)
     report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
     report.withheld = _withheld(entry, read.blocks)
+
+
+def _note(config: Config, read: "_Read", report: MonthReport, layout: Layout) -> None:
+    """Log who is awaited and stale, and put it into the manifest."""
+    log_payers(month_name(report.month), report.awaited, report.stale, late=report.late)
+    others = {payer.name for payer in config.payers} - read.blocks
+    note_payers(layout, report.month, report.awaited, report.stale, others)
 
 
 @dataclass

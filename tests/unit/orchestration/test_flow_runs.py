@@ -36,7 +36,8 @@ from flows.orchestration.flow_runs import (
     parse_month,
     report_of,
 )
-from flows.orchestration.month_report import AwaitedPayer, BackfillReport, MonthReport, StalePayer, describe
+from flows.orchestration.month_report import BackfillReport, MonthReport, describe
+from flows.publish.awaited import AwaitedPayer, StalePayer
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, NothingUsableError, OutageError, UsageError
 

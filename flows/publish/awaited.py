@@ -14,7 +14,6 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing
 from flows.extract.undated_sources import last_day, names_month, stated_dates
-from flows.orchestration.month_report import AwaitedPayer, MonthReport, StalePayer
 from flows.publish.publish import change_manifest, read_manifest
 from flows.publish.published_month import PublishedMonth
 from flows.settings.config import Nightly, PayerSource, fill_month
@@ -24,6 +23,23 @@ from transforms.read.clean import date_of
 LOG = logging.getLogger(__name__)
 NOT_PUBLISHED = "not_published"
 _ANY_MONTH = re.compile(r"(?<!\d)20\d\d([-_/.]?)(?:0[1-9]|1[0-2])(?:\1\d\d)?(?!\d)")
+
+
+@dataclass(frozen=True)
+class AwaitedPayer:
+    """A payer some or all of whose sources are not there. since: the first day on which they were asked for."""
+
+    payer: str
+    since: date
+    reason: str
+
+
+@dataclass(frozen=True)
+class StalePayer:
+    """A payer whose newest file is old."""
+
+    payer: str
+    last_updated_on: date
 
 
 @dataclass(frozen=True)
@@ -135,27 +151,35 @@ def as_quarantined(awaited: Sequence[AwaitedPayer], sources: Mapping[str, Sequen
     ]
 
 
-def note_payers(layout: Layout, report: MonthReport, read: Collection[str], configured: Collection[str]) -> None:
-    """Log who is awaited and who is stale, and put both into the manifest where they changed.
+def log_payers(name: str, awaited: Sequence[AwaitedPayer], stale: Sequence[StalePayer], *, late: bool) -> None:
+    """Log who is awaited and who is stale in the month of that name; as errors where the expected day is past."""
+    level = logging.ERROR if late else logging.WARNING
+    for each in awaited:
+        LOG.log(level, "%s: %s is not published, awaited since %s: %s", name, each.payer, each.since, each.reason)
+    for old in stale:
+        LOG.warning("%s: %s is stale: its newest last_updated_on is %s", name, old.payer, old.last_updated_on)
 
-    Args:
-        read: blocks of which the report speaks; what the manifest says of other configured ones stays.
+
+def note_payers(
+    layout: Layout,
+    month: date,
+    awaited: Sequence[AwaitedPayer],
+    stale: Sequence[StalePayer],
+    others: Collection[str],
+) -> None:
+    """Put who is awaited and who is stale into the manifest where that changed.
+
+    Args: others: blocks that were not read; what the manifest says of them stays.
     """
-    name, level = month_name(report.month), logging.ERROR if report.late else logging.WARNING
-    for awaited in report.awaited:
-        LOG.log(
-            level, "%s: %s is not published, awaited since %s: %s", name, awaited.payer, awaited.since, awaited.reason
-        )
-    for stale in report.stale:
-        LOG.warning("%s: %s is stale: its newest last_updated_on is %s", name, stale.payer, stale.last_updated_on)
+    name = month_name(month)
     now: dict[str, dict[str, Any]] = {
-        "awaited": {each.payer: {"since": each.since.isoformat(), "reason": each.reason} for each in report.awaited},
-        "stale": {each.payer: each.last_updated_on.isoformat() for each in report.stale},
+        "awaited": {each.payer: {"since": each.since.isoformat(), "reason": each.reason} for each in awaited},
+        "stale": {each.payer: each.last_updated_on.isoformat() for each in stale},
     }
     manifest = read_manifest(layout)
     for key, found in now.items():
         known = manifest.get(key, {}).get(name, {})
-        now[key] = {payer: each for payer, each in known.items() if payer in configured and payer not in read} | found
+        now[key] = {payer: each for payer, each in known.items() if payer in others} | found
     if any(manifest.get(key, {}).get(name, {}) != found for key, found in now.items()):
         change_manifest(layout, lambda changed: _put(changed, name, now))
 
