@@ -17,16 +17,7 @@ _ARROW: dict[str, pa.DataType] = {
     "list[string]": pa.list_(pa.string()),
     "list[int64]": pa.list_(pa.int64()),
 }
-_POLARS: dict[str, pl.DataType] = {
-    "string": pl.String(),
-    "bool": pl.Boolean(),
-    "int32": pl.Int32(),
-    "int64": pl.Int64(),
-    "float64": pl.Float64(),
-    "date": pl.Date(),
-    "list[string]": pl.List(pl.String()),
-    "list[int64]": pl.List(pl.Int64()),
-}
+_POLARS = {name: pl.Series(values=pa.array([], kind)).dtype for name, kind in _ARROW.items()}
 
 
 class SchemaError(Exception):

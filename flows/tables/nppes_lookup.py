@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flows.download.object_sources import find_object
@@ -122,26 +121,20 @@ def is_lookup(path: Path) -> bool:
 def check_lookup(path: Path) -> None:
     """Raises ``UsageError`` unless the Parquet file has the columns and types of ``NPPES``."""
     try:
-        found = pq.read_schema(path)
-    except (pa.ArrowInvalid, OSError) as error:
+        found = pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path}: not a readable Parquet file ({reason}); build it again") from error
     wrong = [
-        f"{column.name} is {found.field(column.name).type if column.name in found.names else 'missing'}, "
-        f"expected {column.arrow.type}"
-        for column in NPPES
-        if column.name not in found.names or not _same_type(found.field(column.name).type, column.arrow.type)
+        f"{name} is {found.get(name, 'missing')}, expected {kind}"
+        for name, kind in NPPES.polars.items()
+        if found.get(name) != kind
     ]
     if wrong:
         raise UsageError(
             f"{path}: not an NPPES lookup: {'; '.join(wrong)}; build one: tic-rates reference nppes FILE, "
             f"with the zip of {NPPES_DOWNLOAD}"
         )
-
-
-def _same_type(found: pa.DataType, expected: pa.DataType) -> bool:
-    """Equal but for string widths, which differ by writer (polars, DuckDB)."""
-    return str(found).replace("large_", "").replace("element:", "item:").replace(" not null", "") == str(expected)
 
 
 def downloads_behind(lookup: Path) -> str | None:

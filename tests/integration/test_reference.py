@@ -171,7 +171,7 @@ def test_a_built_lookup_is_its_own_lookup(tmp_path: Path) -> None:
 
 def test_another_parquet_file_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"npi": ["1"], "state": ["AK"]}).write_parquet(tmp_path / "other.parquet")
-    with pytest.raises(UsageError, match="npi is large_string, expected int64; entity_type is missing"):
+    with pytest.raises(UsageError, match="npi is String, expected Int64; entity_type is missing"):
         nppes_lookup(tmp_path / "other.parquet", tmp_path)
     (tmp_path / "cut.parquet").write_bytes(b"PAR1cut")
     with pytest.raises(UsageError, match="not a readable Parquet file"):
