@@ -106,14 +106,15 @@ def summarize_payers(observed: Observed, composites: Composites, *, with_nppes: 
     npi_values = count_values(observe_npis(providers).lazy(), ["stratum_no"])
     local = _compare_locally(npi_values, strata, memberships)
     tins = observe_tins(with_tin, memberships)
+    tin_values = count_values(tins.lazy(), ["cell_no"])
     n_tin = tins.group_by("cell_no").agg(n_tin=_distinct("tin_no"))
     weighted = (
-        ("npi", npi_values.join(memberships.select("stratum_no", "cell_no"), on="stratum_no"), local, providers, files),
-        ("tin", count_values(tins.lazy(), ["cell_no"]), local.clear(), with_tin, files.filter("has_tin")),
+        ("npi", _percentiles_by_cell(npi_values, memberships), local, providers, files),
+        ("tin", cell_percentiles(tin_values, ["cell_no"]), local.clear(), with_tin, files.filter("has_tin")),
     )
     cells = memberships.select("cell_no", *CELL, "payer_kind").unique()
     return pl.concat(
-        cells.join(cell_percentiles(values, ["cell_no"]), on="cell_no")
+        cells.join(percentiles, on="cell_no")
         .join(_count_rates(behind, memberships), on="cell_no")
         .join(_count_npis(behind, memberships), on="cell_no")
         .join(_count_files(files_behind, memberships), on="cell_no")
@@ -121,7 +122,7 @@ def summarize_payers(observed: Observed, composites: Composites, *, with_nppes: 
         .join(compared, on="cell_no", how="left")
         .drop("cell_no")
         .with_columns(pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting))
-        for weighting, values, compared, behind, files_behind in weighted
+        for weighting, percentiles, compared, behind, files_behind in weighted
     )
 
 
@@ -189,7 +190,8 @@ def _scopes(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
 def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
     """``stratum_no, cell_no`` in parts in which each stratum has at most one cell.
 
-    A join of providers with one part adds no rows. This bounds the memory of medians per TIN and of distinct NPIs.
+    A join of providers with one part adds no rows. This bounds the memory of percentiles, medians per
+    TIN and distinct NPIs.
     """
     pool = pl.when(pl.col("payer_kind") == "composite").then("payer").alias("pool")
     parts = memberships.select("stratum_no", "cell_no", "taxonomy_tier", pool, national=pl.col("geography") == US)
@@ -229,17 +231,21 @@ def _pooled_cells(memberships: pl.DataFrame) -> pl.DataFrame:
     return own.join(memberships.select(*alike, pooled="cell_no"), on=alike).select("cell_no", "pooled").unique()
 
 
+def _percentiles_by_cell(values: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """``cell_percentiles`` of each cell, from the counted values of strata: stratum_no, rate_usd, count."""
+    parts = [memberships.select("stratum_no", "cell_no").clear(), *_disjoint_parts(memberships)]
+    return pl.concat(cell_percentiles(values.join(part, on="stratum_no"), ["cell_no"]) for part in parts)
+
+
 def _compare_locally(npi_values: pl.DataFrame, strata: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
     """The median of 100 x rate / Medicare's amount at the provider's locality: cell_no, pct_of_local_medicare.
 
     Providers without a known locality do not count.
     """
-    percents = (
-        npi_values.join(strata.select("stratum_no", "medicare_usd").drop_nulls(), on="stratum_no")
-        .with_columns(rate_usd=100 * pl.col("rate_usd") / pl.col("medicare_usd"))
-        .join(memberships.select("stratum_no", "cell_no"), on="stratum_no")
+    percents = npi_values.join(strata.select("stratum_no", "medicare_usd").drop_nulls(), on="stratum_no").with_columns(
+        rate_usd=100 * pl.col("rate_usd") / pl.col("medicare_usd")
     )
-    return cell_percentiles(percents, ["cell_no"]).select("cell_no", pct_of_local_medicare="p50_usd")
+    return _percentiles_by_cell(percents, memberships).select("cell_no", pct_of_local_medicare="p50_usd")
 
 
 def _count_rates(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
