@@ -92,6 +92,7 @@ def _print_index(index: Mapping[str, Any]) -> None:
     for file in kept[:MOST_LISTED]:
         size = "" if file["bytes"] is None else f"{file['bytes'] / 1e6:,.1f}"
         name = file["description"] if file["description"] and file["description"] not in file["name"] else ""
+        name += "" if file["can_be_followed"] else " (can't be followed: neither http(s) nor a file beside the index)"
         markets, id_types = ", ".join(file["plan_market_types"]), ", ".join(file["plan_id_types"])
         print(f"{file['plans']:>9,} {size:>9}  {markets:<20} {id_types:<12} {file['name']} {name}".rstrip())
     if len(kept) > MOST_LISTED:
