@@ -216,9 +216,9 @@ FILES = Table(
         Column(
             "plans", "int64", "reporting plans behind it, summed over its mentions in indexes", "plans", nullable=True
         ),
-        Column("plan_market_types", "list[string]", "of these plans, as published; the first 20", nullable=True),
-        Column("plan_id_types", "list[string]", "of these plans, as published; the first 20", nullable=True),
-        Column("networks", "list[string]", "networks that its indexes name; the first 20", nullable=True),
+        Column("plan_market_types", "list[string]", "of these plans, as published; the first 20"),
+        Column("plan_id_types", "list[string]", "of these plans, as published; the first 20"),
+        Column("networks", "list[string]", "networks that its indexes name; the first 20"),
         Column("items_seen", "int64", "in-network items in the file", "items"),
         Column("items_matched", "int64", "items of the wanted codes", "items"),
         Column("prices", "int64", "negotiated prices of the matched items", "prices"),

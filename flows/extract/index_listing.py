@@ -8,13 +8,14 @@ Memory: the distinct files, and those of one index twice.
 import hashlib
 import logging
 import re
+from collections import deque
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 import msgspec
@@ -95,13 +96,14 @@ def read_indexes(
         BadFileError: ``index`` can't be read to its end.
     """
     tree = IndexTree(Listing(choice))
-    waiting = [(index, 1, in_month)]
+    reader = _Reader(index, choice, layout, settings)
+    waiting = deque([(index, 1, in_month)])
     seen = {index.identity}
     while waiting:
-        source, level, in_month = waiting.pop(0)
+        source, level, in_month = waiting.popleft()
         try:
             with explain_resource_errors(f"reading {source.name}", temporary_folder()):
-                found = _find_or_read(source, index, choice, layout, settings, strict=strict or level > 1)
+                found = reader.find_or_read(source, strict=strict or level > 1)
         except BadFileError as error:
             raise_if_exhausted(error, f"reading {source.name}", temporary_folder())
             if source is index:
@@ -137,61 +139,60 @@ def _log(index: Source, tree: IndexTree) -> None:
         LOG.info("%s lists %d files that are not read: %s", index.name, count, redact_text(kind))
 
 
-def _find_or_read(
-    source: Source, root: Source, choice: Choice, layout: Layout | None, settings: ReadSettings, *, strict: bool
-) -> Listing:
-    """What one index lists: as it was read before, if it has not changed since."""
-    cached = None
-    if strict and layout is not None and not settings.force:
-        cached = cached_listing(source, choice, layout, settings.limits)
-    try:
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one index after the other, all of which ``root`` leads to."""
+
+    root: Source
+    choice: Choice
+    layout: Layout | None
+    settings: ReadSettings
+
+    def find_or_read(self, source: Source, *, strict: bool) -> Listing:
+        """What one index lists: as it was read before, if it has not changed since."""
+        layout, limits = self.layout if strict else None, self.settings.limits
+        cached = None
+        if layout is not None and not self.settings.force:
+            cached = cached_listing(source, self.choice, layout, limits)
         if cached is not None and not source.is_url:
             return cached[0]
-        listing, validators = _read_steadily(
-            source, root, choice, layout, settings, strict, cached[1] if cached else None
-        )
-    except UnchangedError:
-        assert cached is not None
-        return cached[0]
-    if strict and layout is not None:
-        cache_listing(source, listing, validators, layout, settings.limits)
-    return listing
+        try:
+            listing, validators = self._read_steadily(source, cached[1] if cached else None, strict=strict)
+        except UnchangedError:
+            assert cached is not None
+            return cached[0]
+        if layout is not None:
+            cache_listing(source, listing, validators, layout, limits)
+        return listing
 
+    def _read_steadily(self, source: Source, known: Validators | None, *, strict: bool) -> tuple[Listing, Validators]:
+        """As ``_read``; from the beginning again when the content changed on the server meanwhile."""
+        for _ in range(STARTS - 1):
+            with suppress(ContentChangedError):
+                return self._read(source, known, strict=strict)
+        return self._read(source, known, strict=strict)
 
-def _read_steadily(source: Source, *how: Any) -> tuple[Listing, Validators]:
-    """As ``_read``; from the beginning again when the content changed on the server meanwhile."""
-    for _ in range(STARTS - 1):
-        with suppress(ContentChangedError):
-            return _read(source, *how)
-    return _read(source, *how)
-
-
-def _read(
-    source: Source,
-    root: Source,
-    choice: Choice,
-    layout: Layout | None,
-    settings: ReadSettings,
-    strict: bool,
-    known: Validators | None,
-) -> tuple[Listing, Validators]:
-    """What one index lists. Its files can be renewed from it, or from the root if its own address expires."""
-    listed_by = root.location if source is not root and is_signed(source.location) else source.location
-    listing = Listing(choice)
-    try:
-        with open_source(source, settings.fetching, layout, known=known) as stream:
-            _add_documents(listing, stream, source, listed_by, settings.limits, strict=strict)
-            stream.finish()
+    def _read(self, source: Source, known: Validators | None, *, strict: bool) -> tuple[Listing, Validators]:
+        """What one index lists. Its files can be renewed from it, or from the root if its own address expires."""
+        expires = source is not self.root and is_signed(source.location)
+        listed_by = self.root.location if expires else source.location
+        fetching, limits = self.settings.fetching, self.settings.limits
+        listing = Listing(self.choice)
+        try:
+            with open_source(source, fetching, self.layout, known=known) as stream:
+                _add_documents(listing, stream, source, listed_by, limits, strict=strict)
+                stream.finish()
+                return listing, stream.validators
+        except NotJsonError as error:
+            if source is not self.root or urlsplit(source.location).scheme not in ("http", "https"):
+                raise
+            with open_source(source, fetching, self.layout) as stream:
+                _add_page(listing, stream, source)
+                stream.finish()
+            if not listing.files and not listing.indexes:
+                reason = f"{error}; as a page, it names no index and no in-network file of its host"
+                raise BadFileError(reason) from error
             return listing, stream.validators
-    except NotJsonError as error:
-        if source is not root or urlsplit(source.location).scheme not in ("http", "https"):
-            raise
-        with open_source(source, settings.fetching, layout) as stream:
-            _add_page(listing, stream, source)
-            stream.finish()
-        if not listing.files and not listing.indexes:
-            raise BadFileError(f"{error}; as a page, it names no index and no in-network file of its host") from error
-        return listing, stream.validators
 
 
 def _add_documents(
