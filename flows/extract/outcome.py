@@ -25,6 +25,7 @@ class Outcome:
     unchanged: bool = False  # an earlier extract is used, nothing was read
     is_page: bool = False  # text or HTML at a web address, which may name indexes and files
     missing: bool = False  # there is nothing at its address
+    facts_id: str | None = None  # the digest of what the indexes that list the source say of it
     signed: Mapping[str, str] = field(default_factory=dict, repr=False)  # addresses to fetch, by their unsigned form
 
     @property

@@ -30,6 +30,7 @@ from flows.settings.addresses import Location, is_object_url
 from flows.settings.config import Gates
 from flows.settings.fetching import Engine, Fetching, ReadSettings
 from flows.storage.atomic_files import remove_abandoned, unfinished_folder
+from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
@@ -144,7 +145,14 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
     ]
     # of several blocks that name a file or list it, the first by name has it, whatever the order
     payers = {identity: source.payer for identity, source in seen.items()}
-    return [replace(o, source=replace(o.source, payer=payers.get(o.source.identity, o.source.payer))) for o in outcomes]
+    return [_of_block(outcome, payers.get(outcome.source.identity, outcome.source.payer)) for outcome in outcomes]
+
+
+def _of_block(outcome: Outcome, payer: str | None) -> Outcome:
+    """The outcome of the source as that block's, with the digest of what its indexes say of it."""
+    facts = outcome.source.facts
+    facts_id = None if facts is None else digest_of(facts)
+    return replace(outcome, source=replace(outcome.source, payer=payer), facts_id=facts_id)
 
 
 def _list_files(index: Outcome, request: RunRequest, layout: Layout) -> tuple[list[Outcome], tuple[Source, ...]]:
@@ -262,6 +270,7 @@ def _manifest_entry(inputs: "MonthInputs", report: MonthReport, baseline: "Basel
                 "source_id": o.source_id,
                 "status": o.status,
                 "block": o.source.payer,
+                "facts_id": o.facts_id,
             }
             for o in outcomes
         ]

@@ -51,6 +51,7 @@ class PublishedMonth:
                 file["status"],
                 reasons.get(file["source"]) if file["status"] == "quarantined" else None,
                 file["source_id"],
+                facts_id=file.get("facts_id"),
             )
             for file in self.files(blocks)
         ]

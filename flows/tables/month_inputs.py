@@ -169,7 +169,8 @@ class MonthInputs:
             builds: the keys of published payers that stay.
         """
         keys = {**builds, **{payer: own.key for payer, own in self.payers.items()}}
-        files = ((o.source.name, o.source.payer, o.source_id, o.usable) for o in (*self.outcomes, *unread))
+        outcomes = (*self.outcomes, *unread)
+        files = ((o.source.name, o.source.payer, o.source_id, o.usable, o.facts_id) for o in outcomes)
         return digest_of(
             code_version(*_RULES),
             sorted(keys.items()),

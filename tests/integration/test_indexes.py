@@ -112,6 +112,21 @@ undated = "any"
     assert stated == ["3_in-network.json.gz", 3, ["group"], ["EIN"], []]
 
 
+def test_a_night_publishes_what_an_index_newly_says_of_the_same_files(tmp_path: Path, capsys: Capture) -> None:
+    config = tmp_path / "tic-rates.toml"
+    with serve(site()) as server:
+        index = f"{server.url}/mrf/latest_metadata.json"
+        config.write_text(f'output = "out"\n[[payer]]\nname = "Acme"\ncontents = ["{index}"]\nundated = "any"\n')
+        night = ("nightly", "--config", config, *MONTH, "--json")
+        statuses = [call(capsys, *night).json_line["status"] for _ in range(2)]
+        names = [f"{n}_in-network.json.gz" for n in range(9)]
+        files = [{"fileSchema": "IN_NETWORK_RATES", "filePath": name, "reportingPlans": plans(7)} for name in names]
+        server.pages["/mrf/latest_metadata.json"] = Page(json_bytes({"files": files}))
+        assert [*statuses, call(capsys, *night).json_line["status"]] == ["published", "unchanged", "published"]
+    published = pl.read_parquet(tmp_path / "out" / "quality" / "*" / "files.parquet")
+    assert published["plans"].to_list() == [7] * 9
+
+
 def test_inspect_lists_what_an_index_holds_and_what_is_kept(capsys: Capture) -> None:
     with serve(site()) as server:
         index = f"{server.url}/mrf/latest_metadata.json"
