@@ -202,7 +202,7 @@ def test_a_backfill_goes_on_there_too(url: str, tmp_path: Path, capsys: Capture,
     assert sorted(json.loads(objects.get("manifest.json") or b"")["months"]) == ["2026-05", "2026-06"]
     objects.delete([found.key for found in objects.list()])
     assert nightly(capsys, config).json_line["status"] == "published", "this machine remembers what is there no more"
-    assert len(digests_at(f"{url}/out")) == 4 + 4
+    assert len(digests_at(f"{url}/out")) == 4 + 5
 
 
 @real

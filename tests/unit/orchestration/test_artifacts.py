@@ -15,7 +15,7 @@ from flows.publish.awaited import AwaitedPayer, StalePayer
 from flows.settings.config import Config
 from flows.storage.layout import Layout
 
-MONTH = date(2025, 6, 1)
+MONTH = date(2026, 6, 1)
 
 
 @pytest.mark.slow
@@ -52,7 +52,7 @@ def test_what_is_missing_comes_with_its_reason_and_the_next_command(
     show_month(config, MonthReport(MONTH, "unchanged"))
     assert shown == {}
     show_month(config, MonthReport(MONTH, "published", quarantined=[("a.json", "cut")], withheld=[("Cigna", "few")]))
-    rows, text = shown["quarantine-2025-06"]
+    rows, text = shown["quarantine-2026-06"]
     assert rows == [{"source": "a.json", "reason": "cut"}]
     assert "`tic-rates backfill --config /etc/t.toml --from 2025-06 --to 2025-06`" in text
     awaited, stale = AwaitedPayer("Aetna", MONTH, "404"), StalePayer("Cigna", date(2025, 1, 1))
