@@ -40,7 +40,11 @@ def _cell(value: str) -> str:
     return f'<c t="inlineStr"><is><t>{escape(value)}</t></is></c>'
 
 
-@pytest.mark.parametrize("content", [csv_of(*ROWS), xlsx_of(*ROWS)], ids=["csv", "xlsx"])
+@pytest.mark.parametrize(
+    "content",
+    [csv_of(*ROWS), csv_of(*ROWS, header=HEADER.title().replace(" ", "  ")), xlsx_of(*ROWS)],
+    ids=["csv", "headings in other letters", "xlsx"],
+)
 def test_the_zip_file_is_read_by_column_names_with_its_leading_zeros(content: bytes) -> None:
     found = read_zip_localities(content)
     assert (found.schema, found.rows()) == (ZIP_LOCALITIES.polars, READ)
