@@ -31,7 +31,7 @@ from transforms.errors import TicRatesError, UsageError
 
 if TYPE_CHECKING:
     from flows.orchestration.month_report import MonthReport, NightReport
-    from flows.settings.config import Config
+    from flows.settings.values import Config
 
 
 @command("run", example="run 'mrf/*.json.gz' --month 2026-06 --nppes NPPES_Data_Dissemination_June_2026.zip")

@@ -17,7 +17,7 @@ from prefect.artifacts import (
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.task_steps import OnProgress
 from flows.settings.addresses import Location
-from flows.settings.config import Config
+from flows.settings.values import Config
 from flows.storage.layout import Layout, month_name
 
 MOST_EXPLAINED = 20

@@ -42,7 +42,8 @@ from flows.publish.awaited import (
 )
 from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
 from flows.publish.published_month import Baseline, PublishedMonth
-from flows.settings.config import Config, Gates, PayerSource, load_config
+from flows.settings.config import load_config
+from flows.settings.values import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month, today
 from transforms.errors import NothingUsableError, TicRatesError, UsageError

@@ -34,8 +34,9 @@ from prefect.types.entrypoint import EntrypointType
 from pydantic import SecretStr
 
 from flows.orchestration.flow_runs import STOPPED, TAG, automation_name
-from flows.settings.config import Config, load_config
+from flows.settings.config import load_config
 from flows.settings.environment import HEARTBEAT_SECONDS, HEARTBEATS_MISSED
+from flows.settings.values import Config
 
 SILENT = "tic-rates: silent runs are crashed"
 _SILENT_MESSAGE = (

@@ -27,8 +27,8 @@ from flows.publish.publish import (
 )
 from flows.publish.retention import remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
-from flows.settings.config import Gates
 from flows.settings.fetching import Engine, Fetching, ReadSettings
+from flows.settings.values import Gates
 from flows.storage.atomic_files import remove_abandoned, unfinished_folder
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name

@@ -23,8 +23,8 @@ from prefect.runner import Runner
 from prefect.settings import PREFECT_API_URL, PREFECT_HOME, temporary_settings
 
 from flows.orchestration.registration import declare_deployments, deployment_name, make_automations, restart_unfinished
-from flows.settings.config import Config
 from flows.settings.environment import HEARTBEAT_SECONDS, SERVER, with_defaults
+from flows.settings.values import Config
 from transforms.errors import OutageError
 
 LOG = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
 from flows.publish.publish import TABLES, PublicationConflictError, now, publish_month
-from flows.settings.config import Gates, PayerSource
 from flows.settings.fetching import ReadSettings
+from flows.settings.values import Gates, PayerSource
 from flows.storage.layout import Layout, month_name
 from flows.storage.resource_errors import explain_resource_errors
 from flows.storage.threads import map_in_threads

@@ -16,7 +16,7 @@ from flows.extract.payer_listing import PayerListing
 from flows.extract.undated_sources import last_day, names_month, stated_dates
 from flows.publish.publish import change_manifest, read_manifest
 from flows.publish.published_month import PublishedMonth
-from flows.settings.config import Nightly, PayerSource, fill_month
+from flows.settings.values import Nightly, PayerSource, fill_month
 from flows.storage.layout import Layout, month_name
 from transforms.read.clean import date_of
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.extract.outcome import Outcome
 from flows.publish.published_month import Baseline
-from flows.settings.config import Gates
+from flows.settings.values import Gates
 from flows.storage.layout import month_name
 from flows.tables.month_tables import MonthBuilder
 from flows.tables.payer_builds import PayerFigures

@@ -25,8 +25,8 @@ from pydantic import (
 )
 
 from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
-from flows.settings.config import TEMPLATES, Config, Gates, Nightly, PayerSource, fill_month
 from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
+from flows.settings.values import TEMPLATES, Config, Gates, Nightly, PayerSource, fill_month
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, range_of

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from flows.settings.config import Config
 from flows.settings.model import Settings, nearest
+from flows.settings.values import Config
 from transforms.errors import UsageError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,12 @@ def test_a_room_imports_from_rooms_below_it_alone(name: str) -> None:
 )
 def test_a_planted_violation_is_found(module: str, source: str) -> None:
     assert len(wrong_imports(module, source)) == 1
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    """Also inside a room, and inside of functions: ``CycleError`` names the circle."""
+    trees = {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in MODULES.items()}
+    TopologicalSorter({name: set(imports(tree)) - {name} for name, tree in trees.items()}).prepare()
 
 
 def test_what_only_types_need_is_no_violation() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from flows.download.sources import Source, distinct_names
 from flows.extract.payer_listing import list_payer
-from flows.settings.config import PayerSource
+from flows.settings.values import PayerSource
 from transforms.contents.signatures import own_query
 
 FILE = "https://mrf.example.com/download"

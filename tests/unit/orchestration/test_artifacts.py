@@ -12,7 +12,7 @@ from flows.orchestration import artifacts
 from flows.orchestration.artifacts import MOST_SHOWN, left_out_table, national_table, show_month
 from flows.orchestration.month_report import MonthReport
 from flows.publish.awaited import AwaitedPayer, StalePayer
-from flows.settings.config import Config
+from flows.settings.values import Config
 from flows.storage.layout import Layout
 
 MONTH = date(2026, 6, 1)

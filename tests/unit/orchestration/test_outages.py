@@ -8,7 +8,7 @@ import pytest
 import flows.orchestration.dask_client
 import flows.storage.object_store
 from flows.extract.payer_listing import list_payer
-from flows.settings.config import PayerSource
+from flows.settings.values import PayerSource
 from tests.command_line import call, execute
 from tests.documents import ANN, document, group, item, rate
 from tests.json_text import json_bytes

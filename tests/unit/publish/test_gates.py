@@ -7,7 +7,7 @@ import pytest
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.publish.gates import check_figures, check_files
-from flows.settings.config import Gates
+from flows.settings.values import Gates
 from flows.tables.payer_builds import PayerFigures
 
 FIGURES = PayerFigures(rows=130, reasons={"eligible": 100, "modifier": 30}, medians_usd={"97026": 10.0})

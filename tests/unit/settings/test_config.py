@@ -13,9 +13,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from flows.cli.app import main
-from flows.settings.config import Config, Gates, PayerSource, example_text, fill_month, load_config
+from flows.settings.config import example_text, load_config
 from flows.settings.fetching import Cluster, Fetching, HostLimits
 from flows.settings.validation import settings_schema
+from flows.settings.values import Config, Gates, PayerSource, fill_month
 from tests.shared_files import REPOSITORY
 from transforms.errors import UsageError
 from transforms.limits import Limits

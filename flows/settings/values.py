@@ -1,0 +1,79 @@
+"""A configuration as plain values, which travel to worker processes: payers and their sources, gates, nights."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from flows.settings.addresses import Location
+from flows.settings.fetching import Cluster, Engine, Fetching
+from schemas.codes import DEFAULT_CODES
+
+TEMPLATES = {"{month}": "%Y-%m", "{year}": "%Y", "{mm}": "%m"}
+
+
+@dataclass(frozen=True)
+class PayerSource:
+    """One payer's tables of contents and files. Locations may contain credentials and are left out of its repr."""
+
+    name: str
+    contents: tuple[str, ...] = field(default=(), repr=False)
+    files: tuple[str, ...] = field(default=(), repr=False)
+    include: tuple[str, ...] = ()  # regular expressions; none means all
+    exclude: tuple[str, ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    plan_market_types: tuple[str, ...] = ()  # of what indexes list: one of these must be stated; none means all
+    plan_id_types: tuple[str, ...] = ()
+    min_plans: int = 0
+    undated: str | None = None  # "any": sources without a month in their address or dates count for every past month
+
+
+@dataclass(frozen=True)
+class Gates:
+    """What a month must pass before it replaces the published one; None or False turns a gate off."""
+
+    min_files_read: float | None = 0.9  # of the files listed, the share that was read to its end
+    max_rows_change: float | None = 0.5  # of the month before, more or fewer
+    max_median_change: float | None = 0.25  # of the month before, up or down
+    min_nppes_share: float | None = 0.8  # of the NPIs, the share that NPPES knows
+    withhold_vanished: bool = True  # a payer that was published before and has no rows now
+
+
+@dataclass(frozen=True)
+class Nightly:
+    """Which months a night covers, and how long it waits for payers."""
+
+    months_back: int = 1  # months before this one
+    expect_by_day: int = 20  # of the month; a payer that is not there after it is a failure
+    stale_after_days: int | None = 62  # from the newest last_updated_on to today, or the month's last day
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole configuration, its relative paths resolved."""
+
+    path: Path
+    payers: tuple[PayerSource, ...]
+    output: Location = Path("output")
+    nppes: Location | None = None
+    codes: tuple[str, ...] = DEFAULT_CODES
+    workers: int = 0  # 0: as many as there are cores
+    engine: Engine | None = None
+    fetching: Fetching = field(default_factory=Fetching)
+    gates: Gates = Gates()
+    nightly: Nightly = Nightly()
+    schedule: str = "0 2 * * *"
+    timezone: str = "UTC"
+    webhook: str | None = field(default=None, repr=False)
+    cluster: Cluster = field(default_factory=Cluster)
+
+
+def fill_month(location: str, month: date) -> str:
+    """``{month}`` as 2025-06, ``{year}`` as 2025, ``{mm}`` as 06."""
+    for name, form in TEMPLATES.items():
+        location = location.replace(name, month.strftime(form))
+    return location
+
+
+def asks_for_month(location: str) -> bool:
+    """Whether ``fill_month`` puts both year and month into it."""
+    return "{month}" in location or ("{year}" in location and "{mm}" in location)
