@@ -75,6 +75,11 @@ class Table:
         """The polars schema in published order."""
         return pl.Schema({column.name: column.polars for column in self.columns})
 
+    @property
+    def pattern(self) -> str:
+        """``path`` as a glob of its files under an output."""
+        return self.path.replace("YYYY-MM", "????-??").replace("SLUG", "*")
+
     def arrow(self, **metadata: str) -> pa.Schema:
         """The Arrow schema with the table's description, and any further ``metadata``, in the schema metadata."""
         return _schema(self, tuple(metadata.items()))

@@ -30,7 +30,7 @@ def describe_package(paths: Iterable[str]) -> bytes:
     resources = [
         _resource(table, files)
         for table in PUBLISHED
-        if (files := [name for name in names if fnmatchcase(name, _pattern(table))])
+        if (files := [name for name in names if fnmatchcase(name, table.pattern)])
     ]
     package = {
         "name": "tic-rates",
@@ -40,10 +40,6 @@ def describe_package(paths: Iterable[str]) -> bytes:
         "resources": resources,
     }
     return json.dumps(package, indent=1).encode() + b"\n"
-
-
-def _pattern(table: Table) -> str:
-    return table.path.replace("YYYY-MM", "????-??").replace("SLUG", "*")
 
 
 def _resource(table: Table, files: list[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from schemas.published import PUBLISHED
 
 LOG = logging.getLogger(__name__)
 _OLDER_MONTH, _OLDER_PAYER = "month=", "payer="
-TABLES = {(table.path.partition("/")[0], Path(table.path).name): table for table in PUBLISHED}
+_TABLE_OF = {(table.path.partition("/")[0], Path(table.path).name): table for table in PUBLISHED}
 
 
 def older_months(layout: Layout) -> list[Path]:
@@ -45,7 +45,7 @@ def _new_name(path: Path) -> Path:
 
 
 def _rewrite(path: Path, target: Path, month: date, folder: str) -> None:
-    table = TABLES[folder, path.name]
+    table = _TABLE_OF[folder, path.name]
 
     def pieces() -> Iterator[pl.DataFrame]:
         for piece in read_frames(path):

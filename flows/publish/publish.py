@@ -6,6 +6,7 @@ journal in ``.staging`` names. In object storage files are replaced one by one
 (``flows.publish.object_publication``); its local copy follows.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -62,8 +63,12 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change) -> Non
     """
     if layout.store is None:
         _publish_here(layout, month, built, note)
-        publish_package(layout)
-        return
+    else:
+        _publish_there(layout, month, built, note)
+    publish_package(layout)
+
+
+def _publish_there(layout: Layout, month: date, built: Path, note: Change) -> None:
     folders = [layout.month(table, month).relative_to(layout.root).as_posix() for table in TABLES]
     files = dict(zip(folders, (built / table for table in TABLES), strict=True))
     _publish_stored(layout, note, files)
@@ -71,19 +76,22 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change) -> Non
         (built / table).mkdir(parents=True, exist_ok=True)
         layout.month(table, month).parent.mkdir(parents=True, exist_ok=True)
         exchange_folders(built / table, layout.month(table, month))
-    publish_package(layout)
 
 
 def publish_package(layout: Layout) -> None:
     """Bring ``datapackage.json`` up to date with the published files."""
     from flows.publish.object_publication import named_files
 
+    path = layout.root / PACKAGE
     if layout.store is None:
-        files = [path.relative_to(layout.root).as_posix() for path in layout.root.glob("*/period=*/**/*.parquet")]
+        files = [file.relative_to(layout.root).as_posix() for file in layout.root.glob("*/period=*/**/*.parquet")]
+        published = sha256_of(path)
     else:
-        files = list(named_files(_read(layout), *TABLES))
-    path, package = layout.root / PACKAGE, describe_package(files)
-    if not files or (layout.store is None and path.exists() and path.read_bytes() == package):
+        manifest = _read(layout)
+        files = list(named_files(manifest, *TABLES))
+        published = named_files(manifest, PACKAGE).get(PACKAGE, {}).get("sha256")
+    package = describe_package(files)
+    if hashlib.sha256(package).hexdigest() == published or not (files or published):
         return
     write_atomically(path, package)
     if layout.store is not None:

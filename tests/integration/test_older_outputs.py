@@ -37,7 +37,7 @@ def tables(output: Path) -> dict[str, bytes]:
     return {
         path.relative_to(output).as_posix(): path.read_bytes()
         for table in PUBLISHED
-        for path in output.glob(table.path.replace("YYYY-MM", "*").replace("SLUG", "*"))
+        for path in output.glob(table.pattern)
     }
 
 

@@ -1,5 +1,6 @@
 """Publishing in object storage: a kill at any write is mended by the next run, and two publishers lose nothing."""
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from hashlib import sha256
@@ -18,6 +19,8 @@ from flows.publish.object_publication import (
     publish,
     published_manifest,
 )
+from flows.publish.publish import fetch_published, publish_package
+from flows.storage.layout import Layout
 from flows.storage.object_store import Objects
 from transforms.errors import UsageError
 
@@ -284,3 +287,16 @@ def test_a_folder_that_was_copied_there_is_not_published_over(store: Dying, tmp_
 def test_an_output_where_nothing_was_published_has_no_manifest(store: Dying) -> None:
     finish_publication(Objects(OUT))
     assert published_manifest(Objects(OUT)) == {}
+
+
+def test_the_package_is_sent_where_it_changed_and_names_what_is_there(store: Dying, tmp_path: Path) -> None:
+    put(tmp_path, "v0")
+    layout = Layout(tmp_path / "here", Objects(OUT))
+    fetch_published(layout)
+    publish_package(layout)
+    package = json.loads(Objects(OUT).get("datapackage.json") or b"")
+    rates, summaries = PATHS[:2], PATHS[2]  # the third folder's file is of no table
+    assert [each["path"] for each in package["resources"]] == [summaries, rates]
+    store.left = 0  # any write would be its last
+    fetch_published(layout)
+    publish_package(layout)
