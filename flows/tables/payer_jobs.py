@@ -89,8 +89,9 @@ def build_job(job: PayerJob, layout: Layout, scratch: Path) -> PayerBuild:
         path = layout.cache / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    nppes = None if job.nppes is None else scratch / "nppes.parquet"
-    if nppes is not None and job.nppes is not None:
+    nppes = None
+    if job.nppes is not None:
+        nppes = scratch / "nppes.parquet"
         nppes.write_bytes(job.nppes)
     fetched = {grain: layout.remote / path.name for grain, path in job.inputs.fetched.items()}
     own = replace(job.inputs, nppes=nppes, fetched=fetched)

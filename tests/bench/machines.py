@@ -62,6 +62,14 @@ def make_files(folder: Path, files: int, megabytes: int, *, packed: bool = False
     return market
 
 
+def make_market(folder: Path, demo_output: Path, files: int, megabytes: int) -> Path:
+    """``make_files`` with the demo's files beside them."""
+    market = make_files(folder, files, megabytes)
+    for path in (demo_output / "demo" / "mrf").iterdir():
+        (market / path.name).symlink_to(path)
+    return market
+
+
 def _shapes(folder: Path, megabytes: int) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = {shape: folder / f"{shape}_{megabytes}.json.gz" for shape in SHAPES}

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.bench.machines import make_files, run, run_on
+from tests.bench.machines import make_market, run, run_on
 from tests.command_line import digests, wait_until
 from tests.machines import dask_machines, prefect_server
 from tests.shared_files import REPOSITORY
@@ -20,10 +20,7 @@ pytestmark = pytest.mark.soak
 @pytest.fixture(scope="module")
 def market(demo_output: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's files, and nine of 20 MB."""
-    folder = make_files(tmp_path_factory.mktemp("market"), 9, 20)
-    for path in (demo_output / "demo" / "mrf").iterdir():
-        (folder / path.name).symlink_to(path)
-    return folder
+    return make_market(tmp_path_factory.mktemp("market"), demo_output, 9, 20)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.machines import make_files, run, run_on
+from tests.bench.machines import make_market, run, run_on
 from tests.command_line import digests, execute
 from tests.machines import HERE, Machines, dask_machines
 from tests.shared_files import REPOSITORY
@@ -17,10 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def market(demo_output: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The demo's files, and six of 10 MB."""
-    folder = make_files(tmp_path_factory.mktemp("market"), 6, 10)
-    for path in (demo_output / "demo" / "mrf").iterdir():
-        (folder / path.name).symlink_to(path)
-    return folder
+    return make_market(tmp_path_factory.mktemp("market"), demo_output, 6, 10)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,13 @@ from datetime import date
 import polars as pl
 
 from schemas.published import NETWORK_SUMMARIES
-from transforms.benchmark.summarize import Comparison, Observed, compare_with_medicare, summarize_payers
+from transforms.benchmark.summarize import (
+    Comparison,
+    Observed,
+    compare_with_medicare,
+    summarize_medicare,
+    summarize_payers,
+)
 
 _UNUSED = ("service_codes", "modifiers", "reporting_entity_name", "parent_company", "taxonomy")
 
@@ -30,8 +36,9 @@ def summarize_networks(
         with_nppes: False: no state rows, tier ``all`` only.
     """
     summaries = summarize_payers(observed, {}, with_nppes=with_nppes).filter(pl.col("weighting") == "npi")
+    benchmark = summarize_medicare(medicare.localities)
     return (
-        compare_with_medicare(summaries, month, medicare)
+        compare_with_medicare(summaries, benchmark, month, medicare.year)
         .rename({"payer": "network_name"})
         .with_columns(payer=pl.lit(payer))
         .pipe(NETWORK_SUMMARIES.conform)

@@ -71,18 +71,29 @@ def summarize(observed: Observed, month: date, medicare: Comparison, *, with_npp
         medicare: its localities become the Medicare rows, with which the others are compared.
         with_nppes: False: no state rows, tier ``all`` only.
     """
-    payers = summarize_payers(observed, COMPOSITES, with_nppes=with_nppes)
-    rows = pl.concat([payers, summarize_medicare(medicare)], how="diagonal")
-    return compare_with_medicare(rows, month, medicare).pipe(SUMMARIES.conform).sort(SUMMARIES.grain).collect()
+    benchmark = summarize_medicare(medicare.localities)
+    rows = pl.concat([summarize_payers(observed, COMPOSITES, with_nppes=with_nppes), benchmark], how="diagonal")
+    return (
+        compare_with_medicare(rows, benchmark, month, medicare.year)
+        .pipe(SUMMARIES.conform)
+        .sort(SUMMARIES.grain)
+        .collect()
+    )
 
 
-def compare_with_medicare(summaries: pl.DataFrame, month: date, medicare: Comparison) -> pl.LazyFrame:
-    """Summaries with the columns that follow from their figures, from Medicare's, and from the month."""
-    benchmark = summarize_medicare(medicare).lazy()
+def compare_with_medicare(
+    summaries: pl.DataFrame, benchmark: pl.DataFrame, month: date, year: int | None
+) -> pl.LazyFrame:
+    """Summaries with the columns that follow from their figures, from Medicare's, and from the month.
+
+    Args:
+        benchmark: of ``summarize_medicare``.
+        year: of the fee schedule.
+    """
     return (
         summaries.lazy()
         .join(
-            benchmark.select("billing_code", "geography", medicare_usd=pl.col("p50_usd")),
+            benchmark.lazy().select("billing_code", "geography", medicare_usd=pl.col("p50_usd")),
             on=["billing_code", "geography"],
             how="left",
         )
@@ -91,7 +102,7 @@ def compare_with_medicare(summaries: pl.DataFrame, month: date, medicare: Compar
             iqr_usd=pl.col("p75_usd") - pl.col("p25_usd"),
             pct_of_medicare=100 * pl.col("p50_usd") / pl.col("medicare_usd"),
             low_sample=((pl.col("n_npi") < LOW_SAMPLE_NPI) | (pl.col("n_tin") < LOW_SAMPLE_TIN)).fill_null(value=False),
-            medicare_year=pl.lit(medicare.year, pl.Int32),
+            medicare_year=pl.lit(year, pl.Int32),
             methodology=pl.lit(METHODOLOGY),
         )
     )
@@ -281,9 +292,12 @@ def _distinct(name: str) -> pl.Expr:
     return pl.col(name).n_unique().cast(pl.Int64)
 
 
-def summarize_medicare(medicare: Comparison) -> pl.DataFrame:
-    """Medicare's rows: the observations of a state are its localities, those of ``US`` all localities."""
-    localities = medicare.localities.select("billing_code", "state", rate_usd=pl.col("amount_usd"))
+def summarize_medicare(localities: pl.DataFrame) -> pl.DataFrame:
+    """Medicare's rows: the observations of a state are its localities, those of ``US`` all localities.
+
+    Args: localities: billing_code, state, amount_usd.
+    """
+    localities = localities.select("billing_code", "state", rate_usd=pl.col("amount_usd"))
     by_geography = pl.concat(
         [
             localities.with_columns(geography=pl.lit(US)).select("billing_code", "geography", "rate_usd"),
