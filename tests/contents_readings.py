@@ -47,7 +47,7 @@ def plainly(data: bytes, *, strict: bool = True) -> Flat | str:
     except ValueError as error:
         return str(error)
     if not isinstance(root, list):
-        return "the root is no object"
+        return "the root is not an object"
     outermost = [pair for members in _outermost(root) for pair in members]
     if strict and {key for key, _ in outermost} & {"in_network", "in_networks"}:
         return "an in-network file"

@@ -16,7 +16,7 @@ class UsageError(TicRatesError):
 
 
 class MissingSourceError(UsageError):
-    """There is no file, folder or object at an address, or nothing that matches a glob."""
+    """No file, folder or object exists at an address, or no name matches a glob."""
 
 
 class NothingUsableError(TicRatesError):

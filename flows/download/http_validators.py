@@ -28,7 +28,7 @@ class ContentRange:
 
 @dataclass(frozen=True)
 class Validators:
-    """None: not stated by the server. ``length`` is that of the whole content."""
+    """What a server states about a file's content: None where it states nothing. length: bytes of the whole content."""
 
     etag: str | None = None
     last_modified: str | None = None

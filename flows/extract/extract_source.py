@@ -114,7 +114,7 @@ def extract(
         overlap: inflate in a second thread: faster for one file, slower where every core has a file of its own.
 
     Raises:
-        OutOfResourcesError: the machine ran out of something, which is no fault of the source.
+        OutOfResourcesError: the machine ran out of a resource; the source is not at fault.
         MemoryError: reading needs more memory than there is now; it may succeed when no other file is read.
     """
     started = time.perf_counter()

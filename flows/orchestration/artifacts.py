@@ -91,7 +91,7 @@ def national_table(output: Location, month: date) -> tuple[list[dict[str, Any]],
     national = pl.read_parquet(path).filter(
         (pl.col("geography") == "US") & pl.col("weighting").is_in(["npi", "locality"])
     )
-    tier = "balanced" if "balanced" in national["taxonomy_tier"] else "all"  # without NPPES there is no other
+    tier = "balanced" if "balanced" in national["taxonomy_tier"] else "all"  # without NPPES, all is the only tier
     shown = national.filter((pl.col("taxonomy_tier") == tier) | (pl.col("payer_kind") == "benchmark"))
     return [_national_row(row) for row in shown.sort("billing_code", "billing_class", "payer").to_dicts()], tier
 

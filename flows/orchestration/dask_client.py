@@ -96,7 +96,7 @@ def connect(address: str) -> Iterator[Any]:
         try:
             client = stack.enter_context(Client(address, timeout=CONNECT_SECONDS, set_as_default=False))
         except ValueError as error:
-            raise UsageError(f"{address!r} is no address of a Dask scheduler ({error}); correct it") from None
+            raise UsageError(f"{address!r} is not the address of a Dask scheduler ({error}); correct it") from None
         except OSError as error:
             raise OutageError(
                 f"no Dask scheduler at {address} ({type(error).__name__}: {error}); start one with `dask scheduler`, "

@@ -119,7 +119,7 @@ def make_automations(webhook: str | None, *deployments: str) -> None:
 
 
 def watch_heartbeats() -> None:
-    """A run that is no longer heard of, wherever its process was, is marked crashed."""
+    """Let the server mark a run as crashed when its process sends no more heartbeats."""
     trigger = EventTrigger(
         posture=Posture.Proactive,
         after={_ALIVE},

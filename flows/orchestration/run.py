@@ -292,7 +292,7 @@ def remove_all_abandoned(layout: Layout) -> None:
     cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
     for folder in (*cached, *built, layout.root, *(layout.root / table for table in TABLES)):
         remove_abandoned(folder)
-    with manifest_lock(layout):  # what a killed run was publishing is no leftover
+    with manifest_lock(layout):  # finishes what a killed run was publishing, before leftovers are removed
         remove_abandoned(layout.staging)
 
 

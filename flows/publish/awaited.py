@@ -99,7 +99,9 @@ def split_missing(outcomes: Sequence[Outcome], before: PublishedMonth, *, is_pas
             split.outcomes.extend(each for each in found if each not in missing)
         elif is_past and len(missing) == len(found):
             split.removed.add(block)
-            LOG.info("%s: %s is no longer there; what is published of it stays", month_name(before.month), block)
+            LOG.info(
+                "%s: the payer removed the files of %s; its published figures stay", month_name(before.month), block
+            )
         else:
             split.outcomes.extend(found)
     return split

@@ -113,7 +113,7 @@ def _by_payer(files: pl.DataFrame) -> pl.DataFrame:
 
 
 def _conversion_factor(medicare: MedicareReference, published: Published) -> str | None:
-    """That of the month's fee schedule, where the fee schedule is still the one that the month was made with."""
+    """The conversion factor of the month; None where the month was published with another fee schedule than today's."""
     if medicare_year_for(medicare, published.month) != published.entry.get("medicare_year"):
         return None
     return str(conversion_factor_for(medicare, published.month))

@@ -49,7 +49,7 @@ def _sources(modules: tuple[str, ...]) -> dict[str, bytes]:
 
 
 def _source(name: str) -> bytes:
-    """A module's source; that of a package includes its C files."""
+    """The source of a module; of a package, its C files too."""
     spec = find_spec(name)
     assert spec is not None and spec.origin is not None, f"no module {name}"
     source = cast("Callable[[str], bytes]", spec.loader.get_data)(spec.origin)  # type: ignore[union-attr]

@@ -144,7 +144,7 @@ class Objects:
                     self.put(target, iter(lambda: reader.read(PIECE_BYTES), b""))
 
     def delete(self, keys: Iterable[str]) -> None:
-        """Delete objects; one that does not exist is no error."""
+        """Delete objects. Missing objects are ignored."""
         paths = [self._path(key) for key in keys]
         with _readable_errors(self.url):
             for some in [[path] for path in paths] if self.url.startswith("file:") else [paths]:

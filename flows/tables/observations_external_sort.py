@@ -19,7 +19,7 @@ Part = tuple[str | None, str | None, int]  # billing_code, billing_class, range 
 
 
 class SortedObservations:
-    """One payer's observations, added in any order, returned in that of ``schemas.PROVIDERS``."""
+    """One payer's observations, added in any order and returned in the order of ``schemas.PROVIDERS``."""
 
     def __init__(self, folder: Path, tins: pl.Series) -> None:
         """Args: folder: for temporary files. tins: all that can occur."""

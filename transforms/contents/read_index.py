@@ -97,7 +97,7 @@ class _Reading:
         """What the whole document lists, in the batches that are decoded at once."""
         first = self.peek()
         if first not in b"{[":
-            self.fail("the root is no object")
+            self.fail("the root is not an object")
         is_object = first == ord("{")
         self.enter(OpenElement(Kind.MEMBERS if is_object else Kind.STRUCTURES), is_object, self.pos + 1)
         while self.open:

@@ -85,7 +85,7 @@ def class_of(value: object) -> str | None:
 
 
 def rate_of(value: object) -> float | None:
-    """A JSON number or numeric text as float64; anything else is no rate. Minus zero is zero: one row, one spelling."""
+    """A JSON number or numeric text as float64; None for anything else. Minus zero is zero: one row, one spelling."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | Decimal):

@@ -1,7 +1,7 @@
 """Keys of provider references as int64, to store, compare and look up a million of them.
 
 A canonical key (``clean.reference_key``) that is a plain whole number of up to 18 digits is that number; any other is
-numbered below -1, and its text kept once; -1 is what is no id.
+numbered below -1, and its text kept once; -1 stands for values that cannot be an id.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-r"""Lone surrogate escapes (``\ud83d`` without its other half) become ``\ufffd``: legal JSON that is no text.
+r"""Lone surrogate escapes (``\ud83d`` without its other half) become ``\ufffd``: legal JSON, but not valid text.
 
 yajl refuses or garbles them, Parquet can't hold them. Only escapes are looked at, so nothing else can change; both
 spellings are six bytes, so no offset moves.

@@ -106,7 +106,7 @@ class Walker:
                 self.skip(event)
 
     def elements(self, event: str, value: object) -> Iterator[Event]:
-        """First events of an array's elements; a value that is no array is an array of one, null is none."""
+        """First events of an array's elements; another value counts as an array of one, null as an empty one."""
         if event == "null":
             return
         if event != "start_array":
@@ -266,7 +266,7 @@ class Walker:
         )
 
     def walk_citations(self, rate_id: int, event: str, value: object) -> None:
-        """The provider references that one rates element cites; NO_KEY for a value that is no id."""
+        """The provider references that one rates element cites; NO_KEY for a value that cannot be an id."""
         for element in self.elements(event, value):
             key = reference_key(self.within_limit(self.scalar(*element)))
             self.collected.citations.append((rate_id, self.collected.keys.number_of(key)))

@@ -30,7 +30,7 @@ ITEMS, REFERENCES_INDEXED, REFERENCES_FILTERED, RATES = range(4)  # SECTION
 UNKNOWN, WANTED, UNWANTED = range(3)  # CODE, TYPE
 OTHER_KEY, CODE_KEY, TYPE_KEY, ID_KEY, ESCAPED_KEY = range(5)  # KEY
 NOWHERE = -(1 << 62)  # START while no element is open
-NO_ID, ODD_ID = 0, 1  # HASH: what is no id at all; what only Python can compare
+NO_ID, ODD_ID = 0, 1  # HASH: of values that cannot be an id; of ids that only Python can compare
 
 # ERROR
 (
