@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from flows.storage.layout import Layout
 from transforms.errors import OutageError, UsageError
@@ -114,10 +115,17 @@ def connect(address: str) -> Iterator[Any]:
             raise OutageError(f"{what} ({error}); start it again") from None
 
 
+def workers_of(client: Any) -> set[str]:
+    """Addresses of the connected workers.
+
+    Not by ``scheduler_info``: the client renews that in the background, and then it has no workers for a moment.
+    """
+    return set(client.nthreads())
+
+
 def machines_of(client: Any) -> int:
     """How many machines have workers."""
-    workers = client.scheduler_info(n_workers=-1)["workers"]
-    return max(1, len({worker["host"] for worker in workers.values()}))
+    return max(1, len({urlsplit(address).hostname for address in workers_of(client)}))
 
 
 def answers(
@@ -179,10 +187,7 @@ class Watch:
     def __init__(self, address: str, client: Any) -> None:
         self._address, self._client = address, client
         self._looked = self._seen = time.monotonic()
-        self._workers = self._connected()
-
-    def _connected(self) -> set[str]:
-        return set(self._client.scheduler_info(n_workers=-1)["workers"])
+        self._workers = workers_of(client)
 
     def check(self, *, last: bool = False) -> None:
         """Raise OutageError when there has been no worker for long; ``last``: look now, and only log who was lost."""
@@ -190,7 +195,7 @@ class Watch:
         if now - self._looked < COUNT_SECONDS and not last:
             return
         self._looked = now
-        workers = self._connected()
+        workers = workers_of(self._client)
         for lost in sorted(self._workers - workers):
             LOG.warning("lost the Dask worker at %s; the others do its work", lost)
         self._workers = workers

@@ -21,7 +21,7 @@ from flows.download.sources import Source
 from flows.extract.extract_source import extract
 from flows.extract.outcome import Outcome
 from flows.orchestration import dask_client, dask_cluster
-from flows.orchestration.dask_client import Lost, Watch, Workplace, connect
+from flows.orchestration.dask_client import Lost, Watch, Workplace, connect, machines_of
 from flows.orchestration.dask_cluster import (
     Answer,
     Batch,
@@ -90,8 +90,7 @@ class Pretended:
         def cut(sources: Sequence[Source], _threads: int) -> list[list[Source]]:
             return [list(sources[at : at + self.size]) for at in range(0, len(sources), self.size)]
 
-        workers = {"w": {"host": "127.0.0.1"}}
-        client = SimpleNamespace(nthreads=lambda: {"w": 1}, scheduler_info=lambda **_: {"workers": workers})
+        client = SimpleNamespace(nthreads=lambda: {"tcp://127.0.0.1:1": 1})
         monkeypatch.setattr(dask_cluster, "connect", lambda _: nullcontext(client))
         monkeypatch.setattr(dask_cluster, "batch_sources", cut)
         monkeypatch.setattr(dask_cluster, "answers", self.run)
@@ -256,13 +255,29 @@ def test_one_machine_imports_neither_dask_nor_prefect() -> None:
 
 
 def test_a_lost_dask_worker_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    workers = {"tcp://10.0.0.2:1", "tcp://10.0.0.3:1"}
-    client = SimpleNamespace(scheduler_info=lambda **_: {"workers": set(workers)})
+    workers = {"tcp://10.0.0.2:1": 1, "tcp://10.0.0.3:1": 1}
+    client = SimpleNamespace(nthreads=lambda: dict(workers))
     watch = Watch("tcp://10.0.0.1:8786", client)
-    workers.remove("tcp://10.0.0.3:1")
+    del workers["tcp://10.0.0.3:1"]
     watch.check(last=True)
     watch.check(last=True)
     assert caplog.text.count("lost the Dask worker at tcp://10.0.0.3:1") == 1
+
+
+def test_no_worker_is_lost_where_dask_renews_what_it_knows(caplog: pytest.LogCaptureFixture) -> None:
+    """``scheduler_info`` has no workers while the client renews it in the background."""
+    known = iter([{"tcp://10.0.0.2:1": {"host": "10.0.0.2"}}, {}])
+    client = SimpleNamespace(
+        nthreads=lambda: {"tcp://10.0.0.2:1": 1}, scheduler_info=lambda **_: {"workers": next(known)}
+    )
+    Watch("tcp://10.0.0.1:8786", client).check(last=True)
+    assert "lost" not in caplog.text
+
+
+def test_machines_are_counted_by_the_hosts_of_their_workers() -> None:
+    addresses = ("tcp://10.0.0.2:1", "tcp://10.0.0.2:2", "tls://[2001:db8::1]:3")
+    assert machines_of(SimpleNamespace(nthreads=lambda: dict.fromkeys(addresses, 1))) == 2
+    assert machines_of(SimpleNamespace(nthreads=dict)) == 1
 
 
 def without_cache(place: Workplace[Any]) -> Workplace[Any]:
