@@ -157,6 +157,26 @@ def test_prices_that_differ_in_their_rate_alone_are_told_from_those_that_differ_
         assert scanned(data).reading == read_by_ijson(data).reading
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"additional_rate": 5},
+        {"additional_rate": "5"},
+        {"negotiated_note": "", "additional_rate": 7, "billing_class": "professional"},
+        {"note": {"negotiated_rate": 5}},
+        {"note": [{"negotiated_rate": 5}]},
+        {"note": '"negotiated_rate":5'},
+        {"negotiated_rate ": 5},
+    ],
+)
+@pytest.mark.parametrize("own", [{}, {"negotiated_rate": 20.5}])
+def test_the_rate_of_another_key_is_never_taken_for_the_price(other: dict[str, object], own: dict[str, object]) -> None:
+    """Keys of the same length, with the same letter in the same place, and rates within other values."""
+    prices = [members for _ in range(3) for members in ({**other, **own}, {**own, **other}, {**other, **own, "x": 1})]
+    data = json_bytes(document(item(rate(group(1), prices=prices))))
+    assert scanned(data).reading == read_by_ijson(data).reading
+
+
 @pytest.mark.parametrize("wanted_share", [0.0, 0.3, 0.6, 1.0])
 def test_elements_are_read_alike_with_and_without_a_scan(wanted_share: float) -> None:
     chance = Random(3)

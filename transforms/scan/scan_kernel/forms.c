@@ -1,8 +1,8 @@
 /* Forms of prices: most prices of a file differ from an earlier one in their rate alone, and are known by the rest.
 
    A form is the bytes in front of a price's rate, those behind it up to the closing brace, and the numbers of the texts
-   in them. Its place among the forms is a hash of the bytes. Where in a price its rate and its end are is guessed: of a
-   wrong guess the bytes are those of no form. */
+   in them. Its place among the forms is a hash of the bytes. Where in a price its rate and its end are is guessed: a form is
+   kept only where the guess was right, so that of a wrong guess the bytes are those of no form. */
 
 enum { RATE_KEY = 18, HEAD_BYTES = 192 }; /* of "negotiated_rate": with its colon; in front of the rate */
 

@@ -54,8 +54,8 @@ INLINE int price_key(place key, int64_t size) {
     }
 }
 
-/* One price: its rate and its texts */
-static place past_price_members(columns *c, place p, place end, double *amount, price_texts *texts) {
+/* One price: its rate, where that begins, and its texts */
+static place past_price_members(columns *c, place p, place end, double *amount, place *rate, price_texts *texts) {
     int seen = 0;
     bool more;
     place quote;
@@ -71,7 +71,7 @@ static place past_price_members(columns *c, place p, place end, double *amount, 
         seen |= which;
         switch (which) {
         case PRICE_TYPE: p = past_text(c, AS_TEXT, p, end, &texts->type); break;
-        case PRICE_RATE: p = past_rate(c, p, end, amount); break;
+        case PRICE_RATE: p = past_rate(c, *rate = p, end, amount); break;
         case PRICE_CLASS: p = past_text(c, AS_CLASS, p, end, &texts->class); break;
         case PRICE_SETTING: p = past_text(c, AS_TEXT, p, end, &texts->setting); break;
         case PRICE_CODES: p = past_list(c, AS_CODES, p, end, &texts->codes); break;
@@ -96,10 +96,12 @@ static place past_price(columns *c, place p, place end, int64_t rate_id) {
         texts = guess.form->texts;
         p = guess.end;
     } else {
+        place rate = NULL;
         guess.amount = __builtin_nan("");
-        if ((p = past_price_members(c, p, end, &guess.amount, &texts)) == NULL)
+        if ((p = past_price_members(c, p, end, &guess.amount, &rate, &texts)) == NULL)
             return NULL;
-        if (guess.form != NULL && guess.end == p && c->unread == 0) /* no text of it is refused */
+        const bool guessed_right = guess.form != NULL && guess.rate == rate && guess.end == p;
+        if (guessed_right && c->unread == 0) /* no text of it is refused */
             learn_form(&guess, &texts);
     }
     const int64_t row = c->price_count++;
