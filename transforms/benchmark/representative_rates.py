@@ -1,5 +1,6 @@
 """Representative rates: eligible rate rows to the rows of ``providers`` (CONTRACT 4, Representative rate, Outliers)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -46,27 +47,36 @@ def observe_providers(rates: pl.DataFrame, places: pl.DataFrame, medicare: Medic
 
     Returns: ``schemas.PROVIDERS``.
     """
-    of_best_type = pl.col("rank") == pl.col("rank").min()
     return (
-        rates.lazy()
-        .filter(pl.col("exclusion").is_null())
-        .with_columns(
-            published_class(pl.col("billing_class")),
-            rank=pl.col("negotiated_type").replace_strict(_BEST_FIRST, return_dtype=pl.Int8),
-        )
-        .group_by(PROVIDERS.grain)
-        .agg(
-            pl.col("state", "taxonomy_tier").first(),  # the NPI's: the same in every row
-            rates_usd=pl.col("negotiated_rate").filter(of_best_type).unique().sort(),
-            n_rates=pl.len().cast(pl.Int64),
-        )
-        .with_columns(representative_rate_usd=sorted_list_median(pl.col("rates_usd")))
+        represent(rates.lazy().filter(pl.col("exclusion").is_null()), PROVIDERS.grain)
         .join(medicare.national.lazy(), on="billing_code", how="left")
         .join(places.lazy(), on="npi", how="left")
         .join(medicare.local.lazy(), on=["billing_code", "locality"], how="left")
         .with_columns(exclusion=pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")))
         .pipe(PROVIDERS.conform)
         .collect()
+    )
+
+
+def represent(eligible: pl.LazyFrame, key: Sequence[str]) -> pl.LazyFrame:
+    """The representative rate of each group: key, state, taxonomy_tier, representative_rate_usd, n_rates; unsorted.
+
+    Args:
+        eligible: eligible rows of ``schemas.RATES``, whole groups; an NPI has one group or several.
+    """
+    of_best_type = pl.col("rank") == pl.col("rank").min()
+    return (
+        eligible.with_columns(
+            published_class(pl.col("billing_class")),
+            rank=pl.col("negotiated_type").replace_strict(_BEST_FIRST, return_dtype=pl.Int8),
+        )
+        .group_by(key)
+        .agg(
+            pl.col("state", "taxonomy_tier").first(),  # the NPI's: the same in every row
+            rates_usd=pl.col("negotiated_rate").filter(of_best_type).unique().sort(),
+            n_rates=pl.len().cast(pl.Int64),
+        )
+        .with_columns(representative_rate_usd=sorted_list_median(pl.col("rates_usd")))
     )
 
 
