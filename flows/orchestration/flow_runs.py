@@ -27,7 +27,7 @@ from flows.orchestration.webhook import notify_webhook
 from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
-from transforms.errors import BadFileError, NothingUsableError, OutageError, TicRatesError, UsageError
+from transforms.errors import NothingUsableError, OutageError, TicRatesError, UsageError
 
 Report = TypeVar("Report", MonthReport, BackfillReport, NightReport)
 LOG = logging.getLogger(__name__)
@@ -44,6 +44,10 @@ class MonthFailedError(TicRatesError):
     def __init__(self, message: str, *, passing: bool) -> None:
         super().__init__(message)
         self.passing = passing
+
+
+class MonthsFailedError(NothingUsableError):
+    """Months of a run failed. ``details``: the whole run's report, as data: Prefect takes errors alone for failures."""
 
 
 def can_heal(error: object) -> bool:
@@ -165,6 +169,8 @@ def report_of(state: State[Any], kind: type[Report]) -> Report:
     """What a run returned; what it failed with is raised."""
     finished: Any = state
     found = finished.result(raise_on_failure=False, _sync=True)
+    if isinstance(found, MonthsFailedError) and found.details:
+        found = found.details
     if isinstance(found, BaseException):
         raise found
     if found is None:
@@ -221,30 +227,31 @@ def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
 
 
 def final_state(report: MonthReport | BackfillReport) -> State[Any]:
-    """Completed, named by what was left out, awaited or stale; Failed where nothing usable came of it.
+    """Completed, named by what was left out, awaited or stale; Failed where a month failed.
+
+    Prefect refuses *Retry* of a completed run: a run with a failed month must not be one.
 
     The report is its result, as a dictionary: of an object that Prefect encodes as JSON, a retried run gets no object
-    back.
+    back. Of a failed run it is in the error.
     """
     data = TypeAdapter(type(report)).dump_python(report, mode="json")
     months = report.months if isinstance(report, BackfillReport) else [report]
     message = "; ".join(map(describe, months)) or "no month to do"
-    if report.exit_code not in (0, BadFileError.exit_code):
-        return Failed(message=message, data=data)
+    failures = sum(month.status == "failed" for month in months)
     counts = {
-        "failed": sum(month.status == "failed" for month in months),
         "not there in time": sum(len(month.awaited) for month in months if month.late),
         "withheld": sum(len(month.withheld) for month in months),
         "quarantined": sum(len(month.quarantined) for month in months),
         "references given up": sum(sum(month.references.given_up.values()) for month in months),
     }
-    left_out = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     noted = {
         "awaited": sum(len(month.awaited) for month in months if not month.late),
         "stale": sum(len(month.stale) for month in months),
     }
-    name = ", ".join(
-        [f"Completed with {left_out}" if left_out else "Completed"]
-        + [f"{count:,} {what}" for what, count in noted.items() if count]
-    )
+    left_out, more = ([f"{count:,} {what}" for what, count in each.items() if count] for each in (counts, noted))
+    if failures:
+        kind = "Failed" if failures == len(months) else f"Failed {failures} of {len(months)} months"
+        name = ", ".join([kind, *left_out, *more])
+        return Failed(name=name, message=message, data=MonthsFailedError(message, data))
+    name = ", ".join([f"Completed with {', '.join(left_out)}" if left_out else "Completed", *more])
     return Completed(name=name, message=message, data=data)

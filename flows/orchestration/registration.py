@@ -46,13 +46,13 @@ _SILENT_MESSAGE = (
 _RESTARTED = "stopped with `tic-rates serve`; it goes on where it was"
 _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
 _ALIVE = "prefect.flow-run.heartbeat"
-_ENDED = "Completed* Failed Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
-_NOTIFIED = ("Failed", "Crashed", "TimedOut", "Completed with*")
+_ENDED = "Completed* Failed* Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
+_NOTIFIED = ("Failed*", "Crashed", "TimedOut", "Completed with*")
 PAYLOAD = """{% set named_month = flow_run.name.split(", ")[0] if ", " in flow_run.name else "" -%}
-{% set state = flow_run.state.name -%}
+{% set state = flow_run.state.type.value -%}
 {
  "month": {{ (flow_run.parameters.month or flow_run.parameters.first or named_month) | tojson }},
- "status": {{ ("incomplete" if state.startswith("Completed") else state | lower) | tojson }},
+ "status": {{ ("incomplete" if state == "COMPLETED" else state | lower) | tojson }},
  "reason": {{ (flow_run.state.message or "") | tojson }},
  "run": {{ flow_run.name | tojson }}
 }"""

@@ -144,7 +144,7 @@ def test_a_night_is_a_subflow_run_for_each_month_and_its_state_says_who_is_await
     assert runs == {"2025-05, all payers": "Completed", "2025-06, all payers": "Completed, 1 awaited"}
     today("2025-06-21T03:00")
     state = nightly(str(config), report=False, return_state=True)
-    assert (state.is_completed(), state.name) == (True, "Completed with 1 failed, 1 not there in time")
+    assert (state.is_failed(), state.name) == (True, "Failed 1 of 2 months, 1 not there in time")
     assert "not there since 2025-06-02" in state.message
 
 
@@ -156,7 +156,7 @@ def test_a_backfill_is_a_subflow_run_for_each_month_and_a_failed_one_runs_again_
     (place / "mrf" / "2025-05").mkdir()
     (place / "mrf" / "cut.json").rename(place / "mrf" / "2025-05" / "cut.json")
     state: Any = backfill(str(config), "2025-04", "2025-05", report=False, return_state=True)
-    assert state.name == "Completed with 1 failed"
+    assert (state.is_failed(), state.name) == (True, "Failed 1 of 2 months")
     report = report_of(state, BackfillReport)
     assert [(each.month, each.status) for each in report.months] == [
         (date(2025, 4, 1), "published"),

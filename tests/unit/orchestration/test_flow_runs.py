@@ -28,6 +28,7 @@ from flows.nightly import nightly
 from flows.orchestration import flow_runs, registration
 from flows.orchestration.flow_runs import (
     MonthFailedError,
+    MonthsFailedError,
     can_heal,
     failed,
     final_state,
@@ -197,7 +198,7 @@ STALE = StalePayer("Cigna", date(2025, 1, 1))
         ([MonthReport(MONTH, "unchanged")], False, "Completed"),
         ([WITHHELD], False, "Completed with 2 withheld"),
         ([WITHHELD, QUARANTINED], False, "Completed with 2 withheld, 1 quarantined"),
-        ([QUARANTINED, MonthReport(MONTH, "failed")], False, "Completed with 1 failed, 1 quarantined"),
+        ([QUARANTINED, MonthReport(MONTH, "failed")], True, "Failed 1 of 2 months, 1 quarantined"),
         ([MonthReport(MONTH, "failed")], True, "Failed"),
         ([MonthReport(MONTH, "not_published", awaited=[AWAITED])], False, "Completed, 1 awaited"),
         ([MonthReport(MONTH, "published", awaited=[AWAITED], stale=[STALE])], False, "Completed, 1 awaited, 1 stale"),
@@ -209,6 +210,10 @@ def test_a_state_is_named_by_what_was_left_out(reports: list[MonthReport], faile
     assert state.name == name
     assert state.is_failed() is failed
     assert state.message == "; ".join(map(describe, reports))
+    assert report_of(state, BackfillReport) == BackfillReport(reports)
+    if failed:  # as the process of a run by a worker ends
+        with pytest.raises(MonthsFailedError, match="failed"):
+            state.result()
 
 
 def test_a_report_survives_being_persisted() -> None:
@@ -229,6 +234,7 @@ def test_a_report_survives_being_persisted() -> None:
     [
         (Completed(name="Completed with 1 quarantined"), {}, "2026-11, all payers", ("2026-11", "incomplete")),
         (Failed(), {"month": "2025-06"}, "2025-06, Cigna", ("2025-06", "failed")),
+        (Failed(name="Failed 1 of 3 months"), {"first": "2025-01"}, "backfill", ("2025-01", "failed")),
         (Crashed(), {"first": "2025-01", "last": "2025-03"}, "crafty-crow", ("2025-01", "crashed")),
         (Crashed(), {}, "crafty-crow", ("", "crashed")),
     ],
