@@ -7,16 +7,18 @@ from typing import Any
 
 from flows.publish.publish import fetch_published, publish_folder, sync_folder
 from flows.report.report_method import methodology_files
-from flows.report.report_pages import CALCULATOR_CSV, CodePages, File, calculator_context, parquet_links
+from flows.report.report_pages import CodePages
+from flows.report.report_parts import CALCULATOR_CSV, File, calculator_context, parquet_links
+from flows.report.report_payers import HEAT_PAGE
 from flows.report.report_site import make_environment
-from flows.report.report_tables import CodeFigures, Published, load_published
+from flows.report.report_tables import CodeViews, Published, load_published
 from flows.storage.atomic_files import exchange_folders, remove_abandoned, unfinished_folder
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import explain_resource_errors
 from schemas.coding import coding_of
-from schemas.geographies import NATIONAL, STATES_IN_ORDER, name_of
+from schemas.geographies import STATES_IN_ORDER
 from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows
 from transforms.report.csv_text import csv_text
 
@@ -72,7 +74,7 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
 
     environment, medicare = make_environment(published), load_medicare(layout.reference)
     fees = calculator_figures(medicare, published.codes)
-    codes = [CodePages(CodeFigures(published, code), environment, fees) for code in published.codes]
+    codes = [CodePages(CodeViews(published, code), environment, fees) for code in published.codes]
     for pages in codes:
         yield from pages.files()
     yield (
@@ -81,9 +83,8 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
             title="Negotiated rates for CPT " + " and ".join(published.codes),
             root="",
             months=published.months,
-            codes=[(pages, coding_of(pages.figures.code)) for pages in codes],
-            name_of=name_of,
-            national=NATIONAL,
+            codes=[(pages, coding_of(pages.code)) for pages in codes],
+            heat=HEAT_PAGE,
             downloads=parquet_links("../", month_name(published.month)),
         ),
     )

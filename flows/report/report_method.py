@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment
 
-from flows.report.report_pages import File, frame_csv
+from flows.report.report_parts import File, frame_csv
 from flows.report.report_site import show_moment
 from flows.report.report_tables import Published
 from flows.storage.layout import Layout, month_name

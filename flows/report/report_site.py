@@ -18,10 +18,10 @@ from markupsafe import Markup
 
 from flows.report.report_tables import Published
 from flows.storage.layout import month_name
-from schemas.codes import LOW_SAMPLE_NPI, LOW_SAMPLE_TIN, METHODOLOGY
+from schemas.codes import METHODOLOGY
 from transforms.report.charts import sparkline
 from transforms.report.figures import Cell, show_name, usd
-from transforms.report.insights import join_names
+from transforms.report.sentences import join_names
 
 WITHOUT_STATES = (
     "This month has no figures by state because it was made without an NPPES reference, which says where providers "
@@ -43,12 +43,11 @@ def make_environment(published: Published) -> Environment:
     environment.globals["site"] = {
         "codes": published.codes,
         "month": month_name(published.month),
-        "view": published.view.text,
+        "views": [view.text for view in published.views],
         "warnings": list(_warnings(published)),
         "published_at": show_moment(entry.get("published_at")),
         "software": str(entry.get("software", "")),
         "methodology": str(entry.get("methodology", METHODOLOGY)),
-        "low_sample": (LOW_SAMPLE_NPI, LOW_SAMPLE_TIN),
         "style": Markup(_package_text("style.css")),
         "script": Markup(script),
         "policy": f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
@@ -69,6 +68,7 @@ def make_templates() -> Environment:
         "usd": lambda amount: "" if amount is None else usd(amount),
         "count": lambda number: "" if number is None else f"{number:,}",  # Medicare has no providers
         "moment": show_moment,
+        "localities": show_localities,
         "month": month_name,
         "shown": show_name,
         "spark": sparkline,
@@ -107,11 +107,13 @@ def embed_json(data: Any) -> Markup:
 
 
 def show_note(cell: Cell, old: Container[str] = ()) -> str:
-    """A caution about a row: a small sample, old figures; the number of localities for Medicare."""
-    if cell.payer_kind == "benchmark":
-        return f"{cell.n_rates:,} {'locality' if cell.n_rates == 1 else 'localities'}"
-    notes = ("small sample", cell.low_sample), ("withheld: last good figures", cell.payer in old)
-    return "; ".join(note for note, applies in notes if applies)
+    """A caution about a row: old figures of a payer that was withheld."""
+    return "withheld: last good figures" if cell.payer in old else ""
+
+
+def show_localities(medicare: Cell) -> str:
+    """``29 localities``: what Medicare's figures are taken over."""
+    return f"{medicare.n_rates:,} {'locality' if medicare.n_rates == 1 else 'localities'}"
 
 
 def show_moment(text: str | None) -> str:

@@ -1,6 +1,6 @@
-"""The published tables as the report needs them: one view on the pages, the others behind it, earlier months beside it.
+"""The published tables as the report needs them: one view heads a page, the others follow, earlier months beside it.
 
-Memory: the latest month's ``summaries`` in full, of earlier months the main view alone.
+Memory: the latest month's ``summaries`` in full, of earlier months the views that can head a page.
 """
 
 from collections.abc import Iterable
@@ -9,42 +9,26 @@ from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from flows.publish.publish import read_manifest
+from flows.report.report_views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 from flows.storage.layout import Layout
-from schemas.codes import TAXONOMY_TIERS
+from schemas.codes import MEDICARE, TAXONOMY_TIERS
 from schemas.geographies import IN_ORDER, NATIONAL
 from schemas.published import NETWORK_SUMMARIES, SUMMARIES
 from transforms.benchmark.payers import payer_slug
 from transforms.errors import UsageError
 from transforms.report.figures import KIND_ORDER, Cell, make_cell, show_name, to_cents
+from transforms.report.paragraph import Place
+from transforms.report.sentences import pooled_of
 
-BENCHMARK = pl.col("payer_kind") == "benchmark"
+TIER_ORDER = {tier: place for place, tier in enumerate(TAXONOMY_TIERS)}
+_BY_PROVIDER = ("npi", "services")
+VIEW_COLUMNS = ("billing_code", "billing_class", "geography", "taxonomy_tier", "weighting")
 TREND_COLUMNS = ("month", "payer", "payer_kind", "n_npi", "mean_usd", "p25_usd", "p50_usd", "p75_usd")
-
-
-@dataclass(frozen=True)
-class View:
-    """The main view: the rows of ``summaries`` of one class, tier and weighting, and Medicare's."""
-
-    billing_class: str
-    taxonomy_tier: str
-    weighting: str = "npi"
-
-    @property
-    def rows(self) -> pl.Expr:
-        """True for the rows of the view."""
-        same = [pl.col(name) == getattr(self, name) for name in ("billing_class", "taxonomy_tier", "weighting")]
-        return pl.all_horizontal(same) | BENCHMARK
-
-    @property
-    def text(self) -> str:
-        """The view in a sentence."""
-        who = "all taxonomies" if self.taxonomy_tier == "all" else "physical therapists and similar"
-        return f"{self.billing_class.capitalize()} rates; each provider counts once; {self.taxonomy_tier} tier ({who})."
 
 
 @dataclass(frozen=True)
@@ -53,12 +37,11 @@ class Published:
 
     months: tuple[date, ...]
     codes: tuple[str, ...]
-    view: View
+    views: tuple[View, ...]  # those that can head a page, the preferred one first
     with_states: bool
-    main: pl.DataFrame  # the main view of the latest month, in the order of the pages
-    others: pl.DataFrame  # all its other rows, likewise
-    networks: pl.DataFrame  # the main view of the latest month by payer and network
-    history: pl.DataFrame  # the main view of all months
+    latest: pl.DataFrame  # the latest month, in the order of the pages
+    networks: pl.DataFrame  # the latest month by payer and network
+    history: pl.DataFrame  # those views in all months
     manifest: dict[str, Any]
 
     @property
@@ -75,10 +58,11 @@ class Published:
 
 @dataclass(frozen=True)
 class CodeFigures:
-    """What the pages of one code share: its rows by place and payer."""
+    """What the pages of one code and view share: its rows by place and payer."""
 
     published: Published
     code: str
+    view: View
 
     @cached_property
     def geographies(self) -> tuple[str, ...]:
@@ -86,24 +70,36 @@ class CodeFigures:
         return (NATIONAL, *IN_ORDER) if self.published.with_states else (NATIONAL,)
 
     @cached_property
+    def _latest(self) -> pl.DataFrame:
+        """All rows of the code; without states, the national ones alone for commercial payers."""
+        return self.published.latest.filter(pl.col("billing_code") == self.code)
+
+    @cached_property
     def rows(self) -> pl.DataFrame:
-        """Published rows of the main view, by payer, then place."""
-        return self.published.main.filter(pl.col("billing_code") == self.code)
+        """Published rows of the view, by payer, then place."""
+        return self._latest.filter(self.view.rows)
 
     @cached_property
     def others(self) -> dict[str, pl.DataFrame]:
         """Published rows of the other views by geography."""
-        return _by("geography", self.published.others.filter(pl.col("billing_code") == self.code))
+        order = (
+            "geography",
+            pl.col("billing_class") != "professional",
+            "weighting",
+            _rank("taxonomy_tier", TAXONOMY_TIERS),
+        )
+        rows = self._latest.filter(~self.view.rows).sort(*order, pl.col("payer_kind") != "payer", "payer")
+        return _by("geography", rows)
 
     @cached_property
     def history(self) -> dict[str, pl.DataFrame]:
-        """Rows of the main view of all months by geography: month, then payer."""
-        return _by("geography", self.published.history.filter(pl.col("billing_code") == self.code))
+        """Rows of the view of all months by geography: month, then payer."""
+        return _by("geography", self.published.history.filter(pl.col("billing_code") == self.code, self.view.rows))
 
     @cached_property
     def networks(self) -> dict[str, pl.DataFrame]:
         """Published rows of networks by payer."""
-        return _by("payer", self.published.networks.filter(pl.col("billing_code") == self.code))
+        return _by("payer", self.published.networks.filter(pl.col("billing_code") == self.code, self.view.rows))
 
     @cached_property
     def payers(self) -> dict[str, dict[str, Cell]]:
@@ -124,7 +120,7 @@ class CodeFigures:
         return {payer: payer_slug(payer) for payer in self.payers}
 
     def cells(self, geography: str) -> dict[str, Cell]:
-        """The main view of a geography by payer, in table order."""
+        """A geography's figures by payer, in table order."""
         return {payer: cells[geography] for payer, cells in self.payers.items() if geography in cells}
 
     def network_cells(self, payer: str) -> list[Cell]:
@@ -140,8 +136,114 @@ class CodeFigures:
         return found
 
 
+class TierMedian(NamedTuple):
+    """A median as shown, and the sample behind it."""
+
+    p50: Decimal
+    n_npi: int | None
+    low_sample: bool
+
+
+@dataclass(frozen=True)
+class Tiers:
+    """Medians by payer in each tier; ``headline`` is the place of the column that heads the page."""
+
+    columns: list[str]
+    headline: int
+    rows: list[tuple[str, list[TierMedian | None]]]
+
+
+@dataclass(frozen=True)
+class CodeViews:
+    """One code in each view that can head a page, and which view heads which page."""
+
+    published: Published
+    code: str
+
+    @cached_property
+    def figures(self) -> dict[View, CodeFigures]:
+        """The figures of each view, the preferred view first."""
+        return {view: CodeFigures(self.published, self.code, view) for view in self.published.views}
+
+    @cached_property
+    def national(self) -> CodeFigures:
+        """The figures that head the national page."""
+        return self.of_place(NATIONAL)
+
+    @cached_property
+    def payers(self) -> dict[str, tuple[str, str]]:
+        """File names and shown names of the payers of any view, in table order."""
+        found = {payer: cells for each in self.figures.values() for payer, cells in each.payers.items()}
+        ordered = sorted(found, key=lambda payer: next(iter(found[payer].values())).order)
+        return {payer: (payer_slug(payer), show_name(payer)) for payer in ordered}
+
+    def of_place(self, geography: str) -> CodeFigures:
+        """The figures that head a geography's page."""
+        return self.figures[choose_headline(self.published.views, self._samples(geography))]
+
+    def why(self, geography: str = NATIONAL) -> str:
+        """The view that heads a geography's page, and why."""
+        return explain_headline(self.published.views, self._samples(geography))
+
+    def of_payer(self, payer: str) -> tuple[CodeFigures, str]:
+        """The figures that head a payer's page, and why: by its national sample."""
+        if payer == MEDICARE:
+            return self.national, "Medicare's fee schedule: each locality counts once."
+        views = [view for view, figures in self.figures.items() if payer in figures.payers]
+        samples = [self.figures[view].payers[payer].get(NATIONAL) for view in views]
+        all_samples = [figures.payers.get(payer, {}).get(NATIONAL) for figures in self.figures.values()]
+        return self.figures[choose_headline(views, samples)], explain_headline(self.published.views, all_samples)
+
+    def _samples(self, geography: str) -> list[Cell | None]:
+        """The largest sample of each view at a place: the pooled row, where there is one."""
+        return [largest_sample(figures.cells(geography).values()) for figures in self.figures.values()]
+
+    def tiers(self, geography: str, payers: Iterable[str]) -> Tiers | None:
+        """The medians of every tier at a place, for these payers; None where there is one tier alone."""
+        rows = self._by_tier.get(geography, {})
+        found = {column for payer in payers for column in rows.get(payer, ())}
+        columns = sorted(found, key=lambda column: (column[1] != "npi", TIER_ORDER.get(column[0], len(TIER_ORDER))))
+        if len(columns) < 2:
+            return None
+        view = self.of_place(geography).view
+        return Tiers(
+            columns=[(tier if weighting == "npi" else f"{tier}, by {weighting}") for tier, weighting in columns],
+            headline=columns.index((view.taxonomy_tier, view.weighting)),
+            rows=[
+                (show_name(payer), [rows[payer].get(column) for column in columns]) for payer in payers if payer in rows
+            ],
+        )
+
+    @cached_property
+    def _by_tier(self) -> dict[str, dict[str, dict[tuple[str, str], TierMedian]]]:
+        """By geography, payer, and tier and weighting: each provider once, or as often as its services."""
+        same = (pl.col("billing_class") == self.published.views[0].billing_class) & pl.col("weighting").is_in(
+            _BY_PROVIDER
+        )
+        names = ("geography", "payer", "taxonomy_tier", "weighting", "p50_usd", "n_npi", "low_sample")
+        rows = self.published.latest.filter(pl.col("billing_code") == self.code, same, ~BENCHMARK).select(names)
+        found: dict[str, dict[str, dict[tuple[str, str], TierMedian]]] = {}
+        for geography, payer, tier, weighting, median, n_npi, small in rows.iter_rows():
+            figures = found.setdefault(geography, {}).setdefault(payer, {})
+            figures[tier, weighting] = TierMedian(to_cents(median), n_npi, small)
+        return found
+
+    def place(self, geography: str = NATIONAL) -> Place:
+        """What the beginning of a geography's page compares."""
+        figures = self.of_place(geography)
+        pooled = pooled_of(cells[NATIONAL] for cells in figures.payers.values() if NATIONAL in cells)
+        everywhere = figures.payers[pooled.payer] if pooled else {}
+        return Place(self.code, geography, [*figures.cells(geography).values()], everywhere)
+
+
 def _by(column: str, frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {str(key): part for (key,), part in frame.partition_by(column, as_dict=True).items()}
+
+
+def largest_sample(cells: Iterable[Cell]) -> Cell | None:
+    """The commercial row with most providers, one that is no small sample first; None where there is none."""
+    commercial = [cell for cell in cells if cell.payer_kind != "benchmark"]
+    return max(commercial, key=lambda cell: (not cell.low_sample, cell.n_npi or 0), default=None)
 
 
 def largest(cells: Iterable[Cell], most: int) -> list[Cell]:
@@ -163,42 +265,35 @@ def load_published(layout: Layout) -> Published:
     latest = pl.read_parquet(paths[max(paths)]).select(SUMMARIES.names)
     manifest = read_manifest(layout)
     codes = manifest.get("months", {}).get(f"{max(paths):%Y-%m}", {}).get("codes", ())  # also those without a rate
-    view = choose_view(latest)
+    views = choose_views(latest)
     with_states = not latest.filter(~BENCHMARK & (pl.col("geography") != NATIONAL)).is_empty()
-    main = latest.filter(view.rows & (with_states | (pl.col("geography") == NATIONAL)))
-    history = [
-        pl.scan_parquet(path).filter(view.rows).select("billing_code", "geography", *TREND_COLUMNS)
-        for path in paths.values()
-    ]
+    if not with_states:
+        latest = latest.filter(pl.col("geography") == NATIONAL)
+    wanted = pl.any_horizontal(view.rows for view in views)
+    history = [pl.scan_parquet(path).filter(wanted).select(*VIEW_COLUMNS, *TREND_COLUMNS) for path in paths.values()]
     return Published(
         months=tuple(paths),
         codes=tuple(sorted({*latest["billing_code"], *codes})),
-        view=view,
+        views=views,
         with_states=with_states,
-        main=main.sort(_rank("payer_kind", KIND_ORDER), "payer", _rank("geography", (NATIONAL, *IN_ORDER))),
-        others=latest.filter(~view.rows).sort(
-            pl.col("billing_class") != "professional",
-            "weighting",
-            _rank("taxonomy_tier", TAXONOMY_TIERS),
-            pl.col("payer_kind") != "payer",
-            "payer",
-        ),
-        networks=_read_networks(layout.month("network_summaries", max(paths)), view),
+        latest=latest.sort(_rank("payer_kind", KIND_ORDER), "payer", _rank("geography", (NATIONAL, *IN_ORDER))),
+        networks=_read_networks(layout.month("network_summaries", max(paths))),
         history=pl.concat(history).sort("month", "payer").collect(),
         manifest=manifest,
     )
 
 
-def _read_networks(folder: Path, view: View) -> pl.DataFrame:
-    """The main view by payer, network, place; no rows where an earlier version published the month."""
+def _read_networks(folder: Path) -> pl.DataFrame:
+    """Rows by payer, network, place; none where an earlier version published the month."""
     path = folder / "network_summaries.parquet"
     rows = pl.read_parquet(path) if path.exists() else NETWORK_SUMMARIES.empty()
-    return rows.filter(view.rows).sort("payer", "network_name", _rank("geography", (NATIONAL, *IN_ORDER)))
+    return rows.sort("payer", "network_name", _rank("geography", (NATIONAL, *IN_ORDER)))
 
 
 def _rank(column: str, order: Iterable[str]) -> pl.Expr:
-    """The place of each value in an order."""
-    return pl.col(column).replace_strict({value: n for n, value in enumerate(order)}, return_dtype=pl.Int32)
+    """The place of each value in an order; the others after them."""
+    places = {value: n for n, value in enumerate(order)}
+    return pl.col(column).replace_strict(places, default=len(places), return_dtype=pl.Int32)
 
 
 def find_months(layout: Layout) -> dict[date, Path]:
@@ -207,11 +302,3 @@ def find_months(layout: Layout) -> dict[date, Path]:
     for path in sorted((layout.root / "summaries").glob("period=????-??/summaries.parquet")):
         found[date.fromisoformat(f"{path.parent.name.removeprefix('period=')}-01")] = path
     return found
-
-
-def choose_view(latest: pl.DataFrame) -> View:
-    """Professional rates of the `balanced` tier; what there is instead, where a month has none of them."""
-    commercial = latest.filter(~BENCHMARK)
-    professional = commercial.is_empty() or "professional" in commercial["billing_class"]
-    tier = "balanced" if "balanced" in commercial["taxonomy_tier"] else "all"
-    return View("professional" if professional else "institutional", tier)

@@ -10,7 +10,7 @@ from tests.docs.generate import PROGRAM
 from tests.shared_files import REPOSITORY
 
 IMAGES = REPOSITORY / "docs" / "images"
-WIDTH = 1200
+WIDTH = 1280
 PICTURES = {  # file: page of the report, first and last heading shown
     "report-page.png": ("97028/CA.html", None, "Ranges"),
     "national-table.png": ("97028/US.html", "Benchmarks", "Benchmarks"),
@@ -29,7 +29,7 @@ def take_pictures() -> None:
 
 def _photograph(browser: Browser, first: str | None, last: str) -> bytes:
     """PNG of the page from the panel under one heading (none: the top) to the end of the panel under another."""
-    browser.send("Emulation.setDeviceMetricsOverride", width=WIDTH, height=900, deviceScaleFactor=1, mobile=False)
+    browser.resize(WIDTH)
     top = 0.0 if first is None else _panel(browser, first)["top"]
     bottom = _panel(browser, last)["bottom"]
     clip = {"x": 0, "y": top, "width": WIDTH, "height": bottom - top + 8, "scale": 0.7}

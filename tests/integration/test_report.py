@@ -70,11 +70,12 @@ def in_front(rows: pl.DataFrame) -> pl.DataFrame:
 def check_row(row: dict[str, str], published: dict[str, Any]) -> None:
     for heading, column in COLUMNS.items():
         assert row[heading] == shown(published[column])
-    assert row["Providers"] == ("" if published["n_npi"] is None else f"{published['n_npi']:,}")
+    benchmark = published["payer_kind"] == "benchmark"
+    star = "*" if published["low_sample"] and not benchmark else ""
+    assert row["Providers"] == ("" if benchmark else f"{published['n_npi']:,}{star}")
     share = published["pct_of_medicare"]
     tenth = "" if share is None else f"{Decimal(str(share)).quantize(Decimal('0.1'), ROUND_HALF_UP):,}"
     assert row["% of Medicare"] == tenth
-    assert ("small sample" in row["Note"]) == (published["low_sample"] and published["payer_kind"] != "benchmark")
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -96,7 +97,7 @@ def test_every_number_of_every_benchmark_table_is_the_published_one(
 def test_the_first_page_has_the_national_table_of_every_code(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
     text = (demo_report / "index.html").read_text(encoding="utf-8")
     for code in CODES:
-        section = text.split(f'<section aria-labelledby="code-{code}">')[1].split("</section>")[0]
+        section = text.split(f'<section aria-labelledby="code-{code}"')[1].split("</section>")[0]
         rows = read_page(section).tables["figures"]
         national = (pl.col("billing_code") == code) & (pl.col("geography") == "US")
         published = {row["payer"]: row for row in in_front(demo_summaries.filter(national)).iter_rows(named=True)}
@@ -114,7 +115,7 @@ def test_every_number_of_the_other_views_is_the_published_one(demo_report: Path,
     for row in rows:
         own = published[row["Payer"], row["Class"], row["Tier"], row["Weighting"]]
         assert all(row[heading] == shown(own[column]) for heading, column in COLUMNS.items())
-        assert row["Providers"] == f"{own['n_npi']:,}{' *' if own['low_sample'] else ''}"
+        assert row["Providers"] == f"{own['n_npi']:,}{'*' if own['low_sample'] else ''}"
 
 
 def test_a_payer_page_has_its_figures_everywhere(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
@@ -148,7 +149,7 @@ def test_a_payer_that_names_networks_has_a_table_of_them(demo_report: Path, demo
 def test_the_maps_data_is_the_published_one(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
     figures = json.loads(page_at(demo_report / "97026" / "US.html").scripts["map-data"])
     own = in_front(demo_summaries.filter(pl.col("billing_code") == "97026"))
-    columns = ("mean_usd", "p50_usd", "p25_usd", "p75_usd", "iqr_usd")
+    columns = ("p50_usd", "mean_usd", "p25_usd", "p75_usd", "iqr_usd")
     for row in own.filter(pl.col("geography") != "US").iter_rows(named=True):
         payer, place = figures["payers"].index(row["payer"]), figures["codes"].index(row["geography"])
         for measure, column in enumerate(columns):
@@ -210,10 +211,100 @@ def test_charts_and_sentences_say_the_published_figures(
         for payer, said in titles.items():
             expected = [f"{name} {shown(rows[unescape(payer)][column])}" for name, column in columns.items()]
             assert said == ", ".join(expected)
-        said_amounts = set(re.findall(r"\$([\d,]+\.\d\d)", "".join(re.findall(r'<li data-kind=".*?</li>', text))))
-        places = own.filter(pl.col("geography").is_in([geography, "US"]))
-        assert said_amounts
+        said_amounts = amounts_in(re.findall(r'<(?:li|span) data-kind=".*?</(?:li|span)>|<dd class=.*?</dd>', text))
+        pooled = pl.col("payer") == "All commercial"  # by state, on the national page
+        places = own.filter(pl.col("geography").is_in([geography, "US"]) | (pooled if geography == "US" else False))
+        assert len(said_amounts) > 5
         assert said_amounts <= {shown(value) for column in (*COLUMNS.values(), "p50_usd") for value in places[column]}
+
+
+def amounts_in(texts: Sequence[str]) -> set[str]:
+    return set(re.findall(r"\$([\d,]+\.\d\d)", "".join(texts)))
+
+
+def test_the_table_of_payers_by_state_has_the_published_medians(
+    demo_report: Path, demo_summaries: pl.DataFrame
+) -> None:
+    own = in_front(demo_summaries.filter(pl.col("billing_code") == "97028"))
+    published = {(row["geography"], row["payer"]): row for row in own.iter_rows(named=True)}
+    checked = set()
+    for row in page_at(demo_report / "97028" / "payers-by-state.html").tables["heat"]:
+        place = row.pop("State").split()[0]
+        for payer, text in row.items():
+            if text:
+                cell = published[place, payer]
+                small = cell["low_sample"] and cell["payer_kind"] != "benchmark"
+                assert text == shown(cell["p50_usd"]) + ("*" if small else "")
+                checked.add((place, payer))
+    assert checked == set(published)
+
+
+def test_the_medians_by_tier_are_the_published_ones(demo_report: Path, demo_summaries: pl.DataFrame) -> None:
+    here = demo_summaries.filter(billing_code="97026", geography="TX", billing_class="professional", weighting="npi")
+    published = {(row["payer"], row["taxonomy_tier"].capitalize()): row for row in here.iter_rows(named=True)}
+    checked = set()
+    for row in page_at(demo_report / "97026" / "TX.html").tables["tiers"]:
+        payer = row.pop("Payer")
+        for tier, text in row.items():
+            if text:
+                cell = published[payer, tier]
+                assert text == f"{shown(cell['p50_usd'])} {cell['n_npi']:,}{'*' if cell['low_sample'] else ''}"
+                checked.add((payer, tier))
+    assert checked == {key for key in published if key[0] != "Medicare"}
+
+
+def billed_market() -> list[dict[str, Any]]:
+    """A month with utilization: `billed` is large in the nation, small in Alaska, absent in Alabama."""
+    sizes = {
+        ("US", "balanced"): 90,
+        ("US", "billed"): 40,
+        ("AK", "balanced"): 30,
+        ("AK", "billed"): 4,
+        ("AL", "balanced"): 30,
+    }
+    rows = [summary("Medicare", place) for place in ("US", "AK", "AL")]
+    for (place, tier), n_npi in sizes.items():
+        median = 9.0 if tier == "billed" else 7.0
+        more = {"taxonomy_tier": tier, "n_npi": n_npi, "low_sample": n_npi < 11}
+        for payer in ("Aetna", "Cigna", "All commercial"):
+            rows.append(summary(payer, place, (median, median, median, median), **more))
+    services = {"taxonomy_tier": "billed", "weighting": "services", "n_npi": 40}
+    return [*rows, summary("Aetna", "US", (8.5, 8.5, 8.5, 8.5), **services)]
+
+
+def test_with_utilization_billed_heads_the_pages_where_it_is_no_small_sample(tmp_path: Path) -> None:
+    report = report_of(tmp_path, billed_market())
+    pages = {place: page_at(report / "97026" / f"{place}.html") for place in ("US", "AK", "AL")}
+    medians = {place: {row["Payer"]: row["P50"] for row in page.tables["figures"]} for place, page in pages.items()}
+    assert {place: table["Aetna"] for place, table in medians.items()} == {"US": "9.00", "AK": "7.00", "AL": "7.00"}
+    assert "billed tier (providers who billed Medicare for the code or a related one)" in pages["US"].text
+    assert "A utilization file is loaded, and the tier is no small sample here (40 providers" in pages["US"].text
+    assert "The billed tier is a small sample here (4 providers, 9 contract holders)." in pages["AK"].text
+    assert "The billed tier has no provider here." in pages["AL"].text
+    first = page_at(report / "index.html")
+    assert {row["P50"] for row in first.tables["figures"] if row["Payer"] == "Aetna"} == {"9.00"}
+    assert "and the tier is no small sample here" in first.text
+
+
+def test_a_page_compares_one_tier_alone(tmp_path: Path) -> None:
+    report = report_of(tmp_path, billed_market())
+    alaska = page_at(report / "97026" / "AK.html")
+    assert "It is equal to the national median of $7.00" in alaska.text
+    payer = page_at(report / "97026" / "payers" / "aetna.html").tables["figures"]
+    assert [(row["State"], row["P50"]) for row in payer] == [("US United States", "9.00"), ("AK Alaska", "9.00")]
+    assert {row["taxonomy_tier"] for row in csv_at(report / "97026" / "AK.csv")} == {"balanced", "all"}  # all: Medicare
+
+
+def test_billed_and_its_services_are_columns_beside_the_other_tiers(tmp_path: Path) -> None:
+    tiers = page_at(report_of(tmp_path, billed_market()) / "97026" / "US.html").tables["tiers"]
+    assert {"Payer": "Aetna", "Balanced": "7.00 90", "Billed": "9.00 40", "Billed, by services": "8.50 40"} in tiers
+
+
+def test_without_utilization_the_pages_say_that_there_is_no_billed_tier(demo_report: Path) -> None:
+    for name in ("index", "97026/US", "97028/AK", "97026/payers/cigna"):
+        assert (
+            "No utilization file is loaded, so there is no billed tier." in page_at(demo_report / f"{name}.html").text
+        )
 
 
 def test_the_pages_turn_in_the_order_of_their_codes(demo_report: Path) -> None:
@@ -372,13 +463,13 @@ def test_a_place_with_other_views_alone_says_so(tmp_path: Path) -> None:
     rows = [summary("Aetna"), summary("Aetna", "WY", taxonomy_tier="all")]
     text = page_at(report_of(tmp_path, rows) / "97026" / "WY.html").text
     assert "No figures here this month in this view; the other views below have some." in text
-    assert "No commercial payer has figures in this table." in text
+    assert "In Wyoming, no commercial payer has figures for CPT 97026." in text
     assert "eligible rate here" not in text
 
 
 def test_a_place_without_rates_says_who_is_elsewhere(tmp_path: Path) -> None:
     page = page_at(report_of(tmp_path, published_example()) / "97026" / "WY.html")
-    assert "No commercial payer has figures in this table." in page.text
+    assert "In Wyoming, no commercial payer has figures for CPT 97026." in page.text
 
 
 def test_hostile_names_stay_text(tmp_path: Path) -> None:
@@ -391,7 +482,7 @@ def test_hostile_names_stay_text(tmp_path: Path) -> None:
         page = page_at(path)
         assert all(not name.startswith("on") for _, attributes in page.elements for name in attributes)
         assert not list(page.attributes("img"))
-        assert set(page.scripts) <= {"", "map-data", "rvu-data"}
+        assert set(page.scripts) <= {"", "map-data", "map-data-97026", "rvu-data"}
         assert not set("\u202e\u2066\u200f") & set(path.read_text(encoding="utf-8")), path
     shown_names = [row["Payer"] for row in page_at(report / "97026" / "AK.html").tables["figures"]]
     assert sorted(shown_names) == sorted(map(show_name, HOSTILE))

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,14 @@ DARK = [{"name": "prefers-color-scheme", "value": "dark"}]
 ROWS = "Array.from(document.querySelectorAll('#rvu-rows tr'), r => Array.from(r.cells, c => c.textContent))"
 TILES = (
     "Array.from(document.querySelectorAll('.tiles a'), a => [a.dataset.code, a.querySelector('.figure').textContent])"
+)
+PAGES = (
+    *("index", "calculator", "methodology", "97026/US", "97026/AK"),
+    *("97026/payers/cigna", "97026/payers-by-state"),
+)
+CLIPPED = (  # tables of figures wider than the box that scrolls them, by caption
+    "Array.from(document.querySelectorAll('.scroll')).filter(box => box.querySelector('.figures, .networks'))"
+    ".filter(box => box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"
 )
 TILES_WHOLE = "Array.from(document.querySelectorAll('.tiles a'), a => [a.className, a.textContent])"
 
@@ -58,13 +66,55 @@ def test_every_page_opens_without_a_complaint_or_a_request_but_its_own(browser: 
     assert len(everything) > 120
 
 
+@pytest.fixture
+def resized(browser: Browser) -> Iterator[Callable[[int], None]]:
+    """Sets the width of the window; after the test it has its own again."""
+    yield browser.resize
+    browser.send("Emulation.clearDeviceMetricsOverride")
+
+
 @pytest.mark.parametrize("width", [360, 820, 1400])
-def test_no_page_is_wider_than_its_window(browser: Browser, report: Path, width: int) -> None:
-    browser.send("Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=False)
-    for name in ("index", "calculator", "methodology", "97026/US", "97026/AK", "97026/payers/cigna"):
+def test_no_page_is_wider_than_its_window(
+    browser: Browser, report: Path, width: int, resized: Callable[[int], None]
+) -> None:
+    resized(width)
+    for name in PAGES:
         browser.open((report / f"{name}.html").as_uri())
         assert browser.run("document.documentElement.scrollWidth") <= width, name
-    browser.send("Emulation.clearDeviceMetricsOverride")
+
+
+@pytest.mark.parametrize("width", [360, 390, 820, 1024, 1200, 1280, 1400, 1920])
+def test_a_benchmark_table_is_whole_at_every_width(
+    browser: Browser, report: Path, width: int, resized: Callable[[int], None]
+) -> None:
+    resized(width)
+    for name in ("index", "97026/US", "97026/CA", "97028/AK", "97026/payers/cigna"):
+        browser.open((report / f"{name}.html").as_uri())
+        assert browser.run(CLIPPED) == [], name
+
+
+def test_table_and_chart_are_side_by_side_where_the_screen_is_wide(
+    browser: Browser, report: Path, resized: Callable[[int], None]
+) -> None:
+    tops = (
+        "Array.from(document.querySelector('.beside').children, part => Math.round(part.getBoundingClientRect().top))"
+    )
+    for width, columns in ((390, 2), (1280, 1)):
+        resized(width)
+        for name in ("index", "97026/CA"):
+            browser.open((report / f"{name}.html").as_uri())
+            assert len(set(browser.run(tops))) == columns, (width, name)
+
+
+def test_the_first_page_has_a_map_of_each_code_that_shows_what_is_chosen(browser: Browser, report: Path) -> None:
+    browser.open((report / "index.html").as_uri())
+    figures = "Array.from(document.querySelectorAll('.tiles a'), a => a.querySelector('.figure').textContent)"
+    before = browser.run(figures)
+    browser.choose("#map-measure-97028", 1)
+    after = browser.run(figures)
+    assert len(before) == 2 * len(IN_ORDER) and all(before)
+    assert before[: len(IN_ORDER)] == after[: len(IN_ORDER)]
+    assert before[len(IN_ORDER) :] != after[len(IN_ORDER) :]
 
 
 def test_arrow_keys_turn_the_pages(browser: Browser, report: Path) -> None:
@@ -210,7 +260,7 @@ def test_print_opens_the_sources_and_leaves_controls_and_other_views_out(browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, report: Path, scheme: str) -> None:
     browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    for name in ("index", "calculator", "methodology", "97026/US", "97026/AK", "97026/payers/cigna"):
+    for name in PAGES:
         browser.open((report / f"{name}.html").as_uri())
         browser.run(Path(AXE).read_text(encoding="utf-8") + "; null")
         found = json.loads(browser.run("axe.run().then(found => JSON.stringify(found.violations))"))

@@ -1,14 +1,14 @@
-"""The map of states as data: for every payer and measure the texts, shades and legend of all tiles.
+"""The map of states, and the table of payers by state, as data: texts, shades and legends.
 
 Everything is computed here, so that the page's script only puts ready texts in place and rounds nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from schemas.geographies import IN_ORDER
+from schemas.geographies import IN_ORDER, NATIONAL
 from transforms.report.figures import Cell
 
 SHADES = 5
@@ -24,8 +24,8 @@ class Measure:
 
 
 MEASURES = (
-    Measure("mean", "mean"),
     Measure("p50", "median (P50)"),
+    Measure("mean", "mean"),
     Measure("p25", "P25"),
     Measure("p75", "P75"),
     Measure("iqr", "dispersion (P75 minus P25)"),
@@ -39,19 +39,29 @@ Places = Mapping[str, Cell]  # one payer's cells by geography
 def make_layer(places: Places, measure: Measure) -> dict[str, Any]:
     """One payer and measure: a text and a shade (0 lowest to 4 highest, or -) per geography of ``IN_ORDER``; a legend.
 
-    Equal figures share a shade; each shade holds about as many distinct figures as the next.
+    Equal figures share a shade.
     """
     values = [getattr(places[code], measure.key) if code in places else None for code in IN_ORDER]
-    distinct = sorted({value for value in values if value is not None})
-    shade_of = {value: min(SHADES, len(distinct)) * place // len(distinct) for place, value in enumerate(distinct)}
-    groups: dict[int, list[Decimal]] = {}
-    for value in distinct:
-        groups.setdefault(shade_of[value], []).append(value)
+    shades = divide(value for value in values if value is not None)
     return {
         "texts": "|".join("" if value is None else write_figure(value, measure) for value in values),
-        "shades": "".join("-" if value is None else str(shade_of[value]) for value in values),
-        "legend": [_span(group, measure) for group in groups.values()],
+        "shades": "".join("-" if value is None else str(shades[value]) for value in values),
+        "legend": write_legend(shades, measure),
     }
+
+
+def divide(figures: Iterable[Decimal]) -> dict[Decimal, int]:
+    """The shade of each distinct figure, lowest first; each shade holds about as many of them as the next."""
+    distinct = sorted(set(figures))
+    return {figure: min(SHADES, len(distinct)) * place // len(distinct) for place, figure in enumerate(distinct)}
+
+
+def write_legend(shades: Mapping[Decimal, int], measure: Measure) -> list[str]:
+    """The span of figures of each shade, lowest first."""
+    groups: dict[int, list[Decimal]] = {}
+    for figure, shade in shades.items():
+        groups.setdefault(shade, []).append(figure)
+    return [_span(group, measure) for group in groups.values()]
 
 
 def write_figure(figure: Decimal | int, measure: Measure) -> str:
@@ -75,3 +85,24 @@ def map_data(payers: Mapping[str, Places], names: Mapping[str, str]) -> dict[str
         "small": ["".join("1" if code in codes else "0" for code in IN_ORDER) for codes in small],
         "layers": [[make_layer(places, measure) for measure in MEASURES] for places in payers.values()],
     }
+
+
+def heat_table(payers: Mapping[str, Places], measure: Measure) -> dict[str, Any]:
+    """Payers by state on one scale of shades: for each geography with figures a text, shade and flag per payer.
+
+    Returns: ``rows`` (geography, then a cell per payer: text, shade, small sample; None without a figure), ``legend``.
+    """
+    shades = divide(getattr(cell, measure.key) for places in payers.values() for cell in places.values())
+
+    def show(cell: Cell | None) -> tuple[str, int, bool] | None:
+        if cell is None:
+            return None
+        figure = getattr(cell, measure.key)
+        return write_figure(figure, measure), shades[figure], cell.low_sample
+
+    rows = [
+        (code, [show(places.get(code)) for places in payers.values()])
+        for code in (NATIONAL, *IN_ORDER)
+        if any(code in places for places in payers.values())
+    ]
+    return {"rows": rows, "legend": write_legend(shades, measure)}

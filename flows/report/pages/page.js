@@ -26,8 +26,10 @@
     });
   }
 
-  function map(figures) {
-    const payer = one("#map-payer"), measure = one("#map-measure"), tiles = all(".tiles a");
+  function map(box) {
+    const within = (selector) => box.querySelector(selector);
+    const figures = JSON.parse(within("script").textContent);
+    const payer = within(".map-payer"), measure = within(".map-measure"), tiles = Array.from(box.querySelectorAll(".tiles a"));
     function show() {
       const p = Number(payer.value), m = Number(measure.value);
       const layer = figures.layers[p][m], texts = layer.texts.split("|"), shades = layer.shades, unit = figures.units[m] === "$" ? "$" : "";
@@ -44,8 +46,8 @@
         entry.append(swatch, unit + text);
         return entry;
       });
-      one("#map-legend").replaceChildren(...entries);
-      one("#map-said").textContent = figures.payers[p] + ", " + figures.measures[m] + (entries.length ? "" : ": no figure in any state");
+      within(".map-legend").replaceChildren(...entries);
+      within(".map-said").textContent = figures.payers[p] + ", " + figures.measures[m] + (entries.length ? "" : ": no figure in any state");
     }
     payer.addEventListener("change", show);
     measure.addEventListener("change", show);
@@ -99,7 +101,7 @@
   }
 
   navigation();
-  const tiles = data("map-data"), fees = data("rvu-data");
-  if (tiles) map(tiles);
+  all(".map").forEach(map);
+  const fees = data("rvu-data");
   if (fees) calculator(fees);
 })();

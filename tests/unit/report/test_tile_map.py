@@ -9,9 +9,10 @@ from schemas.codes import GEOGRAPHIES
 from schemas.geographies import BY_CODE, IN_ORDER, OTHERS_IN_ORDER, STATES_IN_ORDER, name_of, position_of
 from tests.report_market import summary
 from transforms.report.figures import Cell, make_cell
-from transforms.report.tile_map import MEASURES, SHADES, make_layer, map_data, write_figure
+from transforms.report.tile_map import MEASURES, SHADES, heat_table, make_layer, map_data, write_figure
 
 STABLE = settings(max_examples=100, deadline=None, derandomize=True, database=None)
+MEAN = next(measure for measure in MEASURES if measure.key == "mean")
 
 
 def cells_of(means: dict[str, float]) -> dict[str, Cell]:
@@ -40,7 +41,7 @@ def test_states_come_in_the_order_of_their_codes_and_the_others_after() -> None:
 )
 def test_shades_follow_the_figures_and_legends_span_them(means: dict[str, float]) -> None:
     cells = cells_of(means)
-    layer = make_layer(cells, MEASURES[0])
+    layer = make_layer(cells, MEAN)
     shaded = {code: layer["shades"][at] for at, code in enumerate(IN_ORDER) if layer["shades"][at] != "-"}
     assert set(shaded) == set(means)
     ordered = sorted(cells.values(), key=lambda cell: cell.mean)
@@ -56,7 +57,7 @@ def test_shades_follow_the_figures_and_legends_span_them(means: dict[str, float]
 def test_five_figures_or_more_use_every_shade_from_the_lowest_to_the_highest() -> None:
     for number in range(1, len(IN_ORDER) + 1):
         means = {code: 10.0 + place for place, code in enumerate(IN_ORDER[:number])}
-        layer = make_layer(cells_of(means), MEASURES[0])
+        layer = make_layer(cells_of(means), MEAN)
         used = layer["shades"].replace("-", "")
         assert (used[0], used[-1]) == ("0", str(min(number, SHADES) - 1))
         assert len(layer["legend"]) == len(set(used)) == min(number, SHADES)
@@ -65,7 +66,7 @@ def test_five_figures_or_more_use_every_shade_from_the_lowest_to_the_highest() -
 
 
 def test_a_payer_without_figures_has_an_empty_layer() -> None:
-    layer = make_layer({}, MEASURES[0])
+    layer = make_layer({}, MEAN)
     assert set(layer["texts"]) == {"|"}
     assert set(layer["shades"]) == {"-"}
     assert layer["legend"] == []
@@ -82,4 +83,17 @@ def test_figures_are_written_by_their_unit() -> None:
     cell = make_cell(summary("Aetna", "AK", (1234.5, 1, 6.92, 9), n_npi=1200))
     texts = {m.key: next(text for text in make_layer({"AK": cell}, m)["texts"].split("|") if text) for m in MEASURES}
     assert (texts["mean"], texts["pct_of_medicare"], texts["n_npi"]) == ("1,234.50", "100.0%", "1,200")
-    assert write_figure(cell.p50, MEASURES[1]) == "6.92"
+    assert write_figure(cell.p50, MEAN) == "6.92"
+
+
+def test_a_table_of_payers_by_state_has_one_scale_of_shades_and_no_row_without_figures() -> None:
+    payers = {"Aetna": cells_of({"US": 5.0, "AK": 1.0, "WY": 9.0}), "Cigna": cells_of({"US": 5.0, "WY": 3.0})}
+    payers["Cigna"]["WY"] = make_cell(summary("Cigna", "WY", (3.0, 1, 1, 1), low_sample=True))
+    assert heat_table(payers, MEAN) == {
+        "rows": [
+            ("US", [("5.00", 2, False), ("5.00", 2, False)]),
+            ("AK", [("1.00", 0, False), None]),
+            ("WY", [("9.00", 3, False), ("3.00", 1, True)]),
+        ],
+        "legend": ["1.00", "3.00", "5.00", "9.00"],
+    }

@@ -1,0 +1,71 @@
+"""What pages of different kinds have in common: links, CSV, scales, the map, the calculator's start."""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import Any
+
+import polars as pl
+
+from flows.report.report_site import embed_json
+from flows.report.report_tables import CodeFigures, largest
+from schemas.codes import COMPOSITE_ALL
+from schemas.geographies import BY_CODE
+from transforms.report.charts import Scale, make_scale
+from transforms.report.csv_text import csv_text
+from transforms.report.figures import Cell, ratio
+from transforms.report.tile_map import map_data
+
+CALCULATOR_CSV = "medicare.csv"
+
+File = tuple[str, str]  # path within the report, text
+Links = list[tuple[str, str]]
+
+
+def scale_of(cells: Iterable[Cell], medicare: Cell | None) -> Scale:
+    """A scale that holds the ranges of some cells, and Medicare's median."""
+    amounts = [amount for cell in cells for amount in (cell.p90, cell.mean)]
+    return make_scale([*amounts, medicare.p50] if medicare else amounts)
+
+
+def share_of(cell: Cell, national: Cell | None) -> str:
+    """A mean as percent of the national one; empty where there is none."""
+    times = ratio(cell.mean, national.mean) if national else None
+    return "" if times is None else f"{times * 100:,.0f}"
+
+
+def draw_map(figures: CodeFigures, most: int) -> dict[str, Any]:
+    """The map of pooled payers, Medicare, and the payers with most providers."""
+    firsts = [next(iter(cells.values())) for cells in figures.payers.values()]
+    return tile_map(figures, [cell.payer for cell in largest(firsts, most)])
+
+
+def tile_map(figures: CodeFigures, payers: list[str]) -> dict[str, Any]:
+    """The map's data, and as JSON for the page's script; the payers pooled come first where they are."""
+    data = map_data({payer: figures.payers[payer] for payer in payers}, figures.names)
+    chosen = payers.index(COMPOSITE_ALL) if COMPOSITE_ALL in payers else 0
+    return data | {"id": f"map-{figures.code}", "places": BY_CODE, "chosen": chosen, "json": embed_json(data)}
+
+
+def frame_csv(frame: pl.DataFrame) -> str:
+    """A table as CSV: lists of texts with semicolons between."""
+    lists = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
+    flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
+    return csv_text(flat.columns, flat.iter_rows())
+
+
+def calculator_context(fees: Mapping[str, Any], code: str, state: str, month: date) -> dict[str, Any] | None:
+    """What the calculator starts with; None where no fee schedule has the place."""
+    if not fees["years"]:
+        return None
+    years = [year for year in fees["years"] if int(year) <= month.year] or list(fees["years"])
+    return {"code": code, "state": state, "year": years[-1], "json": embed_json(fees)}
+
+
+def parquet_links(up: str, month: str) -> Links:
+    """The tables behind the pages, where they lie beside the report."""
+    return [
+        (f"{up}summaries/period={month}/summaries.parquet", "summaries (Parquet)"),
+        (f"{up}network_summaries/period={month}/network_summaries.parquet", "network_summaries (Parquet)"),
+        (f"{up}providers/period={month}/providers.parquet", "providers (Parquet)"),
+        (f"{up}manifest.json", "manifest.json"),
+    ]

@@ -1,0 +1,73 @@
+"""Which rows of ``summaries`` a page shows first: one class, tier and weighting; and why it is these."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from transforms.report.figures import Cell
+from transforms.report.paragraph import sample_size
+
+BENCHMARK = pl.col("payer_kind") == "benchmark"
+BILLED = "billed"
+_WHO = {
+    "all": "all taxonomies",
+    BILLED: "providers who billed Medicare for the code or a related one",
+}
+
+
+@dataclass(frozen=True)
+class View:
+    """The rows of ``summaries`` of one class, tier and weighting, and Medicare's."""
+
+    billing_class: str
+    taxonomy_tier: str
+    weighting: str = "npi"
+
+    @property
+    def rows(self) -> pl.Expr:
+        """True for the rows of the view."""
+        same = [pl.col(name) == getattr(self, name) for name in ("billing_class", "taxonomy_tier", "weighting")]
+        return pl.all_horizontal(same) | BENCHMARK
+
+    @property
+    def text(self) -> str:
+        """The view in a sentence."""
+        who = _WHO.get(self.taxonomy_tier, "physical therapists and similar")
+        return f"{self.billing_class.capitalize()} rates; each provider counts once; {self.taxonomy_tier} tier ({who})."
+
+
+def choose_views(latest: pl.DataFrame) -> tuple[View, ...]:
+    """The views that can be a headline, the preferred one first: `billed` where utilization is loaded, `balanced`.
+
+    A month without professional rates shows institutional ones, a month without `balanced` shows `all`.
+    """
+    commercial = latest.filter(~BENCHMARK)
+    professional = commercial.is_empty() or "professional" in commercial["billing_class"]
+    tiers = set(commercial["taxonomy_tier"])
+    shown = [*([BILLED] if BILLED in tiers else []), "balanced" if "balanced" in tiers else "all"]
+    return tuple(View("professional" if professional else "institutional", tier) for tier in shown)
+
+
+def choose_headline(views: Sequence[View], samples: Sequence[Cell | None]) -> View:
+    """The view that heads a page: the first whose largest sample is not small, else the last.
+
+    Args:
+        samples: the largest sample of each view, in the order of the views; None where a view has no row.
+    """
+    large = (view for view, cell in zip(views, samples, strict=True) if cell is not None and not cell.low_sample)
+    return next(large, views[-1])
+
+
+def explain_headline(views: Sequence[View], samples: Sequence[Cell | None]) -> str:
+    """The view that heads a page, and why it is this one."""
+    view, billed = choose_headline(views, samples), samples[0]
+    if BILLED not in (each.taxonomy_tier for each in views):
+        why = "No utilization file is loaded, so there is no billed tier."
+    elif view.taxonomy_tier == BILLED and billed is not None:
+        why = f"A utilization file is loaded, and the tier is no small sample here ({sample_size(billed)})."
+    elif billed is not None:
+        why = f"The billed tier is a small sample here ({sample_size(billed)})."
+    else:
+        why = "The billed tier has no provider here."
+    return f"{view.text} {why}"
