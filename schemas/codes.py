@@ -35,13 +35,22 @@ TIERS = (
     Term("strict", "physical therapists and physical therapy clinics"),
     Term("balanced", "strict, and providers who plausibly perform the service, such as chiropractors"),
     Term("all", "every provider with an eligible rate, whatever the taxonomy; Medicare's rows are here"),
+    Term("billed", "every provider with evidence `billed` or `related`, whatever the taxonomy; with utilization alone"),
 )
 TAXONOMY_TIERS = tuple(tier.name for tier in TIERS)
 WEIGHTINGS = (
     Term("npi", "each provider once: the headline"),
     Term("tin", "each contract holder once"),
+    Term("services", "each provider as often as the services that it billed Medicare; with utilization alone"),
     Term("locality", "each Medicare locality once: Medicare's rows only"),
 )
+BILLED, RELATED, NEITHER = "billed", "related", "none"
+EVIDENCE = (
+    Term(BILLED, "the NPI billed Medicare for the code"),
+    Term(RELATED, "it billed for another code of the code's family, not for the code"),
+    Term(NEITHER, "it is in the utilization file with neither; null where it is not in the file"),
+)
+EVIDENCE_OF_TIER = (BILLED, RELATED)  # of the providers in the tier `billed`
 FILE_STATUSES = (
     Term("matched", "read to its end, and at least one item has a wanted code"),
     Term("no_match", "read to its end, and no item has a wanted code: a legitimate answer, not a failure"),

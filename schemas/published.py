@@ -24,8 +24,12 @@ SUMMARIES = Table(
         Column("payer", "string", "payer by its parent; `BUCA`, `All commercial` and `Medicare` are not payers"),
         Column("payer_kind", "string", "`payer`, `composite` (payers pooled) or `benchmark` (Medicare)"),
         Column("geography", "string", "`US` or a two-letter USPS code: the NPI's practice state, never the file's"),
-        Column("taxonomy_tier", "string", "`strict` (physical therapy), `balanced` (strict and plausible) or `all`"),
-        Column("weighting", "string", "`npi` (each provider once), `tin` (each contract holder once), `locality`"),
+        Column(
+            "taxonomy_tier",
+            "string",
+            "`strict` (physical therapy), `balanced` (strict and plausible), `all` or `billed`",
+        ),
+        Column("weighting", "string", "`npi` (each provider once), `tin` (each TIN once), `services` or `locality`"),
         Column("n_npi", "int64", "distinct NPIs behind the figures; null for Medicare", "providers", nullable=True),
         Column(
             "n_tin", "int64", "distinct TINs behind the figures; null for Medicare", "contract holders", nullable=True
@@ -173,6 +177,20 @@ PROVIDERS = Table(
         Column("zip5", "string", "the NPI's practice ZIP code in NPPES", nullable=True),
         Column("locality", "string", "Medicare locality of that ZIP code, such as `CA 05`", nullable=True),
         Column("taxonomy_tier", "string", "`strict`, `balanced` or `other`", nullable=True),
+        Column(
+            "evidence",
+            "string",
+            "`billed` (Medicare, for the code), `related` (for another code of its family), `none` (for neither); null "
+            "for an NPI that is not in the utilization file, and without one",
+            nullable=True,
+        ),
+        Column(
+            "services",
+            "float64",
+            "services of the code that the NPI billed Medicare in the utilization file's year; null unless `billed`",
+            "services",
+            nullable=True,
+        ),
         Column("representative_rate_usd", "float64", "median of the distinct rates of the best negotiated_type", _USD),
         Column("medicare_usd", "float64", "Medicare's amount for the code at that locality", _USD, nullable=True),
         Column("n_rates", "int64", "eligible rate rows behind the representative rate", "rows"),

@@ -9,6 +9,7 @@ from tests.documents import ANN, BOB, document, group, item, npi_of, price, rate
 from tests.field_notes import CASES, GENERATED_REMOTE
 from tests.generated_documents import build_document
 from tests.json_text import json_bytes
+from tests.plain_evidence import plain_services
 from tests.plain_payers import plain_payers, reviewed_payers
 from tests.plain_reading import PlainNpi, PlainRate, plain_rates
 from tests.plain_taxonomies import plain_tier
@@ -47,6 +48,24 @@ PLAIN_NPPES: dict[int, PlainNpi] = {
     )
     for number, npi in enumerate((*NPIS[:50], ANN, BOB))
 }  # ten NPIs and Eve are unknown
+
+
+BILLED = (  # npi, code, place of service, services: a year's utilization of every fifth NPI and of every third
+    *((npi, "97026", "O", Decimal("2.5") * (number % 7)) for number, npi in enumerate(NPIS) if number % 5 == 1),
+    *((npi, "97026", "F", Decimal("0.2")) for number, npi in enumerate(NPIS) if number % 5 == 1),
+    *((npi, "97028", "O", Decimal(number) + Decimal("0.4")) for number, npi in enumerate(NPIS) if number % 3 == 2),
+    *((npi, "97799", "O", Decimal(12)) for number, npi in enumerate(NPIS) if number % 5 == 2),
+    *((npi, "97800", "O", Decimal(12)) for number, npi in enumerate(NPIS) if number % 5 in (1, 3)),
+    (ANN, "97028", "O", Decimal("11.5")),
+)
+SERVICES = plain_services((npi, code, amount) for npi, code, _, amount in BILLED)
+
+
+def utilization_csv(factor: int = 1) -> bytes:
+    """These rows in CMS's layout, with other columns and Latin-1 bytes among them."""
+    lines = ["Rndrng_NPI,Rndrng_Prvdr_Last_Org_Name,HCPCS_Cd,Place_Of_Srvc,Tot_Srvcs,Avg_Sbmtd_Chrg"]
+    lines += [f'{npi},"Pe\xf1a, ""A""",{code},{place},{amount * factor},1' for npi, code, place, amount in BILLED]
+    return "\n".join([*lines, ""]).encode("latin-1")
 
 
 def market_file(seed: int) -> bytes:

@@ -1,7 +1,7 @@
 """The plain reading, 4 of 4: representative rates, outliers, observations and their percentiles."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import product
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tests.plain_evidence import NO_SERVICES, Services, plain_evidence, times
 from tests.plain_localities import NO_LOCALITIES, PlainLocalities
 from tests.plain_rates import DOLLARS, GEOGRAPHIES, PROFESSIONAL, PlainRate
 
@@ -33,6 +34,8 @@ class PlainProvider:
     zip5: str | None
     locality: str | None
     taxonomy_tier: str | None
+    evidence: str | None
+    services: float | None
     representative_rate_usd: float
     medicare_usd: float | None
     n_rates: int
@@ -44,13 +47,16 @@ def plain_providers(
     rates: Iterable[PlainRate],
     national_amount_by_code: Mapping[str, float],
     localities: PlainLocalities = NO_LOCALITIES,
+    services: Services = NO_SERVICES,
 ) -> dict[ProviderKey, PlainProvider]:
     """The representative rate of each (payer, code, class, tin, npi) among the eligible rows."""
     eligible: dict[ProviderKey, list[PlainRate]] = defaultdict(list)
     for rate in rates:
         if rate.exclusion is None:
             eligible[_provider_key(rate)].append(rate)
-    return {key: _provider(key, group, national_amount_by_code, localities) for key, group in eligible.items()}
+    return {
+        key: _provider(key, group, national_amount_by_code, localities, services) for key, group in eligible.items()
+    }
 
 
 def _provider_key(rate: PlainRate) -> ProviderKey:
@@ -60,8 +66,13 @@ def _provider_key(rate: PlainRate) -> ProviderKey:
 
 
 def _provider(
-    key: ProviderKey, group: list[PlainRate], national: Mapping[str, float], localities: PlainLocalities
+    key: ProviderKey,
+    group: list[PlainRate],
+    national: Mapping[str, float],
+    localities: PlainLocalities,
+    services: Services,
 ) -> PlainProvider:
+    evidence, billed = plain_evidence(services, key.npi, key.billing_code)
     locality = localities.by_zip.get(group[0].zip5 or "")
     best = min((rate.row.negotiated_type for rate in group), key=lambda kind: DOLLARS.index(kind or ""))
     representative = median({rate.row.negotiated_rate or 0.0 for rate in group if rate.row.negotiated_type == best})
@@ -71,6 +82,8 @@ def _provider(
         zip5=group[0].zip5,
         locality=locality,
         taxonomy_tier=group[0].taxonomy_tier,
+        evidence=evidence,
+        services=billed,
         representative_rate_usd=representative,
         medicare_usd=localities.usd(key.billing_code, locality),
         n_rates=len(group),
@@ -88,11 +101,12 @@ def is_outlier(rate: float, national: float | None) -> bool:
 
 
 BUCA = {"Aetna", "Blue Cross Blue Shield", "Cigna", "UnitedHealth Group"}
-WEIGHTINGS = ("npi", "tin")
+WEIGHTINGS = ("npi", "tin", "services")
 TIERS: dict[str, set[str | None]] = {
     "strict": {"strict"},
     "balanced": {"strict", "balanced"},
     "all": {"strict", "balanced", "other", None},
+    "billed": {"strict", "balanced", "other", None},  # with evidence
 }
 
 
@@ -150,6 +164,7 @@ def plain_network_summaries(
     medicare_p50: Mapping[tuple[str, str], float],
     localities: PlainLocalities = NO_LOCALITIES,
     with_nppes: bool = True,
+    services: Services = NO_SERVICES,
 ) -> dict[tuple[str, SummaryKey], PlainSummary]:
     """By payer, and by ``SummaryKey`` with a network for its payer: each network's rates as if it were a payer."""
     by_payer: dict[str, list[PlainRate]] = defaultdict(list)
@@ -159,7 +174,7 @@ def plain_network_summaries(
         (payer, key): summary
         for payer, own in by_payer.items()
         for key, summary in plain_summaries(
-            plain_providers(own, national_amount_by_code, localities).values(), medicare_p50, with_nppes
+            plain_providers(own, national_amount_by_code, localities, services).values(), medicare_p50, with_nppes
         ).items()
         if key.weighting == "npi" and summary.payer_kind == "payer"
     }
@@ -185,22 +200,31 @@ def _is_of(payer: str, payer_or_composite: str) -> bool:
 
 
 def _is_member(provider: PlainProvider, geography: str, tier: str, weighting: str) -> bool:
-    """Without a TIN there is no contract holder: such a provider stands in the ``npi`` weighting alone."""
-    here = geography in ("US", provider.state)
-    return here and provider.taxonomy_tier in TIERS[tier] and (weighting == "npi" or provider.key.tin is not None)
+    """Without a TIN there is no contract holder, without services nothing to weigh by."""
+    here = geography in ("US", provider.state) and provider.taxonomy_tier in TIERS[tier]
+    has_evidence = tier != "billed" or provider.evidence in ("billed", "related")
+    counts = {"npi": True, "tin": provider.key.tin is not None, "services": provider.services is not None}
+    return here and has_evidence and counts[weighting]
 
 
 def observations(members: Iterable[PlainProvider], weighting: str) -> list[float]:
-    """``npi``: per payer and NPI the median over its TINs; ``tin``: per payer and TIN the median over its NPIs."""
+    """``npi``: per payer and NPI the median over its TINs; ``tin``: per payer and TIN the median over its NPIs.
+
+    ``services``: the ``npi`` values, each as often as the NPI's services.
+    """
     values: dict[tuple[str, int | str | None], list[float]] = defaultdict(list)
+    repeated: dict[tuple[str, int | str | None], int] = {}
     for member in members:
-        who = member.key.npi if weighting == "npi" else member.key.tin
-        values[member.key.payer, who].append(member.representative_rate_usd)
-    return [median(group) for group in values.values()]
+        who = member.key.payer, member.key.tin if weighting == "tin" else member.key.npi
+        values[who].append(member.representative_rate_usd)
+        repeated[who] = times(member.services) if weighting == "services" else 1
+    return [value for who, group in values.items() for value in [median(group)] * repeated[who]]
 
 
-def _local_percent(members: Iterable[PlainProvider]) -> float | None:
+def _local_percent(members: Sequence[PlainProvider], weighting: str) -> float | None:
     """The median over each payer's NPIs with a known locality of 100 x rate / Medicare's amount there."""
+    if weighting == "tin":
+        return None
     rates: dict[tuple[str, int], list[float]] = defaultdict(list)
     amounts: dict[tuple[str, int], float] = {}
     for member in members:
@@ -208,7 +232,10 @@ def _local_percent(members: Iterable[PlainProvider]) -> float | None:
             who = member.key.payer, member.key.npi
             rates[who].append(member.representative_rate_usd)
             amounts[who] = member.medicare_usd
-    percents = [100 * median(group) / amounts[who] for who, group in rates.items()]
+    repeated = {(m.key.payer, m.key.npi): times(m.services) if weighting == "services" else 1 for m in members}
+    percents = [
+        percent for who, group in rates.items() for percent in [100 * median(group) / amounts[who]] * repeated[who]
+    ]
     return median(percents) if percents else None
 
 
@@ -237,6 +264,6 @@ def _summary(
         max_usd=float(np.max(values)),
         iqr_usd=p75 - p25,
         pct_of_medicare=None if medicare is None else 100 * p50 / medicare,
-        pct_of_local_medicare=_local_percent(members) if key.weighting == "npi" else None,
+        pct_of_local_medicare=_local_percent(members, key.weighting),
         low_sample=n_npi < 11 or n_tin < 3,
     )

@@ -14,6 +14,7 @@ from flows.orchestration.run import RunRequest
 from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
+from flows.tables.utilization_lookup import build_utilization
 from schemas.codes import DEFAULT_CODES
 from transforms.demo.answers import check_answers, check_networks, check_rows
 from transforms.errors import TicRatesError
@@ -33,10 +34,12 @@ def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthRep
     """
     layout = Layout.at(output)
     files = write_market(layout.root / "demo", month)
-    upload(layout, *files.sources, files.nppes)
+    upload(layout, *files.sources, files.nppes, *files.utilization)
+    utilization = layout.root / "demo" / "reference" / "utilization"
+    build_utilization(files.utilization, utilization, DEFAULT_CODES)
     sources = expand(layout.name_of(path) for path in files.sources)
     nppes = layout.name_of(files.nppes) if layout.store else files.nppes
-    result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes))
+    result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes, utilization=utilization))
     summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
     by_network = pl.read_parquet(layout.month("network_summaries", month) / "network_summaries.parquet")
     rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet")

@@ -13,6 +13,7 @@ from transforms.demo.answers import Answers, answer
 from transforms.demo.documents import Document, write_documents
 from transforms.demo.market import DEFAULT_SEED, make_market
 from transforms.demo.nppes import write_nppes
+from transforms.demo.utilization import write_utilization
 
 _ZIP_DATE = (2020, 1, 1, 0, 0, 0)
 _GZIP_MEMBER = 200_000  # bytes of JSON in each member of a file that has several
@@ -24,11 +25,12 @@ class DemoFiles:
 
     sources: tuple[Path, ...]
     nppes: Path
+    utilization: tuple[Path, ...]  # one for each year
     answers: Answers
 
 
 def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFiles:
-    """Payer files under ``folder/mrf`` and NPPES under ``folder/nppes``, for the month that ``month`` is in.
+    """Payer files under ``folder/mrf``, NPPES and utilization beside them, for the month that ``month`` is in.
 
     Files of the same names are replaced; nothing else in the folder is touched.
     """
@@ -42,7 +44,11 @@ def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFil
     nppes = folder / "nppes" / f"NPPES_Data_Dissemination_{market.month:%Y_%m}_V2.zip"
     nppes.parent.mkdir(exist_ok=True)
     nppes.write_bytes(_zip(write_nppes(market, _nppes_columns()).items()))
-    return DemoFiles(tuple(written), nppes, answer(market))
+    services = folder / "utilization"
+    services.mkdir(exist_ok=True)
+    for name, content in write_utilization(market.services, market.month.year).items():
+        (services / name).write_bytes(content)
+    return DemoFiles(tuple(written), nppes, tuple(sorted(services.glob("*.csv"))), answer(market))
 
 
 def _nppes_columns() -> list[str]:

@@ -118,9 +118,39 @@ def localities_command(*, file: Path, output: Path | str) -> Result:
     return Result(figures, partial(print_figures, figures))
 
 
+@command("utilization", example="reference utilization MUP_PHY_R25_P05_V20_D23_Prov_Svc.csv")
+@click.argument("files", type=Path, nargs=-1, required=True, metavar="FILE...")
+@click.option(
+    "--year",
+    type=year_of,
+    metavar="Y",
+    help="Year of the services (default: of the file's column `year`, or the one that its name states).",
+)
+@codes_option
+@output_option
+def utilization_command(
+    *, files: tuple[Path, ...], year: int | None, codes: tuple[str, ...], output: Path | str
+) -> Result:
+    """Add years of services that each provider billed: the evidence behind tier `billed` and weighting `services`.
+
+    FILE is CMS's Medicare Physician & Other Practitioners by Provider and Service (csv or its zip), or a csv with npi,
+    billing_code and services; one for each year. A year built here replaces the same year. `run` with the same --output
+    reads the year of its month, or the latest one before. Kept are the codes wanted and their families.
+    """
+    from flows.cli.show import print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.object_sync import upload
+    from flows.tables.utilization_lookup import build_utilization
+
+    layout = Layout.at(output)
+    figures = build_utilization(files, layout.utilization, codes, year)
+    upload(layout, *(layout.utilization / f"{built}.parquet" for built in figures["years"]), dated=True)
+    return Result(figures, partial(print_figures, figures))
+
+
 reference_command = Group(
     "reference",
-    [nppes_command, medicare_command, localities_command],
+    [nppes_command, medicare_command, localities_command, utilization_command],
     help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
     epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2026.zip",
 )

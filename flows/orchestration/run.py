@@ -65,6 +65,7 @@ class RunRequest:
     force: bool = False  # read and build anew what stands in the cache
     report: bool = True  # build the report's pages after publishing
     choice: Choice = field(default_factory=Choice)  # of the files that indexes list
+    utilization: Path | None = None  # a folder of built years; None: those that `reference utilization` built
 
     @property
     def reading(self) -> ReadSettings:
@@ -105,6 +106,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     """
     from flows.tables.fee_schedules import load_localities, load_medicare
     from flows.tables.month_inputs import MonthRequest
+    from flows.tables.utilization_lookup import find_utilization
 
     refresh_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
     return MonthRequest(
@@ -113,6 +115,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
         load_medicare(layout.reference),
         load_localities(layout.zip_localities),
         _find_nppes(request, layout),
+        find_utilization(request.utilization or layout.utilization, request.month),
         request.force,
         request.fetching,
     )
@@ -288,7 +291,7 @@ def _note_failure(manifest: dict[str, Any], result: MonthReport) -> None:
 
 def remove_all_abandoned(layout: Layout) -> None:
     """Remove what killed runs left behind."""
-    built = (layout.cache / "nppes", layout.reference)
+    built = (layout.cache / "nppes", layout.reference, layout.utilization)
     cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
     for folder in (*cached, *built, layout.root, *(layout.root / table for table in TABLES)):
         remove_abandoned(folder)

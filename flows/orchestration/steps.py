@@ -114,6 +114,7 @@ def summarise(
         "nppes": inputs.nppes_identity,
         "medicare_year": inputs.medicare_year,
         "localities": inputs.localities_edition,
+        "utilization": inputs.utilization_identity,
         "rows": builder.rows,
         "rows_eligible": builder.eligible,
         "unresolved_locations": inputs.unresolved_locations | unresolved,

@@ -16,7 +16,7 @@ from flows.extract.outcome import Outcome
 from flows.publish.publish import published_entry
 from flows.publish.restored_builds import Names, published_files, restore_build
 from flows.storage.layout import Layout
-from flows.tables.payer_builds import Observe, PayerBuild
+from flows.tables.payer_builds import ObserverOf, PayerBuild
 
 
 @dataclass(frozen=True)
@@ -124,10 +124,10 @@ class Baseline:
         return set(self.published.payers.get(payer, {}).get("groups", ())) & self.configured
 
     def restore(
-        self, payer: str, folder: Path, observe: Observe, moved: Callable[[Names], Names]
+        self, payer: str, folder: Path, observer_of: ObserverOf, moved: Callable[[Names], Names]
     ) -> tuple[PayerBuild, Names] | None:
         """``restore_build`` of a payer as it is published; None where this month has nothing of it."""
-        return restore_build(self.published, payer, folder, observe, moved)
+        return restore_build(self.published, payer, folder, observer_of, moved)
 
     @property
     def published_files(self) -> pl.DataFrame:

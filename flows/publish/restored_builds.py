@@ -11,7 +11,15 @@ import polars as pl
 from flows.publish.publish import fetch_published
 from flows.storage.parquet import read_by_npi, read_frames, write_table
 from flows.tables.observations_external_sort import SortedObservations
-from flows.tables.payer_builds import Observe, PayerBuild, RowCounts, link_or_copy, rates_path, write_networks
+from flows.tables.payer_builds import (
+    Observer,
+    ObserverOf,
+    PayerBuild,
+    RowCounts,
+    link_or_copy,
+    rates_path,
+    write_networks,
+)
 from schemas.published import FILES, PROVIDERS, RATES
 from transforms.benchmark.payers import payer_slug
 
@@ -22,13 +30,13 @@ Names = set[str | None]
 
 
 def restore_build(
-    published: "PublishedMonth", payer: str, folder: Path, observe: Observe, moved: Callable[[Names], Names]
+    published: "PublishedMonth", payer: str, folder: Path, observer_of: ObserverOf, moved: Callable[[Names], Names]
 ) -> tuple[PayerBuild, Names] | None:
     """A payer's published tables, and the reporting entities in them; None where this month has none.
 
     Args:
         folder: for what is made of them.
-        observe: ``MonthInputs.observe``, for observations that have to be computed again.
+        observer_of: ``MonthInputs.observer``: evidence is always of today's utilization file.
         moved: of these reporting entities those that are now another payer's, whose rows are left out.
     """
     layout, month = published.layout, published.month
@@ -43,15 +51,16 @@ def restore_build(
     own = folder / payer_slug(payer)
     own.mkdir(parents=True)
     _copy_rates(rates, own / "rates.parquet", left_out)
-    if not _copy_observations(payer, providers / "providers.parquet", own):
-        _observe(own, observe)
-    counts = RowCounts()
+    observer = observer_of(pl.scan_parquet(own / "rates.parquet").select("npi").unique().collect().to_series())
+    if not _copy_observations(payer, providers / "providers.parquet", own, observer):
+        _observe(own, observer)
+    counts = RowCounts(observer)
     is_outlier = pl.col("exclusion").is_not_null()
     outliers = pl.scan_parquet(own / "observations.parquet").filter(is_outlier).collect()
     for piece in read_frames(own / "rates.parquet"):
         counts.add(piece, outliers)
     figures = counts.write(own)
-    write_networks(own, observe)
+    write_networks(own, observer)
     source_ids = pl.read_parquet(own / "counts.parquet")["source_id"].unique().sort()
     key = published.payers[payer]["build"]
     return PayerBuild(payer, key, own, figures, tuple(source_ids)), names - left_out
@@ -65,7 +74,7 @@ def _copy_rates(published: Path, target: Path, left_out: Names) -> None:
     write_table(target, RATES, (RATES.complete(piece.filter(is_left)) for piece in read_frames(published)))
 
 
-def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
+def _copy_observations(payer: str, published: Path, folder: Path, observer: Observer) -> bool:
     """Whether the published observations belong to the rates; a kill may have exchanged one table only."""
     eligible = pl.scan_parquet(folder / "rates.parquet").select(pl.col("exclusion").is_null().sum()).collect().item()
     if not published.exists():
@@ -74,17 +83,17 @@ def _copy_observations(payer: str, published: Path, folder: Path) -> bool:
     stated = pl.scan_parquet(published).filter(is_own).select(pl.col("n_rates").sum()).collect().item()
     if stated != eligible:
         return False
-    pieces = (PROVIDERS.complete(piece.filter(is_own)) for piece in read_frames(published))
+    pieces = (observer.renew_evidence(PROVIDERS.complete(piece.filter(is_own))) for piece in read_frames(published))
     write_table(folder / "observations.parquet", PROVIDERS, pieces)
     return True
 
 
-def _observe(folder: Path, observe: Observe) -> None:
+def _observe(folder: Path, observer: Observer) -> None:
     rates = folder / "rates.parquet"
     tins = pl.scan_parquet(rates).select(pl.col("tin").unique()).collect().to_series()
     observations = SortedObservations(folder, tins)
     for piece in read_by_npi(rates):
-        observations.add(observe(piece))
+        observations.add(observer.observe(piece))
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
 
 

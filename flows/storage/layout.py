@@ -121,7 +121,7 @@ class Layout:
 
     @property
     def reference(self) -> Path:
-        """Reference data that the user built: the NPPES lookup and further Medicare years."""
+        """Reference data that the user built: the NPPES lookup, further Medicare years, ZIP localities, utilization."""
         return self.root / "reference"
 
     @property
@@ -133,6 +133,11 @@ class Layout:
     def zip_localities(self) -> Path:
         """What `reference localities` builds."""
         return self.reference / "zip_localities.parquet"
+
+    @property
+    def utilization(self) -> Path:
+        """What `reference utilization` builds: a file for each year."""
+        return self.reference / "utilization"
 
     @property
     def staging(self) -> Path:

@@ -21,8 +21,6 @@ PARQUET = b"PAR1"
 
 Progress = Callable[[int], None]  # called with the bytes just read, after inflating
 
-_NPIDATA = re.compile(r"(?:.*/)?npidata_pfile_(?!.*fileheader)[^/]*\.csv", re.IGNORECASE)
-
 
 @contextmanager
 def naming(place: Path | str) -> Iterator[None]:
@@ -48,12 +46,17 @@ def first_bytes(path: Path) -> bytes:
 
 
 @contextmanager
-def opened_npidata(path: Path, progress: Progress) -> Iterator[tuple[str, BinaryIO]]:
-    """The csv of an NPPES download and its name, in which CMS states the dates that it covers."""
+def opened_csv(
+    path: Path, pattern: re.Pattern[str], what: str, progress: Progress, preferred: str = ""
+) -> Iterator[tuple[str, BinaryIO]]:
+    """A csv, as a stream and its name (CMS states what it covers in it): a file, gzip, or the only member that fits.
+
+    Args: preferred: of several members, one whose name has this.
+    """
     magic = first_bytes(path)
     if magic == ZIP:
         with zipfile.ZipFile(path) as archive:
-            member = only_member(archive, _NPIDATA, "npidata_pfile csv")
+            member = only_member(archive, pattern, what, preferred)
             with archive.open(member) as file:
                 yield Path(member).name, _counted(file, progress)
     elif magic.startswith(GZIP):

@@ -3,6 +3,7 @@
 ``MonthInputs.key`` and ``PayerInputs.key`` are digests of the values that the tables depend on.
 """
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -24,18 +25,22 @@ from flows.storage.layout import Layout
 from flows.storage.object_sync import missing_files
 from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.nppes_lookup import downloads_behind
-from flows.tables.payer_builds import Fetched, PayerInputs, payer_rules
+from flows.tables.payer_builds import EvidenceInputs, Fetched, Observer, PayerInputs, payer_rules
+from flows.tables.utilization_lookup import Utilization
+from schemas.code_families import family_of
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
 from schemas.table import Table
+from transforms.benchmark.evidence import NO_EVIDENCE
 from transforms.benchmark.payers import map_payers, reviewed_payers
 from transforms.benchmark.rates import PLACES, locate_providers
-from transforms.benchmark.representative_rates import MedicareAmounts, observe_providers
+from transforms.benchmark.representative_rates import MedicareAmounts
 from transforms.benchmark.resolve import REFERENCE_GRAIN, Extracts
 from transforms.cms.localities import locality_name, locate_zips
 from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
 from transforms.errors import UsageError
 from transforms.read.clean import date_of
 
+LOG = logging.getLogger(__name__)
 DOCUMENTS = pl.Schema(
     {
         "source_no": pl.UInt32(),
@@ -62,6 +67,7 @@ class MonthRequest:
     medicare: MedicareReference
     zip_localities: pl.DataFrame  # schemas.reference.ZIP_LOCALITIES
     nppes: Path | None = None
+    utilization: Utilization | None = None  # of the year that counts for the month
     force: bool = False  # build payers again that the cache has
     fetching: Fetching | None = None  # of remote provider references
     report_unchanged: bool = False  # in quality/files, for files that an earlier run read
@@ -94,6 +100,7 @@ class MonthInputs:
         )
         self._localities_id = digest_of(self.zip_localities.write_csv(), self.medicare.local.write_csv())
         self.nppes_id = None if request.nppes is None else content_of(request.nppes, layout)
+        self.evidence = None if request.utilization is None else _evidence(request.utilization, request.codes, layout)
         self._remote = RemoteReferences(layout, request.fetching, force=request.force)
 
     @cached_property
@@ -120,6 +127,7 @@ class MonthInputs:
                 nppes_id=self.nppes_id,
                 rules=rules,
                 fetched={grain: path for grain, path in everything.items() if grain[:2] in own},
+                evidence=self.evidence,
             )
         return parts
 
@@ -138,18 +146,34 @@ class MonthInputs:
         }
 
     @property
+    def utilization_identity(self) -> dict[str, object] | None:
+        """Which year's services are the evidence: the built file, its download, NPIs, the digest of its content."""
+        built = self.request.utilization
+        if built is None or self.evidence is None:
+            return None
+        return {
+            "year": built.year,
+            "lookup": built.path.name,
+            "made_from": built.made_from,
+            "codes": list(self.evidence.codes),
+            "npis": pl.scan_parquet(built.path).select(pl.col("npi").n_unique()).collect().item(),
+            "sha256": content_of(built.path, self.layout),
+        }
+
+    @property
     def localities_edition(self) -> str | None:
         """The edition of the ZIP to locality file, such as ``2026Q1``; None where the year's is not loaded."""
         editions = self.request.zip_localities.filter(pl.col("year").eq_missing(self.medicare_year))
         return None if editions.is_empty() else f"{self.medicare_year}Q{editions['quarter'][0]}"
 
-    def observe(self, rates: pl.DataFrame) -> pl.DataFrame:
-        """``schemas.PROVIDERS`` of published rates, whole (tin, npi) groups."""
+    def observer(self, npis: pl.Series) -> Observer:
+        """For published rates of these NPIs."""
         places = pl.DataFrame(schema=PLACES)
         if self.request.nppes is not None:
-            own = pl.scan_parquet(self.request.nppes).join(rates.lazy().select("npi").unique(), on="npi", how="semi")
+            wanted = pl.LazyFrame({"npi": npis.unique()}, schema={"npi": pl.Int64})
+            own = pl.scan_parquet(self.request.nppes).join(wanted, on="npi", how="semi")
             places = locate_providers(own.select("npi", "zip5").collect(), self.zip_localities)
-        return observe_providers(rates, places, self.medicare)
+        return Observer(places, self.medicare, NO_EVIDENCE if self.evidence is None else self.evidence.find(npis))
 
     @property
     def unresolved_locations(self) -> dict[str, str]:
@@ -179,7 +203,19 @@ class MonthInputs:
             self.localities.rows(),
             self.medicare_year,
             self.request.nppes is not None,
+            None if self.evidence is None else self.evidence.id,
         )
+
+
+def _evidence(built: Utilization, billing_codes: Sequence[str], layout: Layout) -> EvidenceInputs:
+    codes = built.evidence_codes(billing_codes)
+    if missing := [code for code in billing_codes if code not in codes]:
+        LOG.warning(
+            "%s: no evidence of %s: build it again: tic-rates reference utilization FILE --codes %s",
+            *(built.path, ", ".join(missing), ",".join(billing_codes)),
+        )
+    families = [(code, str(family_of(code))) for code in codes]
+    return EvidenceInputs(built.path, codes, digest_of(content_of(built.path, layout), families))
 
 
 def _distinct(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -149,7 +149,7 @@ class MonthBuilder:
         for payer in sorted(baseline.published.payers.keys() & set(payers)):
             with explain_resource_errors(f"restoring the tables of {payer}", self._folder):
                 folder, moved = self._folder / "restored", partial(self._moved, payer)
-                found = baseline.restore(payer, folder, self._inputs.observe, moved)
+                found = baseline.restore(payer, folder, self._inputs.observer, moved)
             if found is not None:
                 self.builds[payer], self._restored[payer] = found
 

@@ -17,13 +17,14 @@ from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout
 from flows.storage.object_sync import download_object, ensure_local, upload
 from flows.storage.parquet import has_schema, write_table
-from flows.tables.cms_files import PARQUET, Progress, first_bytes, member_or_file, naming, opened_npidata
+from flows.tables.cms_files import PARQUET, Progress, first_bytes, member_or_file, naming, opened_csv
 from schemas.nppes import NPPES
 from transforms.cms.nppes import merge_records, read_deactivations, read_nppes
 from transforms.errors import UsageError
 
 NPPES_DOWNLOAD = "https://download.cms.gov/nppes/NPI_Files.html"
 _BUILDERS = ("flows.tables.nppes_lookup", "transforms.cms.nppes")
+_NPIDATA = re.compile(r"(?:.*/)?npidata_pfile_(?!.*fileheader)[^/]*\.csv", re.IGNORECASE)
 _REPORT = re.compile(r".*\.(?:xlsx|csv)", re.IGNORECASE)
 
 
@@ -62,7 +63,7 @@ def build_nppes(
 
     def records() -> Iterator[pl.DataFrame]:
         for path in (source, *weekly):
-            with naming(path), opened_npidata(path, count) as (name, stream):
+            with naming(path), opened_csv(path, _NPIDATA, "npidata_pfile csv", count) as (name, stream):
                 names.append(name)
                 for frame in read_nppes(stream):
                     figures["records"] += frame.height

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
 from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
+from transforms.benchmark.evidence import NO_EVIDENCE, find_evidence
 from transforms.benchmark.networks import rates_by_network
 from transforms.benchmark.payers import payer_slug
 from transforms.benchmark.rates import describe_rates, gather_facts
@@ -55,13 +56,54 @@ _BUILDING_MODULES = (
     "flows.storage.parquet",
 )
 Fetched = dict[tuple[int, int, str, int], Path]  # by REFERENCE_GRAIN: Parquet of a remote reference's groups
-Observe = Callable[[pl.DataFrame], pl.DataFrame]  # rates to ``schemas.PROVIDERS``
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 
 
 def payer_rules() -> str:
     """The version of what one payer's tables hold for the same inputs: of the rules and of reading."""
     return digest_of(code_version(*_BUILDING_MODULES), reading_version(), therapy_taxonomies().rows())
+
+
+@dataclass(frozen=True)
+class EvidenceInputs:
+    """A built utilization file, and for which codes it has evidence. id: the digest of all that."""
+
+    path: Path
+    codes: tuple[str, ...]
+    id: str
+
+    def find(self, npis: pl.Series) -> pl.DataFrame:
+        """``find_evidence`` of these NPIs."""
+        return find_evidence(pl.scan_parquet(self.path), npis, self.codes)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Makes observations of rates: what is known of some NPIs, and Medicare's amounts.
+
+    places: npi, zip5, locality. evidence: of ``find_evidence``.
+    """
+
+    places: pl.DataFrame
+    medicare: MedicareAmounts
+    evidence: pl.DataFrame
+
+    def observe(self, rates: pl.DataFrame) -> pl.DataFrame:
+        """``schemas.PROVIDERS`` of whole (tin, npi) groups."""
+        return observe_providers(rates, self.places, self.medicare, self.evidence)
+
+    def renew_evidence(self, providers: pl.DataFrame) -> pl.DataFrame:
+        """Published ``schemas.PROVIDERS`` with the present evidence, in the same order."""
+        others = providers.drop("evidence", "services").lazy()
+        joined = others.join(self.evidence.lazy(), on=["npi", "billing_code"], how="left", maintain_order="left")
+        return joined.pipe(PROVIDERS.conform).collect()
+
+    def list_files(self, rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
+        """The source files of the providers that are not outliers."""
+        return list_files(rates, providers, self.evidence)
+
+
+ObserverOf = Callable[[pl.Series], Observer]  # by NPIs
 
 
 @dataclass(frozen=True)
@@ -87,6 +129,7 @@ class PayerInputs:
     nppes_id: str | None
     rules: str
     fetched: Fetched = field(default_factory=dict)
+    evidence: EvidenceInputs | None = None
 
     @property
     def own_source_ids(self) -> list[str]:
@@ -112,6 +155,7 @@ class PayerInputs:
             self.localities_id,
             sorted(self.codes),
             self.nppes_id,
+            None if self.evidence is None else self.evidence.id,
             sorted(
                 f"{self.source_ids[source_no]} {document} {reference_key} {ordinal}: {path.stem}"
                 for (source_no, document, reference_key, ordinal), path in self.fetched.items()
@@ -227,24 +271,25 @@ def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigure
         inputs.codes,
     )
     observations = SortedObservations(folder, resolved.tins["tin"])
-    counts = RowCounts()
-    observe = partial(observe_providers, places=facts.places, medicare=inputs.medicare)
+    evidence = NO_EVIDENCE if inputs.evidence is None else inputs.evidence.find(facts.npis["npi"])
+    observer = Observer(facts.places, inputs.medicare, evidence)
+    counts = RowCounts(observer)
 
     def rate_frames() -> Iterator[pl.DataFrame]:
         for pairs in iter_pairs(resolved, PAIRS_EACH):
             rates = describe_rates(pairs, facts)
-            providers = observe(rates)
+            providers = observer.observe(rates)
             observations.add(providers)
             counts.add(rates, providers)
             yield rates
 
     write_table(folder / "rates.parquet", RATES, rate_frames())
     write_table(folder / "observations.parquet", PROVIDERS, observations.frames())
-    write_networks(folder, observe)
+    write_networks(folder, observer)
     return counts.write(folder)
 
 
-def write_networks(folder: Path, observe: Observe) -> None:
+def write_networks(folder: Path, observer: Observer) -> None:
     """Write the observations by network, and the files behind them, beside ``rates.parquet``; ``payer`` is the network.
 
     Memory: a row group of rates, once for each network that they name.
@@ -256,8 +301,8 @@ def write_networks(folder: Path, observe: Observe) -> None:
     def frames() -> Iterator[pl.DataFrame]:
         for piece in read_by_npi(path) if networks else ():
             rates = rates_by_network(piece)
-            providers = observe(rates)
-            files.append(list_files(rates, providers))
+            providers = observer.observe(rates)
+            files.append(observer.list_files(rates, providers))
             yield providers
 
     write_table(folder / "network_observations.parquet", PROVIDERS, frames())
@@ -267,12 +312,13 @@ def write_networks(folder: Path, observe: Observe) -> None:
 class RowCounts:
     """What the month's tables add up of a payer's rates, piece by piece: the tables of ``COUNTED``."""
 
-    def __init__(self) -> None:
+    def __init__(self, observer: Observer) -> None:
+        self._observer = observer
         self._counted: dict[str, list[pl.DataFrame]] = {name: [] for name in COUNTED}
 
     def add(self, rates: pl.DataFrame, providers: pl.DataFrame) -> None:
         """Count rows of ``schemas.RATES``. Args: providers: their observations, or those that are outliers."""
-        self._counted["files"].append(list_files(rates, providers))
+        self._counted["files"].append(self._observer.list_files(rates, providers))
         for name, counted in _count(rates).items():
             self._counted[name].append(counted)
 

@@ -1,8 +1,8 @@
 """One payer's tables as a job for another machine: all that they are built from, as a value that can be sent.
 
-The extracts travel where that machine does not see the cache. Of the NPPES lookup only the rows of the payer's own NPIs
-travel, always. Measured with 9 million generated records: 9 kB for each thousand NPIs, after 0.7 CPU seconds of a payer
-with 20,000 NPIs and 1.6 of one with a million, where the whole lookup has 69 MB.
+The extracts travel where that machine does not see the cache. Of the NPPES and utilization lookups only the rows of
+the payer's own NPIs travel, always. Measured with 9 million generated records of NPPES: 9 kB for each thousand NPIs,
+after 0.7 CPU seconds of a payer with 20,000 NPIs and 1.6 of one with a million, where the whole lookup has 69 MB.
 """
 
 from dataclasses import dataclass, field, replace
@@ -28,19 +28,22 @@ from flows.tables.month_inputs import (
 from flows.tables.payer_builds import PayerBuild, PayerInputs, build_payer, payer_rules
 from schemas.extracted import EXTRACTED, INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.nppes import NPPES
+from schemas.reference import UTILIZATION
+from schemas.table import Table
 
 
 @dataclass(frozen=True)
 class PayerJob:
     """What one payer's tables are built from.
 
-    extracts: names of the extracts, by source_no. nppes: Parquet, the lookup's rows of the payer's NPIs.
+    extracts: names of the extracts, by source_no. nppes, utilization: Parquet, the lookups' rows of the payer's NPIs.
     files: by their paths in the cache; None: the cache has them. version: ``building_version``.
     """
 
     inputs: PayerInputs
     extracts: dict[int, str]
     nppes: bytes | None = field(repr=False)
+    utilization: bytes | None = field(repr=False)
     files: dict[str, bytes] | None = field(repr=False)
     version: str
 
@@ -63,18 +66,22 @@ def make_job(inputs: MonthInputs, own: PayerInputs, *, with_files: bool) -> Paye
         folders = name_extracts(inputs.sources, numbers, layout)
     ours = set(folders)
     known = [source_id if number in ours else "" for number, source_id in enumerate(own.source_ids)]
-    nppes = None if own.nppes is None else _own_providers(own, own.nppes, folders, layout)
-    job = PayerJob(own, {number: folder.name for number, folder in folders.items()}, nppes, files, building_version())
+    lookups = ((own.nppes, NPPES), (None if own.evidence is None else own.evidence.path, UTILIZATION))
+    nppes, utilization = (
+        None if lookup is None else _own_providers(own, lookup, table, folders, layout) for lookup, table in lookups
+    )
+    names = {number: folder.name for number, folder in folders.items()}
+    job = PayerJob(own, names, nppes, utilization, files, building_version())
     return replace(job, inputs=replace(own, source_ids=known, nppes=None))
 
 
-def _own_providers(own: PayerInputs, lookup: Path, folders: dict[int, Path], layout: Layout) -> bytes:
+def _own_providers(own: PayerInputs, lookup: Path, table: Table, folders: dict[int, Path], layout: Layout) -> bytes:
     tables = (INLINE_GROUPS, REFERENCE_GROUPS)
     require_files(layout, [table_in(folder, table) for folder in folders.values() for table in tables])
     extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
     groups = (extracts.inline_groups, extracts.reference_groups, *as_reference_groups(own.fetched))
     npis = pl.concat([each.select("npi").explode("npi") for each in groups]).drop_nulls().unique()
-    found = pl.scan_parquet(lookup).select(NPPES.names).join(npis, on="npi", how="semi").collect()
+    found = pl.scan_parquet(lookup).select(table.names).join(npis, on="npi", how="semi").collect()
     written = BytesIO()
     found.write_parquet(written)
     return written.getvalue()
@@ -83,18 +90,21 @@ def _own_providers(own: PayerInputs, lookup: Path, folders: dict[int, Path], lay
 def build_job(job: PayerJob, layout: Layout, scratch: Path) -> PayerBuild:
     """Build a payer's tables into the cache of ``layout``, from what the job holds and what that cache has.
 
-    Args: scratch: a folder for the lookup, removed by the caller.
+    Args: scratch: a folder for the lookups, removed by the caller.
     """
     for name, data in (job.files or {}).items():
         path = layout.cache / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
-    nppes = None
+    nppes, evidence = None, job.inputs.evidence
     if job.nppes is not None:
         nppes = scratch / "nppes.parquet"
         nppes.write_bytes(job.nppes)
+    if job.utilization is not None and evidence is not None:
+        evidence = replace(evidence, path=scratch / "utilization.parquet")
+        evidence.path.write_bytes(job.utilization)
     fetched = {grain: layout.remote / path.name for grain, path in job.inputs.fetched.items()}
-    own = replace(job.inputs, nppes=nppes, fetched=fetched)
+    own = replace(job.inputs, nppes=nppes, evidence=evidence, fetched=fetched)
     folders = {number: layout.extracts / name for number, name in job.extracts.items()}
     tables = [table_in(folder, table) for folder in folders.values() for table in EXTRACTED]
     require_files(layout, [*tables, *fetched.values()])

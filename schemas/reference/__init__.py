@@ -100,6 +100,32 @@ ZIP_LOCALITIES = Table(
     ),
 )
 
+CODE_FAMILIES = Table(
+    name="CODE_FAMILIES",
+    description="The family of each reviewed code: billing another code of it is evidence `related`",
+    path="code_families.csv",
+    grain=("billing_code",),
+    columns=(
+        Column("billing_code", "string", "CPT or HCPCS code"),
+        Column("first_code", "string", "first code of the family's range"),
+        Column("last_code", "string", "last code of the range, included"),
+        Column("source", "string", "where the range stands"),
+        Column("reviewed_on", "date", "day of the review"),
+    ),
+)
+
+UTILIZATION = Table(
+    name="UTILIZATION",
+    description="Services that each NPI billed, of the wanted codes and their families; every NPI of the file",
+    grain=("year", "npi", "billing_code"),
+    columns=(
+        Column("year", "int32", "year of the services", "year"),
+        Column("npi", "int64", "provider"),
+        Column("billing_code", "string", "null: the NPI billed none of these codes", nullable=True),
+        Column("services", "float64", "of all places of service, to a thousandth", "services", nullable=True),
+    ),
+)
+
 LOCALITY_AMOUNTS = Table(
     name="LOCALITY_AMOUNTS",
     description="Medicare's non-facility amount per code and locality",

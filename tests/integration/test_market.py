@@ -5,7 +5,7 @@ import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -22,11 +22,20 @@ from flows.download.sources import HashingStream, Source
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.run import RunRequest, run
 from flows.tables.nppes_lookup import build_nppes
+from flows.tables.utilization_lookup import build_utilization
 from schemas.published import NETWORK_SUMMARIES, RATE_GRAIN
 from tests.documents import BAD_CHECK_DIGIT, EVE
 from tests.field_notes import CASES, GENERATED_REMOTE
 from tests.fuzz.plain_rows import respelled
-from tests.market_files import CODES, NATIONAL_USD, PLAIN_NPPES, generated_file, market_file
+from tests.market_files import (
+    CODES,
+    NATIONAL_USD,
+    PLAIN_NPPES,
+    SERVICES,
+    generated_file,
+    market_file,
+    utilization_csv,
+)
 from tests.nppes_files import npidata, record
 from tests.plain_localities import localities_of_2026
 from tests.plain_payers import plain_payers, reviewed_payers
@@ -96,8 +105,17 @@ def month(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         patch.setattr(flows.extract.provider_references, "open_source", served)
         patch.setattr(flows.tables.payer_builds, "PAIRS_EACH", 1_000)
         lookup = nppes_lookup(folder) if with_nppes else None
-        result = run(RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1, report=False))
+        of_month = RunRequest(tuple(sources), MONTH, CODES, folder / "output", lookup, workers=1, report=False)
+        result = run(replace(of_month, utilization=utilization(folder)))
     return Month(folder / "output", result), with_nppes
+
+
+def utilization(folder: Path) -> Path:
+    """The services above through the real builder: the latest year that is not after the month counts."""
+    for year, factor in ((2022, 3), (2024, 1), (2027, 5)):
+        (folder / f"MUP_PHY_R26_P05_V10_D{year % 100}_Prov_Svc.csv").write_bytes(utilization_csv(factor))
+    build_utilization(sorted(folder.glob("MUP*.csv")), folder / "utilization", CODES)
+    return folder / "utilization"
 
 
 def nppes_lookup(folder: Path) -> Path:
@@ -150,7 +168,7 @@ def plain_medians() -> dict[tuple[str, str], float]:
 
 @cache
 def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
-    return plain_providers(plain(with_nppes), national(), localities_of_2026())
+    return plain_providers(plain(with_nppes), national(), localities_of_2026(), SERVICES)
 
 
 def grain_of(row: dict[str, Any]) -> RateRow:
@@ -172,6 +190,7 @@ def test_the_market_is_worth_comparing() -> None:
     assert len(providers) > 500
     assert {provider.exclusion for provider in providers} == {None, "outlier"}
     assert {provider.taxonomy_tier for provider in providers} == {"strict", "balanced", "other"}
+    assert {provider.evidence for provider in providers} == {"billed", "related", "none", None}
     assert {provider.locality for provider in providers} == {None, "AK 01", "CA 05", "DC 01", "NY 01", "PR 20"}
     assert {rate.payer for rate in rows} >= {"Aetna", "Cigna", "UnitedHealth Group", "ACME Health-Plan, L.L.C."}
     assert "Acme Health Plan" not in {rate.payer for rate in rows}  # another spelling of the same
@@ -205,14 +224,14 @@ def test_providers_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> 
     found = {
         ProviderKey(*(row[name] for name in ProviderKey._fields)): (
             *(row["state"], row["zip5"], row["locality"], row["taxonomy_tier"], row["representative_rate_usd"]),
-            *(row["medicare_usd"], row["n_rates"], row["exclusion"]),
+            *(row["medicare_usd"], row["n_rates"], row["exclusion"], row["evidence"], row["services"]),
         )
         for row in rows.iter_rows(named=True)
     }
     expected = {
         key: (
             *(p.state, p.zip5, p.locality, p.taxonomy_tier, p.representative_rate_usd),
-            *(p.medicare_usd, p.n_rates, p.exclusion),
+            *(p.medicare_usd, p.n_rates, p.exclusion, p.evidence, p.services),
         )
         for key, p in plain_provider_rows(with_nppes).items()
     }
@@ -237,7 +256,9 @@ def test_summaries_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> 
 
 def test_network_summaries_are_those_of_the_plain_reading(month: tuple[Month, bool]) -> None:
     published, with_nppes = month
-    expected = plain_network_summaries(plain(with_nppes), national(), plain_medians(), localities_of_2026(), with_nppes)
+    expected = plain_network_summaries(
+        plain(with_nppes), national(), plain_medians(), localities_of_2026(), with_nppes, SERVICES
+    )
     rows = published.table("network_summaries")
     assert rows.equals(rows.sort(NETWORK_SUMMARIES.grain))
     names = ("payer", *(name.replace("payer", "network_name") for name in SummaryKey._fields))

@@ -8,9 +8,10 @@ The modules in the methodology's order, with CONTRACT's words for what each does
 4. ``exclude``: *Exclude*. The first rule that a rate row fails.
 5. ``rates``: pairs, NPPES facts and exclusions together: the published table ``rates``.
 6. ``representative_rates``: *Representative rate*, *Outliers*. The published table ``providers``.
-7. ``percentiles``: medians, means and percentiles (Hyndman-Fan type 7), exact in any order of the rows.
-8. ``summarize``: *Observations*, *Medicare*. The published table ``summaries``.
-9. ``networks``: the same per network of one payer. The published table ``network_summaries``.
+7. ``evidence``: *Evidence*. Which providers bill Medicare for a code, and how many services.
+8. ``percentiles``: medians, means and percentiles (Hyndman-Fan type 7), exact in any order of the rows.
+9. ``summarize``: *Observations*, *Medicare*. The published table ``summaries``.
+10. ``networks``: the same per network of one payer. The published table ``network_summaries``.
 
 *Match* and *Clean* happen earlier, while files are read (``transforms.read``). All amounts are US dollars per service.
 """

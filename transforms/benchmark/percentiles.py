@@ -44,9 +44,13 @@ def _group_sizes(starts: pl.Series, height: int) -> pl.Series:
     return starts.shift(-1, fill_value=height) - starts
 
 
-def count_values(observations: pl.LazyFrame, key: list[str]) -> pl.DataFrame:
-    """The count of each distinct ``rate_usd`` in each group: key, rate_usd, count; sorted by ``rate_usd`` only."""
-    counted = observations.group_by(*key, "rate_usd").agg(count=pl.len().cast(pl.Int64))
+def count_values(observations: pl.LazyFrame, key: list[str], times: pl.Expr | None = None) -> pl.DataFrame:
+    """The count of each distinct ``rate_usd`` in each group: key, rate_usd, count; sorted by ``rate_usd`` only.
+
+    Args: times: how often each observation counts, an integer; once unless given.
+    """
+    count = pl.len() if times is None else times.sum()
+    counted = observations.group_by(*key, "rate_usd").agg(count=count.cast(pl.Int64))
     return counted.collect(engine="streaming").sort("rate_usd")
 
 

@@ -7,10 +7,11 @@ import polars as pl
 
 from schemas.codes import NEGOTIATED_TYPES, OUTLIER_HIGH, OUTLIER_LOW, PROFESSIONAL_CLASSES
 from schemas.published import PROVIDERS
+from transforms.benchmark.evidence import NO_EVIDENCE
 from transforms.benchmark.percentiles import sorted_list_median
 
 _BEST_FIRST = {name: rank for rank, name in enumerate(NEGOTIATED_TYPES)}
-FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "has_tin", "source_id"]
+FILES_BEHIND = ["payer", "billing_code", "billing_class", "state", "taxonomy_tier", "evidence", "has_tin", "source_id"]
 
 _BINARY_ERROR_USD = 1e-9  # in binary floats 0.698 is below 10% of 6.98; the rule is meant in decimals
 
@@ -34,7 +35,9 @@ class MedicareAmounts:
     local: pl.DataFrame
 
 
-def observe_providers(rates: pl.DataFrame, places: pl.DataFrame, medicare: MedicareAmounts) -> pl.DataFrame:
+def observe_providers(
+    rates: pl.DataFrame, places: pl.DataFrame, medicare: MedicareAmounts, evidence: pl.DataFrame = NO_EVIDENCE
+) -> pl.DataFrame:
     """One row per (month, payer, billing_code, billing_class, tin, npi), unsorted.
 
     The representative rate is the median of the distinct rates of the best ``negotiated_type`` among the eligible rows
@@ -44,6 +47,7 @@ def observe_providers(rates: pl.DataFrame, places: pl.DataFrame, medicare: Medic
     Args:
         rates: rate rows of ``schemas.RATES``, whole (tin, npi) groups, US dollars.
         places: npi, zip5, locality.
+        evidence: of ``find_evidence``.
 
     Returns: ``schemas.PROVIDERS``.
     """
@@ -51,6 +55,7 @@ def observe_providers(rates: pl.DataFrame, places: pl.DataFrame, medicare: Medic
         represent(rates.lazy().filter(pl.col("exclusion").is_null()), PROVIDERS.grain)
         .join(medicare.national.lazy(), on="billing_code", how="left")
         .join(places.lazy(), on="npi", how="left")
+        .join(evidence.lazy(), on=["npi", "billing_code"], how="left")
         .join(medicare.local.lazy(), on=["billing_code", "locality"], how="left")
         .with_columns(exclusion=pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")))
         .pipe(PROVIDERS.conform)
@@ -88,15 +93,17 @@ def is_outlier(rate_usd: pl.Expr) -> pl.Expr:
     )
 
 
-def list_files(rates: pl.DataFrame, providers: pl.DataFrame) -> pl.DataFrame:
+def list_files(rates: pl.DataFrame, providers: pl.DataFrame, evidence: pl.DataFrame = NO_EVIDENCE) -> pl.DataFrame:
     """The source files of the providers that are not outliers: distinct rows of ``FILES_BEHIND``, unsorted.
 
     Args:
         rates: the rows from which ``providers`` was computed.
+        evidence: of ``find_evidence``.
     """
     outliers = providers.filter(pl.col("exclusion").is_not_null()).select(PROVIDERS.grain)
-    rows = rates.filter(pl.col("exclusion").is_null()).select(
-        *("month", "payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "source_ids"),
+    eligible = rates.filter(pl.col("exclusion").is_null())
+    rows = eligible.join(evidence, on=["npi", "billing_code"], how="left").select(
+        *("month", "payer", "billing_code", "tin", "npi", "state", "taxonomy_tier", "evidence", "source_ids"),
         published_class(pl.col("billing_class")),
         has_tin=pl.col("tin").is_not_null(),
     )

@@ -3,15 +3,16 @@
 Three steps:
 
 1. *Observations.* ``npi``: per payer, code, class and NPI the median over its TINs. ``tin``: per payer, code, class,
-   TIN and geography the median over its NPIs of the tier.
-2. *Membership.* A stratum is a combination of code, class, payer, state, taxonomy tier and Medicare locality; a cell
-   is a row of ``summaries``. A stratum counts in several cells: for its payer and the composites that pool it,
-   for ``US`` and its state, and for each tier that includes its own. ``list_memberships`` has a row for each stratum
-   and cell; a join with it puts every observation into all of its cells.
+   TIN and geography the median over its NPIs of the tier. ``services``: each ``npi`` observation as often as the
+   services of the code that the NPI billed; who billed none does not count.
+2. *Membership.* A stratum is a combination of code, class, payer, state, taxonomy tier, evidence and Medicare
+   locality; a cell is a row of ``summaries``. A stratum counts in several cells: for its payer and the composites
+   that pool it, for ``US`` and its state, and for each tier that includes its own. ``list_memberships`` has a row for
+   each stratum and cell; a join with it puts every observation into all of its cells.
 3. *Figures.* Percentiles, mean and counts of each cell.
 
 The result does not depend on the order of the rows: percentiles are order statistics, counts are integers, and the
-mean is an exact sum. Memory: the month's providers that are not outliers, five numbers each, and one sorted copy.
+mean is an exact sum. Memory: the month's providers that are not outliers, six numbers each, and one sorted copy.
 """
 
 from collections.abc import Mapping
@@ -21,25 +22,29 @@ from datetime import date
 import polars as pl
 
 from schemas.codes import (
+    BILLED,
     BUCA,
     COMPOSITE_ALL,
     COMPOSITE_BUCA,
+    EVIDENCE_OF_TIER,
     LOW_SAMPLE_NPI,
     LOW_SAMPLE_TIN,
     MEDICARE,
     METHODOLOGY,
 )
 from schemas.published import SUMMARIES
+from transforms.benchmark.evidence import times_counted
 from transforms.benchmark.percentiles import cell_percentiles, count_values, group_medians
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced"), "all": ("strict", "balanced", "other", None)}
+TIER_BY_EVIDENCE = "billed"
 Composites = Mapping[str, tuple[str, ...] | None]  # the payers that each pools; None: every payer
 COMPOSITES: Composites = {COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 US = "US"
 
-FILES_STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier"]
+FILES_STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier", "evidence"]
 STRATUM = [*FILES_STRATUM, "locality"]
 
 
@@ -48,8 +53,7 @@ class Observed:
     """The month's observations.
 
     providers: ``schemas.PROVIDERS``, all payers, US dollars.
-    files: payer, billing_code, billing_class, state, taxonomy_tier, has_tin, source_id: the source files of the
-        providers that are not outliers, distinct.
+    files: ``representative_rates.FILES_BEHIND``: the source files of the providers that are not outliers, distinct.
     """
 
     providers: pl.LazyFrame
@@ -114,26 +118,37 @@ def summarize_payers(observed: Observed, composites: Composites, *, with_nppes: 
     memberships = list_memberships(strata, composites, with_nppes=with_nppes)
     with_tin = providers.filter(pl.col("tin_no").is_not_null())
     files = observed.files.join(strata.lazy(), on=FILES_STRATUM, nulls_equal=True)
-    npi_values = count_values(observe_npis(providers).lazy(), ["stratum_no"])
+    npis = observe_npis(providers)
+    npi_values = count_values(npis.lazy(), ["stratum_no"])
     local = _compare_locally(npi_values, strata, memberships)
+    billed = providers.filter(pl.col("services").is_not_null())
+    service_values = repeat_by_services(npis, billed)
     tins = observe_tins(with_tin, memberships)
     tin_values = count_values(tins.lazy(), ["cell_no"])
     n_tin = tins.group_by("cell_no").agg(n_tin=_distinct("tin_no"))
     weighted = (
-        ("npi", _percentiles_by_cell(npi_values, memberships), local, providers, files),
-        ("tin", cell_percentiles(tin_values, ["cell_no"]), local.clear(), with_tin, files.filter("has_tin")),
+        ("npi", _percentiles_by_cell(npi_values, memberships), local, n_tin, providers, files),
+        ("tin", cell_percentiles(tin_values, ["cell_no"]), local.clear(), n_tin, with_tin, files.filter("has_tin")),
+        (
+            "services",
+            _percentiles_by_cell(service_values, memberships),
+            _compare_locally(service_values, strata, memberships),
+            _count_distinct(billed.drop_nulls("tin_no"), "tin_no", memberships).rename({"n": "n_tin"}),
+            billed,
+            files.filter(pl.col("evidence") == BILLED),
+        ),
     )
     cells = memberships.select("cell_no", *CELL, "payer_kind").unique()
     return pl.concat(
         cells.join(percentiles, on="cell_no")
         .join(_count_rates(behind, memberships), on="cell_no")
-        .join(_count_npis(behind, memberships), on="cell_no")
+        .join(_count_distinct(behind, "npi", memberships).rename({"n": "n_npi"}), on="cell_no")
         .join(_count_files(files_behind, memberships), on="cell_no")
-        .join(n_tin, on="cell_no", how="left")
+        .join(holders, on="cell_no", how="left")
         .join(compared, on="cell_no", how="left")
         .drop("cell_no")
         .with_columns(pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting))
-        for weighting, percentiles, compared, behind, files_behind in weighted
+        for weighting, percentiles, compared, holders, behind, files_behind in weighted
     )
 
 
@@ -142,7 +157,7 @@ def _number_strata(providers: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]
 
     Returns:
         strata: stratum_no, STRATUM, medicare_usd.
-        providers: stratum_no, tin_no, npi, rate_usd, n_rates.
+        providers: stratum_no, tin_no, npi, rate_usd, services, n_rates.
     """
     counted = providers.filter(pl.col("exclusion").is_null() & pl.col("billing_class").is_in(CLASSES))
     strata = counted.group_by(STRATUM).agg(pl.col("medicare_usd").first()).collect().with_row_index("stratum_no")
@@ -151,6 +166,7 @@ def _number_strata(providers: pl.LazyFrame) -> tuple[pl.DataFrame, pl.DataFrame]
         pl.col("tin").cast(pl.Categorical).to_physical().alias("tin_no"),
         "npi",
         pl.col("representative_rate_usd").alias("rate_usd"),
+        "services",
         "n_rates",
     )
     return strata, numbered.collect()
@@ -163,7 +179,7 @@ def list_memberships(strata: pl.DataFrame, composites: Composites, *, with_nppes
     its providers (``_scopes``).
     """
     joined = strata.join(_pools(strata, composites), on="payer").join(
-        _scopes(strata, with_nppes=with_nppes), on=["state", "taxonomy_tier"], nulls_equal=True
+        _scopes(strata, with_nppes=with_nppes), on=["state", "taxonomy_tier", "evidence"], nulls_equal=True
     )
     memberships = joined.select(
         "stratum_no", "billing_code", "billing_class", "geography", "payer_kind", payer="pool", taxonomy_tier="tier"
@@ -185,17 +201,24 @@ def _pools(strata: pl.DataFrame, composites: Composites) -> pl.DataFrame:
 
 
 def _scopes(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
-    """The geographies and tiers in which a provider counts: state, taxonomy_tier, geography, tier.
+    """The geographies and tiers in which a provider counts: state, taxonomy_tier, evidence, geography, tier.
 
     A provider without a state counts in ``US`` only. Without NPPES there are only ``US`` and tier ``all``.
     """
     pairs = [(tier, own) for tier, included in TIERS.items() for own in included if with_nppes or tier == "all"]
     tiers = pl.DataFrame(pairs, schema={"tier": pl.String, "taxonomy_tier": pl.String}, orient="row")
-    own = strata.select("state", "taxonomy_tier").unique()
+    own = strata.select("state", "taxonomy_tier", "evidence").unique()
     geographies = [own.with_columns(geography=pl.lit(US))]
     if with_nppes:
         geographies.append(own.with_columns(geography=pl.col("state")).drop_nulls("geography"))
-    return pl.concat(geographies).join(tiers, on="taxonomy_tier", nulls_equal=True)
+    places = pl.concat(geographies)
+    by_evidence = places.filter(pl.col("evidence").is_in(EVIDENCE_OF_TIER) & pl.lit(with_nppes))
+    return pl.concat(
+        [
+            places.join(tiers, on="taxonomy_tier", nulls_equal=True),
+            by_evidence.with_columns(tier=pl.lit(TIER_BY_EVIDENCE)),
+        ]
+    )
 
 
 def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
@@ -212,9 +235,21 @@ def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
 def observe_npis(providers: pl.DataFrame) -> pl.DataFrame:
     """Per payer, code, class and NPI the median over its TINs: stratum_no, npi, rate_usd.
 
-    An NPI has one state, one locality and, for a code, one tier: it is in one stratum of a payer.
+    An NPI has one state, one locality and, for a code, one tier and evidence: it is in one stratum of a payer.
     """
     return group_medians(providers, ["stratum_no", "npi"])
+
+
+def repeat_by_services(npis: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame:
+    """``count_values`` of the NPIs' observations, each as often as its services (``times_counted``).
+
+    Args:
+        npis: of ``observe_npis``.
+        billed: the providers that have services.
+    """
+    services = billed.select("stratum_no", "npi", times=times_counted(pl.col("services"))).unique()
+    repeated = npis.lazy().join(services.lazy(), on=["stratum_no", "npi"])
+    return count_values(repeated, ["stratum_no"], pl.col("times"))
 
 
 def observe_tins(with_tin: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -269,12 +304,12 @@ def _count_rates(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataF
     )
 
 
-def _count_npis(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
-    """The number of distinct NPIs, those of several pooled payers counted once: cell_no, n_npi."""
-    npis = providers.select("stratum_no", "npi").unique()
-    empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "n_npi": pl.Int64})
+def _count_distinct(providers: pl.DataFrame, column: str, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of distinct NPIs or TINs, those of several pooled payers counted once: cell_no, n."""
+    values = providers.select("stratum_no", column).unique()
+    empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "n": pl.Int64})
     counts = [
-        npis.join(part, on="stratum_no").group_by("cell_no").agg(n_npi=_distinct("npi"))
+        values.join(part, on="stratum_no").group_by("cell_no").agg(n=_distinct(column))
         for part in _disjoint_parts(memberships)
     ]
     return pl.concat([empty, *counts])

@@ -1,18 +1,15 @@
 """NPPES, CMS's register of providers: the 330 columns of its download to the few that the benchmarks need."""
 
-import csv
 import datetime
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.csv
 
 from schemas.codes import US_COUNTRIES
 from schemas.nppes import NPPES
+from transforms.cms.large_csv import read_columns, read_header
 from transforms.cms.sheets import sheet_rows
 from transforms.errors import UsageError
 
@@ -48,10 +45,7 @@ RECORDS = pl.Schema(  # 34 bytes a record: all of them are held, and sorted, in 
 )
 DEACTIVATIONS = pl.Schema({"npi": pl.Int64(), "deactivation_date": pl.Date()})
 
-BLOCK_BYTES = 4 << 20  # measured best of 1, 4, 8 and 16 MiB: larger blocks leave the CPU's cache
-BLOCKS_PER_FRAME = 16  # one block at a time, polars spends ten times longer starting than working
 PIECE_RECORDS = 250_000
-_HEADER_BYTES = 1 << 20  # the real header is 13 kB
 _EXCEL_DAY_ZERO = datetime.date(1899, 12, 30)
 
 
@@ -65,40 +59,23 @@ def read_nppes(stream: BinaryIO) -> Iterator[pl.DataFrame]:
         UsageError: a wanted column is missing, a record of another width (a cut file), an NPI that is not a number.
     """
     header = _header(stream)
-    reading = pa.csv.ReadOptions(column_names=header, block_size=BLOCK_BYTES)
-    # binary: a byte that is not UTF-8 spoils its own value, not the whole file
-    types = dict.fromkeys(WANTED_COLUMNS, pa.binary())
-    converting = pa.csv.ConvertOptions(
-        include_columns=WANTED_COLUMNS, column_types=types, null_values=[""], strings_can_be_null=True
-    )
-    parsing = pa.csv.ParseOptions(newlines_in_values=True)
     records = 0
     try:
-        with pa.csv.open_csv(stream, reading, parsing, converting) as batches:
-            while pending := list(itertools.islice(batches, BLOCKS_PER_FRAME)):
-                frame = _records(pa.Table.from_batches(pending))
-                if frame["npi"].null_count():
-                    raise UsageError(f"npidata: a record without NPI, some way after record {records:,}")
-                yield frame
-                records += len(frame)
-    except pa.ArrowInvalid as error:
-        if "Empty CSV file" in str(error):  # a header without records: a weekly file can be empty
-            return
-        place = f"some way after record {records:,}"
-        raise UsageError(f"npidata: {_without_content(error)}, {place}; download it again") from error
+        for texts in read_columns(stream, header, WANTED_COLUMNS, "npidata"):
+            frame = _records(texts)
+            if frame["npi"].null_count():
+                raise UsageError(f"npidata: a record without NPI, some way after record {records:,}")
+            yield frame
+            records += len(frame)
     except pl.exceptions.PolarsError as error:
         raise UsageError(f"npidata: {str(error).splitlines()[0]}, some way after record {records:,}") from error
 
 
 def _header(stream: BinaryIO) -> list[str]:
-    line = stream.readline(_HEADER_BYTES).decode("utf-8-sig", errors="replace")
-    try:
-        names = [name.strip() for name in next(csv.reader([line]), [])]
-    except csv.Error:  # carriage returns, or a name of 128 KiB
-        names = []
+    names, beginning = read_header(stream)
     if NPI_COLUMN not in names:
         raise UsageError(
-            f"not an NPPES npidata csv: its first line begins {line[:60]!r}; use the zip of "
+            f"not an NPPES npidata csv: its first line begins {beginning!r}; use the zip of "
             "https://download.cms.gov/nppes/NPI_Files.html or the npidata_pfile csv in it"
         )
     missing = [name for name in WANTED_COLUMNS if names.count(name) != 1]
@@ -107,13 +84,7 @@ def _header(stream: BinaryIO) -> list[str]:
     return names
 
 
-def _without_content(error: Exception) -> str:
-    """The error's text without the record that Arrow quotes, which has personal data."""
-    return re.sub(r"(got \d+).*", r"\1", str(error).splitlines()[0])
-
-
-def _records(batch: pa.Table) -> pl.DataFrame:
-    texts = pl.DataFrame(pl.from_arrow(pa.table({name: _text(batch[name]) for name in batch.column_names})))
+def _records(texts: pl.DataFrame) -> pl.DataFrame:
     taxonomies = pl.concat_str(TAXONOMY_COLUMNS, separator=",", ignore_nulls=True)
     in_us = _trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US").is_in(US_COUNTRIES)
     return texts.select(
@@ -128,13 +99,6 @@ def _records(batch: pa.Table) -> pl.DataFrame:
         deactivation_date=_trimmed(DEACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
         reactivation_date=_trimmed(REACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
     )
-
-
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    try:
-        return column.cast(pa.string())
-    except pa.ArrowInvalid:  # old files have Latin-1 texts, never in a code or a US state
-        return pa.chunked_array([[value and value.decode(errors="replace") for value in column.to_pylist()]])
 
 
 def _trimmed(column: str) -> pl.Expr:

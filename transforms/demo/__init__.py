@@ -1,6 +1,7 @@
 """A synthetic market with known answers, for the demo and for acceptance tests. Imports schemas only.
 
 In reading order: ``providers`` and ``prices`` are the parts, ``market`` combines them into contracts and offers,
-``layouts``, ``items`` and ``documents`` write the offers as payer files, ``nppes`` writes CMS's provider file, and
-``answers`` computes the expected summaries from the contracts alone.
+``layouts``, ``items`` and ``documents`` write the offers as payer files, ``nppes`` and ``utilization`` write CMS's
+files of providers and of the services that they billed, and ``answers`` computes the expected summaries from the
+contracts alone.
 """

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from itertools import product
 from statistics import fmean, median
 from typing import NamedTuple
@@ -64,22 +65,25 @@ class CheckResult:
 
 
 class _Rate(NamedTuple):
-    """A member's representative rate with one payer."""
+    """A member's representative rate with one payer; times: by its services of the code, 0 where it billed none."""
 
     payer: str
     tin: str
     npi: int
     usd: float
+    times: int
 
 
 def answer(market: Market) -> Answers:
     """The known answers of a market."""
     cells = {}
     for pool, rates in _pools(market).items():
-        counts = {"n_npi": len({rate.npi for rate in rates}), "n_tin": len({rate.tin for rate in rates})}
-        for weighting in ("npi", "tin"):
-            figures = _figures(_observations(rates, weighting))
-            cells[Cell(*pool, weighting)] = counts | figures | _local(market, pool[0], rates, weighting)
+        billed = [rate for rate in rates if rate.times]
+        for weighting, counted in (("npi", rates), ("tin", rates), ("services", billed)):
+            if counted:
+                counts = {"n_npi": len({rate.npi for rate in counted}), "n_tin": len({rate.tin for rate in counted})}
+                figures = _figures(_observations(counted, weighting))
+                cells[Cell(*pool, weighting)] = counts | figures | _local(market, pool[0], counted, weighting)
     return Answers(market.month, cells, Counter(_row_kinds(market)))
 
 
@@ -129,28 +133,43 @@ def _pools(market: Market) -> Mapping[tuple[str, str, str, str, str], list[_Rate
         for member in () if contract.outlier else contract.members:
             provider = market.providers[member.npi]
             if not provider.exclusion:
-                rate = _Rate(payer, member.tin.value, member.npi, contract.representative_cents / 100)
-                for pool in product(payers, ("US", provider.state), provider.tiers(code)):
+                usd, times = contract.representative_cents / 100, _times(market, member.npi, code)
+                rate = _Rate(payer, member.tin.value, member.npi, usd, times)
+                tiers = (*provider.tiers(code), *(["billed"] if _has_evidence(market, member.npi) else []))
+                for pool in product(payers, ("US", provider.state), tiers):
                     pools[code, contract.billing_class, *pool].append(rate)
     return pools
 
 
+def _has_evidence(market: Market, npi: int) -> bool:
+    """Whether the provider billed one of the codes or another one of their family."""
+    return any("97010" <= code <= "97799" for code in market.services.get(npi, ()))
+
+
+def _times(market: Market, npi: int, code: str) -> int:
+    """The services of the code, rounded half up, at least 1; 0 for a provider that billed none."""
+    services = market.services.get(npi, {}).get(code)
+    return 0 if services is None else max(1, int(services + Decimal("0.5")))
+
+
 def _observations(rates: list[_Rate], weighting: str) -> list[float]:
-    """Each provider (``npi``) or contract holder (``tin``) of each payer once: the median of its rates, sorted."""
-    grouped = defaultdict(list)
+    """The median of the rates of each provider or contract holder (``tin``) of each payer, sorted.
+
+    Each once; for ``services``, each provider as often as it billed the code.
+    """
+    grouped, times = defaultdict(list), {}
     for rate in rates:
-        grouped[rate.payer, rate.npi if weighting == "npi" else rate.tin].append(rate.usd)
-    return sorted(median(group) for group in grouped.values())
+        who = rate.payer, rate.tin if weighting == "tin" else rate.npi
+        grouped[who].append(rate.usd)
+        times[who] = rate.times if weighting == "services" else 1
+    return sorted(value for who, group in grouped.items() for value in [median(group)] * times[who])
 
 
 def _local(market: Market, code: str, rates: list[_Rate], weighting: str) -> dict[str, float]:
-    """The median of 100 x rate / Medicare's amount at the provider's ZIP code, for weighting ``npi``."""
+    """The median of 100 x rate / Medicare's amount at the provider's ZIP code, but for weighting ``tin``."""
     amounts = {rate.npi: local_usd(code, market.providers[rate.npi].zip5, market.month.year) for rate in rates}
-    grouped = defaultdict(list)
-    for rate in rates:
-        grouped[rate.payer, rate.npi].append(rate.usd)
-    percents = [100 * median(group) / usd for (_, npi), group in grouped.items() if (usd := amounts[npi]) is not None]
-    return {LOCAL: median(percents)} if percents and weighting == "npi" else {}
+    located = [rate._replace(usd=100 * rate.usd / usd) for rate in rates if (usd := amounts[rate.npi]) is not None]
+    return {LOCAL: median(_observations(located, weighting))} if located and weighting != "tin" else {}
 
 
 def _figures(ordered: list[float]) -> dict[str, float]:

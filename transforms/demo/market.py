@@ -5,7 +5,7 @@ make the same market.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import product
 from random import Random
@@ -13,6 +13,7 @@ from random import Random
 from schemas.codes import DEFAULT_CODES, GEOGRAPHIES
 from transforms.demo.prices import Price, ineligible_variants, noise, other_arrangement, price, quotes
 from transforms.demo.providers import Member, Provider, make_roster
+from transforms.demo.utilization import Services, make_services
 
 DEFAULT_SEED = 97026
 
@@ -89,13 +90,14 @@ class Offer:
 
 @dataclass(frozen=True)
 class Market:
-    """Providers by NPI, contracts (the intended rates) and offers (what is published)."""
+    """Providers by NPI, contracts (the intended rates), offers (what is published), services billed to Medicare."""
 
     month: date
     seed: int
     providers: dict[int, Provider]
     contracts: tuple[Contract, ...]
     offers: tuple[Offer, ...]
+    services: Services = field(default_factory=dict)
 
 
 def make_market(month: date, seed: int = DEFAULT_SEED) -> Market:
@@ -117,7 +119,8 @@ def make_market(month: date, seed: int = DEFAULT_SEED) -> Market:
     offers = [offer for publishers, contract in signed for offer in _offers(random, publishers, contract, month)]
     offers += _ineligible_offers(random, roster.outlier_members, month)
     contracts = tuple(contract for _, contract in signed)
-    return Market(month, seed, roster.providers, contracts, tuple(offers))
+    services = make_services(random, roster.providers.values())
+    return Market(month, seed, roster.providers, contracts, tuple(offers), services)
 
 
 def _ineligible_offers(random: Random, members: tuple[Member, ...], month: date) -> Iterator[Offer]:

@@ -47,7 +47,7 @@ def _row(provider: Provider, month: date) -> dict[str, str]:
 
 
 def _who(provider: Provider) -> dict[str, str]:
-    if provider.taxonomies[0].startswith(("261Q", "193")):
+    if provider.is_organisation:
         name = f'The "Warm Light" Clinic, LLC No. {provider.npi % 1000}'
         return {"Entity Type Code": "2", "Provider Organization Name (Legal Business Name)": name}
     return {

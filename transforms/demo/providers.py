@@ -51,6 +51,11 @@ class Provider:
         return practice_zip(self.state, self.npi)
 
     @property
+    def is_organisation(self) -> bool:
+        """Whether it is a clinic or a group."""
+        return self.taxonomies[0].startswith(("261Q", "193"))
+
+    @property
     def in_nppes(self) -> bool:
         """Whether CMS's file has a row for it."""
         return self.exclusion not in {"npi_unknown", "npi_invalid", "no_npi"}

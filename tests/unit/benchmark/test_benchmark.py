@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, repeat
 from typing import Any
 
 import polars as pl
@@ -14,7 +14,7 @@ from schemas.published import NETWORK_SUMMARIES, PROVIDERS, RATE_GRAIN, RATES, S
 from tests.documents import ANN, BOB, EVE, Record, document, group, item, price, rate, reference
 from tests.fuzz.plain_rows import respelled
 from tests.json_text import json_bytes
-from tests.market_files import CODES, MARKET_REMOTE, PLAIN_NPPES, market_contents, plain_market
+from tests.market_files import CODES, MARKET_REMOTE, NPIS, PLAIN_NPPES, SERVICES, market_contents, plain_market
 from tests.pipeline import Extracted, extract_bytes, join_sources
 from tests.plain_localities import PlainLocalities, localities_of_2026
 from tests.plain_reading import (
@@ -28,6 +28,7 @@ from tests.plain_reading import (
     plain_providers,
     plain_summaries,
 )
+from transforms.benchmark.evidence import find_evidence
 from transforms.benchmark.networks import rates_by_network, summarize_networks
 from transforms.benchmark.payers import map_payers
 from transforms.benchmark.rates import Facts, describe_rates, gather_facts
@@ -48,7 +49,7 @@ MEDICARE_P50 = {("97026", "US"): 7.625, ("97026", "AK"): 8.25, ("97026", "NY"): 
 
 @cache
 def plain_provider_rows(with_nppes: bool) -> dict[ProviderKey, PlainProvider]:
-    return plain_providers(plain_market(with_nppes), NATIONAL, LOCALITIES_OF_2026)
+    return plain_providers(plain_market(with_nppes), NATIONAL, LOCALITIES_OF_2026, SERVICES)
 
 
 @cache
@@ -116,14 +117,22 @@ AMOUNTS = MedicareAmounts(
 )
 
 
+UTILIZATION = pl.LazyFrame(
+    [(npi, code, float(services)) for npi, billed in SERVICES.items() for code, services in billed.items()],
+    schema=["npi", "billing_code", "services"],
+    orient="row",
+)
+EVIDENCE = find_evidence(UTILIZATION, pl.Series([*PLAIN_NPPES, *NPIS]), CODES)
+
+
 @cache
 def observed(with_nppes: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Providers, and the files behind them."""
     facts = facts_by_payer(with_nppes)
     of_payers = [(facts[payer].places, part) for payer, parts in rates_by_payer(with_nppes).items() for part in parts]
     parts = [part for _, part in of_payers]
-    providers = [observe_providers(part, places, AMOUNTS) for places, part in of_payers]
-    files = [list_files(part, rows) for part, rows in zip(parts, providers, strict=True)]
+    providers = [observe_providers(part, places, AMOUNTS, EVIDENCE) for places, part in of_payers]
+    files = [list_files(part, rows, EVIDENCE) for part, rows in zip(parts, providers, strict=True)]
     assert not any(part.is_duplicated().any() for part in files)
     return pl.concat(providers), pl.concat(files).unique()
 
@@ -229,7 +238,7 @@ def test_providers_are_those_of_the_plain_reading(with_nppes: bool) -> None:
     rows, _ = observed(with_nppes)
     columns = (
         *("state", "zip5", "locality", "taxonomy_tier"),
-        *("representative_rate_usd", "medicare_usd", "n_rates", "exclusion"),
+        *("representative_rate_usd", "medicare_usd", "n_rates", "exclusion", "evidence", "services"),
     )
     found = {
         ProviderKey(*(row[name] for name in ProviderKey._fields)): tuple(row[name] for name in columns)
@@ -266,8 +275,9 @@ def network_summaries(with_nppes: bool) -> pl.DataFrame:
     found = [NETWORK_SUMMARIES.empty()]
     for payer, parts in rates_by_payer(with_nppes).items():
         repeated = [rates_by_network(part) for part in parts]
-        providers = [observe_providers(part, facts_by_payer(with_nppes)[payer].places, AMOUNTS) for part in repeated]
-        files = pl.concat(map(list_files, repeated, providers)).unique()
+        places = facts_by_payer(with_nppes)[payer].places
+        providers = [observe_providers(part, places, AMOUNTS, EVIDENCE) for part in repeated]
+        files = pl.concat(map(list_files, repeated, providers, repeat(EVIDENCE))).unique()
         behind = Observed(pl.concat(providers).lazy(), files.lazy())
         found.append(summarize_networks(behind, payer, MONTH, MEDICARE, with_nppes=with_nppes))
     return pl.concat(found)
@@ -275,7 +285,9 @@ def network_summaries(with_nppes: bool) -> pl.DataFrame:
 
 @pytest.mark.parametrize("with_nppes", [True, False])
 def test_network_summaries_are_those_of_the_plain_reading(with_nppes: bool) -> None:
-    expected = plain_network_summaries(plain_market(with_nppes), NATIONAL, MEDICARE_P50, LOCALITIES_OF_2026, with_nppes)
+    expected = plain_network_summaries(
+        plain_market(with_nppes), NATIONAL, MEDICARE_P50, LOCALITIES_OF_2026, with_nppes, SERVICES
+    )
     rows = network_summaries(with_nppes)
     fields = [name.replace("payer", "network_name") for name in SummaryKey._fields]
     found = {(row["payer"], SummaryKey(*(row[name] for name in fields))): row for row in rows.iter_rows(named=True)}

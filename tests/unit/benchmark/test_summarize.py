@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from schemas.codes import PERCENTILES
 from schemas.published import PROVIDERS
+from tests.plain_evidence import times
 from transforms.benchmark.percentiles import cell_percentiles
 from transforms.benchmark.rates import PLACES
 from transforms.benchmark.representative_rates import FILES_BEHIND, MedicareAmounts, observe_providers
@@ -30,7 +31,10 @@ MEDICARE = Comparison(
 )
 JUNE = date(2026, 6, 1)
 PAYERS = ("Aetna", "Cigna", "Acme Health Plan")
-Row = tuple[str, str, str, str | None, int, str, None, str | None, str, float, float | None, int, str | None, list[str]]
+Row = tuple[
+    *tuple[str, str, str, str | None, int, str, None, str | None, str, str | None, float | None],
+    *tuple[float, float | None, int, str | None, list[str]],
+]
 LOCAL: dict[tuple[str, str | None], float] = {
     ("97026", "AK 01"): 8.0,
     ("97026", "NY 01"): 7.25,
@@ -43,10 +47,19 @@ def locality_of(npi: int) -> str | None:
     return ("AK 01", "NY 01", None, "NY 02")[npi % 4]
 
 
+def evidence_of(npi: int, code: str) -> tuple[str | None, float | None]:
+    """Of seven providers, three billed 97026 and four billed 97028."""
+    services = {("97026", 0): 1.5, ("97026", 1): 0.2, ("97026", 2): 12.0}.get((code, npi % 7))
+    if code == "97028":
+        services = {0: 3.0, 2: 40.49, 4: 2.5, 5: 1.0}.get(npi % 7)
+    return ("billed", services) if services is not None else ((None, "related", "none")[npi % 3], None)
+
+
 ROWS = st.builds(
     lambda payer, code, billing_class, tin, npi, cents, n, outlier, files: (
         *(payer, code, billing_class, tin, 1_000_000_000 + npi),
         *(("AK", "NY", "PR")[npi % 3], None, locality_of(npi), ("strict", "balanced", "other")[npi % 4 % 3]),
+        *evidence_of(npi, code),
         *(cents / 100, LOCAL.get((code, locality_of(npi))), n, "outlier" if outlier else None, sorted(files)),
     ),
     payer=st.sampled_from(PAYERS),
@@ -96,6 +109,44 @@ def test_every_figure_is_numpys_on_the_same_observations(rows: list[Row]) -> Non
         assert (cell["min_usd"], cell["max_usd"]) == (values.min(), values.max())
 
 
+def test_numpys_percentiles_of_repeated_observations_are_those_of_weighting_services() -> None:
+    """Fractions count half up and at least once: 1.5 twice, 0.2 once, 12 twelve times."""
+    rows: list[Row] = [
+        (
+            *("Aetna", "97026", "professional", "1", 1_000_000_000 + npi, "AK", None, "AK 01", "strict"),
+            *(*evidence_of(npi, "97026"), usd, 8.0, 1, None, ["a"]),
+        )
+        for npi, usd in ((0, 9.0), (1, 5.0), (2, 7.5), (10, 100.0))
+    ]
+    summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    values = [9.0] * 2 + [5.0] + [7.5] * 12
+    for tier in ("billed", "strict", "balanced", "all"):
+        (cell,) = summaries.filter(payer="Aetna", geography="US", taxonomy_tier=tier, weighting="services").iter_rows(
+            named=True
+        )
+        expected = [float(np.quantile(values, p / 100)) for p in PERCENTILES]
+        assert [cell[f"p{p}_usd"] for p in PERCENTILES] == pytest.approx(expected, rel=1e-14)
+        assert (cell["mean_usd"], cell["n_npi"], cell["n_rates"]) == (pytest.approx(np.mean(values)), 3, 3)
+    by_evidence = summaries.filter(payer="Aetna", geography="US", taxonomy_tier="billed", weighting="npi")
+    assert by_evidence.select("n_npi", "max_usd").rows() == [(4, 100.0)], "evidence related is in the tier"
+
+
+def test_without_evidence_there_is_neither_the_tier_nor_the_weighting() -> None:
+    rows: list[Row] = [
+        (
+            *("Aetna", "97026", "professional", "1", 1_000_000_000, "AK", None, None, "strict"),
+            *(evidence, None, 9.0, None, 1, None, ["a"]),
+        )
+        for evidence in (None, "none")
+    ]
+    summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True).filter(payer_kind="payer")
+    assert set(summaries["taxonomy_tier"]) == {"strict", "balanced", "all"}
+    assert set(summaries["weighting"]) == {"npi", "tin"}
+    with_services: list[Row] = [(*row[:9], "billed", 3.0, *row[11:]) for row in rows[:1]]
+    without_nppes = summarize(observed(with_services), MONTH, MEDICARE, with_nppes=False).filter(payer_kind="payer")
+    assert set(without_nppes["taxonomy_tier"]) == {"all"}
+
+
 @STABLE
 @given(provider_rows())
 def test_every_count_is_of_what_stands_behind_the_figures(rows: list[Row]) -> None:
@@ -105,8 +156,8 @@ def test_every_count_is_of_what_stands_behind_the_figures(rows: list[Row]) -> No
         counts = (
             len({row[4] for row in behind}),
             len({row[3] for row in behind} - {None}),
-            sum(row[11] for row in behind),
-            len({file for row in behind for file in row[13]}),
+            sum(row[13] for row in behind),
+            len({file for row in behind for file in row[15]}),
         )
         assert (cell["n_npi"], cell["n_tin"], cell["n_rates"], cell["n_files"]) == counts
 
@@ -116,18 +167,26 @@ def test_every_count_is_of_what_stands_behind_the_figures(rows: list[Row]) -> No
 def test_rates_are_compared_with_medicare_at_each_providers_own_locality(rows: list[Row]) -> None:
     summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
     for cell in summaries.iter_rows(named=True):
-        located = [row for row in rows_behind(rows, cell) if row[10] is not None]
-        amounts = {row[4]: row[10] or 0.0 for row in located}
-        rates: dict[tuple[str, int], list[float]] = {}
-        for row in located:
-            rates.setdefault((row[0], row[4]), []).append(row[9])
-        percents = [100 * median(group) / amounts[npi] for (_, npi), group in rates.items()]
-        expected = median(percents) if percents and cell["weighting"] == "npi" else None
+        located = [row for row in rows_behind(rows, cell) if row[12] is not None]
+        percents = repeated_percents(located, cell)
+        expected = median(percents) if percents and cell["weighting"] != "tin" else None
         assert cell["pct_of_local_medicare"] == pytest.approx(expected)
 
 
+def repeated_percents(located: list[Row], cell: dict[str, object]) -> list[float]:
+    """100 x the median rate of each payer's NPI / Medicare's amount there, as often as it counts."""
+    rates: dict[tuple[str, int], list[Row]] = {}
+    for row in located:
+        rates.setdefault((row[0], row[4]), []).append(row)
+    return [
+        100 * median(row[11] for row in group) / (group[0][12] or 0.0)
+        for group in rates.values()
+        for _ in range(times(group[0][10]) if cell["weighting"] == "services" else 1)
+    ]
+
+
 def rows_behind(rows: list[Row], cell: dict[str, object]) -> list[Row]:
-    """Those that a cell counts; a price without TIN has no holder to weight by."""
+    """Those that a cell counts; a price without TIN has no holder, one without services nothing to weight by."""
     tiers = {"strict": {"strict"}, "balanced": {"strict", "balanced"}}.get(str(cell["taxonomy_tier"]))
     composites = {"BUCA": {"Aetna", "Cigna"}, "All commercial": set(PAYERS)}
     return [
@@ -137,16 +196,22 @@ def rows_behind(rows: list[Row], cell: dict[str, object]) -> list[Row]:
         and row[0] in composites.get(str(cell["payer"]), {cell["payer"]})
         and cell["geography"] in ("US", row[5])
         and (tiers is None or row[8] in tiers)
-        and row[12] is None
-        and (cell["weighting"] == "npi" or row[3] is not None)
+        and (cell["taxonomy_tier"] != "billed" or row[9] in ("billed", "related"))
+        and row[14] is None
+        and {"npi": True, "tin": row[3] is not None, "services": row[10] is not None}[str(cell["weighting"])]
     ]
 
 
 def observations(rows: list[Row], cell: dict[str, object]) -> list[float]:
-    groups: dict[tuple[object, ...], list[float]] = {}
+    """For weighting ``services``, each as often as its services."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows_behind(rows, cell):
-        groups.setdefault((row[0], row[4] if cell["weighting"] == "npi" else row[3]), []).append(row[9])
-    return [median(group) for group in groups.values()]
+        groups.setdefault((row[0], row[3] if cell["weighting"] == "tin" else row[4]), []).append(row)
+    return [
+        median(row[11] for row in group)
+        for group in groups.values()
+        for _ in range(times(group[0][10]) if cell["weighting"] == "services" else 1)
+    ]
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 10, 11, 100, 1_001])

@@ -1,0 +1,137 @@
+"""Utilization: services by NPI and code, a slim file for each year, built from CMS's download or another csv."""
+
+import logging
+import re
+import time
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+
+from flows.storage.atomic_files import remove_abandoned, unfinished_file
+from flows.storage.parquet import has_schema, write_table
+from flows.tables.cms_files import Progress, naming, opened_csv
+from schemas.code_families import CodeRange, families_of, family_of
+from schemas.reference import UTILIZATION
+from transforms.benchmark.evidence import evidence_year
+from transforms.cms.utilization import ServicesByProvider, read_utilization, year_of_name
+from transforms.errors import UsageError
+
+LOG = logging.getLogger(__name__)
+UTILIZATION_DOWNLOAD = (
+    "https://data.cms.gov/provider-summary-by-type-of-service/"
+    "medicare-physician-other-practitioners/medicare-physician-other-practitioners-by-provider-and-service"
+)
+_CSV = re.compile(r"(?:.*/)?(?!\.|__MACOSX)[^/]+\.csv", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Utilization:
+    """A built year: its file, the code ranges that it holds, the downloads that it was made from."""
+
+    path: Path
+    year: int
+    families: tuple[CodeRange, ...]
+    made_from: str
+
+    def evidence_codes(self, billing_codes: Iterable[str]) -> tuple[str, ...]:
+        """Those of the codes whose families it holds: for others it has no evidence."""
+        return tuple(code for code in billing_codes if any(held.includes(family_of(code)) for held in self.families))
+
+
+def build_utilization(
+    sources: Sequence[Path],
+    target_dir: Path,
+    codes: Collection[str],
+    year: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Builds ``target_dir/YEAR.parquet`` (``UTILIZATION``, sorted) of each year in the files, in place of an older one.
+
+    Memory: some 600 MiB for a full-sized file (10 million rows, 3 GB).
+
+    Args:
+        sources: CMS's csv or its zip, or a csv with npi, billing_code, services; one for each year.
+        codes: the wanted codes; the codes of their families are kept too.
+        year: of a file that states none.
+        progress: called with the bytes just read.
+
+    Returns:
+        years, families, rows (read), left_out (rows whose values can't be read), npis, bytes (of csv), seconds, output.
+
+    Raises:
+        UsageError: a file is missing, cut, without a needed column, or of no known year; the text names the file.
+    """
+    started = time.monotonic()
+    families = families_of(codes)
+    figures = {"rows": 0, "left_out": 0, "npis": 0, "bytes": 0}
+    built: dict[int, tuple[Path, pl.DataFrame, str]] = {}
+
+    def count(size: int) -> None:
+        figures["bytes"] += size
+        if progress is not None:
+            progress(size)
+
+    for source in sources:
+        services = ServicesByProvider(families)
+        with naming(source), opened_csv(source, _CSV, "csv", count, preferred="prov") as (name, stream):
+            rows = left_out = 0
+            for frame in read_utilization(stream, year or year_of_name(source.name) or year_of_name(name)):
+                rows += frame.height
+                left_out += services.add(frame)
+            found = list(services.by_year())
+            if not found:
+                raise UsageError(f"none of {rows:,} rows has an NPI, a code, services and a year that can be read")
+            figures["rows"] += rows
+            figures["left_out"] += left_out
+            for own, table in found:
+                _check_year(own, source, year, built)
+                built[own] = (source, table, name)
+                figures["npis"] += table["npi"].n_unique()
+    target_dir.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target_dir)
+    held = ",".join(map(str, families))
+    for own, (_, table, name) in built.items():
+        with unfinished_file(target_dir) as unfinished:
+            write_table(unfinished, UTILIZATION, [table], made_from=name, families=held)
+            unfinished.replace(target_dir / f"{own}.parquet")
+    seconds = round(time.monotonic() - started, 3)
+    return {"years": sorted(built), "families": held, **figures, "seconds": seconds, "output": str(target_dir)}
+
+
+def _check_year(own: int, source: Path, year: int | None, built: dict[int, tuple[Path, pl.DataFrame, str]]) -> None:
+    if year is not None and own != year:
+        raise UsageError(f"it has services of {own}, but --year is {year}; leave --year out")
+    if own in built:
+        raise UsageError(f"it has services of {own}, which {built[own][0]} has too; give one file for each year")
+
+
+def find_utilization(folder: Path, month: date) -> Utilization | None:
+    """The built year that counts for a month (``evidence_year``); None where there is none.
+
+    Raises:
+        UsageError: its file is not readable.
+    """
+    paths = {int(path.stem): path for path in folder.glob("[0-9][0-9][0-9][0-9].parquet")}
+    year = evidence_year(paths, month)
+    if year is None:
+        return None
+    path = paths[year]
+    stated = (pq.read_schema(path).metadata or {}) if _is_lookup(path) else {}
+    try:
+        made_from, families = stated[b"made_from"].decode(), stated[b"families"].decode().split(",")
+    except KeyError:
+        raise UsageError(
+            f"{path}: not a utilization lookup; build it again: tic-rates reference utilization FILE --year {year}, "
+            f"with the csv of {UTILIZATION_DOWNLOAD}"
+        ) from None
+    LOG.info("utilization: services of %d, from %s", year, path)
+    return Utilization(path, year, tuple(CodeRange(*held.split("-")) for held in families), made_from)
+
+
+def _is_lookup(path: Path) -> bool:
+    return has_schema(path, UTILIZATION.arrow())
