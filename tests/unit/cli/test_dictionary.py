@@ -55,7 +55,8 @@ def published(demo_output: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     output = folder / "output"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIC_RATES_CACHE", str(demo_output / ".cache"))
-        result = run(RunRequest(sources, MONTH, DEFAULT_CODES, output, nppes, workers=1))
+        utilization = demo_output / "demo" / "reference" / "utilization"
+        result = run(RunRequest(sources, MONTH, DEFAULT_CODES, output, nppes, workers=1, utilization=utilization))
     assert result.exit_code == 3
     return output
 
