@@ -17,7 +17,9 @@ import polars as pl
 import pytest
 
 from flows.storage import code_versions
+from flows.storage.layout import Layout
 from flows.tables.fee_schedules import build_medicare
+from flows.tables.utilization_lookup import build_utilization
 from schemas import reference as packaged
 from schemas.table import Table
 from tests.command_line import Ended, call, digests
@@ -277,6 +279,16 @@ def add_medicare_year(world: World) -> None:
     build_medicare(rvu, indices, 2026, world.output / "reference")
 
 
+def add_utilization_year(world: World) -> None:
+    """What `reference utilization` builds: of the first NPIs, for a year that counts or one that does not."""
+    year = world.chance.choice((2023, 2024, 2026, 2027))
+    codes = world.chance.choices(("97026", "97028", "97110", "99213"), k=5)
+    lines = [f"{npi},{code},{world.next()}.5" for npi, code in zip(NPIS, codes, strict=False)]
+    path = world.place / f"services {year}.csv"
+    path.write_text("\n".join(["npi,billing_code,services", *lines, ""]))
+    build_utilization([path], Layout(world.output).utilization, ["97026", "97028"])
+
+
 def change_nppes(world: World) -> None:
     """Another edition of NPPES under the same name."""
     world.write_nppes()
@@ -367,6 +379,7 @@ QUICK: dict[str, Step] = {
         change_taxonomies,
         change_payers,
         add_medicare_year,
+        add_utilization_year,
         change_nppes,
         delete_cache,
         delete_some_of_the_cache,
