@@ -1,6 +1,7 @@
 """`make bench`: everything that speed and memory are promised for, measured in one run, as one table.
 
-    python -m tests.bench [--megabytes N] [--repeats N] [--rows N] [--records N] [--output FILE]
+    python -m tests.bench [--megabytes N] [--repeats N] [--rows N] [--records N] [--services N]
+                           [--output FILE]
 
 Each measurement is a process of its own; the repeats of one shape are interleaved, so that a busy moment of the
 machine meets all of them; ratios are of medians. Writes ``tests/bench/RESULTS.md`` and its picture, ``RESULTS.svg``.
@@ -20,10 +21,11 @@ from importlib.metadata import version
 from pathlib import Path
 
 from flows.extract.worker_processes import cores
-from tests.bench import picture, reading, starts, summary
+from tests.bench import picture, reading, starts, summary, utilization
 from tests.bench.synthetic import SHAPES
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
+SIZES = ("megabytes", "repeats", "rows", "records", "services")
 PEER = "cms-mrf-extractor"
 PARALLEL = "rapidgzip"  # inflates one gzip stream on several cores
 INFLATE_WITH_IT = """
@@ -184,7 +186,7 @@ def machine() -> str:
 def main(options: argparse.Namespace) -> None:
     """Measure, print, write."""
     started = time.monotonic()
-    sizes = " ".join(f"--{name} {getattr(options, name)}" for name in ("megabytes", "repeats", "rows", "records"))
+    sizes = " ".join(f"--{name} {getattr(options, name)}" for name in SIZES)
     command = f"python -m tests.bench {sizes}"
     lines = ["# What was measured", "", f"`{command}` on {datetime.now(UTC):%Y-%m-%d}: {machine()}.", ""]
     lines += [f"Reading synthetic gzip files: medians of {options.repeats} interleaved runs, start-up left out.", ""]
@@ -194,6 +196,7 @@ def main(options: argparse.Namespace) -> None:
         folder = Path(name)
         lines += [*read_all(folder, options.megabytes, options.repeats, install_peers(folder)), ""]
         lines += [build_lookup(folder, options.records), ""]
+    lines += [utilization.build_lookup(options.services), ""]
     for found in (starts.starts(options.repeats), starts.many_small_files(), starts.first_run()):
         lines += [*found, ""]
     lines += [*summarise(options.rows), "", f"Took {(time.monotonic() - started) / 60:.0f} minutes.", ""]
@@ -210,6 +213,9 @@ if __name__ == "__main__":
     parser.add_argument("--repeats", type=int, default=5, help="interleaved runs (default 5)")
     parser.add_argument("--rows", type=int, default=summary.ROWS, help="rate rows summarised (default 100 million)")
     parser.add_argument("--records", type=int, default=1_000_000, help="NPPES records (default 1 million)")
+    parser.add_argument(
+        "--services", type=int, default=utilization.ROWS, help="utilization rows (default 10 million, 3 GB)"
+    )
     parser.add_argument("--note", default="", help="a sentence about the machine, such as what else it was doing")
     parser.add_argument("--output", type=Path, default=RESULTS)
     main(parser.parse_args())
