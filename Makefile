@@ -94,10 +94,14 @@ $(PACKAGES): requirements.lock
 # for as long as that takes.
 KERNEL := $(wildcard transforms/scan/scan_kernel/*.[ch]) transforms/scan/scan_kernel/stamp.py
 OURS := $(PIP) --no-build-isolation -e .
+# Bytecode of what a run imports, also where PYTHONDONTWRITEBYTECODE keeps Python from writing it: half of a start
+COMPILE_BYTECODE := PYTHONDONTWRITEBYTECODE= $(BIN)/python
 $(STAMP): $(PACKAGES) pyproject.toml hatch_build.py .ci/compiler.lock $(KERNEL)
 	if $(BIN)/python -c "import hatch_build, sys; sys.exit(not hatch_build.compiler())"; then $(OURS); else \
 		$(PIP) --require-hashes -r .ci/compiler.lock; \
 		$(OURS) && $(BIN)/python -m pip uninstall --quiet --disable-pip-version-check --yes ziglang; fi
+	$(COMPILE_BYTECODE) -m compileall -q flows transforms schemas
+	$(COMPILE_BYTECODE) -c "import flows.cli.demo, flows.report.report, flows.tables.month_tables, transforms.scan.read_scan"
 	touch $(STAMP)
 
 # The tools that look at the lock live apart from what it installs.

@@ -17,7 +17,8 @@ _ARROW: dict[str, pa.DataType] = {
     "list[string]": pa.list_(pa.string()),
     "list[int64]": pa.list_(pa.int64()),
 }
-_POLARS = {name: pl.Series(values=pa.array([], kind)).dtype for name, kind in _ARROW.items()}
+# ``pyarrow.array`` would import pandas where it is installed, for a second
+_POLARS = {name: pl.Series(values=pa.nulls(0, kind)).dtype for name, kind in _ARROW.items()}
 
 
 class SchemaError(Exception):

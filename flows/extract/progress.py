@@ -1,6 +1,7 @@
 """Progress over processes: counters that workers add to, and one line on stderr where that is a terminal."""
 
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing import get_context
@@ -14,9 +15,14 @@ if TYPE_CHECKING:
 Counters: TypeAlias = "SynchronizedArray[int]"
 
 
-def make_counters() -> Counters:
-    """raw bytes, JSON bytes, items matched, files done: shared with worker processes."""
-    return get_context("spawn").Array("q", 4)
+def make_counters(*, shared: bool = True) -> Counters:
+    """raw bytes, JSON bytes, items matched, files done.
+
+    Args: shared: with worker processes: their lock costs a process that removes it afterwards.
+    """
+    context = get_context("spawn")
+    lock = context.RLock() if shared else threading.RLock()
+    return context.Array("q", 4, lock=lock)  # type: ignore[arg-type] # any lock will do
 
 
 def add(counters: Counters, *amounts: int) -> None:

@@ -63,7 +63,7 @@ class WorkerProcesses:
 
     def __init__(self, count: int, set_up: Callable[[], None] = join_parent) -> None:
         self._set_up = set_up
-        self._executors = [self._executor() for _ in range(count)]
+        self._executors: list[ProcessPoolExecutor | None] = [None] * count
         self._idle: LifoQueue[int] = LifoQueue()  # places in that list; the last used process comes first
         for place in range(count):
             self._idle.put(place)
@@ -77,7 +77,7 @@ class WorkerProcesses:
     def __exit__(self, kind: type[BaseException] | None, *_raised: object) -> None:
         try:
             if kind is None:
-                for executor in self._executors:
+                for executor in filter(None, self._executors):
                     executor.shutdown()
         finally:
             self.terminate()
@@ -100,13 +100,14 @@ class WorkerProcesses:
         """End the workers now; what they do is lost."""
         with self._submitting:
             self._terminated = True
-        for executor in self._executors:
+        for executor in filter(None, self._executors):
             for process in list((executor._processes or {}).values()):
                 process.terminate()
             executor.shutdown(wait=True, cancel_futures=True)
 
-    def _executor(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, get_context("spawn"), self._set_up)
+    def _new_executor(self, place: int) -> ProcessPoolExecutor:
+        executor = self._executors[place] = ProcessPoolExecutor(1, get_context("spawn"), self._set_up)
+        return executor
 
     @contextmanager
     def _idle_ones(self, count: int) -> Iterator[int]:
@@ -125,11 +126,11 @@ class WorkerProcesses:
         with self._submitting:
             if self._terminated:
                 raise BrokenProcessPool("terminated")
+            executor = self._executors[place] or self._new_executor(place)
             try:
-                future = self._executors[place].submit(work, *args, **kwargs)
+                future = executor.submit(work, *args, **kwargs)
             except BrokenProcessPool:  # the process was killed earlier
-                self._executors[place] = self._executor()
-                future = self._executors[place].submit(work, *args, **kwargs)
+                future = self._new_executor(place).submit(work, *args, **kwargs)
         return future.result()
 
 

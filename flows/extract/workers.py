@@ -53,10 +53,10 @@ def read_here(
 ) -> list[Outcome]:
     """Outcomes of sources read in this order, on this machine."""
     total = sum(source.size for source in sources)
-    counters = make_counters()
     workers = max(1, min(settings.workers or cores(), len(sources)))
     if total < PARALLEL_FROM_BYTES and not any(source.is_url for source in sources):
         workers = 1
+    counters = make_counters(shared=workers > 1)
     overlap = workers < cores()  # else every core has a file of its own
     extract_one = partial(_extract_counted, layout=layout, settings=settings, overlap=overlap)
     with shown(counters, len(sources), total), _processes(workers, counters) as processes:

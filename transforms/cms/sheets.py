@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 
 import polars as pl
-from fastexcel import FastExcelError
 
 from transforms.errors import UsageError
 
@@ -25,6 +24,8 @@ def sheet_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
 
 
 def _workbook_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
+    from fastexcel import FastExcelError
+
     options = {"header_row": None, "dtypes": "string"}
     try:
         sheet = pl.read_excel(io.BytesIO(content), engine="calamine", has_header=False, read_options=options)

@@ -12,6 +12,23 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 _EPOCH = date(1970, 1, 1).toordinal()
+_NUMPY = {pa.int32(): np.int32, pa.int64(): np.int64, pa.float64(): np.float64}
+
+
+def column_of(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Python values as a column of a type that the extract has, null where they are None."""
+    if kind == pa.string():
+        return texts(values)
+    if kind == pa.date32():
+        return dates(values)
+    if kind == pa.bool_():
+        return flags(np.array(values, np.bool_))
+    missing = np.array([value is None for value in values], np.bool_)
+    if pa.types.is_list(kind):
+        ends = np.cumsum([len(value or ()) for value in values], dtype=np.int32)
+        elements = column_of([element for value in values for element in value or ()], kind.value_type)
+        return pa.ListArray.from_arrays(numbers(offsets(ends)), elements, mask=flags(missing))
+    return numbers(np.array([0 if value is None else value for value in values], _NUMPY[kind]), missing)
 
 
 def numbers(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> pa.Array:
@@ -22,7 +39,7 @@ def numbers(values: NDArray[Any], missing: NDArray[np.bool_] | None = None) -> p
 
 def numpy_of(column: pa.Array) -> NDArray[Any]:
     """A column of integers without nulls as numpy's array, not copied."""
-    kind = {pa.int32(): np.int32, pa.int64(): np.int64}[column.type]
+    kind = _NUMPY[column.type]
     return np.frombuffer(column.buffers()[1], kind, len(column), column.offset * np.dtype(kind).itemsize)
 
 
@@ -46,8 +63,7 @@ def texts_of(data: NDArray[np.uint8], ends: NDArray[np.int32], present: NDArray[
 
 def lists(values: Sequence[Sequence[str] | None]) -> pa.ListArray:
     """Lists of texts; None is an empty one."""
-    ends = np.cumsum([len(value or ()) for value in values], dtype=np.int32)
-    return pa.ListArray.from_arrays(numbers(offsets(ends)), texts([text for value in values for text in value or ()]))
+    return column_of([value or () for value in values], pa.list_(pa.string()))
 
 
 def dates(values: Sequence[date | None]) -> pa.Array:

@@ -9,6 +9,8 @@ from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 
+from transforms.read.arrow_columns import column_of
+
 OpenTemporary = Callable[[], BinaryIO]
 Row = tuple[object, ...]
 
@@ -139,7 +141,7 @@ def _size_of(batch: pa.RecordBatch) -> int:
 def batch_of(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
     """Rows of Python values as one batch."""
     columns = zip(*rows, strict=True)
-    arrays = [pa.array(column, type=field.type) for column, field in zip(columns, schema, strict=True)]
+    arrays = [column_of(values, field.type) for values, field in zip(columns, schema, strict=True)]
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 

@@ -12,6 +12,8 @@ import click
 import pytest
 
 from flows.cli.app import PROGRAM, main
+from tests.documents import document, group, item, rate
+from tests.json_text import json_bytes
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 COMMANDS = (
@@ -172,4 +174,15 @@ def test_help_and_wrong_usage_import_none_of_the_heavy_libraries() -> None:
     code = "import sys; from flows.cli.app import main; main(['--help']); print(*sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY)
     heavy = {"polars", "prefect", "pyarrow", "numpy", "pydantic", "rich", "httpx"}
+    assert not heavy & set(ended.stdout.splitlines()[-1].split())
+
+
+def test_a_run_imports_none_of_the_libraries_that_it_does_not_need(tmp_path: Path) -> None:
+    source = tmp_path / "small.json"
+    source.write_bytes(json_bytes(document(item(rate(group(1003000126))))))
+    words = ["run", str(source), "--month", "2026-06", "--no-report", "--json", "--output", str(tmp_path / "output")]
+    code = f"import sys; from flows.cli.app import main; main({words!r}); print(*sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY)
+    heavy = {"pandas", "prefect", "pydantic", "httpx", "obstore", "distributed", "fastexcel", "jinja2"}
+    heavy |= {"multiprocessing.resource_tracker"}  # a process of its own
     assert not heavy & set(ended.stdout.splitlines()[-1].split())

@@ -2,6 +2,7 @@
 
 import io
 from contextlib import closing
+from datetime import date
 from random import Random
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.collected_rows import rows_of, spool_rows
 from tests.pipeline import open_temporary
 from transforms.read import spool as spool_module
+from transforms.read.arrow_columns import column_of
 from transforms.read.spool import ROW_BYTES, Spool, batch_of
 
 Rows = list[tuple[object, ...]]
@@ -21,6 +23,25 @@ NUMBERS = pa.schema([("number", pa.int64())])
 
 def row_of(chance: Random, number: int) -> tuple[object, ...]:
     return number, chance.choice(("x", None, "")), chance.choice(((), (1, 2), (None,), None))
+
+
+@pytest.mark.parametrize(
+    ("kind", "values"),
+    [
+        (pa.string(), ("", None, "é", "x")),
+        (pa.int64(), (None, 0, -(2**63), 2**63 - 1)),
+        (pa.float64(), (1, None, 2.5)),
+        (pa.bool_(), (True, False)),
+        (pa.date32(), (date.min, None, date(2026, 6, 1))),
+        (pa.list_(pa.string()), (None, (), ["a", None], ("b",))),
+        (pa.list_(pa.int64()), ([1, None], None, ())),
+    ],
+)
+def test_a_column_of_python_values_is_the_one_that_pyarrow_makes(kind: pa.DataType, values: tuple[Any, ...]) -> None:
+    for part in (values, values[1:], ()):
+        column = column_of(part, kind)
+        column.validate(full=True)
+        assert column.equals(pa.array(part, type=kind))
 
 
 def encoded(rows: Rows) -> pa.RecordBatch:
