@@ -34,6 +34,7 @@ def backfill(
     newest_first: bool = False,
     gates: bool = True,
     report: bool = True,
+    delta: bool = False,
 ) -> State[Any]:
     """Publish past months, one after the other; a month that is published and unchanged is left alone.
 
@@ -46,12 +47,13 @@ def backfill(
         newest_first: begin with the last month.
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after all months.
+        delta: commit to Delta tables, too, also where the configuration does not say so.
     """
     try:
-        settings, days = load_settings(config, gates=gates), (parse_month(first), parse_month(last))
+        settings, days = load_settings(config, gates=gates, delta=delta), (parse_month(first), parse_month(last))
         check_payers(settings, payers or ())
         with run_of(first, last):
-            publish = month_updates(config, payers, force, gates)
+            publish = month_updates(config, payers, force, gates, delta)
             steps = TaskSteps(days[1], settings.cluster)
             found = run_backfill(
                 settings, *days, lambda day: publish(day, True), newest_first=newest_first, steps=steps, pages=report

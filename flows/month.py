@@ -48,6 +48,7 @@ def month(
     gates: bool = True,
     report: bool = True,
     expected: bool = True,
+    delta: bool = False,
 ) -> State[Any]:
     """Publish one month of a configuration; only files that changed are read.
 
@@ -59,9 +60,10 @@ def month(
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after publishing.
         expected: a payer that is not there after the configured day is a failure.
+        delta: commit to Delta tables, too, also where the configuration does not say so.
     """
     try:
-        settings, day = load_settings(config, gates=gates), parse_month(month)
+        settings, day = load_settings(config, gates=gates, delta=delta), parse_month(month)
         with run_of(month), progress(month) as on_progress:
             steps = TaskSteps(day, settings.cluster, on_progress)
             names = tuple(payers or ())
@@ -75,7 +77,7 @@ def month(
 
 
 def month_updates(
-    config: str, payers: list[str] | None, force: bool, gates: bool
+    config: str, payers: list[str] | None, force: bool, gates: bool, delta: bool
 ) -> Callable[[date, bool], MonthReport]:
     """A function that publishes one month as a subflow run, without the report; an error becomes a failed month.
 
@@ -84,7 +86,7 @@ def month_updates(
     """
 
     def update(day: date, expected: bool = True) -> MonthReport:
-        state = month(config, month_name(day), payers, force, gates, False, expected, return_state=True)
+        state = month(config, month_name(day), payers, force, gates, False, expected, delta, return_state=True)
         try:
             return report_of(state, MonthReport)
         except UsageError:
@@ -109,6 +111,7 @@ def run_sources(
     nppes: str | None = None,
     dask: str | None = None,
     choice: dict[str, Any] | None = None,
+    delta: bool = False,
 ) -> State[Any]:
     """Publish one month of the sources named: `tic-rates run` as a flow.
 
@@ -121,10 +124,11 @@ def run_sources(
         dask: address of a Dask scheduler to read on.
         choice: of the files that indexes list, those wanted: include, exclude, plan_market_types, plan_id_types and
             min_plans, as in a payer's block of the configuration.
+        delta: commit to Delta tables, too.
     """
     try:
         request = _REQUEST.get() or replace(
-            _request(sources, month, codes, output, nppes), choice=Choice.of(**choice or {})
+            _request(sources, month, codes, output, nppes), choice=Choice.of(**choice or {}), delta=delta
         )
         with run_of(month), progress(month) as on_progress:
             return final_state(run(request, TaskSteps(request.month, Cluster(dask), on_progress)))
@@ -154,6 +158,7 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:
             nppes=None if request.nppes is None else str(request.nppes),
             dask=cluster.dask,
             choice=request.choice.as_keys(),
+            delta=request.delta,
         )
     finally:
         _REQUEST.reset(token)

@@ -33,6 +33,7 @@ def nightly(
     force: bool = False,
     gates: bool = True,
     report: bool = True,
+    delta: bool = False,
 ) -> State[Any]:
     """Publish this month and the configured number before it, the oldest first; only files that changed are read.
 
@@ -43,11 +44,12 @@ def nightly(
         force: do again what is published already.
         gates: withhold payers that fail a gate of the configuration.
         report: build the report's pages after publishing.
+        delta: commit to Delta tables, too, also where the configuration does not say so.
     """
     if month is None:
-        return _night(config, payers, force, gates, report)
+        return _night(config, payers, force, gates, report, delta)
     with run_of(month):
-        state = month_flow(config, month, payers, force, gates, report, return_state=True)
+        state = month_flow(config, month, payers, force, gates, report, delta=delta, return_state=True)
     try:
         found = report_of(state, MonthReport)
     except Exception as error:  # noqa: BLE001 the month's run was retried already
@@ -55,16 +57,15 @@ def nightly(
     return final_state(found)
 
 
-def _night(config: str, payers: list[str] | None, force: bool, gates: bool, report: bool) -> State[Any]:
+def _night(config: str, payers: list[str] | None, force: bool, gates: bool, report: bool, delta: bool) -> State[Any]:
     try:
-        settings = load_settings(config, gates=gates)
+        settings = load_settings(config, gates=gates, delta=delta)
         check_payers(settings, payers or ())
         last = this_month(settings.timezone)
         with run_of(month_name(last)):
             steps = TaskSteps(last, settings.cluster)
-            return final_state(
-                run_night(settings, month_updates(config, payers, force, gates), steps=steps, pages=report)
-            )
+            update = month_updates(config, payers, force, gates, delta)
+            return final_state(run_night(settings, update, steps=steps, pages=report))
     except TicRatesError as error:
         return failed(error)
 

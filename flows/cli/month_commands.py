@@ -17,6 +17,7 @@ from flows.cli.options import (
     command,
     config_option,
     configured_options,
+    delta_option,
     listed_options,
     month_of,
     output_option,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 @reader_option
 @listed_options
 @report_option
+@delta_option
 @click.option("--dask", metavar="ADDRESS", help="Read and build on a Dask cluster, such as tcp://HOST:8786.")
 @prefect_option
 def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | str | None, **options: Any) -> Result:
@@ -79,6 +81,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
         engine=options["reader"],
         fetching=fetching_of(),
         report=not options["no_report"],
+        delta=options["delta"],
         choice=choice_of(options),
     )
     result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
@@ -148,7 +151,7 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     from flows.cli.show_months import print_months
     from flows.orchestration.months import load_settings
 
-    settings = load_settings(config, gates=not options["no_gates"])
+    settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     if month is None:
         night = _night(settings, options)
         return Result(night.as_json(), partial(print_months, night.months), night.exit_code)
@@ -211,6 +214,7 @@ def _flow_parameters(options: dict[str, Any]) -> dict[str, Any]:
         "force": options["force"],
         "gates": not options["no_gates"],
         "report": not options["no_report"],
+        "delta": options["delta"],
     }
 
 
@@ -232,7 +236,7 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
     from flows.orchestration.webhook import notify_month
 
-    settings = load_settings(config, gates=not options["no_gates"])
+    settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     months_to_do(first, last)
     payers, force, pages = options["payers"], options["force"], not options["no_report"]
     check_payers(settings, payers)
@@ -278,10 +282,10 @@ def serve_command(*, config: Path, host: str, port: int) -> Result:
     Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and serves
     both deployments; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.
     """
-    from flows.settings.config import load_config
+    from flows.orchestration.months import load_settings
     from flows.settings.environment import set_run_defaults
 
-    settings = load_config(config)
+    settings = load_settings(config, gates=True)
     set_run_defaults()  # before Prefect is imported: it reads its settings once
     from flows.backfill import backfill
     from flows.nightly import nightly

@@ -139,6 +139,11 @@ reader_option = click.option(
     help="scan decodes only what matches (default where its C sources are compiled); ijson parses every byte.",
 )
 report_option = click.option("--no-report", is_flag=True, help="Leave the report's pages as they are.")
+delta_option = click.option(
+    "--delta",
+    is_flag=True,
+    help="Commit summaries and providers to Delta tables, too, under DIR/delta (needs the extra `delta`).",
+)
 prefect_option = click.option(
     "--prefect/--no-prefect",
     default=None,
@@ -169,6 +174,7 @@ def configured_options(function: Function) -> Function:
         click.option("--force", is_flag=True, help="Read and build everything anew."),
         click.option("--no-gates", is_flag=True, help="Publish whatever the gates say."),
         report_option,
+        delta_option,
         prefect_option,
     )
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)

@@ -45,6 +45,8 @@ def print_result(result: MonthReport) -> None:
         console.print(f"[red]quarantined[/red] {escape(name)}: {escape(reason)}", highlight=False)
     if result.references.count:
         console.print(escape(str(result.references)), highlight=False)
+    if result.delta is not None:
+        console.print(f"Delta: {escape(str(result.delta))}", highlight=False, soft_wrap=True)
     console.print(f"Parquet: {layout.name_of(summaries)}", highlight=False, soft_wrap=True)
 
 

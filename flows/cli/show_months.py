@@ -20,6 +20,7 @@ def print_months(months: Sequence[MonthReport]) -> None:
         since = "not there since" if month.late else "awaited since"
         reasons += [(f"{since} {each.since} {each.payer}", each.reason) for each in month.awaited]
         reasons += [(f"stale {each.payer}", f"last updated on {each.last_updated_on}") for each in month.stale]
+        reasons += [("Delta", str(month.delta))] if month.delta and (month.delta.commits or month.delta.failed) else []
         reasons += [(f"quarantined {source}", reason) for source, reason in month.quarantined]
         for what, reason in reasons:
             print(f"{month_name(month.month)} {what}: {reason}")

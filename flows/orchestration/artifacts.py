@@ -36,6 +36,7 @@ _AWAITED = (
     "{count:,} payer(s) of {month} not published yet. Each night asks again; `expect_by_day` in {config} sets the "
     "day after which this is a failure."
 )
+_DELTA = "The published tables of {month} are complete; the Delta tables under `delta/` lack {count:,} commit(s)."
 _STALE = "{count:,} payer(s) with old files, by `stale_after_days` in {config}. Next: look for newer ones at the payer."
 
 
@@ -65,11 +66,13 @@ def show_month(config: Config, report: MonthReport) -> None:
         create_table_artifact(rows, key=f"national-{name}", description=_NATIONAL.format(tier=tier))
     awaited = [(each.payer, f"since {each.since}: {each.reason}") for each in report.awaited]
     stale = [(each.payer, f"last updated on {each.last_updated_on}") for each in report.stale]
+    uncommitted = [("delta", report.delta_failed)] if report.delta_failed else []
     for key, column, left_out, text in (
         ("quarantine", "source", report.quarantined, _QUARANTINED),
         ("withheld", "payer", report.withheld, _WITHHELD),
         ("awaited", "payer", awaited, _AWAITED),
         ("stale", "payer", stale, _STALE),
+        ("delta", "tables", uncommitted, _DELTA),
     ):
         if left_out:
             reasons = "".join(f"\n- {each}: {why}" for each, why in left_out[:MOST_EXPLAINED])  # a table cuts them off

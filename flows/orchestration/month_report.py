@@ -7,6 +7,7 @@ from typing import Any
 
 from flows.extract.outcome import UnresolvedReferences
 from flows.publish.awaited import AwaitedPayer, StalePayer
+from flows.publish.delta import DeltaCommits
 from flows.settings.addresses import Location
 from flows.storage.layout import month_name
 from flows.storage.redaction import redact_text
@@ -31,6 +32,7 @@ class MonthReport:
     awaited: list[AwaitedPayer] = field(default_factory=list)
     late: bool = False  # the day is past by which all payers are expected, and some are awaited
     stale: list[StalePayer] = field(default_factory=list)
+    delta: DeltaCommits | None = None  # None: not asked for, or there was nothing to publish
     reason: str | None = None
     tables: dict[str, int] = field(default_factory=dict)  # rows of each
     rows_eligible: int = 0
@@ -45,11 +47,16 @@ class MonthReport:
         return self.tables.get("rates", 0)
 
     @property
+    def delta_failed(self) -> str | None:
+        """Why a commit to the Delta tables failed, and what repeats it."""
+        return None if self.delta is None else self.delta.failed
+
+    @property
     def exit_code(self) -> int:
-        """0 all well, 3 sources quarantined, payers withheld or late, references given up, 4 nothing usable."""
+        """0 all well, 3 something left out, late or not committed to the Delta tables, 4 nothing usable."""
         if self.status == "failed":
             return NothingUsableError.exit_code
-        left_out = self.quarantined or self.withheld or self.late or self.references.given_up
+        left_out = self.quarantined or self.withheld or self.late or self.references.given_up or self.delta_failed
         return BadFileError.exit_code if left_out else 0
 
     def as_json(self) -> dict[str, Any]:
@@ -72,6 +79,7 @@ class MonthReport:
             "stale": [
                 {"payer": each.payer, "last_updated_on": each.last_updated_on.isoformat()} for each in self.stale
             ],
+            "delta": None if self.delta is None else self.delta.as_json(),
             "with_nppes": self.with_nppes,
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
@@ -134,4 +142,5 @@ def describe(report: MonthReport) -> str:
     since = "not there since" if report.late else "awaited since"
     parts += [f"{each.payer} {since} {each.since}" for each in report.awaited]
     parts += [f"{each.payer} stale: last updated on {each.last_updated_on}" for each in report.stale]
+    parts += [f"Delta tables: {report.delta_failed}"] if report.delta_failed else []
     return ", ".join(parts)

@@ -21,6 +21,7 @@ from flows.orchestration.run import (
     UNREACHABLE,
     RunRequest,
     build_and_publish,
+    commit_published,
     count_outcomes,
     extract_all,
     load_references,
@@ -40,6 +41,7 @@ from flows.publish.awaited import (
     split_missing,
     stale_payers,
 )
+from flows.publish.delta import require_deltalake
 from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
 from flows.publish.published_month import Baseline, PublishedMonth
 from flows.settings.config import load_config
@@ -55,9 +57,18 @@ LOG = logging.getLogger(__name__)
 ATTEMPTS = 3  # at a month that other machines publish meanwhile
 
 
-def load_settings(path: Path | str, *, gates: bool) -> Config:
-    """The configuration on this machine, without its gates where they are not wanted."""
+def load_settings(path: Path | str, *, gates: bool, delta: bool = False) -> Config:
+    """The configuration on this machine, without its gates where they are not wanted.
+
+    Args: delta: keep Delta tables, also where the configuration does not say so.
+
+    Raises:
+        UsageError: the configuration is invalid, or asks for Delta tables without the extra.
+    """
     config = load_config(Path(path))
+    config = replace(config, delta=config.delta or delta)
+    if config.delta:
+        require_deltalake()
     return config if gates else replace(config, gates=Gates(None, None, None, None, withhold_vanished=False))
 
 
@@ -104,6 +115,9 @@ def run_month(
     with locked_month(layout, month):
         remove_all_abandoned(layout)
         report = _publish_or_repeat(config, chosen, request, layout, steps, expected=expected)
+    if config.delta:
+        repeat = f"`tic-rates nightly --config {config.path} --month {month_name(month)} --delta`"
+        report.delta = commit_published(layout, steps, repeat)
     if pages and report.status == "published":
         steps.call(build_pages, layout)
     report.seconds = time.perf_counter() - started

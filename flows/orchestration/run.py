@@ -17,7 +17,8 @@ from flows.extract.outcome import Outcome
 from flows.extract.readers import READER_VERSION
 from flows.extract.workers import extract_many
 from flows.orchestration.month_report import MonthReport
-from flows.orchestration.steps import Publication, Steps, build_pages, normalise, summarise
+from flows.orchestration.steps import Publication, Steps, build_pages, commit_delta, normalise, summarise
+from flows.publish.delta import DeltaCommitError, DeltaCommits, require_deltalake
 from flows.publish.publish import (
     TABLES,
     change_manifest,
@@ -64,6 +65,7 @@ class RunRequest:
     fetching: Fetching = field(default_factory=Fetching)
     force: bool = False  # read and build anew what stands in the cache
     report: bool = True  # build the report's pages after publishing
+    delta: bool = False  # commit `summaries` and `providers` to Delta tables, too
     choice: Choice = field(default_factory=Choice)  # of the files that indexes list
     utilization: Path | None = None  # a folder of built years; None: those that `reference utilization` built
 
@@ -84,6 +86,8 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     started = time.perf_counter()
     steps = steps or Steps()
     layout = Layout.at(request.output)
+    if request.delta:
+        require_deltalake()
     prepare_output(layout)
     with locked_month(layout, request.month):
         remove_all_abandoned(layout)
@@ -92,10 +96,25 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
         report = count_outcomes(request, outcomes)
         require_usable(outcomes, layout, report)
         build_and_publish(MonthInputs(month, outcomes, layout), report, steps)
+    if request.delta:
+        report.delta = commit_published(layout, steps, "the same `tic-rates run`")
     if request.report:
         steps.call(build_pages, layout)
     report.seconds = time.perf_counter() - started
     return report
+
+
+def commit_published(layout: Layout, steps: Steps, repeat: str) -> DeltaCommits:
+    """What was committed to the Delta tables. A commit that fails leaves the published tables, and is logged.
+
+    Args: repeat: the command that repeats it.
+    """
+    try:
+        return steps.call(commit_delta, layout)
+    except DeltaCommitError as error:
+        reason = f"{error}; the published tables are complete, and {repeat} repeats the commit"
+        LOG.error("%s", reason)
+        return DeltaCommits(failed=reason)
 
 
 def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":

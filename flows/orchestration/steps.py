@@ -13,10 +13,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from flows.download.sources import Source
+from flows.download.sources import Source, sha256_of
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
+from flows.publish.delta import DELTA_TABLES, DeltaCommits, commit_months
 from flows.publish.publish import TABLES, PublicationConflictError, now, publish_month
 from flows.settings.fetching import ReadSettings
 from flows.settings.values import Gates, PayerSource
@@ -125,6 +126,7 @@ def summarise(
             for payer, build in builder.builds.items()
         },
         "withheld": builder.withheld,
+        "sha256": {name: sha256_of(folder / name / f"{name}.parquet") for name in DELTA_TABLES},
     }
 
 
@@ -187,6 +189,15 @@ def undo_publication(publication: Publication) -> None:
         folder = layout.month(table, month)
         if not any(folder.iterdir()):
             folder.rmdir()
+
+
+def commit_delta(layout: Layout) -> DeltaCommits:
+    """What was committed to the Delta tables, which have all published months then.
+
+    Raises:
+        DeltaCommitError: a commit failed; the published tables are complete.
+    """
+    return commit_months(layout)
 
 
 def build_pages(layout: Layout) -> None:

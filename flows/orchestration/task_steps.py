@@ -57,10 +57,11 @@ extract_on_dask = Task(read_on_dask, name="extract on Dask", **_OPTIONS)
 list_files = Task(steps.list_files, name="list files", **_OPTIONS)
 normalise = Task(steps.normalise, name="normalise", **_OPTIONS)
 summarise = Task(steps.summarise, name="summarise", **_OPTIONS)
+commit_delta = Task(steps.commit_delta, name="delta", **_OPTIONS)
 build_pages = Task(steps.build_pages, name="report", **_OPTIONS)
 publish_tables = MaterializingTask(steps.publish_tables, name="publish", assets=[], **_OPTIONS)
 TASKS: dict[Callable[..., Any], Task[..., Any]] = {
-    each.fn: each for each in (list_files, normalise, summarise, publish_tables, build_pages)
+    each.fn: each for each in (list_files, normalise, summarise, publish_tables, commit_delta, build_pages)
 }
 
 

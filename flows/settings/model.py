@@ -324,6 +324,7 @@ class Settings(Section):
     output: Place = "output"
     nppes: Place | None = Field(default=None, examples=["NPPES_Data_Dissemination.zip"])
     codes: Annotated[list[Code], Field(min_length=1)] = list(DEFAULT_CODES)
+    delta: bool = Config.delta
     workers: Annotated[int, Field(ge=0, le=1_024)] = 0
     reader: Literal["scan", "ijson"] | None = None
     http: Http = Http()
@@ -353,6 +354,7 @@ class Settings(Section):
             output=_located(self.output, folder),
             nppes=None if self.nppes is None else _located(self.nppes, folder),
             codes=tuple(sorted({code for text in self.codes for code in parse_codes(text)})),
+            delta=self.delta,
             workers=self.workers,
             engine=self.reader,
             fetching=self.http.value(Limits(**dict(self.limits))),

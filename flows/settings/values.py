@@ -56,6 +56,7 @@ class Config:
     output: Location = Path("output")
     nppes: Location | None = None
     codes: tuple[str, ...] = DEFAULT_CODES
+    delta: bool = False  # `summaries` and `providers` as Delta tables, too
     workers: int = 0  # 0: as many as there are cores
     engine: Engine | None = None
     fetching: Fetching = field(default_factory=Fetching)

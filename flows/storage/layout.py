@@ -24,6 +24,11 @@ def month_name(month: date) -> str:
     return f"{month:%Y-%m}"
 
 
+def month_of_name(name: str) -> date:
+    """The first day of a month named ``2025-06``."""
+    return date.fromisoformat(f"{name}-01")
+
+
 def this_month(timezone: str, now: datetime | None = None) -> date:
     """The first day of the current month in a time zone such as ``UTC``."""
     return today(timezone, now).replace(day=1)

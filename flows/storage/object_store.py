@@ -82,6 +82,15 @@ class Objects:
         """The URL of an object."""
         return f"{self.url}/{key}" if key else self.url
 
+    @property
+    def library_options(self) -> dict[str, str]:
+        """What a library that reads the platform's variables, too, needs besides them (deltalake)."""
+        scheme = self.url.partition(":")[0]
+        if scheme == "file":
+            return {}
+        profile = _shared_profile(os.environ) if scheme == "s3" else {}
+        return _client_options(scheme, os.environ) | {f"AWS_{name.upper()}": value for name, value in profile.items()}
+
     def head(self, key: str) -> ObjectMeta | None:
         """An object's size, ETag and time; None if there is none."""
         with _readable_errors(self.full(key)), suppress(FileNotFoundError):
