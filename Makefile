@@ -15,10 +15,16 @@ run: $(STAMP)
 test: $(STAMP)
 	$(BIN)/pytest -n 2 --dist loadfile
 
+# Where there is Java, output/README.md's call for Spark is tried, too, with pyspark (450 MB); elsewhere it is skipped.
+SPARK = if command -v java >/dev/null; then $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
+	--build-constraints .ci/spark.lock -r .ci/spark.lock || echo "no pyspark to be had: its test is skipped" >&2; fi
+
 test-slow: $(STAMP)
+	$(SPARK)
 	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not soak"
 
 soak: $(STAMP)
+	$(SPARK)
 	TIC_RATES_SOAK=1 $(BIN)/pytest -n 2 --dist loadfile -m "soak or slow"
 
 # Until stopped, or for FUZZ_SECONDS: the readers against each other on both cores, then every target by coverage
@@ -75,6 +81,7 @@ lock:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --group pyproject.toml:supply -o .ci/tools.lock
 	$(COMPILE) --group pyproject.toml:fuzz -o .ci/fuzz.lock
+	$(COMPILE) --group pyproject.toml:spark -o .ci/spark.lock
 	$(COMPILE) --group pyproject.toml:compiler -o .ci/compiler.lock
 
 # --no-deps: the lock is complete, and the pip that comes with venv takes hashes only this way.

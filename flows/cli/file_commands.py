@@ -104,8 +104,8 @@ def medicare_command(*, rvu: Path, gpci: Path, year: int, output: Path | str) ->
 def localities_command(*, file: Path, output: Path | str) -> Result:
     """Add an edition of CMS's ZIP Code to Carrier Locality file.
 
-    FILE is the ZIP5 file as csv or xlsx, or CMS's zip. The first quarter of 2026 comes with the package; an edition
-    built here replaces the one of its year. `run` reads it when given the same --output.
+    FILE is the ZIP5 file as xlsx, csv or txt, or CMS's zip. The first quarter of 2026 comes with the package; an
+    edition built here replaces the one of its year. `run` reads it when given the same --output.
     """
     from flows.cli.show import print_figures
     from flows.storage.layout import Layout

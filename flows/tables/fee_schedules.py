@@ -16,7 +16,7 @@ from transforms.cms.localities import read_zip_localities
 from transforms.cms.medicare import MedicareReference
 
 _PPRRVU = re.compile(r"(?:.*/)?PPRRVU[^/]*\.csv", re.IGNORECASE)
-_ZIP5 = re.compile(r"(?:.*/)?ZIP5[^/]*\.(?:csv|xlsx)", re.IGNORECASE)
+_ZIP5 = re.compile(r"(?:.*/)?ZIP5(?!lyout)[^/]*\.(?:csv|xlsx|txt)", re.IGNORECASE)
 _GPCI = re.compile(r"(?:.*/)?GPCI[^/]*\.csv", re.IGNORECASE)
 
 
@@ -70,13 +70,13 @@ def load_medicare(target_dir: Path | None = None) -> MedicareReference:
 def build_localities(source: Path, target: Path) -> dict[str, Any]:
     """Adds an edition of CMS's ZIP Code to Carrier Locality file to ``target``, in place of one of the same year.
 
-    Args: source: the ZIP5 file as csv or xlsx, or CMS's zip.
+    Args: source: the ZIP5 file as xlsx, csv or txt, or CMS's zip.
 
     Returns:
         year, quarter, zips, output.
     """
     with naming(source):
-        edition = read_zip_localities(member_or_file(source, _ZIP5, "ZIP5 csv or xlsx", preferred=".xlsx"))
+        edition = read_zip_localities(member_or_file(source, _ZIP5, "ZIP5 xlsx, csv or txt", preferred=".xlsx"))
     year, quarter = edition.select("year", "quarter").row(0)
     built = pl.concat([_other_years(_built_localities(target), edition), edition]).sort(ZIP_LOCALITIES.grain)
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from tests.supply.audit import ACCEPTED, CONTROL, answer_of, audit, main, of_pip
 from tests.supply.lock import LOCK, REPOSITORY, Release, locked, names, pyproject, read_lock, to_develop, to_run
 
 REMEDY = "run `make licences sbom`"
-TOOLS = tuple(REPOSITORY / ".ci" / f"{name}.lock" for name in ("tools", "fuzz", "compiler"))
+TOOLS = tuple(REPOSITORY / ".ci" / f"{name}.lock" for name in ("tools", "fuzz", "spark", "compiler"))
 
 
 # The lock

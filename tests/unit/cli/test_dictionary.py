@@ -1,9 +1,10 @@
 """output/README.md: current, true of the files, and every example of it runs and says the same in each library."""
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import date
-from functools import partial
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from flows.cli.dictionary import describe_tables, main
 from flows.download.open_source import expand
 from flows.orchestration.run import RunRequest, run
+from flows.storage.parquet import write_table
 from schemas.codes import (
     BUCA,
     COMPOSITE_ALL,
@@ -30,8 +32,8 @@ from schemas.codes import (
     WEIGHTINGS,
     Term,
 )
-from schemas.published import PROVIDERS, PUBLISHED, RATES, SUMMARIES
-from schemas.table import Table
+from schemas.published import PUBLISHED, SUMMARIES
+from schemas.table import Column, Table
 
 DICTIONARY = Path(__file__).resolve().parents[3] / "output" / "README.md"
 MONTH = date(2026, 6, 1)
@@ -217,59 +219,115 @@ def test_published_values_are_those_of_the_code_lists(published: Path) -> None:
     assert values(f"{quality}/unmapped.parquet", "kind") == names(UNMAPPED_KINDS)
 
 
-def in_frames(place: str) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(pa.Table.from_pandas(pd.read_parquet(place, dtype_backend="pyarrow"))))
+# ---- One call opens a table -----------------------------------------------------------------------------------------
 
-
-def in_arrow(place: str) -> pl.DataFrame:
-    return pl.DataFrame(pl.from_arrow(pq.read_table(place)))
-
-
-def in_duckdb_frames(place: str, options: str = "") -> pl.DataFrame:
-    found = duckdb.sql(f"FROM read_parquet('{place}/**/*.parquet'{options})")
-    assert found is not None
-    frame: pl.DataFrame = found.pl()
-    return frame
-
-
-SHORTEST_CALLS: dict[str, Callable[[str], pl.DataFrame]] = {
-    "polars": pl.read_parquet,
-    "polars with hive partitioning": partial(pl.read_parquet, hive_partitioning=True),
-    "polars without": partial(pl.read_parquet, hive_partitioning=False),
-    "pandas": in_frames,
-    "pyarrow": in_arrow,
-    "DuckDB": in_duckdb_frames,
-    "DuckDB with hive partitioning": partial(in_duckdb_frames, options=", hive_partitioning = true"),
-    "DuckDB without": partial(in_duckdb_frames, options=", hive_partitioning = false"),
+ROW = re.compile(r"^\| (polars|pandas|DuckDB|pyarrow|Spark) \| `(.+?)` \| `(.+?)` \|$", re.M)
+CALLS = {library: (alone, beside) for library, alone, beside in ROW.findall(DICTIONARY.read_text(encoding="utf-8"))}
+OPTIONS = {
+    "polars": ["", ", hive_partitioning=True", ", hive_partitioning=False"],
+    "pandas": ["", ', dtype_backend="pyarrow"', ', dtype_backend="pyarrow", partitioning=None'],
+    "pyarrow": ["", ", partitioning=None"],
+    "DuckDB": ["", ", hive_partitioning = true", ", hive_partitioning = false"],
 }
+VARIANTS = [(library, option) for library, options in OPTIONS.items() for option in options]
+
+
+def shortest_call(library: str, table: Table, output: Path) -> str:
+    """What the dictionary says, for this table and output."""
+    folder, name = table.path.partition("/")[0], table.path.rpartition("/")[2]
+    alone, beside = CALLS[library]
+    if sum(each.path.startswith(f"{folder}/") for each in PUBLISHED) == 1:
+        return alone.replace("output/summaries", f"{output}/{folder}")
+    return beside.replace("output/quality/*/files.parquet", f"{output}/{folder}/*/{name}")
+
+
+def opened(library: str, option: str, table: Table, output: Path) -> pl.DataFrame:
+    """The table as a library opens it, with a further option of the call."""
+    call = shortest_call(library, table, output)
+    if library == "DuckDB":
+        found = duckdb.sql(call if not option else f"{call.replace('FROM ', 'FROM read_parquet(')}{option})")
+        assert found is not None
+        return pl.DataFrame(found.pl())
+    found = eval(f"{call[:-1]}{option})", {"pl": pl, "pd": pd, "pyarrow": pa, "glob": glob})
+    if isinstance(found, pd.DataFrame):
+        found = pa.Table.from_pandas(found)
+    return found if isinstance(found, pl.DataFrame) else pl.DataFrame(pl.from_arrow(found))
+
+
+def is_untyped(found: pl.DataFrame, column: Column) -> bool:
+    """Whether a column came as Python objects, none of which is there to tell the type."""
+    return found[column.name].dtype in (pl.Null, pl.List(pl.Null))
+
+
+def check_opened(found: pl.DataFrame, table: Table, output: Path, months: int) -> None:
+    """The rows, columns and types of the files, and besides at most the partition keys."""
+    expected = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in paths_of(table, output)])
+    assert expected["month"].n_unique() == months
+    assert set(found.columns) - set(table.names) <= {"period", "payer_slug"}
+    assert found.select(table.names).schema == table.polars
+    assert found.select(table.names).sort(table.names).equals(expected.sort(table.names))
 
 
 @pytest.fixture(scope="module")
 def two_months(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The month, and a copy of it as the month after, as far as folders and the column ``month`` tell."""
     place = tmp_path_factory.mktemp("months")
-    for path in sorted(published.glob("*/period=2026-06/**/*.parquet")):
-        for period, month in (("2026-06", date(2026, 6, 1)), ("2026-07", date(2026, 7, 1))):
-            target = place / path.relative_to(published).as_posix().replace("2026-06", period)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            pl.read_parquet(path).with_columns(month=pl.lit(month)).write_parquet(target)
+    for table in PUBLISHED:
+        for path in paths_of(table, published):
+            rows = pl.read_parquet(path, hive_partitioning=False)
+            for period, month in (("2026-06", date(2026, 6, 1)), ("2026-07", date(2026, 7, 1))):
+                target = place / path.relative_to(published).as_posix().replace("2026-06", period)
+                write_table(target, table, [rows.with_columns(month=pl.lit(month))])
     return place
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("table", [SUMMARIES, RATES, PROVIDERS], ids=lambda table: table.name)
-@pytest.mark.parametrize("library", SHORTEST_CALLS)
+@pytest.mark.parametrize("table", PUBLISHED, ids=lambda table: table.name)
+@pytest.mark.parametrize(("library", "option"), VARIANTS, ids=map("{0[0]}{0[1]}".format, VARIANTS))
 def test_the_shortest_call_gives_every_column_as_declared(
-    published: Path, two_months: Path, table: Table, library: str
+    published: Path, two_months: Path, table: Table, library: str, option: str
 ) -> None:
-    folder = table.path.partition("/")[0]
     for place, months in ((published, 1), (two_months, 2)):
-        expected = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in paths_of(table, place)])
-        found = SHORTEST_CALLS[library](str(place / folder))
-        assert expected["month"].n_unique() == months
-        assert set(found.columns) - set(table.names) <= {"period", "payer_slug"}
-        assert found.select(table.names).sort(table.names).equals(expected.sort(table.names))
-        assert found.select(table.names).schema == table.polars
+        found = opened(library, option, table, place)
+        if (library, option) == ("pandas", ""):
+            strange = [column for column in table if found[column.name].dtype != column.polars]
+            assert all((column.nullable and column.dtype == "int64") or is_untyped(found, column) for column in strange)
+            found = found.cast({column.name: column.polars for column in strange})
+        check_opened(found, table, place, months)
+
+
+@pytest.fixture(scope="module")
+def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A Spark session on this machine."""
+    if shutil.which("java") is None:
+        pytest.skip("no Java here")
+    sql = pytest.importorskip("pyspark.sql", reason="no pyspark here; `make test-slow` installs it where there is Java")
+    settings = {
+        "spark.ui.enabled": "false",
+        "spark.driver.host": "127.0.0.1",
+        "spark.driver.bindAddress": "127.0.0.1",
+        "spark.sql.warehouse.dir": str(tmp_path_factory.mktemp("spark")),
+        "spark.sql.shuffle.partitions": "1",
+    }
+    session = sql.SparkSession.builder.master("local[1]").config(map=settings).getOrCreate()
+    yield session
+    session.stop()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("table", PUBLISHED, ids=lambda table: table.name)
+def test_the_shortest_call_in_spark_gives_every_column_as_declared(
+    published: Path, two_months: Path, spark: Any, table: Table
+) -> None:
+    for place, months in ((published, 1), (two_months, 2)):
+        whole = eval(shortest_call("Spark", table, place), {"spark": spark})
+        check_opened(pl.DataFrame(pl.from_arrow(whole.toArrow())), table, place, months)
+        if "/period=YYYY-MM/payer_slug=" in table.path or whole.columns[-1] == "period":
+            last = whole.where("period = '2026-06'").toArrow()
+            assert last.num_rows == whole.count() // months
+        files = spark.read.parquet(*map(str, paths_of(table, place)))  # without folders there are no partitions
+        assert not {"period", "payer_slug"} & set(files.columns)
+        check_opened(pl.DataFrame(pl.from_arrow(files.toArrow())), table, place, months)
 
 
 def paths_of(table: Table, output: Path) -> list[Path]:

@@ -34,6 +34,16 @@ def xlsx_of(*rows: str) -> bytes:
     return workbook(cells)
 
 
+def text_of(*rows: str) -> bytes:
+    """As CMS's text file, in lines of 80 places: the columns at the positions that ZIP5lyout.txt states."""
+    lines = []
+    for row in rows:
+        state, zip5, carrier, locality, rural, lab, rural2, flag, part_b, edition = row.split(",")
+        line = f"{state}{zip5}{carrier}{locality}{rural:1}{lab:2}{rural2:1}".ljust(20) + f"{flag} {part_b:1}"
+        lines.append(f"{line:75}{edition}")
+    return "\r\n".join((*lines, "")).encode()
+
+
 def _cell(value: str) -> str:
     if value.isdecimal():
         return f"<c><v>{int(value)}</v></c>"
@@ -42,8 +52,8 @@ def _cell(value: str) -> str:
 
 @pytest.mark.parametrize(
     "content",
-    [csv_of(*ROWS), csv_of(*ROWS, header=HEADER.title().replace(" ", "  ")), xlsx_of(*ROWS)],
-    ids=["csv", "headings in other letters", "xlsx"],
+    [csv_of(*ROWS), csv_of(*ROWS, header=HEADER.title().replace(" ", "  ")), xlsx_of(*ROWS), text_of(*ROWS)],
+    ids=["csv", "headings in other letters", "xlsx", "txt"],
 )
 def test_the_zip_file_is_read_by_column_names_with_its_leading_zeros(content: bytes) -> None:
     found = read_zip_localities(content)
@@ -57,6 +67,12 @@ def test_the_zip_file_is_read_by_column_names_with_its_leading_zeros(content: by
         (csv_of(), "a header but no rows"),
         (csv_of(ROWS[0], ROWS[0]), "a ZIP code twice"),
         (csv_of(ROWS[0], ROWS[1].replace("20262", "20263")), "or several editions"),
+        (
+            text_of(ROWS[0], ROWS[1].replace("00501", "0050l")),
+            "line 2: expected zip5, mac, locality, edition as numbers",
+        ),
+        (text_of(ROWS[0])[:-2] + b"\r\nCA9411101112", "line 2: 12 characters, expected 80"),
+        (text_of(ROWS[0], ROWS[1].replace("20262", "20263")), "or several editions"),
         (csv_of("CA,9411O,01112,05,,05,,0,,20262"), "line 2: expected zip5, mac, locality, edition as numbers"),
         (csv_of("CA,94110,01112"), "line 2: expected"),
         (b"", "no column headed 'ZIP CODE'"),
