@@ -102,10 +102,10 @@ def test_each_version_has_the_rows_of_its_publication_in_every_reader(tmp_path: 
             by_polars = pl.read_delta(str(output / "delta" / name), version=version)
             assert by_polars.select(expected.columns).sort(order).equals(expected.sort(order))
             dataset = table.to_pyarrow_dataset()
-            by_duckdb = duckdb.sql(f"SELECT * FROM dataset ORDER BY {', '.join(order)}").pl()
-            assert dataset.schema.names == by_duckdb.columns
-            assert by_duckdb.select("month").equals(expected.sort(order).select("month"))
-            assert by_duckdb.height == expected.height
+            found = duckdb.sql("FROM dataset")
+            assert found is not None and found.columns == dataset.schema.names
+            by_duckdb: pl.DataFrame = found.pl()
+            assert by_duckdb.select(expected.columns).sort(order).equals(expected.sort(order))
 
 
 def test_a_commit_says_which_publication_it_is(tmp_path: Path, capsys: Capture) -> None:

@@ -301,8 +301,8 @@ def test_an_edition_of_the_zip_file_replaces_the_one_of_its_year_and_no_other(tm
         assert (figures["year"], figures["quarter"], figures["zips"]) == (int(edition[:4]), int(edition[4]), 1)
     assert load_localities(built).rows() == [(2025, 3, "94110", "01112", "05"), (2026, 2, "94110", "01112", "05")]
     text = f"CA941100111205 05   0{'20263':>59}\r\n".encode()
-    members = (("ZIP5lyout.txt", b"layout"), ("ZIP5_JUL2026.txt", text), ("ZIP9_JUL2026.txt", b""))
-    (tmp_path / "localities.zip").write_bytes(monthly_zip(*members))
+    texts = (("ZIP5lyout.txt", b"layout"), ("ZIP5_JUL2026.txt", text), ("ZIP9_JUL2026.txt", b""))
+    (tmp_path / "localities.zip").write_bytes(monthly_zip(*texts))
     assert build_localities(tmp_path / "localities.zip", built)["quarter"] == 3
     assert [path.name for path in built.parent.iterdir()] == [built.name]
 

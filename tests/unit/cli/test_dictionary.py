@@ -222,7 +222,9 @@ def test_published_values_are_those_of_the_code_lists(published: Path) -> None:
 # ---- One call opens a table -----------------------------------------------------------------------------------------
 
 ROW = re.compile(r"^\| (polars|pandas|DuckDB|pyarrow|Spark) \| `(.+?)` \| `(.+?)` \|$", re.M)
-CALLS = {library: (alone, beside) for library, alone, beside in ROW.findall(DICTIONARY.read_text(encoding="utf-8"))}
+CALLS: dict[str, tuple[str, str]] = {
+    library: (alone, beside) for library, alone, beside in ROW.findall(DICTIONARY.read_text(encoding="utf-8"))
+}
 OPTIONS = {
     "polars": ["", ", hive_partitioning=True", ", hive_partitioning=False"],
     "pandas": ["", ', dtype_backend="pyarrow"', ', dtype_backend="pyarrow", partitioning=None'],
