@@ -148,7 +148,7 @@ def _commit(layout: Layout, name: str, place: str, month: str) -> bool:
                 continue
         LOG.info("%s: committed %s", place, month)
         return True
-    raise OSError(f"other runs published {month} {ATTEMPTS} times meanwhile")
+    raise OSError(f"{_path(layout, name, month)} is not the file that manifest.json names; publish {month} again")
 
 
 def _write(

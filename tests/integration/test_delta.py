@@ -10,12 +10,11 @@ import sys
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import polars as pl
 import pytest
-from deltalake import DeltaTable
 
 from flows.orchestration.steps import Publication, publish_tables, undo_publication
 from flows.publish import delta
@@ -30,6 +29,9 @@ from tests.documents import ANN, BOB, document, group, item, price, rate
 from tests.json_text import json_bytes
 from tests.object_places import BOTH, ceph_server, digests_at, make_place
 from tests.shared_files import REPOSITORY
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 Capture = pytest.CaptureFixture[str]
 MAY, JUNE = "2026-05", "2026-06"
@@ -50,12 +52,14 @@ def publish(
     return call(capsys, "run", source, "--month", month, "--output", output or folder / "out", "--json", *words)
 
 
-def opened(place: object, name: str, version: int | None = None) -> DeltaTable:
+def opened(place: object, name: str, version: int | None = None) -> "DeltaTable":
+    from deltalake import DeltaTable
+
     options = Objects.of(str(place)).library_options if "://" in str(place) else None
     return DeltaTable(f"{place}/delta/{name}", version=version, storage_options=options)
 
 
-def rows(table: DeltaTable, name: str) -> pl.DataFrame:
+def rows(table: "DeltaTable", name: str) -> pl.DataFrame:
     """The declared columns, sorted as published."""
     found = pl.DataFrame(pl.from_arrow(table.to_pyarrow_table()))
     assert found.columns[: len(DECLARED[name].names)] == DECLARED[name].names, "in the published order"
@@ -67,7 +71,7 @@ def published(output: Path, name: str, month: str = "*") -> pl.DataFrame:
     return pl.read_parquet(output / name / f"period={month}" / "*.parquet", hive_partitioning=False)
 
 
-def identities(table: DeltaTable) -> list[dict[str, Any]]:
+def identities(table: "DeltaTable") -> list[dict[str, Any]]:
     """What the commits say of the manifest, the oldest first."""
     return [json.loads(commit["userMetadata"]) for commit in reversed(table.history())]
 
