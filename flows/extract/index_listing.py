@@ -54,6 +54,8 @@ _READERS = (
     "transforms.contents.read_page",
 )
 _QUERY = re.compile(r"[?#]")
+# Most relative locations match this: no part of the path is blank or begins with a dot, and nothing needs quoting
+_PLAIN_PATH = re.compile(r"(?:[\w~%+=@!-][\w~%+=@!.-]*/)*[\w~%+=@!-][\w~%+=@!.-]*(?:\?[!\"$-~]+)?", re.A)
 _MAX_RESOLVED = 10_000
 _ELSEWHERE = "on another host than the page that names them"
 
@@ -235,10 +237,15 @@ class _Resolver:
     def __init__(self, index: Source) -> None:
         self._index = index
         self._known: dict[str, tuple[str, str]] = {}
+        folder = f"{redact_url(index.location).rpartition('/')[0]}/"
+        parts = folder.partition("://")[2].split("/")[:-1]
+        self._folder = folder if is_plain_url(folder) and parts and not {"", ".", ".."} & {*parts} else None
 
     def __call__(self, location: str) -> tuple[str, str | None]:
         if is_plain_url(before := location.partition("?")[0]):
             return before, location
+        if self._folder is not None and _PLAIN_PATH.fullmatch(location):
+            return self._folder + before, self._folder + location
         before, rest = location, ""
         if end := _QUERY.search(location):
             before, rest = location[: end.start()], location[end.start() :]

@@ -3,8 +3,9 @@
 Memory: one value is bounded, however many plans or networks it sums up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -26,14 +27,14 @@ class ListedFile(msgspec.Struct, frozen=True, gc=False):
     bytes: int | None = msgspec.field(default=None, name="bytes, not as a key")  # as stated
 
 
-class _UsualFile(ListedFile, frozen=True, gc=False):
+class UsualFile(ListedFile, frozen=True, gc=False):
     """An element of ``in_network_files`` that names no networks."""
 
     network_name: UnsetType = UNSET
     network_names: UnsetType = UNSET
 
 
-class _UsualPlan(msgspec.Struct, gc=False):
+class UsualPlan(msgspec.Struct, gc=False):
     """An element of ``reporting_plans``."""
 
     plan_name: str | None = None
@@ -42,6 +43,13 @@ class _UsualPlan(msgspec.Struct, gc=False):
     own_name: str | None = msgspec.field(default=None, name="planName")  # in payers' own indexes
     own_market_type: str | None = msgspec.field(default=None, name="planMarketType")
     own_id_type: str | None = msgspec.field(default=None, name="planIdType")
+
+
+_Member = Callable[[UsualPlan], str | None]
+_NAMES: tuple[_Member, _Member] = attrgetter("plan_name"), attrgetter("own_name")
+_MARKET_TYPES: tuple[_Member, _Member] = attrgetter("plan_market_type"), attrgetter("own_market_type")
+_ID_TYPES: tuple[_Member, _Member] = attrgetter("plan_id_type"), attrgetter("own_id_type")
+_BLANK = (None, "")
 
 
 class Plans(msgspec.Struct, frozen=True, gc=False):
@@ -109,7 +117,7 @@ def networks_of(value: object, limits: Limits) -> Names:
 def files_of(value: object, limits: Limits) -> list[ListedFile]:
     """The files in a value of ``in_network_files``: an array of objects or addresses, or one of them."""
     try:
-        return list[ListedFile](msgspec.convert(value, list[_UsualFile]))
+        return list[ListedFile](msgspec.convert(value, list[UsualFile]))
     except msgspec.ValidationError:
         elements = value if isinstance(value, list) else [value]
     files = []
@@ -127,22 +135,34 @@ def files_of(value: object, limits: Limits) -> list[ListedFile]:
 def plans_of(value: object) -> Plans:
     """The plans in a value of ``reporting_plans``: an array of objects, or one object."""
     try:
-        plans = msgspec.convert(value, list[_UsualPlan])
+        plans = msgspec.convert(value, list[UsualPlan])
     except msgspec.ValidationError:
         elements = value if isinstance(value, list) else [value]
         plans = [
-            _UsualPlan(*(text_of(each.get(key)) for key in _UsualPlan.__struct_encode_fields__))
+            UsualPlan(*(text_of(each.get(key)) for key in UsualPlan.__struct_encode_fields__))
             for each in elements
             if isinstance(each, dict)
         ]
+    return plans_among(plans)
+
+
+def plans_among(plans: Sequence[UsualPlan]) -> Plans:
+    """Their number, and what they say of themselves."""
     if not plans:
         return NO_PLANS
     return Plans(
         len(plans),
-        names_of({plan.plan_name or plan.own_name for plan in plans}),
-        _shared(names_of({plan.plan_market_type or plan.own_market_type for plan in plans})),
-        _shared(names_of({plan.plan_id_type or plan.own_id_type for plan in plans})),
+        _names_among(plans, *_NAMES),
+        _shared(_names_among(plans, *_MARKET_TYPES)),
+        _shared(_names_among(plans, *_ID_TYPES)),
     )
+
+
+def _names_among(plans: Sequence[UsualPlan], stated: _Member, own: _Member) -> Names:
+    texts = set(map(stated, plans))
+    if not texts.isdisjoint(_BLANK):
+        texts = {stated(plan) or own(plan) for plan in plans}
+    return names_of(texts) if len(texts) > 1 else name_of(*texts)
 
 
 @lru_cache(1_000)

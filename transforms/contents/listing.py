@@ -12,7 +12,7 @@ from typing import Any
 from transforms.contents.index_values import NO_PLANS, ListedFile, Plans, StructureEnd
 from transforms.contents.kinds import IN_NETWORK, INDEX
 from transforms.contents.names import NO_NAMES, Names
-from transforms.contents.signatures import own_query
+from transforms.contents.signatures import only_signs, own_query
 
 Resolve = Callable[[str], tuple[str, str | None]]  # a location as (name, what to fetch, or None: it can't be followed)
 
@@ -123,7 +123,7 @@ class Listing:
     skipped: Counter[str] = field(default_factory=Counter)
     _structure: int = 1  # the number of the one that is being read
     _mentioned: list[FoundFile] = field(default_factory=list)  # by it
-    _located: dict[str, FoundFile] = field(default_factory=dict)  # by locations seen lately, as stated
+    _located: dict[str, FoundFile] = field(default_factory=dict)  # by locations seen lately, without signature
     _matches: dict[str, tuple[bool, bool]] = field(default_factory=dict)  # of descriptions seen lately
     _plans: dict[Plans, Plans] = field(default_factory=dict)  # seen lately
     _texts: dict[str, str] = field(default_factory=dict)  # one copy of each
@@ -156,14 +156,15 @@ class Listing:
             if kind not in _READ:
                 self.skipped[kind] += 1
                 continue
-            file = located.get(location) if kind == IN_NETWORK else None
-            if file is not None:
+            before, _, query = location.partition("?")
+            file = located.get(before) if kind == IN_NETWORK else None
+            if file is not None and "#" not in query and only_signs(query):
                 file.location, file.contents = location, contents
             elif stripped := location.strip():
                 name, followed = resolve(stripped)
                 file = self.add(name, followed or name, contents, refused=followed is None, kind=kind)
-                if file.location == location and kind == IN_NETWORK:
-                    located[location] = file
+                if file.location == location and kind == IN_NETWORK and "#" not in query and only_signs(query):
+                    located[before] = file
             else:
                 continue
             file.mentions += 1

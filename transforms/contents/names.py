@@ -5,7 +5,6 @@ Memory: ``MAX_NAMES`` names, however many were seen.
 
 from bisect import bisect_left
 from collections.abc import Iterable
-from heapq import nsmallest
 
 import msgspec
 
@@ -55,5 +54,5 @@ def names_of(texts: Iterable[str | None]) -> Names:
     if not distinct:
         return NO_NAMES
     if len(distinct) > MAX_NAMES:
-        return Names(tuple(nsmallest(MAX_NAMES, distinct)), True)
+        return Names(tuple(sorted(distinct)[:MAX_NAMES]), True)
     return Names(tuple(sorted(distinct)))

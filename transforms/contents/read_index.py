@@ -20,6 +20,7 @@ from schemas.mrf import ENTRIES_KEYS, LISTED_KEY
 from transforms.contents.complete_children import finder
 from transforms.contents.index_grammar import IndexGrammar, Kind, OpenElement
 from transforms.contents.index_values import Found
+from transforms.contents.usual_structures import read_usual
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
 from transforms.read.guard import GuardedStream, has_long_number, has_long_string
@@ -32,7 +33,8 @@ _NEXT = re.compile(rb"[^ \n\r\t]")
 _KEY = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.S)
 _LISTS = (f'"{LISTED_KEY}"'.encode(),)
 _ROOT_LISTS = (*_LISTS, *(f'"{key}"'.encode() for key in sorted(ENTRIES_KEYS)))
-_ESCAPED = b"\\u00"  # a letter of a key may be written like this
+_ESCAPED = b"\\u00"
+_ESCAPED_LETTER = re.compile(rb"\\u00(?:4[1-9a-f]|5[0-9af]|6[1-9a-f]|7[0-9a])", re.I)  # may be one of a key
 _SLACK_BYTES = 64 * 1024  # of keys and brackets around one long string
 
 
@@ -189,15 +191,30 @@ class _Reading:
         data = shell % self.block.bytes[self.pos : end]
         self.pos = end
         opened, depth = self.open[-1], self.depth
+        escaped = _ESCAPED in data and _ESCAPED_LETTER.search(data) is not None
+        if (
+            opened.kind is Kind.STRUCTURES
+            and depth
+            and self.grammar.is_index
+            and not escaped
+            and not self.has_long(data)
+        ):
+            usual = read_usual(data, of_entries=opened.of_entries)
+            if usual is not None and usual[1] == data.count(_LISTS[0]):
+                return usual[0]
         found, lists = self.grammar.read(opened, self.decode(data, end), depth)
         keys = {Kind.MEMBERS: _ROOT_LISTS if depth == 1 else _LISTS, Kind.STRUCTURES: _LISTS}.get(opened.kind, ())
-        if lists != sum(map(data.count, keys)) or (keys and _ESCAPED in data):  # a key may be repeated
+        if lists != sum(map(data.count, keys)) or (keys and escaped):  # a key may be repeated
             found, _ = self.grammar.read(opened, self.decode_exactly(data, end), depth)
         return found
 
+    def has_long(self, data: bytes) -> bool:
+        """Whether a string in it may exceed the limit."""
+        return has_long_string(data, self.limits.string_bytes)
+
     def decode(self, data: bytes, end: int) -> Any:
         """The value of JSON text that ends at ``end``."""
-        if not has_long_string(data, self.limits.string_bytes):
+        if not self.has_long(data):
             try:
                 return msgspec.json.decode(data)
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -20,6 +20,7 @@ _AZURE = frozenset(
     "sv ss srt sr sp st se spr sip si ses sdd scid skoid sktid skt ske sks skv saoid suoid".split()
     + "rscc rscd rsce rscl rsct".split()
 )
+_VALUES = re.compile("=[^&]*")
 
 
 def own_query(address: str) -> str:
@@ -30,6 +31,16 @@ def own_query(address: str) -> str:
     parts = query.split("&")
     naming = _that_name(tuple([each.partition("=")[0] for each in parts]))
     return f"?{'&'.join(parts[place] for place in naming)}" if naming else ""
+
+
+def only_signs(query: str) -> bool:
+    """Whether a query, without its ``?`` and without a fragment, holds nothing that names the file."""
+    return not query or _only_sign(_VALUES.sub("", query))
+
+
+@lru_cache(maxsize=256)
+def _only_sign(parameters: str) -> bool:
+    return not _that_name(tuple(parameters.split("&")))
 
 
 @lru_cache(maxsize=256)  # the same few in all addresses of a host

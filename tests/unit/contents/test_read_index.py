@@ -104,3 +104,27 @@ def test_a_string_is_as_long_as_the_limit_and_no_longer(place: str, filler: str)
     assert found(limits.string_bytes)
     with pytest.raises(BadFileError, match=r"limit string_bytes is 1,048,576; to change it, set \[limits\] string_by"):
         found(limits.string_bytes + 1)
+
+
+@pytest.mark.parametrize(
+    ("plan", "whole"),
+    [
+        (b'{"plan_sponsor_name": "\xff", "plan_name": "one"}', False),
+        (b'{"\xff": 1, "plan_name": "one"}', False),
+        (b'{"plan_sponsor_name": "a\\q"}', False),
+        (b'{"x": 01}', False),
+        (b'{"plan_sponsor_name": "\xc3\xa9 \\u0026 \\u00e9 \\ud83d", "plan_name": "one"}', True),
+        (b'{"x": {"in_network_files": [{"location": "https://a.example.com/in a plan.json"}]}}', True),
+        (b'{"plan_name": 1}', True),
+        (b'{"plan_name": "", "planName": "own"}', True),
+        (b"null", True),
+    ],
+)
+def test_members_that_are_not_read_are_well_formed_too(plan: bytes, whole: bool) -> None:
+    structure = b'{"reporting_plans": [%b], "in_network_files": [{"location": "https://a.example.com/%d.json"}]}'
+    data = b'{"reporting_structure": [%b]}' % b", ".join(structure % (plan, number) for number in range(40))
+    entries = data.replace(b"reporting_structure", b"files").replace(b"reporting_plans", b"reportingPlans")
+    for text in (data, entries, entries.replace(b"in_network_files", b"x")):
+        plain, streamed = plainly(text), scanned(text, 500)
+        assert isinstance(streamed, str) == isinstance(plain, str) == (not whole)
+        assert not whole or streamed == plain
