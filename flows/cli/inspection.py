@@ -14,7 +14,8 @@ from flows.storage.atomic_files import open_temporary, temporary_folder
 from flows.storage.redaction import redact_headers, redact_text
 from flows.storage.resource_errors import explain_resource_errors
 from schemas.mrf import INDEX_SHAPES
-from transforms.contents.listing import Choice, FoundFile
+from transforms.contents.found_files import FoundFile
+from transforms.contents.listing import Choice
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
 from transforms.read.account import DocumentAccount, SourceAccount
 from transforms.read.containers import NotJsonError

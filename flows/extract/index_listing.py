@@ -2,17 +2,18 @@
 
 What an index listed is cached, without addresses that have a query (it may be a signature) or credentials: an index
 that lists one is read each time, which the new signatures need anyway.
-Memory: the distinct files, and those of one index twice.
+Memory: as of ``transforms.contents.found_files``; the files of one index twice.
 """
 
 import hashlib
 import logging
 import re
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -33,8 +34,9 @@ from flows.storage.layout import Layout
 from flows.storage.object_sync import delete_files, refresh, upload
 from flows.storage.redaction import is_plain_url, redact_text, redact_unresolved, redact_url
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
+from transforms.contents.found_files import FoundFile
 from transforms.contents.index_values import IndexDate, ListedFile, StructureEnd
-from transforms.contents.listing import Choice, FoundFile, Listing, key_of
+from transforms.contents.listing import Choice, Listing, key_of
 from transforms.contents.read_index import read_index
 from transforms.contents.read_page import read_page
 from transforms.contents.signatures import own_query
@@ -49,6 +51,7 @@ MAX_LEVELS = 3  # of indexes: a page that names an index that lists tables of co
 
 _READERS = (
     "flows.extract.index_listing",
+    "transforms.contents.found_files",
     "transforms.contents.listing",
     "transforms.contents.read_index",
     "transforms.contents.read_page",
@@ -86,6 +89,7 @@ def read_indexes(
     in_month: bool = False,
     strict: bool = False,
     follow: Callable[[FoundFile], bool] = lambda _: True,
+    listing: Listing | None = None,
 ) -> IndexTree:
     """The files of an index, and of those that it lists in turn, up to ``MAX_LEVELS``, each read once.
 
@@ -93,11 +97,13 @@ def read_indexes(
         month: files that an address or a date places in it are ``in_month``; all are if ``in_month``.
         strict: raise an error for other documents than indexes.
         follow: whether a listed index is read.
+        listing: the files are added to it, in place of a new one.
 
     Raises:
         BadFileError: ``index`` can't be read to its end.
     """
-    tree = IndexTree(Listing(choice))
+    tree = IndexTree(Listing(choice) if listing is None else listing)
+    skipped: Counter[str] = Counter()
     reader = _Reader(index, choice, layout, settings)
     waiting = deque([(index, 1, in_month)])
     seen = {index.identity}
@@ -112,9 +118,8 @@ def read_indexes(
                 raise
             tree.failed.append((source, str(error)))
             continue
-        for file in found.files.values():
-            file.in_month = in_month or (month is not None and lies_in(month, file.updated))
-        tree.listing.merge(found)
+        tree.listing.merge(found, partial(_is_in_month, month=month, whole=in_month))
+        skipped += found.skipped
         for listed in found.indexes.values():
             nested = Source(listed.location, index.payer, listed.contents, index.headers, index.origins)
             if listed.excluded:
@@ -127,17 +132,22 @@ def read_indexes(
                     tree.failed.append((nested, f"listed by the {level}rd index in a row; name it under contents"))
                     continue
                 tree.indexes += 1
-                dated = month is not None and (names_month(nested.location, month) or lies_in(month, listed.updated))
+                dated = month is not None and (names_month(nested.location, month) or _is_in_month(listed, month))
                 waiting.append((nested, level + 1, in_month or dated))
-    _log(index, tree)
+    _log(index, tree, skipped)
     return tree
 
 
-def _log(index: Source, tree: IndexTree) -> None:
+def _is_in_month(file: FoundFile, month: date | None, *, whole: bool = False) -> bool:
+    """Whether the file's own date or its index's places it in the month. ``whole``: the index's address does."""
+    return whole or (month is not None and lies_in(month, file.updated))
+
+
+def _log(index: Source, tree: IndexTree, skipped: Counter[str]) -> None:
     """Log what an index leads to, and what of it is not read."""
     if tree.indexes > 1 or tree.left_out:
         LOG.info("%s leads to %d indexes; %d more are excluded", index.name, tree.indexes - 1, tree.left_out)
-    for kind, count in sorted(tree.listing.skipped.items()):
+    for kind, count in sorted(skipped.items()):
         LOG.info("%s lists %d files that are not read: %s", index.name, count, redact_text(kind))
 
 
@@ -200,7 +210,6 @@ class _Reader:
 def _add_documents(
     listing: Listing, stream: HashingStream, source: Source, listed_by: str, limits: Limits, *, strict: bool
 ) -> None:
-    updated: str | None = None
     resolve = _Resolver(source)
     for document in open_documents(cast("BinaryIO", stream), open_temporary, limits):
         with closing(read_index(document.stream, strict=strict, limits=limits)) as everything:
@@ -208,11 +217,9 @@ def _add_documents(
                 if isinstance(found, StructureEnd):
                     listing.end_structure(found)
                 elif isinstance(found, IndexDate):
-                    updated = found.text
+                    listing.updated = found.text
                 else:
                     listing.add_files(found, resolve, listed_by)
-    for file in (*listing.files.values(), *listing.indexes.values()):
-        file.updated = file.updated or updated
 
 
 def _add_page(listing: Listing, stream: HashingStream, source: Source) -> None:
@@ -268,6 +275,7 @@ class _Head(msgspec.Struct):
     """The first line; a line for each file and each index follows.
 
     version: of the code that reads indexes. limits: those it was read within. files, indexes: how many follow.
+    updated: the index's own date.
     """
 
     version: str
@@ -277,6 +285,7 @@ class _Head(msgspec.Struct):
     files: int
     indexes: int
     skipped: dict[str, int]
+    updated: str | None
 
 
 def cached_listing(
@@ -297,16 +306,16 @@ def cached_listing(
                 return None
             if not same_within(limits or Limits(), head.limits):
                 return None
-            read = [decode_record(line, FoundFile) for line in lines]
+            listing = Listing(choice, head.updated)
+            for number, line in enumerate(lines):
+                file = decode_record(line, FoundFile)
+                files = listing.files if number < head.files else listing.indexes
+                if file is None or files.get(key := key_of(file.name, file.location)) is not None:
+                    return None
+                files.add(key, file)
+                listing.settle()
     except FileNotFoundError:
         return None
-    files = [file for file in read if file is not None]
-    if not len(files) == len(read) == head.files + head.indexes:
-        return None
-    listing = Listing(choice)
-    listing.files, listing.indexes = (
-        {key_of(file.name, file.location): file for file in part} for part in (files[: head.files], files[head.files :])
-    )
     listing.skipped.update(head.skipped)
     whole = (len(listing.files), len(listing.indexes)) == (head.files, head.indexes)
     return (listing, head.validators) if whole else None
@@ -319,9 +328,7 @@ def cache_listing(
     path = _path(index, listing.choice, layout)
     mark = fingerprint(index)
     known_by = mark is not None or validators.if_changed()
-    files = [*listing.files.values(), *listing.indexes.values()]
-    missing = any(file.refused for file in files)  # may be there the next time
-    if not known_by or missing or not all(map(_is_writable, (index.location, *(file.location for file in files)))):
+    if not (known_by and _is_writable(index.location) and all(map(_can_be_cached, _all_files(listing)))):
         delete_files(layout, path)
         return
     head = _Head(
@@ -332,10 +339,20 @@ def cache_listing(
         len(listing.files),
         len(listing.indexes),
         dict(listing.skipped),
+        listing.updated,
     )
-    lines = map(msgspec.json.encode, chain((head,), map(_redacted, files)))
+    lines = map(msgspec.json.encode, chain((head,), map(_redacted, _all_files(listing))))
     write_atomically(path, (line + b"\n" for line in lines))
     upload(layout, path)
+
+
+def _all_files(listing: Listing) -> Iterator[FoundFile]:
+    return chain(listing.files.values(), listing.indexes.values())
+
+
+def _can_be_cached(file: FoundFile) -> bool:
+    """Whether the file can be read from its stated address the next time; a missing one may be there then."""
+    return not file.refused and _is_writable(file.location)
 
 
 def _redacted(file: FoundFile) -> FoundFile:

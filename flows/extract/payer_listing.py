@@ -1,6 +1,6 @@
 """The sources that indexes list: each file once, whatever its signatures; what a payer's configuration adds.
 
-Memory: the distinct files of one payer, however often they are mentioned.
+Memory: the distinct files of one payer that are wanted, however often they are mentioned.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -17,8 +17,9 @@ from flows.settings.fetching import ReadSettings
 from flows.settings.values import PayerSource, asks_for_month, fill_month
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
+from transforms.contents.found_files import FoundFile
 from transforms.contents.index_values import IndexFacts
-from transforms.contents.listing import Choice, FoundFile, Listing
+from transforms.contents.listing import Choice, Listing
 from transforms.errors import BadFileError, MissingSourceError, NotPublishedError, OutageError, UsageError
 
 
@@ -70,7 +71,7 @@ def sources_of(
         BadFileError: it can't be read to its end.
     """
     tree = read_indexes(index, choice or Choice(), layout, settings or ReadSettings(), follow=follow)
-    return replace(_as_listed(tree.listing, index), failed=tuple(tree.failed))
+    return replace(_as_listed(_wanted(tree.listing), tree.listing, index), failed=tuple(tree.failed))
 
 
 @lru_cache(16)
@@ -106,17 +107,20 @@ def list_payer(
     missing: list[tuple[Source, str]] = []
     for index, in_month in _expanded(payer.contents, month, as_payer, failed, missing):
         try:
-            tree = read_indexes(index, listing.choice, layout, settings, month=month, in_month=in_month, strict=True)
+            tree = read_indexes(
+                index, listing.choice, layout, settings, month=month, in_month=in_month, strict=True, listing=listing
+            )
         except BadFileError as error:
             (missing if isinstance(error, NotPublishedError) else failed).append((index, str(error)))
             continue
         failed += tree.failed
-        listing.merge(tree.listing)
     for source, in_month in _expanded(payer.files, month, as_payer, failed, missing):
         file = listing.add(source.name, source.location)
         file.in_month = file.in_month or in_month
-    listed = _as_listed(listing, as_payer)
-    in_its_month = {file.location.strip() for file in listing.files.values() if file.in_month}
+        listing.settle()
+    wanted = _wanted(listing)
+    listed = _as_listed(wanted, listing, as_payer)
+    in_its_month = {file.location.strip() for file in wanted if file.in_month}
     undated = frozenset(
         source
         for source in listed.sources
@@ -160,8 +164,11 @@ def _expanded(
             yield replace(as_payer, location=source.location), in_month
 
 
-def _as_listed(listing: Listing, as_payer: Source) -> Listed:
-    wanted = [file for file in listing.files.values() if listing.choice.left_out_by(file) is None]
+def _wanted(listing: Listing) -> list[FoundFile]:
+    return [file for file in listing.files.values() if listing.choice.left_out_by(file) is None]
+
+
+def _as_listed(wanted: list[FoundFile], listing: Listing, as_payer: Source) -> Listed:
     return Listed(
         tuple(_as_source(file, as_payer) for file in wanted if not file.refused),
         tuple(_as_source(file, as_payer) for file in wanted if file.refused),

@@ -1,6 +1,6 @@
 """The distinct files of indexes, each with counts and names instead of copies, and which of them are wanted.
 
-Memory: the distinct files, some 600 bytes each, and of one structure which of them it mentions, eight bytes each.
+Memory: see ``found_files``; and of one structure which files it mentions, eight bytes each.
 """
 
 import re
@@ -9,9 +9,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from transforms.contents.found_files import FoundFile, FoundFiles
 from transforms.contents.index_values import NO_PLANS, ListedFile, Plans, StructureEnd
 from transforms.contents.kinds import IN_NETWORK, INDEX
-from transforms.contents.names import NO_NAMES, Names
+from transforms.contents.names import NO_NAMES
 from transforms.contents.signatures import only_signs, own_query
 
 Resolve = Callable[[str], tuple[str, str | None]]  # a location as (name, what to fetch, or None: it can't be followed)
@@ -85,48 +86,31 @@ class Choice:
         return "min_plans" if plans.count < self.min_plans else None
 
 
-@dataclass(slots=True)
-class FoundFile:
-    """One distinct file. ``included`` and ``excluded``: by any of its mentions, so that their order says nothing."""
-
-    name: str  # without query, which is what patterns see
-    location: str  # as last mentioned: that signature may be the freshest
-    contents: str | None = None  # the index that mentioned it last
-    refused: bool = False  # a location that can't be followed
-    description: str | None = None
-    mentions: int = 0
-    plans: Plans = NO_PLANS  # of the structures that mention it, summed
-    networks: Names = NO_NAMES
-    included: bool = False
-    excluded: bool = False
-    structure: int = 0  # the number of the structure that mentioned it last
-    updated: str | None = None  # last_updated_on of its entry or index, as stated
-    bytes: int | None = None  # as an index states them
-    in_month: bool = False  # by the address or the date of an index that lists it
-
-    def add_match(self, match: tuple[bool, bool]) -> None:
-        """Add whether one of the texts that belong to this file is included or excluded."""
-        self.included = self.included or match[0]
-        self.excluded = self.excluded or match[1]
-
-
 @dataclass
 class Listing:
     """Distinct files by ``key_of``, in order of first mention.
 
-    indexes: other indexes that are listed, likewise. skipped: mentions of files that are not read, by their kind.
+    updated: the index's own date, for files without one. indexes: other indexes that are listed, likewise.
+    skipped: mentions of files that are not read, by their kind.
     """
 
     choice: Choice = field(default_factory=Choice)
-    files: dict[str, FoundFile] = field(default_factory=dict)
-    indexes: dict[str, FoundFile] = field(default_factory=dict)
+    updated: str | None = None
+    files: FoundFiles = field(init=False)
+    indexes: FoundFiles = field(init=False)
     skipped: Counter[str] = field(default_factory=Counter)
+    _ends: dict[int, StructureEnd] = field(default_factory=dict)  # of structures that were open when files left memory
     _structure: int = 1  # the number of the one that is being read
     _mentioned: list[FoundFile] = field(default_factory=list)  # by it
+    _leaves_open: bool = False  # files that it mentions have left memory, or may have
     _located: dict[str, FoundFile] = field(default_factory=dict)  # by locations seen lately, without signature
     _matches: dict[str, tuple[bool, bool]] = field(default_factory=dict)  # of descriptions seen lately
     _plans: dict[Plans, Plans] = field(default_factory=dict)  # seen lately
     _texts: dict[str, str] = field(default_factory=dict)  # one copy of each
+
+    def __post_init__(self) -> None:
+        self.files = FoundFiles(lambda file: self.choice.left_out_by(file) is None, self._ends)
+        self.indexes = FoundFiles(lambda file: not file.excluded, self._ends)
 
     def add(
         self, name: str, location: str, contents: str | None = None, *, refused: bool = False, kind: str = IN_NETWORK
@@ -139,7 +123,7 @@ class Listing:
         key = name if refused else key_of(name, location) if contents is not None else _secure(location)
         file = files.get(key)
         if file is None:
-            file = files[key] = FoundFile(name, name, refused=refused)
+            file = files.add(key, FoundFile(name, name, refused=refused))
             file.add_match(self.choice.matches(name))
         if file.location != location:  # else one copy will do
             file.location = location
@@ -169,7 +153,7 @@ class Listing:
                 continue
             file.mentions += 1
             if file.structure != structure:
-                file.structure = structure
+                self.files.complete(file).structure = structure
                 mentioned.append(file)
             if each.description is not None and each.description != file.description:
                 self._describe(file, each.description)
@@ -178,6 +162,18 @@ class Listing:
             if each.updated is not None:
                 file.updated = self._texts.setdefault(each.updated, each.updated)
             file.bytes = each.bytes or file.bytes
+        self.settle()
+
+    def settle(self) -> None:
+        """Let files that are not wanted leave memory, if there are many."""
+        full = [files for files in (self.files, self.indexes) if files.is_full]
+        if full:
+            for file in self._mentioned:
+                file.open = self._leaves_open = True
+            self._mentioned.clear()
+            self._located.clear()
+        for files in full:
+            files.settle()
 
     def _describe(self, file: FoundFile, description: str) -> None:
         if len(self._texts) >= MAX_CACHED_TEXTS:
@@ -192,6 +188,8 @@ class Listing:
 
     def end_structure(self, end: StructureEnd) -> None:
         """Add what is known of a structure to each file that it mentions."""
+        if self._leaves_open:
+            self._ends[self._structure], self._leaves_open = end, False
         before, after = NO_PLANS, self._one_of(end.plans)
         for file in self._mentioned:
             if file.plans is not before:  # most files of a structure have the same ones
@@ -208,25 +206,31 @@ class Listing:
             self._plans.clear()
         return self._plans.setdefault(plans, plans)
 
-    def merge(self, later: "Listing") -> None:
+    def merge(self, later: "Listing", is_in_month: Callable[[FoundFile], bool]) -> None:
         """Add the files of an index that was read later, and what it lists that is not read."""
         self.skipped += later.skipped
-        _merge(self.files, later.files)
-        _merge(self.indexes, later.indexes)
+        for files, others in ((self.files, later.files), (self.indexes, later.indexes)):
+            for key, file in others.items():
+                file.updated = file.updated or later.updated
+                file.in_month = is_in_month(file)
+                known = files.get(key)
+                if known is None:
+                    files.add(key, file)
+                else:
+                    _merge(known, file)
+                if files.is_full:
+                    files.settle()
 
 
-def _merge(files: dict[str, FoundFile], later: dict[str, FoundFile]) -> None:
-    for key, file in later.items():
-        known = files.setdefault(key, file)
-        if known is not file:
-            known.location, known.contents, known.refused = file.location, file.contents, file.refused
-            known.description = known.description or file.description
-            known.mentions += file.mentions
-            known.plans = known.plans.plus(file.plans)
-            known.networks = known.networks.plus(file.networks)
-            known.bytes = file.bytes or known.bytes
-            known.in_month = known.in_month or file.in_month
-            known.add_match((file.included, file.excluded))
+def _merge(known: FoundFile, file: FoundFile) -> None:
+    known.location, known.contents, known.refused = file.location, file.contents, file.refused
+    known.description = known.description or file.description
+    known.mentions += file.mentions
+    known.plans = known.plans.plus(file.plans)
+    known.networks = known.networks.plus(file.networks)
+    known.bytes = file.bytes or known.bytes
+    known.in_month = known.in_month or file.in_month
+    known.add_match((file.included, file.excluded))
 
 
 def key_of(name: str, location: str) -> str:
