@@ -1,7 +1,8 @@
 """Results for people, on stdout: the national table, figures, Medicare's amounts."""
 
+import posixpath
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from transforms.cms.medicare import ServicePrice
 NO_TERMINAL_WIDTH = 120
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
 MOST_LISTED = 200  # files of an index
+MOST_INDEXES = 20
+_FIGURES_OF_PRICES = ("items", "items_matched", "codes", "provider_references", "cited")  # none in an index
+_COUNTS_OF_INDEX = (
+    ("left_out", "left out by"),
+    ("skipped", "not read"),
+    ("plan_market_types", "market type"),
+    ("plan_id_types", "id type"),
+)
 
 
 class _Console(Console):
@@ -82,32 +91,49 @@ def _national_table(title: str, rows: pl.DataFrame) -> Table:
 
 def print_inspection(found: Mapping[str, Any]) -> None:
     """One line a figure; of an index, then the files that it lists."""
-    print_figures(found)
     if "index" in found:
+        print_figures({key: value for key, value in found.items() if key not in _FIGURES_OF_PRICES})
         _print_index(found["index"])
+    else:
+        print_figures(found)
 
 
 def _print_index(index: Mapping[str, Any]) -> None:
     """What an index lists: its files that are kept, those with most plans first, and what is left out or not read."""
     kept = sorted((file for file in index["files"] if file["left_out_by"] is None), key=lambda file: -file["plans"])
-    print(f"{'plans':>9} {'MB':>9}  {'market types':<20} {'id types':<12} file")
+    read = [listed for listed in index["indexes"] if listed["left_out_by"] is None]
+    folder = _common_folder([each["name"] for each in (*kept[:MOST_LISTED], *read[:MOST_INDEXES])])
+    print(
+        f"{'plans':>9} {'MB':>9}  {'market types':<20} {'id types':<12} {f'file under {folder}' if folder else 'file'}"
+    )
     for file in kept[:MOST_LISTED]:
         size = "" if file["bytes"] is None else f"{file['bytes'] / 1e6:,.1f}"
-        name = file["description"] if file["description"] and file["description"] not in file["name"] else ""
-        name += "" if file["can_be_followed"] else " (can't be followed: neither http(s) nor a file beside the index)"
         markets, id_types = ", ".join(file["plan_market_types"]), ", ".join(file["plan_id_types"])
-        print(f"{file['plans']:>9,} {size:>9}  {markets:<20} {id_types:<12} {file['name']} {name}".rstrip())
+        print(f"{file['plans']:>9,} {size:>9}  {markets:<20} {id_types:<12} {_label(file, folder)}".rstrip())
     if len(kept) > MOST_LISTED:
         print(f"and {len(kept) - MOST_LISTED:,} more files; --json lists all, options such as --include keep fewer")
-    for listed in index["indexes"][:MOST_LISTED]:
-        read = "which run reads, too" if listed["left_out_by"] is None else f"left out by {listed['left_out_by']}"
-        print(f"index, {read}: {listed['name']} {listed['description'] or ''}".rstrip())
-    if len(index["indexes"]) > MOST_LISTED:
-        print(f"and {len(index['indexes']) - MOST_LISTED:,} more indexes")
-    print(f"{len(kept):,} of {len(index['files']):,} files kept")
-    for key, title in (("left_out", "left out by"), ("skipped", "not read"), ("plan_market_types", "market type")):
+    for listed in read[:MOST_INDEXES]:
+        print(f"index, which run reads, too: {_label(listed, folder)}")
+    if len(read) > MOST_INDEXES:
+        print(f"and {len(read) - MOST_INDEXES:,} more indexes, which run reads, too; --exclude leaves them out")
+    print(f"{len(kept):,} of {len(index['files']):,} files kept, {len(read):,} of {len(index['indexes']):,} indexes")
+    if lost := sum(not file["can_be_followed"] for file in kept):
+        print(f"can't be followed, neither http(s) nor a file beside the index: {lost:,} files")
+    for key, title in _COUNTS_OF_INDEX:
         for name, count in index[key].items():
             print(f"{title} {name}: {count:,} files")
+
+
+def _common_folder(names: Sequence[str]) -> str:
+    """The folder that several files share, with its slash; empty if there is none."""
+    common = posixpath.commonprefix(names) if len(names) > 1 else ""
+    return common[: common.rfind("/") + 1]
+
+
+def _label(file: Mapping[str, Any], folder: str) -> str:
+    """A file's name within the folder, and its description if that says more."""
+    name, description = file["name"].removeprefix(folder), file["description"] or ""
+    return f"{name} {'' if description in name else description}".strip()
 
 
 def print_figures(figures: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from heapq import merge
 from transforms.contents.index_values import NO_PLANS, Plans, StructureEnd
 from transforms.contents.names import NO_NAMES, Names
 
-MOST_RECENT = 5_000
+MOST_RECENT = 10_000
 _OPEN = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
@@ -173,10 +173,8 @@ def _packed(key: str, file: FoundFile) -> bytes:
     plans = file.plans
     names = [(each.first, each.cut) for each in (plans.names, plans.market_types, plans.id_types, file.networks)]
     rest = (file.mentions, file.included, file.excluded, file.structure, file.open, file.updated, file.bytes)
-    return marshal.dumps(
-        (key, file.name, file.location, file.contents, file.refused, file.description, file.in_month)
-        + (plans.count, *names, *rest)
-    )
+    stated = (key, file.name, file.location, file.contents, file.refused, file.description, file.in_month)
+    return marshal.dumps((*stated, plans.count, *names, *rest))
 
 
 def _unpacked(record: bytes, number: int) -> tuple[str, FoundFile]:
