@@ -242,7 +242,7 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
         "not there in time": sum(len(month.awaited) for month in months if month.late),
         "withheld": sum(len(month.withheld) for month in months),
         "quarantined": sum(len(month.quarantined) for month in months),
-        "months not in the Delta tables": sum(month.delta_failed is not None for month in months),
+        "not in the Delta tables": sum(month.delta_failed is not None for month in months),
         "references given up": sum(sum(month.references.given_up.values()) for month in months),
     }
     noted = {

@@ -250,16 +250,20 @@ def test_columns_that_a_later_version_adds_are_null_in_earlier_months(
     assert set(found["month"]) == {date(2026, 5, 1), date(2026, 6, 1)}
 
 
-def test_two_machines_may_commit_at_once(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second finds the first one's commit of the month, and makes none."""
-    publish(capsys, tmp_path, 30.0, "--delta")
-    publish(capsys, tmp_path, 31.0)
-    layout, write = Layout(tmp_path / "out"), delta._write
+@pytest.mark.parametrize("url", BOTH, indirect=True)
+def test_two_machines_may_commit_at_once(
+    url: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second finds the first one's commit of the month, and makes none; a commit of another month stays."""
+    publish(capsys, tmp_path, 30.0, "--delta", output=url)
+    publish(capsys, tmp_path, 31.0, output=url)
+    publish(capsys, tmp_path, 20.0, month=MAY, output=url)
+    layout, write = Layout.at(url), delta._write
     raced: list[str] = []
 
     def write_after_another(*arguments: Any) -> None:
-        if not raced:
-            raced.append("once")
+        if arguments[4] not in raced:
+            raced.append(arguments[4])
             of_another = list(arguments)
             of_another[5] = delta._open(layout, arguments[1])
             write(*of_another)
@@ -268,7 +272,9 @@ def test_two_machines_may_commit_at_once(tmp_path: Path, capsys: Capture, monkey
 
     monkeypatch.setattr(delta, "_write", write_after_another)
     commit_months(layout)
-    assert [each["month"] for each in identities(opened(tmp_path / "out", "summaries"))] == [JUNE, JUNE]
+    table = opened(url, "summaries")
+    assert [each["month"] for each in identities(table)] == [JUNE, MAY, JUNE]
+    assert sorted(rows(table, "summaries")["month"].unique()) == [date(2026, 5, 1), date(2026, 6, 1)]
 
 
 @pytest.mark.parametrize("url", BOTH, indirect=True)

@@ -18,6 +18,7 @@ from flows.month import month
 from flows.nightly import nightly
 from flows.orchestration.flow_runs import report_of
 from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport
+from flows.publish.delta import DeltaCommits
 from flows.publish.publish import TABLES
 from flows.storage.layout import Layout
 from tests.command_line import digests, wait_until
@@ -57,9 +58,9 @@ def place(prefect: None, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run_month(place: Path, name: str = "2025-06") -> State[Any]:
+def run_month(place: Path, name: str = "2025-06", **options: Any) -> State[Any]:
     """The final state of the flow."""
-    state: Any = month(str(place / "tic-rates.toml"), name, report=False, return_state=True)
+    state: Any = month(str(place / "tic-rates.toml"), name, report=False, return_state=True, **options)
     found: State[Any] = state
     return found
 
@@ -120,6 +121,27 @@ def test_a_failure_after_publishing_rolls_the_transaction_back(place: Path, monk
     monkeypatch.undo()
     assert run_month(place).is_completed()
     assert digests(place / "output") != before
+
+
+def test_a_commit_to_the_delta_tables_that_fails_is_in_the_states_name_and_made_by_the_next_run(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (place / "mrf" / "cut.json").unlink()
+    monkeypatch.setattr("flows.publish.delta._write", fail)
+    state = run_month(place, delta=True)
+    assert state.name == "Completed with 1 not in the Delta tables"
+    assert tasks_of(state)["delta 2025-06"] == "Failed"
+    failed = report_of(state, MonthReport)
+    assert (failed.status, failed.exit_code) == ("published", 3)
+    assert f"`tic-rates nightly --config {place / 'tic-rates.toml'} --month 2025-06 --delta`" in str(failed.delta)
+    monkeypatch.undo()
+    state = run_month(place, delta=True)
+    done = report_of(state, MonthReport)
+    assert (state.name, done.status) == ("Completed", "unchanged")
+    assert done.delta == DeltaCommits(2, {"summaries": 0, "providers": 0})
 
 
 def test_a_night_is_a_subflow_run_for_each_month_and_its_state_says_who_is_awaited(

@@ -12,6 +12,7 @@ from flows.orchestration import artifacts
 from flows.orchestration.artifacts import MOST_SHOWN, left_out_table, national_table, show_month
 from flows.orchestration.month_report import MonthReport
 from flows.publish.awaited import AwaitedPayer, StalePayer
+from flows.publish.delta import DeltaCommits
 from flows.settings.values import Config
 from flows.storage.layout import Layout
 
@@ -59,6 +60,10 @@ def test_what_is_missing_comes_with_its_reason_and_the_next_command(
     show_month(config, MonthReport(MONTH, "not_published", awaited=[awaited], stale=[stale]))
     assert shown["awaited-2026-06"][0] == [{"payer": "Aetna", "reason": "since 2026-06-01: 404"}]
     assert shown["stale-2026-06"][0] == [{"payer": "Cigna", "reason": "last updated on 2025-01-01"}]
+    show_month(config, MonthReport(MONTH, "published", delta=DeltaCommits(failed="disk full; `tic-rates nightly`")))
+    rows, text = shown["delta-2026-06"]
+    assert rows == [{"tables": "delta", "reason": "disk full; `tic-rates nightly`"}]
+    assert "published tables of 2026-06 are complete" in text
     rows, text = shown["withheld-2026-06"]
     assert rows == [{"payer": "Cigna", "reason": "few"}]
     assert "`tic-rates nightly --config /etc/t.toml --month 2026-06 --no-gates`" in text

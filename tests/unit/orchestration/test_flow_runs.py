@@ -39,6 +39,7 @@ from flows.orchestration.flow_runs import (
 )
 from flows.orchestration.month_report import BackfillReport, MonthReport, describe
 from flows.publish.awaited import AwaitedPayer, StalePayer
+from flows.publish.delta import DeltaCommits
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, NothingUsableError, OutageError, UsageError
 
@@ -184,12 +185,14 @@ def test_a_month_is_described_in_a_line() -> None:
     report = MonthReport(MONTH, "unchanged", awaited=[AWAITED], stale=[STALE])
     expected = "2025-06 unchanged, Aetna awaited since 2025-06-02, Cigna stale: last updated on 2025-01-01"
     assert describe(report) == expected
+    assert describe(UNCOMMITTED) == "2025-06 published, Delta tables: delta/summaries: not committed: disk full"
 
 
 WITHHELD = MonthReport(MONTH, "published", withheld=[("Aetna", "few"), ("Cigna", "few")])
 QUARANTINED = MonthReport(MONTH, "published", Counter(quarantined=1), [("a.json", "cut")])
 AWAITED = AwaitedPayer("Aetna", date(2025, 6, 2), "404")
 STALE = StalePayer("Cigna", date(2025, 1, 1))
+UNCOMMITTED = MonthReport(MONTH, "published", delta=DeltaCommits(failed="delta/summaries: not committed: disk full"))
 
 
 @pytest.mark.parametrize(
@@ -200,6 +203,7 @@ STALE = StalePayer("Cigna", date(2025, 1, 1))
         ([WITHHELD, QUARANTINED], False, "Completed with 2 withheld, 1 quarantined"),
         ([QUARANTINED, MonthReport(MONTH, "failed")], True, "Failed 1 of 2 months, 1 quarantined"),
         ([MonthReport(MONTH, "failed")], True, "Failed"),
+        ([UNCOMMITTED], False, "Completed with 1 not in the Delta tables"),
         ([MonthReport(MONTH, "not_published", awaited=[AWAITED])], False, "Completed, 1 awaited"),
         ([MonthReport(MONTH, "published", awaited=[AWAITED], stale=[STALE])], False, "Completed, 1 awaited, 1 stale"),
         ([MonthReport(MONTH, "published", awaited=[AWAITED], late=True)], False, "Completed with 1 not there in time"),
@@ -222,6 +226,7 @@ def test_a_report_survives_being_persisted() -> None:
         MONTH, "published", Counter(matched=4), [("a.json", "cut")], [("Cigna", "few")], references, [("Aetna", "none")]
     )
     report.awaited, report.stale = [AWAITED], [STALE]
+    report.delta = DeltaCommits(1, {"summaries": 3, "providers": 3})
     report.tables, report.rows_eligible, report.seconds, report.output = {"rates": 7}, 5, 1.5, "s3://bucket/out"
     serializer = JSONSerializer()
     state = final_state(BackfillReport([report]))
