@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.publish.publish import fetch_published, publish_folder, sync_folder
 from flows.report.report_method import methodology_files
-from flows.report.report_pages import CodePages
+from flows.report.report_pages import MOST_ON_FIRST_PAGE, CodePages
 from flows.report.report_parts import CALCULATOR_CSV, File, calculator_context, parquet_links
 from flows.report.report_payers import HEAT_PAGE
 from flows.report.report_site import make_environment
@@ -85,6 +85,7 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
             months=published.months,
             codes=[(pages, coding_of(pages.code)) for pages in codes],
             heat=HEAT_PAGE,
+            most=MOST_ON_FIRST_PAGE,
             downloads=parquet_links("../", month_name(published.month)),
         ),
     )

@@ -32,6 +32,7 @@ from transforms.report.paragraph import describe_place, headline_figures, small_
 
 # Payers can be hundreds: what a page shows of them is bounded, so that it stays under 300 KB; the CSV has them all.
 MOST_IN_TABLE = 150
+MOST_ON_FIRST_PAGE = 15
 MOST_IN_CHART = 25
 MOST_ON_MAP = 15
 MOST_ON_NATIONAL_MAP = 150
@@ -79,9 +80,9 @@ class CodePages:
             if payer in figures.networks:
                 yield f"{code}/payers/{slug}-networks.csv", frame_csv(figures.networks[payer])
 
-    def table(self, geography: str = NATIONAL) -> list[Cell]:
-        """The rows of a geography's benchmark table."""
-        return largest(self.views.of_place(geography).cells(geography).values(), MOST_IN_TABLE)
+    def table(self, most: int = MOST_IN_TABLE, geography: str = NATIONAL) -> list[Cell]:
+        """The largest rows of a geography's benchmark table."""
+        return largest(self.views.of_place(geography).cells(geography).values(), most)
 
     def start(self, geography: str = NATIONAL) -> dict[str, Any]:
         """What a page begins with: the view and why, a paragraph, four figures, the remark on small samples."""
@@ -107,7 +108,7 @@ class CodePages:
         return {}
 
     def _geography_page(self, geography: str, figures: CodeFigures) -> str:
-        name, shown = name_of(geography), self.table(geography)
+        name, shown = name_of(geography), self.table(geography=geography)
         cells, others = figures.cells(geography), figures.others.get(geography, pl.DataFrame())
         charted, medicare = largest(cells.values(), MOST_IN_CHART), cells.get(MEDICARE)
         return self.environment.get_template("geography.html").render(

@@ -19,6 +19,7 @@ from transforms.report.sentences import (
     pooled_of,
 )
 
+MOST_UNIFORM = 3
 MOST_COMPARED = 12  # payers with a sentence of their own against their national mean: the largest ones
 
 
@@ -66,6 +67,11 @@ def describe_payer(payer: str, places: Mapping[str, Cell]) -> list[Insight]:
 
 
 def _uniform(payers: Sequence[Cell]) -> list[Insight]:
+    """A sentence for each payer with a uniform rate; one for all of them where there are many."""
+    uniform = [cell for cell in payers if cell.uniform]
+    if len(uniform) > MOST_UNIFORM:
+        text = f"{len(uniform)} payers have a uniform rate (P25 equals P75): {PAYERS.listed(uniform)}"
+        return [make_insight("uniform", PAYERS.subjects(uniform), (), text)]
     return [
         make_insight(
             "uniform",
@@ -74,8 +80,7 @@ def _uniform(payers: Sequence[Cell]) -> list[Insight]:
             f"{PAYERS.listed([cell])} has a uniform rate: {dollars(cell.p50)} at every percentile from "
             f"{'P10 to P90' if cell.p10 == cell.p25 and cell.p75 == cell.p90 else 'P25 to P75'}",
         )
-        for cell in payers
-        if cell.uniform
+        for cell in uniform
     ]
 
 

@@ -24,6 +24,7 @@ from transforms.report.sentences import (
     pooled_of,
 )
 
+MOST_IN_SENTENCE = 3  # names that share a place
 _WITH_ARTICLE = {NATIONAL, "DC", "VI", "MP"}
 
 
@@ -122,20 +123,25 @@ def _most_and_least(place: Place) -> list[Insight]:
         everyone = "both" if len(payers) == 2 else f"all {len(payers)}"
         text = f"{where}, {everyone} payers have the same mean for CPT {place.code}, {dollars(most)}"
         return [make_insight("same_mean", PAYERS.subjects(payers), (most,), text)]
-    verb, each = ("pays", "") if len(high) == 1 else ("pay", " each")
-    text = f"{where}, {PAYERS.listed(high)} {verb} most for CPT {place.code}, a mean of {dollars(most)}{each}"
-    verb, each = ("pays", "") if len(low) == 1 else ("pay", " each")
-    compared = compare(most, least)
-    text += f", {compared} the {dollars(least)}" if compared else f"; the lowest mean is the {dollars(least)}"
-    text += f" of {PAYERS.listed(low)}" + (f", which {verb} least" if compared else "")
+    (who, pays, each), (who_least, pay_least, _) = _named(high), _named(low)
+    text = f"{where}, {who} {pays} most for CPT {place.code}, a mean of {dollars(most)}{each}"
+    if compared := compare(most, least):
+        text += f", {compared} the {dollars(least)} of {who_least}, which {pay_least} least"
+    else:
+        text += f"; the lowest mean is the {dollars(least)} of {who_least}"
     return [make_insight("mean", PAYERS.subjects([*high, *low]), (most, least), text)]
+
+
+def _named(cells: Sequence[Cell]) -> tuple[str, str, str]:
+    """Their names, the verb, and what follows an amount that is the same for several."""
+    return PAYERS.listed(cells, MOST_IN_SENTENCE), *(("pays", "") if len(cells) == 1 else ("pay", " each"))
 
 
 def _widest_and_tightest(payers: Sequence[Cell]) -> list[Insight]:
     if len(payers) < 2:
         return []
     words = ("widest dispersion (P75 minus P25)", "tightest")
-    return [describe_extreme(payers, PAYERS, "dispersion", lambda cell: cell.iqr, words)]
+    return [describe_extreme(payers, PAYERS, "dispersion", lambda cell: cell.iqr, words, MOST_IN_SENTENCE)]
 
 
 def _highest_and_lowest_state(place: Place, pooled: Cell) -> list[Insight]:
@@ -148,8 +154,8 @@ def _highest_and_lowest_state(place: Place, pooled: Cell) -> list[Insight]:
         text = f"The {pooled.name} median is {dollars(most)} in all {among}"
         return [make_insight("same_median", STATES.subjects(states), (most,), text)]
     high, low = ([cell for cell in states if cell.p50 == amount] for amount in (most, least))
-    text = f"Among {among}, it is highest in {STATES.listed(high)}, {dollars(most)}"
-    text += f", and lowest in {STATES.listed(low)}, {dollars(least)}"
+    text = f"Among {among}, it is highest in {STATES.listed(high, MOST_IN_SENTENCE)}, {dollars(most)}"
+    text += f", and lowest in {STATES.listed(low, MOST_IN_SENTENCE)}, {dollars(least)}"
     return [make_insight("state_medians", STATES.subjects([*high, *low]), (most, least), text)]
 
 

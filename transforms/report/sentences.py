@@ -37,9 +37,9 @@ class Rows:
         """The identifiers of some cells."""
         return tuple(map(self.key, cells))
 
-    def listed(self, cells: Iterable[Cell]) -> str:
+    def listed(self, cells: Iterable[Cell], most: int = MOST_NAMED) -> str:
         """The names of some cells, an asterisk after those with a small sample."""
-        return join_names([f"{self.name(cell)}*" if cell.low_sample else self.name(cell) for cell in cells])
+        return join_names([f"{self.name(cell)}*" if cell.low_sample else self.name(cell) for cell in cells], most)
 
 
 def by_kind(cells: Iterable[Cell]) -> dict[str, list[Cell]]:
@@ -68,10 +68,10 @@ def make_insight(kind: str, subjects: Sequence[str], amounts: Sequence[Decimal],
     return Insight(kind, tuple(subjects), tuple(amounts), text if text.endswith(".") else f"{text}.")
 
 
-def join_names(names: Sequence[str]) -> str:
-    """``A``, ``A and B``, ``A, B and C``; beyond six, how many more there are."""
-    if len(names) > MOST_NAMED + 1:
-        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} others"
+def join_names(names: Sequence[str], most: int = MOST_NAMED) -> str:
+    """``A``, ``A and B``, ``A, B and C``; beyond ``most``, how many more there are."""
+    if len(names) > most + 1:
+        return f"{', '.join(names[:most])} and {len(names) - most} others"
     return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
 
@@ -85,7 +85,12 @@ def describe_extremes(cells: Sequence[Cell], rows: Rows) -> list[Insight]:
 
 
 def describe_extreme(
-    cells: Sequence[Cell], rows: Rows, what: str, measure: Callable[[Cell], Decimal], words: tuple[str, str]
+    cells: Sequence[Cell],
+    rows: Rows,
+    what: str,
+    measure: Callable[[Cell], Decimal],
+    words: tuple[str, str],
+    most_named: int = MOST_NAMED,
 ) -> Insight:
     """The highest and the lowest figure and whose they are; equal figures share a place."""
     most, least = max(map(measure, cells)), min(map(measure, cells))
@@ -97,7 +102,8 @@ def describe_extreme(
     compared = compare(most, least) if what == "mean" else None
     lowest = f"the {words[1]}, {dollars(least)}" if compared else f"the {words[1]} is {dollars(least)}"
     separator = f", {compared} " if compared else "; "
-    text = f"The {words[0]} is {dollars(most)} ({rows.listed(high)}){separator}{lowest} ({rows.listed(low)})"
+    highest, whose = rows.listed(high, most_named), rows.listed(low, most_named)
+    text = f"The {words[0]} is {dollars(most)} ({highest}){separator}{lowest} ({whose})"
     return make_insight(what, rows.subjects([*high, *low]), (most, least), text)
 
 

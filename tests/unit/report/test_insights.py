@@ -37,9 +37,10 @@ def check_fact(insight: Insight, here: Mapping[str, Any], everywhere: Mapping[st
     subjects, amounts = set(insight.subjects), insight.amounts
     match insight.kind:
         case "uniform":
-            row = payers[insight.subjects[0]]
-            assert cents(row["p25_usd"]) == cents(row["p75_usd"]) == cents(row["p50_usd"])
-            assert cents(row["iqr_usd"]) == 0
+            assert len(amounts) == (len(subjects) == 1)
+            for row in (payers[name] for name in subjects):
+                assert cents(row["p25_usd"]) == cents(row["p75_usd"]) == cents(row["p50_usd"])
+                assert cents(row["iqr_usd"]) == 0
         case "medicare_mean":
             check_medicare(insight, means, cents(here[MEDICARE]["mean_usd"]))
         case "medicare_median":
@@ -107,6 +108,14 @@ def test_the_published_examples_findings_are_what_its_paragraph_leaves_out() -> 
     assert "UnitedHealth Group has a uniform rate: $16.00 at every percentile from P10 to P90." in texts
     assert "The mean for Blue Cross Blue Shield is $18.56, 49% above its national mean of $12.48." in texts
     assert "Aetna and Cigna have national figures but none in this table." in texts
+
+
+def test_many_uniform_rates_are_one_sentence() -> None:
+    cells = cells_of([summary(f"Plan {number}", "US", (7.0, 7.0, 7.0, 7.0)) for number in range(9)])
+    texts = [one.text for one in describe_geography(cells, {}, is_national=True) if one.kind == "uniform"]
+    assert texts == [
+        "9 payers have a uniform rate (P25 equals P75): Plan 0, Plan 1, Plan 2, Plan 3, Plan 4, Plan 5 and 3 others."
+    ]
 
 
 @STABLE
