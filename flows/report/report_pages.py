@@ -36,7 +36,7 @@ MOST_ON_FIRST_PAGE = 15
 MOST_IN_CHART = 25
 MOST_ON_MAP = 15
 MOST_ON_NATIONAL_MAP = 150
-MOST_OTHERS = 200
+MOST_OTHERS = 120
 MOST_MONTHS = 24
 
 
@@ -64,7 +64,7 @@ class CodePages:
         for geography in views.national.geographies:
             figures = views.of_place(geography)
             yield f"{code}/{geography}.html", self._geography_page(geography, figures)
-            yield f"{code}/{geography}.csv", frame_csv(figures.rows.filter(pl.col("geography") == geography))
+            yield f"{code}/{geography}.csv", frame_csv(figures.by_place.get(geography, figures.rows.clear()))
             if geography in figures.others:
                 yield f"{code}/{geography}-other-views.csv", frame_csv(figures.others[geography])
             if len(published.months) > 1:
@@ -76,7 +76,7 @@ class CodePages:
         for payer, (slug, _) in views.payers.items():
             figures, _ = views.of_payer(payer)
             yield f"{code}/payers/{slug}.html", payer_page(self.environment, views, payer)
-            yield f"{code}/payers/{slug}.csv", frame_csv(figures.rows.filter(pl.col("payer") == payer))
+            yield f"{code}/payers/{slug}.csv", frame_csv(figures.by_payer[payer])
             if payer in figures.networks:
                 yield f"{code}/payers/{slug}-networks.csv", frame_csv(figures.networks[payer])
 

@@ -16,7 +16,7 @@ import polars as pl
 from flows.publish.publish import read_manifest
 from flows.report.report_views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 from flows.storage.layout import Layout
-from schemas.codes import MEDICARE, TAXONOMY_TIERS
+from schemas.codes import BILLED, MEDICARE, TAXONOMY_TIERS
 from schemas.geographies import IN_ORDER, NATIONAL
 from schemas.published import NETWORK_SUMMARIES, SUMMARIES
 from transforms.benchmark.payers import payer_slug
@@ -26,7 +26,7 @@ from transforms.report.paragraph import Place
 from transforms.report.sentences import pooled_of
 
 TIER_ORDER = {tier: place for place, tier in enumerate(TAXONOMY_TIERS)}
-_BY_PROVIDER = ("npi", "services")
+_BESIDE = {*((tier, "npi") for tier in TAXONOMY_TIERS), (BILLED, "services")}  # tiers side by side on a page
 VIEW_COLUMNS = ("billing_code", "billing_class", "geography", "taxonomy_tier", "weighting")
 TREND_COLUMNS = ("month", "payer", "payer_kind", "n_npi", "mean_usd", "p25_usd", "p50_usd", "p75_usd")
 
@@ -80,6 +80,16 @@ class CodeFigures:
         return self._latest.filter(self.view.rows)
 
     @cached_property
+    def by_place(self) -> dict[str, pl.DataFrame]:
+        """The rows by geography."""
+        return _by("geography", self.rows)
+
+    @cached_property
+    def by_payer(self) -> dict[str, pl.DataFrame]:
+        """The rows by payer."""
+        return _by("payer", self.rows)
+
+    @cached_property
     def others(self) -> dict[str, pl.DataFrame]:
         """Published rows of the other views by geography."""
         order = (
@@ -122,6 +132,10 @@ class CodeFigures:
     def cells(self, geography: str) -> dict[str, Cell]:
         """A geography's figures by payer, in table order."""
         return {payer: cells[geography] for payer, cells in self.payers.items() if geography in cells}
+
+    def national(self, payer: str) -> list[Cell]:
+        """A payer's national row, if it has one."""
+        return [cell for code, cell in self.payers.get(payer, {}).items() if code == NATIONAL]
 
     def network_cells(self, payer: str) -> list[Cell]:
         """The national figures of a payer's networks, by name."""
@@ -189,20 +203,22 @@ class CodeViews:
         """The figures that head a payer's page, and why: by its national sample."""
         if payer == MEDICARE:
             return self.national, "Medicare's fee schedule: each locality counts once."
-        views = [view for view, figures in self.figures.items() if payer in figures.payers]
-        samples = [self.figures[view].payers[payer].get(NATIONAL) for view in views]
-        all_samples = [figures.payers.get(payer, {}).get(NATIONAL) for figures in self.figures.values()]
-        return self.figures[choose_headline(views, samples)], explain_headline(self.published.views, all_samples)
+        samples = [each.national(payer) for each in self.figures.values()]
+        figures = self.figures[choose_headline(self.published.views, samples)]
+        if payer not in figures.payers:
+            figures = next(each for each in self.figures.values() if payer in each.payers)
+        return figures, explain_headline(self.published.views, samples)
 
-    def _samples(self, geography: str) -> list[Cell | None]:
-        """The largest sample of each view at a place: the pooled row, where there is one."""
-        return [largest_sample(figures.cells(geography).values()) for figures in self.figures.values()]
+    def _samples(self, geography: str) -> list[list[Cell]]:
+        """The commercial rows of each view at a place."""
+        cells = (each.cells(geography).values() for each in self.figures.values())
+        return [[cell for cell in of_view if cell.payer_kind != "benchmark"] for of_view in cells]
 
     def tiers(self, geography: str, payers: Iterable[str]) -> Tiers | None:
         """The medians of every tier at a place, for these payers; None where there is one tier alone."""
         rows = self._by_tier.get(geography, {})
-        found = {column for payer in payers for column in rows.get(payer, ())}
-        columns = sorted(found, key=lambda column: (column[1] != "npi", TIER_ORDER.get(column[0], len(TIER_ORDER))))
+        found = {column for payer in payers for column in rows.get(payer, ()) if column in _BESIDE}
+        columns = sorted(found, key=lambda column: (column[1] != "npi", TIER_ORDER[column[0]]))
         if len(columns) < 2:
             return None
         view = self.of_place(geography).view
@@ -216,10 +232,8 @@ class CodeViews:
 
     @cached_property
     def _by_tier(self) -> dict[str, dict[str, dict[tuple[str, str], TierMedian]]]:
-        """By geography, payer, and tier and weighting: each provider once, or as often as its services."""
-        same = (pl.col("billing_class") == self.published.views[0].billing_class) & pl.col("weighting").is_in(
-            _BY_PROVIDER
-        )
+        """By geography, payer, and tier and weighting."""
+        same = (pl.col("billing_class") == self.published.views[0].billing_class) & (pl.col("weighting") != "tin")
         names = ("geography", "payer", "taxonomy_tier", "weighting", "p50_usd", "n_npi", "low_sample")
         rows = self.published.latest.filter(pl.col("billing_code") == self.code, same, ~BENCHMARK).select(names)
         found: dict[str, dict[str, dict[tuple[str, str], TierMedian]]] = {}
@@ -238,12 +252,6 @@ class CodeViews:
 
 def _by(column: str, frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
     return {str(key): part for (key,), part in frame.partition_by(column, as_dict=True).items()}
-
-
-def largest_sample(cells: Iterable[Cell]) -> Cell | None:
-    """The commercial row with most providers, one that is no small sample first; None where there is none."""
-    commercial = [cell for cell in cells if cell.payer_kind != "benchmark"]
-    return max(commercial, key=lambda cell: (not cell.low_sample, cell.n_npi or 0), default=None)
 
 
 def largest(cells: Iterable[Cell], most: int) -> list[Cell]:

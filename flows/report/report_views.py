@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from schemas.codes import BILLED
 from transforms.report.figures import Cell
 from transforms.report.paragraph import sample_size
 
 BENCHMARK = pl.col("payer_kind") == "benchmark"
-BILLED = "billed"
 _WHO = {
     "all": "all taxonomies",
     BILLED: "providers who billed Medicare for the code or a related one",
@@ -49,25 +49,44 @@ def choose_views(latest: pl.DataFrame) -> tuple[View, ...]:
     return tuple(View("professional" if professional else "institutional", tier) for tier in shown)
 
 
-def choose_headline(views: Sequence[View], samples: Sequence[Cell | None]) -> View:
-    """The view that heads a page: the first whose largest sample is not small, else the last.
+Sample = Sequence[Cell]  # the commercial rows of a view at one place, or the national one of a payer
+
+
+def choose_headline(views: Sequence[View], samples: Sequence[Sample]) -> View:
+    """The view that heads a page: the first that is no small sample, else the last.
+
+    A view is no small sample when its largest row is none, and at most half of the payers of the last view are missing
+    or small in it.
 
     Args:
-        samples: the largest sample of each view, in the order of the views; None where a view has no row.
+        samples: the rows of each view, in the order of the views.
     """
-    large = (view for view, cell in zip(views, samples, strict=True) if cell is not None and not cell.low_sample)
-    return next(large, views[-1])
+    firm = (view for view, cells in zip(views, samples, strict=True) if _is_firm(cells, samples[-1]))
+    return next(firm, views[-1])
 
 
-def explain_headline(views: Sequence[View], samples: Sequence[Cell | None]) -> str:
+def explain_headline(views: Sequence[View], samples: Sequence[Sample]) -> str:
     """The view that heads a page, and why it is this one."""
-    view, billed = choose_headline(views, samples), samples[0]
+    view, billed = choose_headline(views, samples), _largest(samples[0])
     if BILLED not in (each.taxonomy_tier for each in views):
         why = "No utilization file is loaded, so there is no billed tier."
-    elif view.taxonomy_tier == BILLED and billed is not None:
+    elif billed is None:
+        why = "The billed tier has no provider here."
+    elif view.taxonomy_tier == BILLED:
         why = f"A utilization file is loaded, and the tier is no small sample here ({sample_size(billed)})."
-    elif billed is not None:
+    elif billed.low_sample:
         why = f"The billed tier is a small sample here ({sample_size(billed)})."
     else:
-        why = "The billed tier has no provider here."
+        why = "The billed tier is a small sample here for most payers."
     return f"{view.text} {why}"
+
+
+def _is_firm(cells: Sample, base: Sample) -> bool:
+    largest, payers = _largest(cells), [cell.payer for cell in base if cell.payer_kind == "payer"]
+    firm = {cell.payer for cell in cells if not cell.low_sample}
+    return largest is not None and not largest.low_sample and 2 * len(firm.intersection(payers)) >= len(payers)
+
+
+def _largest(cells: Sample) -> Cell | None:
+    """The row with most providers, one that is no small sample first: the pooled row, where there is one."""
+    return max(cells, key=lambda cell: (not cell.low_sample, cell.n_npi or 0), default=None)

@@ -8,6 +8,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
+from functools import lru_cache
 from typing import Any
 
 NO_NAME = "(no name)"
@@ -91,6 +92,7 @@ def make_cell(row: Mapping[str, Any]) -> Cell:
     )
 
 
+@lru_cache(maxsize=4096)  # a page shows the same names again and again
 def show_name(text: str) -> str:
     """A name from a file without the characters that reorder or break the text around it.
 
