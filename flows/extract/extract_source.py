@@ -44,6 +44,7 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
 
 ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
+SMALL_BYTES = 64 << 10  # of a table's rows, which are not worth compressing
 STARTS = 3  # of one reading, where the content changes on the server meanwhile
 
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
@@ -269,26 +270,39 @@ class _Writers:
 
     def __enter__(self) -> "_Writers":
         self._writers: dict[str, pq.ParquetWriter] = {}
+        self._held: dict[str, pa.RecordBatch] = {}  # a small first batch, which is the only one of a small source
         self._open = ExitStack()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        from flows.storage.parquet import small_file
+
         self._open.__exit__(kind, *raised)  # type: ignore[arg-type]
         if kind is None:
             for name, empty in _empty_tables().items():
-                if name not in self._writers:
+                if (held := self._held.get(name)) is not None:
+                    self._path(name).write_bytes(small_file(held.schema, held))
+                elif name not in self._writers:
                     self._path(name).write_bytes(empty)
 
     def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
-        from flows.storage.parquet import parquet_writer
-
-        if table.name not in self._writers:
-            opening = parquet_writer(self._path(table.name), table.arrow(), internal=True)
-            self._writers[table.name] = self._open.enter_context(opening)
         if "location" in batch.schema.names:
             batch = self._unsigned(batch)
+        if table.name not in self._writers:
+            held = self._held.pop(table.name, None)
+            if held is None and batch.nbytes < SMALL_BYTES:
+                self._held[table.name] = batch
+                return
+            self._writers[table.name] = self._writer(table)
+            if held is not None:
+                self._writers[table.name].write_batch(held)
         self._writers[table.name].write_batch(batch)
+
+    def _writer(self, table: "Table") -> "pq.ParquetWriter":
+        from flows.storage.parquet import parquet_writer
+
+        return self._open.enter_context(parquet_writer(self._path(table.name), table.arrow(), internal=True))
 
     def _path(self, table: str) -> Path:
         return self._folder / f"{table.lower()}.parquet"
@@ -312,15 +326,7 @@ class _Writers:
 @cache
 def _empty_tables() -> dict[str, bytes]:
     """Each extract table without rows, as a file: of small sources most tables are empty, and writers take a while."""
-    from pyarrow import BufferOutputStream
-
-    from flows.storage.parquet import parquet_writer
+    from flows.storage.parquet import small_file
     from schemas.extracted import EXTRACTED
 
-    found: dict[str, bytes] = {}
-    for table in EXTRACTED:
-        stream = BufferOutputStream()
-        with parquet_writer(stream, table.arrow(), internal=True):
-            pass
-        found[table.name] = stream.getvalue().to_pybytes()
-    return found
+    return {table.name: small_file(table.arrow()) for table in EXTRACTED}

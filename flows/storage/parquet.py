@@ -33,7 +33,7 @@ def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame], **meta
 
 @contextmanager
 def parquet_writer(
-    path: Path | pa.NativeFile, schema: pa.Schema, *, internal: bool = False
+    path: Path | pa.NativeFile, schema: pa.Schema, *, internal: bool = False, compression: str = "zstd"
 ) -> Iterator[pq.ParquetWriter]:
     """A writer that is closed with the context, and silent once that has failed.
 
@@ -43,7 +43,9 @@ def parquet_writer(
         internal: write a table of the cache, which this package alone reads: half the time, no larger.
     """
     layout = _internal_layout(schema) if internal else {"compression_level": ZSTD_LEVEL}
-    writer = pq.ParquetWriter(path, schema, compression="zstd", **layout)
+    if compression == "none":
+        del layout["compression_level"]
+    writer = pq.ParquetWriter(path, schema, compression=compression, **layout)
     try:
         yield writer
         writer.close()
@@ -52,6 +54,15 @@ def parquet_writer(
             writer.close()
         writer.is_open = False
         raise
+
+
+def small_file(schema: pa.Schema, *batches: pa.RecordBatch) -> bytes:
+    """A table of the cache of few rows as a file: not compressed, which takes longer than all of the rest."""
+    stream = pa.BufferOutputStream()
+    with parquet_writer(stream, schema, internal=True, compression="none") as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+    return bytes(stream.getvalue().to_pybytes())
 
 
 def _internal_layout(schema: pa.Schema) -> dict[str, Any]:

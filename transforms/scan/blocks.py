@@ -111,6 +111,7 @@ class Blocks:
 class OverlappedBlocks(Blocks):
     """Blocks read ahead in a thread. Leave the context before the stream is closed: the thread ends there.
 
+    A stream that ends within its first block has no thread, which would cost more than reading it.
     If blocks are to be stored, that thread stores them when it is ahead: the bytes are in its core's cache then.
     After an interrupt the context does not wait for it: a read can hang on a network, and the process ends anyway.
     """
@@ -119,30 +120,33 @@ class OverlappedBlocks(Blocks):
         self._stream = stream
         self._free: SimpleQueue[Buffer | None] = SimpleQueue()
         self._full: SimpleQueue[Buffer | BaseException] = SimpleQueue()
-        for _ in range(BUFFERS):
-            self._free.put(Buffer(block_bytes))
+        self._block_bytes = block_bytes
+        self._start = 0  # of the next block in the stream
         self._current: Buffer | None = None
         self._store: Store | None = None
         self._storing = Lock()
-        self._thread = Thread(target=self._read, name="inflate", daemon=True)
+        self._thread: Thread | None = None
 
-    def _read(self) -> None:
-        start = 0
+    def _read_ahead(self) -> None:
+        while (buffer := self._free.get()) is not None and self._read_into(buffer):
+            pass
+
+    def _read_into(self, buffer: Buffer) -> int:
+        """How many bytes there are of the next block; 0 at the end, and where reading fails."""
         try:
-            while (buffer := self._free.get()) is not None:
-                buffer.size = fill(self._stream, buffer.block)
-                buffer.stored_by = None
-                if self._store is not None and not self._full.empty():
-                    with self._storing:
-                        if (store := self._store) is not None:
-                            store(start, buffer.block[: buffer.size])
-                            buffer.stored_by = store
-                start += buffer.size
-                self._full.put(buffer)
-                if not buffer.size:
-                    return
+            buffer.size = fill(self._stream, buffer.block)
+            buffer.stored_by = None
+            if self._store is not None and not self._full.empty():
+                with self._storing:
+                    if (store := self._store) is not None:
+                        store(self._start, buffer.block[: buffer.size])
+                        buffer.stored_by = store
+            self._start += buffer.size
+            self._full.put(buffer)
         except BaseException as error:  # noqa: BLE001 handed to the reading thread, which raises it
             self._full.put(error)
+            return 0
+        return buffer.size
 
     def next(self, left_over: memoryview) -> Block:
         """See ``Blocks``."""
@@ -171,12 +175,19 @@ class OverlappedBlocks(Blocks):
                 return self._full.get(timeout=LOOK_UP_SECONDS)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        size = self._read_into(Buffer(self._block_bytes))
+        if size == self._block_bytes:
+            for _ in range(BUFFERS - 1):
+                self._free.put(Buffer(self._block_bytes))
+            self._thread = Thread(target=self._read_ahead, name="inflate", daemon=True)
+            self._thread.start()
+        elif size:
+            self._read_into(Buffer(0))  # the end
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._free.put(None)
-        if kind is None or issubclass(kind, Exception):
+        if self._thread is not None and (kind is None or issubclass(kind, Exception)):
             self._thread.join()
