@@ -15,8 +15,8 @@ import pyarrow.csv
 
 from transforms.errors import UsageError
 
-BLOCK_BYTES = 4 << 20  # measured best of 1, 4, 8 and 16 MiB: larger blocks leave the CPU's cache
-BLOCKS_PER_FRAME = 16  # one block at a time, polars spends ten times longer starting than working
+BLOCK_BYTES = 1 << 20  # measured best of 256 KiB to 16 MiB: larger blocks leave the CPU's cache
+BLOCKS_PER_FRAME = 64  # one block at a time, polars spends ten times longer starting than working
 _HEADER_BYTES = 1 << 20  # NPPES has 13 kB
 
 
@@ -49,9 +49,9 @@ def read_columns(stream: BinaryIO, header: Sequence[str], wanted: Sequence[str],
     try:
         with pa.csv.open_csv(stream, reading, parsing, converting) as batches:
             while pending := list(itertools.islice(batches, BLOCKS_PER_FRAME)):
-                table = pa.Table.from_batches(pending)
-                records += len(table)
-                yield pl.DataFrame(pl.from_arrow(pa.table({name: _text(table[name]) for name in wanted})))
+                columns = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(pending).combine_chunks()))
+                records += len(columns)
+                yield pl.DataFrame([_text(column) for column in columns])
     except pa.ArrowInvalid as error:
         if "Empty CSV file" in str(error):  # a header without records: a weekly file can be empty
             return
@@ -59,11 +59,11 @@ def read_columns(stream: BinaryIO, header: Sequence[str], wanted: Sequence[str],
         raise UsageError(f"{file}: {_without_content(error)}, {place}; download it again") from error
 
 
-def _text(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _text(column: pl.Series) -> pl.Series:
     try:
-        return column.cast(pa.string())
-    except pa.ArrowInvalid:  # old files have Latin-1 texts, never in a code or a US state
-        return pa.chunked_array([[value and value.decode(errors="replace") for value in column.to_pylist()]])
+        return column.cast(pl.String)
+    except pl.exceptions.PolarsError:  # old files have Latin-1 texts, never in a code or a US state
+        return pl.Series(column.name, [value and value.decode(errors="replace") for value in column], pl.String)
 
 
 def _without_content(error: Exception) -> str:
