@@ -39,6 +39,7 @@ class Coding(msgspec.Struct, frozen=True):
     checklist: tuple[str, ...]
     sources: tuple[Named, ...]
     reviewed_on: str
+    ncd_sections: tuple[str, ...] = ()  # of the NCD manual: where NCDs are looked for, no statement on coverage
 
 
 @cache

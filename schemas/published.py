@@ -1,6 +1,7 @@
 """The published tables of CONTRACT section 3: one declaration from which files, checks and data dictionary follow."""
 
 from schemas.codes import EXCLUSIONS, PERCENTILES
+from schemas.coverage import COVERAGE
 from schemas.table import Column, Table
 
 _USD = "US dollars per service"
@@ -276,4 +277,4 @@ UNMAPPED = Table(
     ),
 )
 
-PUBLISHED = (SUMMARIES, NETWORK_SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED)
+PUBLISHED = (SUMMARIES, NETWORK_SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED, COVERAGE)

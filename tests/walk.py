@@ -9,6 +9,7 @@ import random
 import shutil
 import sys
 from collections.abc import Callable
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,11 +19,14 @@ import pytest
 
 from flows.storage import code_versions
 from flows.storage.layout import Layout
+from flows.tables.coverage_editions import build_coverage
 from flows.tables.fee_schedules import build_medicare
 from flows.tables.utilization_lookup import build_utilization
 from schemas import reference as packaged
+from schemas.codes import DEFAULT_CODES
 from schemas.table import Table
 from tests.command_line import Ended, call, digests
+from tests.coverage_files import POLICY_HEADER
 from tests.documents import document, group, item, npi_of, price, rate
 from tests.faults import execute
 from tests.fee_schedule_files import gpci, pprrvu
@@ -33,7 +37,7 @@ from transforms.benchmark import payers, taxonomy
 MONTH = "2026-06"
 BLOCKS = {"aetna": "Aetna Life Insurance Company", "acme": "Acme Health Plan", "cigna": "Cigna Health Life Insurance"}
 NPIS = [npi_of(100_000_000 + number) for number in range(12)]
-TABLES = ("summaries", "rates", "providers")
+TABLES = ("summaries", "rates", "providers", "coverage")
 TAXONOMIES = ("225100000X", "111N00000X", "207Q00000X")
 WAYS = ("run", "nightly", "backfill")
 
@@ -289,6 +293,14 @@ def add_utilization_year(world: World) -> None:
     build_utilization([path], Layout(world.output).utilization, ["97026", "97028"])
 
 
+def add_coverage_edition(world: World) -> None:
+    """A payer's policy on a code changes, as an edition of 2026 that may be older than one loaded before."""
+    day = f"2026-{world.chance.randrange(1, 7):02}-{world.chance.randrange(1, 29):02}"
+    path = world.place / "policies.csv"
+    path.write_text(f"{POLICY_HEADER}\nAetna,97026,AK,2025-01-01,Policy {world.next()},,covered\n")
+    build_coverage([path], Layout(world.output).coverage, DEFAULT_CODES, date.fromisoformat(day))
+
+
 def change_nppes(world: World) -> None:
     """Another edition of NPPES under the same name."""
     world.write_nppes()
@@ -380,6 +392,7 @@ QUICK: dict[str, Step] = {
         change_payers,
         add_medicare_year,
         add_utilization_year,
+        add_coverage_edition,
         change_nppes,
         delete_cache,
         delete_some_of_the_cache,

@@ -11,7 +11,7 @@ from pathlib import Path
 from jinja2 import Environment, StrictUndefined
 
 from flows.storage.atomic_files import write_atomically
-from schemas import codes
+from schemas import codes, coverage
 from schemas.published import PUBLISHED
 from schemas.reference import MEDICARE_CONVERSION_FACTORS, PAYERS, load_reference
 from schemas.table import Table
@@ -26,6 +26,7 @@ def describe_tables() -> str:
     environment.filters["title"] = _title
     return environment.from_string(text).render(
         codes=codes,
+        coverage=coverage,
         tables=PUBLISHED,
         payers=load_reference(PAYERS),
         years=load_reference(MEDICARE_CONVERSION_FACTORS)["year"],

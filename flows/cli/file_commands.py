@@ -1,5 +1,7 @@
 """The commands on single files and figures: inspect, reference, report, rvu. Each imports what it uses when it runs."""
 
+from collections.abc import Callable
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from flows.cli.options import (
     choice_of,
     codes_option,
     command,
+    edition_option,
     listed_options,
     output_option,
     reader_option,
@@ -148,9 +151,77 @@ def utilization_command(
     return Result(figures, partial(print_figures, figures))
 
 
+@command("coverage", example="reference coverage ncd.zip current_lcd.zip current_article.zip")
+@click.argument("files", type=Path, nargs=-1, metavar="FILE...")
+@click.option("--changes", is_flag=True, help="Print what each edition changed, the latest first; needs no FILE.")
+@edition_option
+@codes_option
+@output_option
+def coverage_command(
+    *, files: tuple[Path, ...], changes: bool, edition: date | None, codes: tuple[str, ...], output: Path | str
+) -> Result:
+    """Add an edition of coverage rules: NCDs, LCDs and articles of Medicare, or payers' policies.
+
+    FILE is an export of the Medicare Coverage Database (ncd.zip, current_lcd.zip with current_article.zip), or a csv
+    with payer, billing_code, state, effective_date, title, url and stance. Older editions stay: `coverage`, which `run`
+    publishes when given the same --output, says what changed. Kept are documents of the codes wanted; descriptions of
+    codes are not. NCDs are those of the manual's sections that schemas/coding.json names for a code: where to look, no
+    statement on its coverage.
+    """
+    from flows.tables.coverage_editions import build_coverage
+
+    if not files and not changes:
+        raise UsageError("give FILE, or --changes for what the loaded editions changed")
+    return _build_editions(build_coverage, files, edition, codes, output, with_changes=changes)
+
+
+@command("ncci", example="reference ncci ccipra-v323r0-f1.zip ccipra-v323r0-f2.zip MUE_Eff_10-01-2026.zip")
+@click.argument("files", type=Path, nargs=-1, required=True, metavar="FILE...")
+@edition_option
+@codes_option
+@output_option
+def ncci_command(
+    *, files: tuple[Path, ...], edition: date | None, codes: tuple[str, ...], output: Path | str
+) -> Result:
+    """Add an edition of NCCI: the code pairs that are not paid together (PTP edits), and unit limits (MUE values).
+
+    FILE is CMS's zip, text, csv or xlsx, of practitioners; give all files of a quarter's PTP edits. Older editions
+    stay, as those of `reference coverage`, whose --changes also prints what NCCI changed.
+    """
+    from flows.tables.coverage_editions import build_ncci
+
+    return _build_editions(build_ncci, files, edition, codes, output)
+
+
+def _build_editions(
+    build: Callable[..., dict[str, Any]],
+    files: tuple[Path, ...],
+    edition: date | None,
+    codes: tuple[str, ...],
+    output: Path | str,
+    *,
+    with_changes: bool = False,
+) -> Result:
+    from flows.cli.show import print_changes, print_figures
+    from flows.storage.layout import Layout
+    from flows.storage.object_sync import refresh_folder, upload
+    from flows.tables.coverage_editions import find_changes
+
+    layout = Layout.at(output)
+    refresh_folder(layout, layout.coverage)
+    figures: dict[str, Any] = {}
+    if files:
+        figures = build(files, layout.coverage, codes, edition)
+        upload(layout, *figures.pop("paths"), dated=True)
+    if not with_changes:
+        return Result(figures, partial(print_figures, figures))
+    changes = find_changes(layout.coverage, codes)
+    return Result({**figures, "changes": changes}, partial(print_changes, figures, changes))
+
+
 reference_command = Group(
     "reference",
-    [nppes_command, medicare_command, localities_command, utilization_command],
+    [nppes_command, medicare_command, localities_command, utilization_command, coverage_command, ncci_command],
     help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
     epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2026.zip",
 )

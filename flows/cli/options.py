@@ -113,6 +113,14 @@ def year_of(text: str) -> int:
     return int(text)
 
 
+def day_of(text: str) -> date:
+    """A day written as YYYY-MM-DD."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"expected YYYY-MM-DD, for example 2026-10-01, not {text!r}") from None
+
+
 def codes_of(text: str) -> tuple[str, ...]:
     """Billing codes with commas between them."""
     from schemas.codes import parse_codes
@@ -132,6 +140,12 @@ codes_option = click.option(
     default="97026,97028",
     metavar="CODES",
     help="Billing codes wanted, with commas between (default: 97026,97028).",
+)
+edition_option = click.option(
+    "--edition",
+    type=day_of,
+    metavar="YYYY-MM-DD",
+    help="Day of the edition (default: as the files or their names state it).",
 )
 reader_option = click.option(
     "--reader",

@@ -152,6 +152,20 @@ def _text(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
+def print_changes(figures: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> None:
+    """Figures, then a line for each document that an edition changed, and a line for each of its changes."""
+    print_figures(figures)
+    for change in changes:
+        version = f" version {change['version']}" if change["version"] else ""
+        where = ", ".join(change["geographies"])
+        print(f"{change['edition']} {change['kind']} {change['document_id']}{version}, {change['authority']}, {where}")
+        print(f"    {', '.join(change['billing_codes'])}: {change['title'] or ''}")
+        for what in change["changes"]:
+            print(f"    {what}")
+    if not changes:
+        print("no changes: no kind of rules has a second edition, or the later ones say the same")
+
+
 def service_as_json(price: ServicePrice) -> dict[str, Any]:
     """Medicare's answer; a state of one locality has its amounts at the top too."""
     only = price.localities[0] if len(price.localities) == 1 else None

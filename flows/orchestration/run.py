@@ -123,6 +123,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
     Raises:
         UsageError: reference data that can't be read.
     """
+    from flows.tables.coverage_editions import find_editions
     from flows.tables.fee_schedules import load_localities, load_medicare
     from flows.tables.month_inputs import MonthRequest
     from flows.tables.utilization_lookup import find_utilization
@@ -137,6 +138,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
         find_utilization(request.utilization or layout.utilization, request.month),
         request.force,
         request.fetching,
+        coverage=find_editions(layout.coverage, request.month),
     )
 
 
@@ -310,7 +312,7 @@ def _note_failure(manifest: dict[str, Any], result: MonthReport) -> None:
 
 def remove_all_abandoned(layout: Layout) -> None:
     """Remove what killed runs left behind."""
-    built = (layout.cache / "nppes", layout.reference, layout.utilization)
+    built = (layout.cache / "nppes", layout.reference, layout.utilization, layout.coverage)
     cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
     for folder in (*cached, *built, layout.root, *(layout.root / table for table in TABLES)):
         remove_abandoned(folder)

@@ -18,7 +18,7 @@ from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
 from flows.publish.delta import DELTA_TABLES, DeltaCommits, commit_months
-from flows.publish.publish import TABLES, PublicationConflictError, now, publish_month
+from flows.publish.publish import PublicationConflictError, now, publish_month
 from flows.settings.fetching import ReadSettings
 from flows.settings.values import Gates, PayerSource
 from flows.storage.layout import Layout, month_name
@@ -116,6 +116,7 @@ def summarise(
         "medicare_year": inputs.medicare_year,
         "localities": inputs.localities_edition,
         "utilization": inputs.utilization_identity,
+        "coverage": inputs.coverage_identity,
         "rows": builder.rows,
         "rows_eligible": builder.eligible,
         "unresolved_locations": inputs.unresolved_locations | unresolved,
@@ -185,10 +186,6 @@ def undo_publication(publication: Publication) -> None:
     """Nothing: readers see the month's previous tables again, and no month where there were none."""
     layout, month = publication.layout, publication.month
     publish_month(layout, month, publication.folder, publication.note_undone)
-    for table in TABLES:
-        folder = layout.month(table, month)
-        if not any(folder.iterdir()):
-            folder.rmdir()
 
 
 def commit_delta(layout: Layout) -> DeltaCommits:

@@ -31,7 +31,7 @@ from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)
 Change = Callable[[dict[str, Any]], None]  # of the manifest
-TABLES = ("rates", "providers", "summaries", "network_summaries", "quality")
+TABLES = ("rates", "providers", "summaries", "network_summaries", "quality", "coverage")
 MANIFEST_LOCK = "manifest.lock"
 JOURNAL = "publishing.json"
 PACKAGE = "datapackage.json"
@@ -65,7 +65,16 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change) -> Non
         _publish_here(layout, month, built, note)
     else:
         _publish_there(layout, month, built, note)
+    _remove_empty(layout, month)
     publish_package(layout)
+
+
+def _remove_empty(layout: Layout, month: date) -> None:
+    """Remove the month's folders of tables that it does not have, such as ``coverage`` where no edition is loaded."""
+    for folder in (layout.month(table, month) for table in TABLES):
+        for each in (folder, folder.parent):
+            if each.exists() and not any(each.iterdir()):
+                each.rmdir()
 
 
 def _publish_there(layout: Layout, month: date, built: Path, note: Change) -> None:

@@ -145,6 +145,11 @@ class Layout:
         return self.reference / "utilization"
 
     @property
+    def coverage(self) -> Path:
+        """What `reference coverage` and `reference ncci` build: a folder for each kind, a file for each edition."""
+        return self.reference / "coverage"
+
+    @property
     def staging(self) -> Path:
         """Months being built."""
         return self.root / ".staging"

@@ -24,6 +24,7 @@ from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import missing_files
 from flows.storage.resource_errors import explain_resource_errors
+from flows.tables.coverage_editions import StoredEdition
 from flows.tables.nppes_lookup import downloads_behind
 from flows.tables.payer_builds import EvidenceInputs, Fetched, Observer, PayerInputs, payer_rules
 from flows.tables.utilization_lookup import Utilization
@@ -71,6 +72,7 @@ class MonthRequest:
     force: bool = False  # build payers again that the cache has
     fetching: Fetching | None = None  # of remote provider references
     report_unchanged: bool = False  # in quality/files, for files that an earlier run read
+    coverage: tuple[StoredEdition, ...] = ()  # of coverage rules, those that count for the month
 
 
 class MonthInputs:
@@ -161,6 +163,20 @@ class MonthInputs:
         }
 
     @property
+    def coverage_identity(self) -> list[dict[str, object]]:
+        """Which editions of coverage rules are published: codes, downloads and digest of the content of each."""
+        return [
+            {
+                "kind": each.kind,
+                "edition": each.date.isoformat(),
+                "codes": list(each.codes),
+                "made_from": list(each.made_from),
+                "sha256": content_of(each.path, self.layout),
+            }
+            for each in self.request.coverage
+        ]
+
+    @property
     def localities_edition(self) -> str | None:
         """The edition of the ZIP to locality file, such as ``2026Q1``; None where the year's is not loaded."""
         editions = self.request.zip_localities.filter(pl.col("year").eq_missing(self.medicare_year))
@@ -204,6 +220,7 @@ class MonthInputs:
             self.medicare_year,
             self.request.nppes is not None,
             None if self.evidence is None else self.evidence.id,
+            (self.request.codes, self.coverage_identity) if self.request.coverage else None,
         )
 
 

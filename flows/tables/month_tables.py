@@ -33,11 +33,13 @@ from flows.tables.payer_builds import (
     cached_build,
     sum_counts,
 )
+from schemas.coverage import COVERAGE
 from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, NETWORK_SUMMARIES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.benchmark.networks import summarize_networks
 from transforms.benchmark.payers import map_payers, unused_mappings
 from transforms.benchmark.summarize import Comparison, Observed, summarize
+from transforms.cms.coverage_history import coverage_of
 
 if TYPE_CHECKING:  # the room above passes it in
     from flows.publish.published_month import Baseline
@@ -177,6 +179,7 @@ class MonthBuilder:
         self._write_summaries()
         self._write_network_summaries()
         self._write_quality()
+        self._write_coverage()
 
     def _tables(self, name: str) -> list[Path]:
         tables = [build.table(name) for build in self.builds.values()]
@@ -243,6 +246,14 @@ class MonthBuilder:
         if self._baseline is not None:
             files = count_files(self._with_published(files, self._baseline), counts)
         self.rows["files"] = write_table(folder / "files.parquet", FILES, [files])
+
+    def _write_coverage(self) -> None:
+        """The rules of the loaded editions; no file where none is loaded."""
+        request = self._request
+        if request.coverage:
+            table = coverage_of([each.read() for each in request.coverage], request.codes, request.month)
+            path = self._folder / "coverage" / "coverage.parquet"
+            self.rows["coverage"] = write_table(path, COVERAGE, [table])
 
     def _with_published(self, files: pl.DataFrame, baseline: "Baseline") -> pl.DataFrame:
         """Files of this run, those that it did not read, and those behind restored rows."""
