@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment
 
+from flows.report.report_evidence import describe_evidence, evidence_csvs
 from flows.report.report_parts import File, frame_csv
 from flows.report.report_site import show_moment
 from flows.report.report_tables import Published
@@ -27,6 +28,7 @@ def methodology_files(
 ) -> Iterator[File]:
     """The page, and a CSV of each of its tables."""
     quality = layout.month("quality", published.month)
+    providers = layout.month("providers", published.month) / "providers.parquet"
     files = _read(quality / "files.parquet", FILES.empty())
     exclusions = _read(quality / "exclusions.parquet", FILE_EXCLUSIONS.empty())
     unmapped = _read(quality / "unmapped.parquet", UNMAPPED.empty())
@@ -34,7 +36,7 @@ def methodology_files(
     entries = published.manifest.get("months", {})
     months = [_month_row(name, entries.get(name, {})) for name in map(month_name, reversed(published.months))]
     refused = list(_refused(published))
-    payers = _by_payer(files)
+    payers, evidence = _by_payer(files), describe_evidence(published, providers)
     names = unmapped.filter(pl.col("kind") == "reporting_entity").sort("rows", "value", descending=[True, False])
     page = environment.get_template("methodology.html").render(
         title="Methodology and limitations",
@@ -43,7 +45,8 @@ def methodology_files(
         months=months,
         failures=sorted(published.manifest.get("failures", {}).items()),
         steps=steps,
-        outliers=_outliers(layout.month("providers", published.month) / "providers.parquet"),
+        outliers=_outliers(providers),
+        evidence=evidence,
         files=files.head(MOST_FILES).rows(named=True),
         files_left_out=max(len(files) - MOST_FILES, 0),
         payers=payers.rows(),
@@ -59,6 +62,7 @@ def methodology_files(
     yield "methodology.html", page
     steps_rows = ((step.name, step.meaning, step.excluded, step.remaining) for step in steps)
     yield "rows-read-to-counted.csv", csv_text(("step", "when", "rows_excluded", "rows_remaining"), steps_rows)
+    yield from evidence_csvs(evidence)
     yield "months.csv", csv_text([*months[0]], (list(row.values()) for row in months))
     yield "refused.csv", csv_text(("what", "month", "name", "reason"), refused)
     for name, frame in (("payers", payers), ("files", files), ("exclusions", exclusions), ("unmapped", unmapped)):
