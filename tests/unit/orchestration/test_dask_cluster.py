@@ -41,6 +41,7 @@ from flows.storage.layout import Layout
 from flows.storage.parquet import write_table
 from flows.tables import payer_jobs
 from flows.tables.payer_jobs import PayerJob
+from flows.tables.utilization_lookup import build_utilization
 from schemas.nppes import NPPES
 from tests.command_line import digests
 from tests.documents import ANN, BOB, document, group, item, rate
@@ -317,8 +318,12 @@ def request_of_two_payers(tmp_path: Path) -> RunRequest:
     known = NPPES.conform(states.with_columns(**{name: pl.lit(value) for name, value in rest.items()}))
     write_table(nppes, NPPES, [known.collect()])
     codes = tuple(sorted(CODES))
+    services = tmp_path / "services_2024.csv"
+    services.write_text(f"npi,billing_code,services\n{ANN},97026,3.5\n{BOB},97110,8\n")
+    build_utilization([services], tmp_path / "utilization", codes)
     sources = expand([str(folder / f"{number}.json") for number in range(3)])
-    return RunRequest(sources, date(2026, 6, 1), codes, tmp_path / "out", nppes, workers=1, report=False)
+    request = RunRequest(sources, date(2026, 6, 1), codes, tmp_path / "out", nppes, workers=1, report=False)
+    return replace(request, utilization=tmp_path / "utilization")
 
 
 def run_on(cluster: Pretended, request: RunRequest) -> None:
@@ -341,6 +346,8 @@ def test_workers_that_share_nothing_give_the_same_tables_and_the_cache_has_all_o
     cluster = Apart(read_one_by_one)
     run_on(cluster, request_of_two_payers)
     assert digests(tmp_path / "out") == tables_of(request_of_two_payers, tmp_path)
+    published = pl.read_parquet(tmp_path / "out" / "providers" / "*" / "*.parquet", hive_partitioning=False)
+    assert set(published.select("npi", "evidence", "services").rows()) == {(ANN, "billed", 3.5), (BOB, "related", None)}
     assert cluster.built[::-1] == ["Second", "First"]  # sent in this order, the one with the most prices first
     assert list(scratch.iterdir()) == []
     assert caplog.text.count("extracts come back through Dask") == 1
