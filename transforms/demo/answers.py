@@ -5,11 +5,12 @@ Nothing here reads a file or calls the pipeline's transforms, so agreement with 
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from itertools import product
+from itertools import chain, product, repeat, starmap
+from operator import attrgetter
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -65,13 +66,17 @@ class CheckResult:
 
 
 class _Rate(NamedTuple):
-    """A member's representative rate with one payer; times: by its services of the code, 0 where it billed none."""
+    """A member's representative rate with one payer.
+
+    times: by its services of the code, 0 where it billed none. percent: of Medicare's amount at its ZIP code.
+    """
 
     payer: str
     tin: str
     npi: int
     usd: float
     times: int
+    percent: float | None
 
 
 def answer(market: Market) -> Answers:
@@ -83,7 +88,7 @@ def answer(market: Market) -> Answers:
             if counted:
                 counts = {"n_npi": len({rate.npi for rate in counted}), "n_tin": len({rate.tin for rate in counted})}
                 figures = _figures(_observations(counted, weighting))
-                cells[Cell(*pool, weighting)] = counts | figures | _local(market, pool[0], counted, weighting)
+                cells[Cell(*pool, weighting)] = counts | figures | _local(counted, weighting)
     return Answers(market.month, cells, Counter(_row_kinds(market)))
 
 
@@ -134,7 +139,9 @@ def _pools(market: Market) -> Mapping[tuple[str, str, str, str, str], list[_Rate
             provider = market.providers[member.npi]
             if not provider.exclusion:
                 usd, times = contract.representative_cents / 100, _times(market, member.npi, code)
-                rate = _Rate(payer, member.tin.value, member.npi, usd, times)
+                medicare = local_usd(code, provider.zip5, market.month.year)
+                percent = None if medicare is None else 100 * usd / medicare
+                rate = _Rate(payer, member.tin.value, member.npi, usd, times, percent)
                 tiers = (*provider.tiers(code), *(["billed"] if _has_evidence(market, member.npi) else []))
                 for pool in product(payers, ("US", provider.state), tiers):
                     pools[code, contract.billing_class, *pool].append(rate)
@@ -152,24 +159,26 @@ def _times(market: Market, npi: int, code: str) -> int:
     return 0 if services is None else max(1, int(services + Decimal("0.5")))
 
 
-def _observations(rates: list[_Rate], weighting: str) -> list[float]:
-    """The median of the rates of each provider or contract holder (``tin``) of each payer, sorted.
+def _observations(
+    rates: list[_Rate], weighting: str, figure: Callable[[_Rate], float] = attrgetter("usd")
+) -> list[float]:
+    """The median figure of each provider or contract holder (``tin``) of each payer, sorted.
 
     Each once; for ``services``, each provider as often as it billed the code.
     """
     grouped, times = defaultdict(list), {}
     for rate in rates:
         who = rate.payer, rate.tin if weighting == "tin" else rate.npi
-        grouped[who].append(rate.usd)
+        grouped[who].append(figure(rate))
         times[who] = rate.times if weighting == "services" else 1
-    return sorted(value for who, group in grouped.items() for value in [median(group)] * times[who])
+    counted = sorted((group[0] if len(group) == 1 else median(group), times[who]) for who, group in grouped.items())
+    return list(chain.from_iterable(starmap(repeat, counted)))
 
 
-def _local(market: Market, code: str, rates: list[_Rate], weighting: str) -> dict[str, float]:
-    """The median of 100 x rate / Medicare's amount at the provider's ZIP code, but for weighting ``tin``."""
-    amounts = {rate.npi: local_usd(code, market.providers[rate.npi].zip5, market.month.year) for rate in rates}
-    located = [rate._replace(usd=100 * rate.usd / usd) for rate in rates if (usd := amounts[rate.npi]) is not None]
-    return {LOCAL: median(_observations(located, weighting))} if located and weighting != "tin" else {}
+def _local(rates: list[_Rate], weighting: str) -> dict[str, float]:
+    """The median percent of Medicare's amount at the provider's ZIP code, but for weighting ``tin``."""
+    located = [] if weighting == "tin" else [rate for rate in rates if rate.percent is not None]
+    return {LOCAL: median(_observations(located, weighting, attrgetter("percent")))} if located else {}
 
 
 def _figures(ordered: list[float]) -> dict[str, float]:
