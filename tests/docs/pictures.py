@@ -10,7 +10,7 @@ from tests.docs.generate import PROGRAM
 from tests.shared_files import REPOSITORY
 
 IMAGES = REPOSITORY / "docs" / "images"
-WIDTH = 1280
+WIDTH = 1366
 PICTURES = {  # file: page of the report, first and last heading shown
     "report-page.png": ("97028/CA.html", None, "Ranges"),
     "national-table.png": ("97028/US.html", "Benchmarks", "Benchmarks"),
@@ -41,7 +41,7 @@ def _panel(browser: Browser, heading: str) -> dict[str, float]:
     """Where the section with a heading lies in the page."""
     found: dict[str, float] = browser.run(
         f"(() => {{ const h = [...document.querySelectorAll('h2')].find(h => h.textContent.trim() === '{heading}');"
-        "const box = h.parentElement.getBoundingClientRect();"
+        "const box = h.closest('section').getBoundingClientRect();"
         "return {top: box.top + scrollY, bottom: box.bottom + scrollY}; })()"
     )
     return found
