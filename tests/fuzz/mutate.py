@@ -110,7 +110,7 @@ class Mutator:
                 self.nest,
                 self.reuse_value,
             ),
-            *(self.set_known_member, self.set_known_member),
+            *(self.set_known_member, self.set_known_member, self.misspell_key, self.add_misspelt_member),
         )
         self.bytewise = (
             *(self.flip, self.insert_broken, self.delete_bytes, self.replace_byte, self.truncate, self.append),
@@ -256,6 +256,34 @@ class Mutator:
                 return [(*member.key, key[:-1] + self.random.choice((b" ", b"s", b"\\u0000", b"\xc3\xa9")) + b'"')]
             case _:
                 return self.escape(member.key, key)
+
+    def misspelt(self, key: bytes) -> bytes:
+        """A key of the same length with one other letter: no key that the readers know, but nearly."""
+        at = self.random.randrange(1, len(key) - 1) if len(key) > 2 else 0
+        return key[:at] + self.random.choice((b"a", b"e", b"r", b"_", b"A", b" ")) + key[at + 1 :] if at else key
+
+    def misspell_key(self, text: Text) -> Edits:
+        """One letter of a key, here or wherever the key stands."""
+        member = self.member(text)
+        if not member:
+            return []
+        key = text.data[slice(*member.key)]
+        new = self.misspelt(key)
+        everywhere = self.random.random() < 0.5
+        return [
+            (*each.key, new)
+            for each in (text.members if everywhere else [member])
+            if text.data[slice(*each.key)] == key
+        ]
+
+    def add_misspelt_member(self, text: Text) -> Edits:
+        """Beside a member, wherever its key stands, one whose key differs in a letter."""
+        member = self.member(text)
+        if not member:
+            return []
+        key, value = text.data[slice(*member.key)], self.any_value()
+        new = self.misspelt(key) + b":" + value + b","
+        return [(each.whole[0],) * 2 + (new,) for each in text.members if text.data[slice(*each.key)] == key]
 
     def escape_string(self, text: Text) -> Edits:
         span = self.random.choice(text.strings) if text.strings else None
