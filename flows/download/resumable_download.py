@@ -301,7 +301,8 @@ class ResumableDownload:
             raise AnswerLostError(f"the server answers {status}", requested, of_host=failed)
         else:
             kind = NotPublishedError if status == HTTPStatus.NOT_FOUND else BadFileError
-            raise kind(f"the server answers {status}; check the address, or {READ_CONTENTS_AGAIN}")
+            newer = "look for a newer one at the payer" if self._source.contents is None else READ_CONTENTS_AGAIN
+            raise kind(f"the server answers {status}; check the address, or {newer}")
 
     def _renew_address(self, status: int) -> None:
         """Once: the table of contents that lists this file may have a new signature for it."""

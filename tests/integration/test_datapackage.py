@@ -11,7 +11,6 @@ from frictionless import Package
 
 from schemas.coverage import COVERAGE
 from schemas.published import PUBLISHED
-from tests.command_line import execute
 
 ARROW = {
     "string": pa.string(),
@@ -22,12 +21,10 @@ ARROW = {
 }
 
 
-@pytest.fixture(scope="module")
-def output(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def output(demo_output: Path) -> Path:
     """A published demo."""
-    folder = tmp_path_factory.mktemp("demo")
-    assert execute("demo", "--output", folder).code == 0
-    return folder
+    return demo_output
 
 
 @pytest.fixture

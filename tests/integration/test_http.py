@@ -180,7 +180,7 @@ def test_a_file_no_longer_listed_is_quarantined(layout: Layout) -> None:
     assert (outcome.reason, lost.reason) == (
         "the server answers 403, and its table of contents lists no other address; run again later",
         f"expired, and its table of contents {server.url}/lost.json can't be read again: the server answers 404; "
-        "check the address, or read its table of contents again for a new address",
+        "check the address, or look for a newer one at the payer",
     )
 
 

@@ -111,6 +111,7 @@ def test_a_used_folder_and_an_interrupted_month_change_nothing(
     assert tables(capsys, output, nppes, mrf) == expected
 
 
+@pytest.mark.slow
 def test_two_workers_change_nothing(
     mrf: Path,
     nppes: Path,

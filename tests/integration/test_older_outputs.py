@@ -12,12 +12,10 @@ from schemas.published import PUBLISHED
 from tests.command_line import execute
 
 
-@pytest.fixture(scope="module")
-def present(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def present(demo_output: Path) -> Path:
     """A published demo."""
-    output = tmp_path_factory.mktemp("present")
-    assert execute("demo", "--output", output).code == 0
-    return output
+    return demo_output
 
 
 def older(present: Path, place: Path) -> Path:

@@ -156,7 +156,10 @@ def test_months_are_checked_by_the_schema_of_the_parameters() -> None:
         backfill.validate_parameters({"config": "t.toml", "first": "2025-13", "last": "2025-12"})
 
 
-@pytest.mark.parametrize("module", ["flows.month", "flows.nightly", "flows.backfill"])
+@pytest.mark.parametrize(
+    "module",
+    ["flows.month", *(pytest.param(name, marks=pytest.mark.slow) for name in ("flows.nightly", "flows.backfill"))],
+)
 def test_importing_a_flow_does_not_change_the_environment(module: str) -> None:
     ours = "{n: v for n, v in os.environ.items() if n.startswith(('PREFECT', 'PYTHON', 'DO_NOT'))}"  # polars sets one
     program = f"import os; before = {ours}; import {module}; assert {ours} == before"
