@@ -84,7 +84,7 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
     SET(price_codes, rows), SET(price_modifiers, rows), SET(price_date, rows);
     SET(citation_rate, rows), SET(citation_key, rows);
     SET(group_owner, rows), SET(group_tin_type, rows), SET(group_tin, rows), SET(group_name, rows), SET(group_size, rows);
-    SET(group_digits_end, rows), SET(group_npis_end, rows), SET(digits, c.digit_room), SET(npis, c.npi_room);
+    SET(group_digits_end, rows), SET(group_npis_end, rows), SET(digits, c.digit_room), SET(npis, c.npi_room + LANES);
     SET(reference_no, rows), SET(reference_key, rows), SET(reference_groups, rows);
     SET(reference_location, rows), SET(reference_networks, rows);
     EXPORTED(forget_texts)(&c);

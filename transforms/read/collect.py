@@ -89,6 +89,11 @@ def is_among(values: Int64s, ascending: Int64s) -> NDArray[np.bool_]:
     return found
 
 
+def _filtered(batch: pa.RecordBatch, kept: NDArray[np.bool_]) -> pa.RecordBatch:
+    """Those rows; no copy where they are all, as most batches are."""
+    return batch if kept.all() else batch.filter(arrow.flags(kept))
+
+
 class Marks(NamedTuple):
     """Where the rows of matched prices end at some point."""
 
@@ -183,7 +188,7 @@ class Collected:
         """Rows of ``references`` that a matched price cites."""
         cited = self.cited_keys().numbers
         for batch in self.references.batches():
-            yield batch.filter(arrow.flags(is_among(arrow.numpy_of(batch.column("key")), cited)))
+            yield _filtered(batch, is_among(arrow.numpy_of(batch.column("key")), cited))
 
     def cited_reference_groups(self) -> Iterator[pa.RecordBatch]:
         """Rows of ``reference_groups`` of the cited references, with the key of each behind its number."""
@@ -198,7 +203,7 @@ class Collected:
             of_groups = arrow.numpy_of(batch.column("reference_no"))
             known = is_among(of_groups, numbers)
             places = np.searchsorted(numbers, of_groups[known])
-            yield batch.filter(arrow.flags(known)).add_column(1, "key", keys.take(arrow.numbers(places)))
+            yield _filtered(batch, known).add_column(1, "key", keys.take(arrow.numbers(places)))
 
     def note_root_key(self, key: str) -> None:
         """Root keys in file order, for the account."""

@@ -20,13 +20,19 @@ from transforms.limits import Limits
 from transforms.read import arrow_columns as arrow
 from transforms.read.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
 from transforms.read.clean import read_date
-from transforms.read.collect import Collected
+from transforms.read.collect import ITEMS, Collected
 from transforms.read.containers import open_documents
 from transforms.read.read_ijson import read_document
 from transforms.read.spool import OpenTemporary, decoded
 
 DATE_NOT_READ = "date not read"  # a quirk
 HELD_BYTES = 1 << 20
+_ENCODED_ITEMS = pa.schema(
+    [
+        (field.name, pa.dictionary(pa.int32(), field.type) if pa.types.is_string(field.type) else field.type)
+        for field in ITEMS
+    ]
+)
 
 ReadDocument = Callable[..., None]
 Emit = Callable[[Table, pa.RecordBatch], None]
@@ -138,7 +144,8 @@ def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset
 
 
 def _counts(column: pa.Array) -> dict[str, int]:
-    return {pair["values"]: pair["counts"] for pair in column.value_counts().to_pylist()}
+    values, counts = column.value_counts().flatten()
+    return dict(zip(decoded(values).to_pylist(), counts.to_pylist(), strict=True))
 
 
 def _flags(collected: Collected) -> tuple[str, ...]:
@@ -205,8 +212,8 @@ class _JoinedBatches:
 
 def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table, pa.Array]]:
     """Batches of prices as they are kept, some items, and row by row which of those has the price."""
-    items = collected.items.batches()
-    held = pa.Table.from_batches([], collected.items.schema)
+    items = map(_encoded, collected.items.batches())
+    held = pa.Table.from_batches([], _ENCODED_ITEMS)
     for prices in collected.prices.encoded_batches():  # in rate order, as the items are
         if not prices.num_rows:
             continue
@@ -219,8 +226,14 @@ def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Tabl
         held = held.slice(int(places[-1]))
 
 
+def _encoded(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch, its texts as numbers of a dictionary: many prices take them."""
+    columns = [column.dictionary_encode() if pa.types.is_string(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=_ENCODED_ITEMS)
+
+
 def _price_rows(prices: pa.RecordBatch, items: pa.Table, places: pa.Array) -> pa.RecordBatch:
     """Rows of PRICES without their document."""
     rate_id, *values, _ = map(decoded, prices.columns)
-    of_items = [items.column(name).chunk(0).take(places) for name in PRICES.names[2:5]]
+    of_items = [decoded(items.column(name).chunk(0).take(places)) for name in PRICES.names[2:5]]
     return pa.RecordBatch.from_arrays([rate_id, *of_items, *values], names=PRICES.names[1:])

@@ -80,7 +80,7 @@ _KINDS: dict[str, tuple[type, int]] = {
         (np.int32, _ROOMS["group_room"]),
     ),
     "digits": (np.uint8, _ROOMS["digit_room"]),
-    "npis": (np.int64, _ROOMS["npi_room"]),
+    "npis": (np.int64, _ROOMS["npi_room"] + k.LANES),
     "texts": (np.int64, len(k.TEXT_FIELDS) * TEXTS),
     "bytes": (np.uint8, _ROOMS["byte_room"] + kernel.PADDING),
     "slots": (np.int64, 2 * 2 * TEXTS),

@@ -19,6 +19,7 @@ enum { DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD, MOSTLY_UNWANTED };
 #define NO_KEY (-1)            /* the key of a reference without an id; Python numbers text ids below it */
 #define BLANK_NPI INT64_MIN    /* an NPI that is null */
 enum { NPIS_PER_ROW = 10000 }; /* a longer group is several rows */
+enum { LANES = 4 };            /* NPIs behind those that there is room for: they are read, and do not count */
 
 typedef struct {
     int64_t rule, state, offset, length, number; /* number: among the texts of its rule */

@@ -14,6 +14,7 @@ DECODED, ODD_ELEMENT, NO_ROOM, TEXTS_UNREAD, MOSTLY_UNWANTED = range(5)  # why d
 NO_KEY = -1
 BLANK_NPI = -(1 << 63)
 NPIS_PER_ROW = 10_000
+LANES = 4
 FORMS, FORM_SIZE = 512, 1024
 
 TEXT_FIELDS = ("rule", "state", "offset", "length", "number", "value")  # int64 each

@@ -156,21 +156,27 @@ INLINE place past_id(columns *c, place p, place end, int64_t *key) {
     return at;
 }
 
-enum { FEW = 24 };
+/* Values that are compared at once: the compiler makes of them what the level has */
+typedef int64_t lanes __attribute__((vector_size(8 * LANES)));
+enum { FEW = 32 };
 
-/* Each to the place that as many are below it: without branches, which could not be predicted */
+/* Each to the place that as many are below it: without branches, which could not be predicted. Behind `values` there is
+   room for LANES more, which are read. */
 static void sort_few(int64_t *values, int64_t count) {
-    int64_t sorted[FEW];
-    for (int64_t i = 0; i < count; i++) {
-        const int64_t value = values[i];
-        int64_t below = 0;
-        for (int64_t j = 0; j < i; j++)
-            below += values[j] <= value;
-        for (int64_t j = i + 1; j < count; j++)
-            below += values[j] < value;
-        sorted[below] = value;
+    int64_t places[FEW], sorted[FEW], largest = INT64_MIN;
+    for (int64_t first = 0; first < count; first += LANES) {
+        lanes some, below = {0};
+        memcpy(&some, values + first, sizeof some);
+        for (int64_t i = 0; i < count; i++)
+            below -= values[i] < some; /* -1 where it holds */
+        memcpy(places + first, &below, sizeof below);
     }
-    memcpy(values, sorted, (size_t)count * sizeof *values);
+    for (int64_t i = 0; i < count; i++)
+        sorted[i] = INT64_MIN;
+    for (int64_t i = 0; i < count; i++)
+        sorted[places[i]] = values[i];
+    for (int64_t i = 0; i < count; i++) /* equal values have one place: the others behind it are empty */
+        values[i] = largest = sorted[i] > largest ? sorted[i] : largest;
 }
 
 static void sift(int64_t *values, int64_t root, int64_t count) {
