@@ -134,9 +134,10 @@ class Decoder:
             walk: reads one that the kernel does not decode, because it is odd or has more rows than there is room for.
         """
         at, count = 0, len(rows)
+        rows_address = rows.ctypes.data
         retried = -1
         while at < count:
-            at = self._run(k.decode, address, rows.ctypes.data, at, count, section)
+            at = self._run(k.decode, address, rows_address, at, count, section)
             stopped = self._columns.stopped
             if stopped in (k.DECODED, k.TEXTS_UNREAD):
                 continue

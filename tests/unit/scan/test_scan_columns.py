@@ -94,7 +94,7 @@ def groups_of(npis: list[Any]) -> list[object]:
     return [npi for row in spool_rows(found.groups) for npi in row[-1]]
 
 
-@pytest.mark.parametrize("count", [1, 2, 23, 24, 25, 26, 1_000, 9_999, 10_000, 10_001, 25_000])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 31, 32, 33, 34, 66, 1_000, 9_999, 10_000, 10_001, 25_000])
 @pytest.mark.parametrize("order", ["ascending", "descending", "shuffled", "saw", "few"])
 def test_npis_of_a_group_are_distinct_and_sorted(count: int, order: str) -> None:
     npis = [1_000_000_000 + 7 * number for number in range(count)]
