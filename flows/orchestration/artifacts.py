@@ -14,7 +14,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.orchestration.month_report import MonthReport
+from flows.orchestration.month_report import MonthReport, changed_rules
 from flows.orchestration.task_steps import OnProgress
 from flows.settings.addresses import Location
 from flows.settings.values import Config
@@ -37,6 +37,10 @@ _AWAITED = (
     "day after which this is a failure."
 )
 _DELTA = "The published tables of {month} are complete; the Delta tables under `delta/` lack {count:,} commit(s)."
+_CHANGED = (
+    "{count:,} document(s) changed by new editions of coverage rules, in `coverage` of {month}; "
+    "`tic-rates reference coverage --changes` lists all."
+)
 _STALE = "{count:,} payer(s) with old files, by `stale_after_days` in {config}. Next: look for newer ones at the payer."
 
 
@@ -66,6 +70,7 @@ def show_month(config: Config, report: MonthReport) -> None:
         create_table_artifact(rows, key=f"national-{name}", description=_NATIONAL.format(tier=tier))
     awaited = [(each.payer, f"since {each.since}: {each.reason}") for each in report.awaited]
     stale = [(each.payer, f"last updated on {each.last_updated_on}") for each in report.stale]
+    changed = changed_rules(report)
     uncommitted = [("delta", report.delta_failed)] if report.delta_failed else []
     for key, column, left_out, text in (
         ("quarantine", "source", report.quarantined, _QUARANTINED),
@@ -73,6 +78,7 @@ def show_month(config: Config, report: MonthReport) -> None:
         ("awaited", "payer", awaited, _AWAITED),
         ("stale", "payer", stale, _STALE),
         ("delta", "tables", uncommitted, _DELTA),
+        ("coverage", "document", changed, _CHANGED),
     ):
         if left_out:
             reasons = "".join(f"\n- {each}: {why}" for each, why in left_out[:MOST_EXPLAINED])  # a table cuts them off

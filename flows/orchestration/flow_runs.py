@@ -22,7 +22,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, TypeAdapter
 
-from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, describe
+from flows.orchestration.month_report import CHANGES, BackfillReport, MonthReport, NightReport, describe
 from flows.orchestration.webhook import notify_webhook
 from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
@@ -115,19 +115,22 @@ def _is_automated(flow_run: FlowRun) -> bool:
 
 
 def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """Post to the webhook that a run failed, crashed or left something out.
+    """Post to the webhook that a run failed, crashed, left something out or changed coverage rules.
 
     A subflow run is part of its parent; where an automation of the server notifies, this hook does not.
     """
-    whole = state.is_completed() and not (state.name or "").startswith("Completed with")
-    if whole or flow_run.parent_task_run_id or STOPPED.search(state.message or "") or _is_automated(flow_run):
+    name = state.name or ""
+    is_whole = state.is_completed() and not name.startswith("Completed with")
+    if (is_whole and CHANGES not in name) or flow_run.parent_task_run_id or STOPPED.search(state.message or ""):
+        return
+    if not is_whole and _is_automated(flow_run):
         return
     try:
         webhook = load_config(Path(flow_run.parameters["config"])).webhook
     except (KeyError, OSError, TicRatesError) as error:
         LOG.error("%s: the webhook is unknown, the configuration can't be read: %s", flow_run.name, error)
         return
-    status = "incomplete" if state.is_completed() else state.type.value.lower()
+    status = "changed" if is_whole else "incomplete" if state.is_completed() else state.type.value.lower()
     month, run = _month_of(flow_run.parameters), name_run(flow_run.parameters)
     notify_webhook(webhook, month=month, status=status, reason=state.message, run=run)
 
@@ -248,6 +251,7 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
     noted = {
         "awaited": sum(len(month.awaited) for month in months if not month.late),
         "stale": sum(len(month.stale) for month in months),
+        CHANGES: sum(len(month.coverage_changes) for month in months),
     }
     left_out, more = ([f"{count:,} {what}" for what, count in each.items() if count] for each in (counts, noted))
     if failures:

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
+from textwrap import shorten
 from typing import Any
 
 from flows.extract.outcome import UnresolvedReferences
@@ -12,6 +13,10 @@ from flows.settings.addresses import Location
 from flows.storage.layout import month_name
 from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError
+
+CHANGES = "change(s) of coverage rules"
+CHANGES_NAMED = 5  # in a line; the artifact and the result line have more
+CHANGE_CHARS = 200
 
 
 @dataclass
@@ -33,6 +38,7 @@ class MonthReport:
     late: bool = False  # the day is past by which all payers are expected, and some are awaited
     stale: list[StalePayer] = field(default_factory=list)
     delta: DeltaCommits | None = None  # None: not asked for, or there was nothing to publish
+    coverage_changes: list[dict[str, Any]] = field(default_factory=list)  # of editions of coverage rules that are new
     reason: str | None = None
     tables: dict[str, int] = field(default_factory=dict)  # rows of each
     rows_eligible: int = 0
@@ -80,6 +86,7 @@ class MonthReport:
                 {"payer": each.payer, "last_updated_on": each.last_updated_on.isoformat()} for each in self.stale
             ],
             "delta": None if self.delta is None else self.delta.as_json(),
+            "coverage_changes": [each | {"edition": str(each["edition"])} for each in self.coverage_changes],
             "with_nppes": self.with_nppes,
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
@@ -143,4 +150,23 @@ def describe(report: MonthReport) -> str:
     parts += [f"{each.payer} {since} {each.since}" for each in report.awaited]
     parts += [f"{each.payer} stale: last updated on {each.last_updated_on}" for each in report.stale]
     parts += [f"Delta tables: {report.delta_failed}"] if report.delta_failed else []
+    parts += [_describe_changes(report)] if report.coverage_changes else []
     return ", ".join(parts)
+
+
+def _describe_changes(report: MonthReport) -> str:
+    """Their number and the first of them, shortened."""
+    named = [shorten(f"{document}, {what}", CHANGE_CHARS) for document, what in changed_rules(report)[:CHANGES_NAMED]]
+    more = len(report.coverage_changes) - len(named)
+    return f"{len(report.coverage_changes):,} {CHANGES}: {'; '.join(named)}{f'; {more:,} more' if more else ''}"
+
+
+def changed_rules(report: MonthReport) -> list[tuple[str, str]]:
+    """Each document of coverage rules that a new edition changed, and how."""
+    return [
+        (
+            f"{each['kind']} {each['document_id']}, {each['authority']}, {', '.join(each['geographies'])}",
+            f"{each['edition']}, {', '.join(each['billing_codes'])}: {'; '.join(each['changes'])}",
+        )
+        for each in report.coverage_changes
+    ]

@@ -246,6 +246,7 @@ def _bring_up_to_date(
     expected: bool,
 ) -> None:
     """Publish what was read, unless nothing changed or no payer's files are there; ``report`` gets its figures."""
+    from flows.tables.coverage_editions import find_new_changes
     from flows.tables.month_inputs import MonthInputs
 
     month, layout = request.month, before.layout
@@ -275,7 +276,10 @@ def _bring_up_to_date(
     else:
         noted = {"inputs": identity, "undated": read.undated}
         since = entry.get("published_at")
+        published = (entry or earlier[1]).get("coverage")
         entry = build_and_publish(inputs, report, steps, baseline, config.gates, earlier, noted=noted, since=since)
+        if published is not None:  # else no edition is newer than another publication
+            report.coverage_changes = find_new_changes(references.coverage, published, request.codes)
     report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
     report.withheld = _withheld(entry, read.blocks)
 

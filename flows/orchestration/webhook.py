@@ -18,7 +18,8 @@ def notify_webhook(webhook: str | None, *, month: str, status: str, reason: str 
 
     Args:
         webhook: None: nothing is posted. It may carry a token and is never printed whole.
-        status: ``failed``, ``crashed``, or ``incomplete`` where something was quarantined or withheld.
+        status: ``failed``, ``crashed``, ``incomplete`` where something was quarantined or withheld, or ``changed``
+            where a new edition changed coverage rules.
         run: the orchestrator's name of the run, if there is one.
     """
     if webhook is None:
@@ -35,8 +36,9 @@ def notify_webhook(webhook: str | None, *, month: str, status: str, reason: str 
 
 
 def notify_month(webhook: str | None, report: MonthReport) -> bool:
-    """Whether the webhook accepted that the month failed or left something out; False where it did neither."""
-    if report.exit_code == 0:
+    """Whether the webhook accepted that the month failed, left something out or has changed coverage rules."""
+    if report.exit_code == 0 and not report.coverage_changes:
         return False
-    status, month = "failed" if report.status == "failed" else "incomplete", month_name(report.month)
-    return notify_webhook(webhook, month=month, status=status, reason=report.reason or describe(report))
+    status = "failed" if report.status == "failed" else "incomplete" if report.exit_code else "changed"
+    reason = report.reason or describe(report)
+    return notify_webhook(webhook, month=month_name(report.month), status=status, reason=reason)

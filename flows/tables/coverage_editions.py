@@ -290,6 +290,21 @@ def find_changes(folder: Path, codes: Collection[str]) -> list[dict[str, Any]]:
     return list_changes(read_histories(each.read() for each in find_editions(folder)), codes)
 
 
+def find_new_changes(
+    editions: Sequence[StoredEdition], published: Iterable[Mapping[str, Any]], codes: Collection[str]
+) -> list[dict[str, Any]]:
+    """``list_changes`` of the editions that are not published yet, for these codes.
+
+    Args: published: entries of the manifest's ``coverage``.
+    """
+    known = {(each["kind"], each["edition"]) for each in published}
+    new = {(each.kind, each.date) for each in editions} - {(kind, date.fromisoformat(day)) for kind, day in known}
+    if not new:
+        return []
+    changes = list_changes(read_histories(each.read() for each in editions), codes)
+    return [each for each in changes if (each["kind"], each["edition"]) in new]
+
+
 def _stored(path: Path) -> StoredEdition:
     stated = (pq.read_schema(path).metadata or {}) if has_schema(path, COVERAGE_EDITION.arrow()) else {}
     try:

@@ -87,6 +87,13 @@ def test_a_newer_edition_publishes_anew_and_tells_what_changed(world: World) -> 
     ended = world.publish("nightly")
     assert (ended.json_line["status"], ended.json_line["sources"]) == ("published", {"unchanged": 4})
     assert other_tables(world) == without
+    told = [(each["edition"], each["document_id"], each["changes"]) for each in ended.json_line["coverage_changes"]]
+    assert told == [
+        ("2026-06-20", "A52369", ["diagnoses_covered added: M54.59"]),
+        ("2026-06-20", "A52369", ["diagnoses_covered added: M54.59"]),
+        ("2026-06-20", "A52372", ["withdrawn"]),
+    ]
+    assert world.publish("nightly").json_line["coverage_changes"] == []
     changed = table(world).filter(pl.col("changed_on") == date(2026, 6, 20))
     assert changed.select("document_id", "geography", "status", "changes").unique().sort("*").rows() == [
         ("A52369", "AK", "in_force", ["diagnoses_covered added: M54.59"]),

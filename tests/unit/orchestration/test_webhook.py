@@ -60,6 +60,24 @@ def test_a_month_that_withheld_a_payer_is_told_and_a_whole_one_is_not(address: s
     }
 
 
+def test_changes_of_coverage_rules_are_told(address: str) -> None:
+    change = {
+        "edition": date(2025, 6, 20),
+        "kind": "mue",
+        "authority": "CMS",
+        "document_id": "97026",
+        "billing_codes": ["97026"],
+        "geographies": ["US"],
+        "changes": ["unit_limit: 1 -> 2"],
+    }
+    report = MonthReport(date(2025, 6, 1), "published", coverage_changes=[change] * 7)
+    assert notify_month(address, report)
+    told = TOLD.pop()
+    assert told["status"] == "changed"
+    one = "mue 97026, CMS, US, 2025-06-20, 97026: unit_limit: 1 -> 2"
+    assert told["reason"] == f"2025-06 published, 7 change(s) of coverage rules: {'; '.join([one] * 5)}; 2 more"
+
+
 def test_no_webhook_is_told_nothing() -> None:
     assert not notify_webhook(None, month="2025-06", status="failed", reason=None)
 
