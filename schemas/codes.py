@@ -60,6 +60,18 @@ FILE_STATUSES = (
     ),
     Term("unchanged", "not read again: nothing changed since an earlier run; not used by `tic-rates run`"),
 )
+PRACTICE_LEVELS = (
+    Term("practice", "the practice at one payer: the median over its NPIs, each the median over its TINs"),
+    Term("npi", "one NPI of it: the median over its TINs"),
+    Term("tin", "one contract holder: the median over the practice's NPIs"),
+    Term("network", "one network of one contract holder, as the payer names it: likewise, of the rates that name it"),
+)
+PRACTICE_STATUSES = (
+    Term("rated", "at least one rate counts"),
+    Term("outlier", "there are rates, all of them outliers: no rank and no gaps"),
+    Term("excluded", "there are rate rows, and each fails a rule, named in `exclusions`"),
+    Term("absent", "the payer publishes the code, and no row of it names the practice"),
+)
 UNMAPPED_KINDS = (
     Term("reporting_entity", "a name that is not in the payer table: it is its own payer"),
     Term("npi", "an NPI that is not in NPPES"),

@@ -2,10 +2,11 @@
 
 from schemas.codes import EXCLUSIONS, PERCENTILES
 from schemas.coverage import COVERAGE
+from schemas.practices import PRACTICES
+from schemas.table import MONTH as _MONTH
+from schemas.table import USD as _USD
 from schemas.table import Column, Table
 
-_USD = "US dollars per service"
-_MONTH = Column("month", "date", "first day of the month")
 _RULES = ", ".join(f"`{rule.name}`" for rule in EXCLUSIONS)
 
 _PERCENTILE_COLUMNS = tuple(
@@ -277,4 +278,4 @@ UNMAPPED = Table(
     ),
 )
 
-PUBLISHED = (SUMMARIES, NETWORK_SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED, COVERAGE)
+PUBLISHED = (SUMMARIES, NETWORK_SUMMARIES, RATES, PROVIDERS, FILES, FILE_EXCLUSIONS, UNMAPPED, COVERAGE, PRACTICES)

@@ -107,3 +107,7 @@ class Table:
 def _schema(table: Table, metadata: tuple[tuple[str, str], ...]) -> pa.Schema:
     described = {"table": table.name, "description": table.description, "grain": ", ".join(table.grain)}
     return pa.schema([column.arrow for column in table.columns], metadata=described | dict(metadata))
+
+
+MONTH = Column("month", "date", "first day of the month")
+USD = "US dollars per service"

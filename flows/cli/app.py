@@ -11,7 +11,13 @@ from typing import NoReturn
 
 import click
 
-from flows.cli.file_commands import inspect_command, reference_command, report_command, rvu_command
+from flows.cli.file_commands import (
+    inspect_command,
+    practice_command,
+    reference_command,
+    report_command,
+    rvu_command,
+)
 from flows.cli.month_commands import backfill_command, demo_command, nightly_command, run_command, serve_command
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
@@ -61,7 +67,7 @@ PROGRAM = Group(
     "tic-rates",
     (
         *(run_command, nightly_command, backfill_command, demo_command),
-        *(inspect_command, reference_command, report_command, rvu_command, serve_command),
+        *(inspect_command, reference_command, report_command, rvu_command, practice_command, serve_command),
     ),
     help="Percentile benchmarks from US payers' Transparency-in-Coverage files, as Parquet.",
     epilog=EPILOG,

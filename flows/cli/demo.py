@@ -1,4 +1,7 @@
-"""The demo: a synthetic market written to disk, run as any other source, every cell checked against its own answers."""
+"""The demo: a synthetic market written to disk, run as any other source, every cell checked against its own answers.
+
+It ends with one provider's page: of the providers whom most payers list, the one with the lowest NPI.
+"""
 
 from collections.abc import Callable
 from datetime import date
@@ -11,11 +14,13 @@ from flows.cli.show import print_result
 from flows.download.open_source import expand
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.run import RunRequest
+from flows.report.practice import compare_with_market
 from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.tables.utilization_lookup import build_utilization
 from schemas.codes import DEFAULT_CODES
+from transforms.benchmark.practice import Practice
 from transforms.demo.answers import check_answers, check_networks, check_rows
 from transforms.errors import TicRatesError
 
@@ -51,10 +56,19 @@ def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthRep
     if wrong:
         shown = "\n  ".join(wrong[:MOST_SHOWN])
         raise WrongAnswerError(f"{len(wrong)} of {n_cells + rows.cells} known answers differ:\n  {shown}")
-    checked = {"cells_checked": n_cells, "row_counts_checked": rows.cells, "wrong": 0}
+    practice = compare_with_market(layout, _choose_practice(layout, month), month, files.volumes)
+    checked = {"cells_checked": n_cells, "row_counts_checked": rows.cells, "wrong": 0, "practice": practice["page"]}
 
     def show() -> None:
         print_result(result)
+        print(f"Practice: {practice['page']}")
         print(f"All {n_cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
 
     return Result(result.as_json() | checked, show, result.exit_code)
+
+
+def _choose_practice(layout: Layout, month: date) -> Practice:
+    providers = pl.read_parquet(layout.month("providers", month) / "providers.parquet")
+    listed = providers.filter(pl.col("exclusion").is_null(), pl.col("taxonomy_tier") == "strict")
+    payers = listed.group_by("npi").agg(pl.col("payer").n_unique()).sort("payer", -pl.col("npi"))
+    return Practice((payers["npi"][-1],))

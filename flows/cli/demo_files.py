@@ -15,6 +15,7 @@ from transforms.demo.market import DEFAULT_SEED, make_market
 from transforms.demo.nppes import write_nppes
 from transforms.demo.utilization import write_utilization
 
+UNITS = "billing_code,units\n97026,1200\n97028,350\n"  # a year, of the practice whose page the demo ends with
 _ZIP_DATE = (2020, 1, 1, 0, 0, 0)
 _GZIP_MEMBER = 200_000  # bytes of JSON in each member of a file that has several
 
@@ -26,11 +27,12 @@ class DemoFiles:
     sources: tuple[Path, ...]
     nppes: Path
     utilization: tuple[Path, ...]  # one for each year
+    volumes: Path
     answers: Answers
 
 
 def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFiles:
-    """Payer files under ``folder/mrf``, NPPES and utilization beside them, for the month that ``month`` is in.
+    """Payer files under ``folder/mrf``, NPPES, utilization and ``units.csv`` beside them, for ``month``'s month.
 
     Files of the same names are replaced; nothing else in the folder is touched.
     """
@@ -48,7 +50,9 @@ def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFil
     services.mkdir(exist_ok=True)
     for name, content in write_utilization(market.services, market.month.year).items():
         (services / name).write_bytes(content)
-    return DemoFiles(tuple(written), nppes, tuple(sorted(services.glob("*.csv"))), answer(market))
+    volumes = folder / "units.csv"
+    volumes.write_text(UNITS, encoding="utf-8")
+    return DemoFiles(tuple(written), nppes, tuple(sorted(services.glob("*.csv"))), volumes, answer(market))
 
 
 def _nppes_columns() -> list[str]:

@@ -15,6 +15,8 @@ from rich.table import Table
 from flows.orchestration.month_report import MonthReport
 from flows.storage.layout import Layout, month_name
 from transforms.cms.medicare import ServicePrice
+from transforms.report.practice import Standing, find_unrated, make_standing
+from transforms.report.sentences import join_names
 
 NO_TERMINAL_WIDTH = 120
 _COLUMNS = ("mean_usd", "p25_usd", "p50_usd", "p75_usd", "iqr_usd")
@@ -202,3 +204,37 @@ def print_service(price: ServicePrice) -> None:
             *("" if amount is None else f"{amount:.2f}" for amount in amounts),
         )
     make_console().print(table)
+
+
+def print_practice(found: Mapping[str, Any]) -> None:
+    """One table per tier, code, state and class; why other payers are not in it; where page and table are."""
+    rows = [row | {"network_name": None, "tin": None} for row in found["positions"]]
+    standings: list[Standing] = []
+    for tier in dict.fromkeys(row["taxonomy_tier"] for row in rows):
+        standings = [make_standing(row) for row in rows if row["taxonomy_tier"] == tier]
+        rated = [each for each in standings if each.status == "rated"]
+        for place in sorted({each.place for each in rated}):
+            title = f"CPT {', '.join(filter(None, place))}, {found['month']}, tier {tier}"
+            make_console().print(_positions_table(title, [each for each in rated if each.place == place]))
+    for why, payers in find_unrated(standings).items():
+        print(f"{join_names(payers)}: {why}")
+    for npi in found["npis_without_rows"]:
+        print(f"NPI {npi}: no payer lists it")
+    print(f"Page: {found['page']}\nParquet: {found['table']}")
+
+
+def _positions_table(title: str, rated: list[Standing]) -> Table:
+    table = Table(title=title, caption="US dollars per service; rank 1 is the highest rate; * small sample")
+    for name in ("payer", "own rate", "P25", "P50", "P75", "Medicare", "to P50", "percentile", "rank"):
+        table.add_column(name, justify="left" if name == "payer" else "right")
+    for each in rated:
+        amounts = (each.own, each.p25, each.p50, each.p75, each.medicare)
+        gap, known = each.gaps["p50"], each.rank is not None
+        table.add_row(
+            escape(each.payer) + (" *" if each.low_sample else ""),
+            *("" if amount is None else f"{amount:,.2f}" for amount in amounts),
+            gap.text if gap else "",
+            f"{each.percentile}" if known else "",
+            f"{each.rank} of {each.n_market}" if known else "",
+        )
+    return table

@@ -97,7 +97,7 @@ def publish_package(layout: Layout) -> None:
         published = sha256_of(path)
     else:
         manifest = _read(layout)
-        files = list(named_files(manifest, *TABLES))
+        files = list(named_files(manifest, *TABLES, "practices"))
         published = named_files(manifest, PACKAGE).get(PACKAGE, {}).get("sha256")
     package = describe_package(files)
     if hashlib.sha256(package).hexdigest() == published or not (files or published):
@@ -206,10 +206,10 @@ def _changed(layout: Layout, change: Change) -> bytes:
     return json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
 
-def publish_folder(layout: Layout, folder: Path) -> None:
-    """Upload a folder such as the report to an output in object storage."""
+def publish_folder(layout: Layout, *paths: Path) -> None:
+    """Upload a folder such as the report, or files, to an output in object storage, as one publication."""
     if layout.store is not None:
-        _publish_stored(layout, lambda _: None, {folder.relative_to(layout.root).as_posix(): folder})
+        _publish_stored(layout, lambda _: None, {path.relative_to(layout.root).as_posix(): path for path in paths})
 
 
 def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) -> None:

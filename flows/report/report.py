@@ -5,14 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from jinja2 import Environment
+
 from flows.publish.publish import fetch_published, publish_folder, sync_folder
+from flows.report.practice_pages import practice_files, practice_links
 from flows.report.report_method import methodology_files
 from flows.report.report_pages import MOST_ON_FIRST_PAGE, CodePages
 from flows.report.report_parts import CALCULATOR_CSV, File, calculator_context, parquet_links
 from flows.report.report_payers import HEAT_PAGE
 from flows.report.report_site import make_environment
 from flows.report.report_tables import CodeViews, Published, load_published
-from flows.storage.atomic_files import exchange_folders, remove_abandoned, unfinished_folder
+from flows.storage.atomic_files import exchange_folders, remove_abandoned, unfinished_folder, write_atomically
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
 from flows.storage.object_sync import refresh_folder
@@ -60,7 +63,7 @@ def build_report(layout: Layout) -> dict[str, Any]:
 
 def _load(layout: Layout) -> Published:
     """What is published, brought here first where that is in object storage."""
-    fetch_published(layout, "summaries", "network_summaries")
+    fetch_published(layout, "summaries", "network_summaries", "practices")
     refresh_folder(layout, layout.reference, layout.nppes)
     published = load_published(layout)
     month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))
@@ -77,18 +80,8 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
     codes = [CodePages(CodeViews(published, code), environment, fees) for code in published.codes]
     for pages in codes:
         yield from pages.files()
-    yield (
-        "index.html",
-        environment.get_template("index.html").render(
-            title="Negotiated rates for CPT " + " and ".join(published.codes),
-            root="",
-            months=published.months,
-            codes=[(pages, coding_of(pages.code)) for pages in codes],
-            heat=HEAT_PAGE,
-            most=MOST_ON_FIRST_PAGE,
-            downloads=parquet_links("../", month_name(published.month)),
-        ),
-    )
+    yield _first_page(layout, published, codes, environment)
+    yield from practice_files(layout, published, environment)
     page = environment.get_template("calculator.html").render(
         title="RVU calculator",
         root="",
@@ -100,8 +93,44 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
     yield from methodology_files(layout, published, medicare, environment)
 
 
+def _first_page(layout: Layout, published: Published, codes: list[CodePages], environment: Environment) -> File:
+    page = environment.get_template("index.html").render(
+        title="Negotiated rates for CPT " + " and ".join(published.codes),
+        root="",
+        months=published.months,
+        codes=[(pages, coding_of(pages.code)) for pages in codes],
+        heat=HEAT_PAGE,
+        most=MOST_ON_FIRST_PAGE,
+        practices=practice_links(layout, published),
+        downloads=parquet_links("../", month_name(published.month)),
+    )
+    return "index.html", page
+
+
+def add_practice(layout: Layout, page: str) -> None:
+    """Bring one practice's page, its CSV and the first page, which links it, up to date.
+
+    Where there is no report yet, it is built.
+
+    Args: page: its path within the report.
+    """
+    fetch_published(layout, "report/index.html")
+    folder = layout.root / "report"
+    if not (folder / "index.html").exists():
+        build_report(layout)
+        return
+    published = load_published(layout)
+    environment = make_environment(published)
+    codes = [CodePages(CodeViews(published, code), environment, {}) for code in published.codes]
+    with locked(layout.staging / "report.lock"):
+        pages = dict(practice_files(layout, published, environment, page))
+        files = [_write(folder / name, text)[0] for name, text in pages.items()]
+        files.append(_write(folder / "index.html", _first_page(layout, published, codes, environment)[1])[0])
+        publish_folder(layout, *files)
+
+
 def _write(path: Path, text: str) -> tuple[Path, int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     data = text.encode("utf-8", "replace")  # a lone surrogate from a file becomes "?"
-    path.write_bytes(data)
+    write_atomically(path, data, durable=False)
     return path, len(data)

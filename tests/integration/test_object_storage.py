@@ -513,6 +513,34 @@ def test_a_machine_that_is_killed_loses_only_the_files_in_flight(
     assert {key: after[key] for key in before} == before, "what was read is not read again"
 
 
+@both
+def test_a_practice_of_an_output_in_the_store_is_published_there(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]
+) -> None:
+    put_sources(url, rate_usd=7.0)
+    assert nightly(capsys, write_config(tmp_path, url)).code == 0
+    names = []
+    for npi in (ANN, BOB):
+        move()
+        asked = call(capsys, "practice", "--npi", npi, "--output", f"{url}/out", "--json")
+        assert asked.code == 0, asked.err
+        assert asked.json_line["page"] == Objects.of(f"{url}/out").full(f"report/practices/2026-06/{npi}.html")
+        names += [f"report/practices/2026-06/{npi}.{kind}" for kind in ("csv", "html")]
+    objects = Objects.of(f"{url}/out")
+    files = named_files(published_manifest(objects), "report/practices", "practices")
+    tables = [f"practices/period=2026-06/practice_slug={npi}/practices.parquet" for npi in (ANN, BOB)]
+    assert sorted(files) == sorted([*names, *tables])
+    first = objects.get("report/index.html") or b""
+    assert all(name.removeprefix("report/").encode() in first for name in names if name.endswith("html"))
+    (resource,) = (
+        each for each in json.loads(objects.get("datapackage.json") or b"")["resources"] if each["name"] == "practices"
+    )
+    assert resource["path"]
+    move()
+    assert call(capsys, "report", "--output", f"{url}/out").code == 0
+    assert {*named_files(published_manifest(objects), "report")} >= {*names, "report/97026/US.html"}
+
+
 @pytest.mark.soak
 @real
 def test_the_demo_runs_from_and_to_the_store(url: str, tmp_path: Path) -> None:

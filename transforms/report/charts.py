@@ -49,3 +49,22 @@ def sparkline(amounts: Sequence[Decimal | None]) -> list[list[tuple[float, float
         else:
             runs[-1].append((4 + across * place, 24 - 20 * (float(amount) - low) / span if span else 14.0))
     return [run for run in runs if run]
+
+
+@dataclass(frozen=True)
+class Span:
+    """Dollars to percent of the width, from the lowest to the highest amount: for positions, not for lengths."""
+
+    low: float
+    high: float
+
+    def place(self, amount: Decimal) -> float:
+        """Percent of the width, to a hundredth; the middle where all amounts are equal."""
+        wide = self.high - self.low
+        return round(4 + 92 * (float(amount) - self.low) / wide, 2) if wide else 50.0
+
+
+def make_span(amounts: Iterable[Decimal]) -> Span:
+    """The span of some amounts."""
+    found = [float(amount) for amount in amounts] or [0.0]
+    return Span(min(found), max(found))

@@ -18,6 +18,8 @@ import pytest
 from flows.cli.dictionary import describe_tables, main
 from flows.download.open_source import expand
 from flows.orchestration.run import RunRequest, run
+from flows.report.practice import compare_with_market
+from flows.storage.layout import Layout
 from flows.storage.parquet import write_table
 from schemas.codes import (
     BUCA,
@@ -27,6 +29,8 @@ from schemas.codes import (
     FILE_STATUSES,
     GEOGRAPHIES,
     PAYER_KINDS,
+    PRACTICE_LEVELS,
+    PRACTICE_STATUSES,
     TIERS,
     UNMAPPED_KINDS,
     WEIGHTINGS,
@@ -34,6 +38,7 @@ from schemas.codes import (
 )
 from schemas.published import PUBLISHED, SUMMARIES
 from schemas.table import Column, Table
+from transforms.benchmark.practice import Practice
 
 DICTIONARY = Path(__file__).resolve().parents[3] / "output" / "README.md"
 MONTH = date(2026, 6, 1)
@@ -60,6 +65,9 @@ def published(demo_output: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
         utilization = demo_output / "demo" / "reference" / "utilization"
         result = run(RunRequest(sources, MONTH, DEFAULT_CODES, output, nppes, workers=1, utilization=utilization))
     assert result.exit_code == 3
+    layout = Layout(output)
+    providers = pl.read_parquet(layout.month("providers", MONTH) / "providers.parquet")
+    compare_with_market(layout, Practice(tuple({*providers["npi"]}), ()))
     return output
 
 
@@ -114,7 +122,7 @@ def test_the_dictionary_is_written_where_asked(tmp_path: Path, capsys: pytest.Ca
 def test_every_published_column_and_code_is_in_the_dictionary() -> None:
     text = describe_tables()
     assert "{{" not in text
-    terms = [*PAYER_KINDS, *TIERS, *WEIGHTINGS, *FILE_STATUSES, *UNMAPPED_KINDS]
+    terms = [*PAYER_KINDS, *TIERS, *WEIGHTINGS, *FILE_STATUSES, *UNMAPPED_KINDS, *PRACTICE_LEVELS, *PRACTICE_STATUSES]
     for name in [*(column.name for table in PUBLISHED for column in table), *(term.name for term in terms)]:
         assert f"| `{name}` |" in text
     for rule in EXCLUSIONS:
