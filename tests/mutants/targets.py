@@ -27,6 +27,7 @@ TARGETS = (
     Target("transforms/benchmark/exclude.py", ("tests/unit/benchmark/test_exclude.py",)),
     Target("transforms/benchmark/rates.py", (_BENCHMARK,)),
     Target("transforms/benchmark/representative_rates.py", (_BENCHMARK, _SUMMARIZE)),
+    Target("transforms/benchmark/evidence.py", ("tests/unit/benchmark/test_evidence.py",)),
     Target("transforms/benchmark/percentiles.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/summarize.py", (_BENCHMARK, _SUMMARIZE)),
     Target("transforms/benchmark/networks.py", (_BENCHMARK,)),

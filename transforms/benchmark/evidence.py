@@ -28,7 +28,7 @@ def find_evidence(utilization: pl.LazyFrame, npis: pl.Series, billing_codes: Seq
         utilization: ``schemas.reference.UTILIZATION`` of one year, with the codes' families.
         npis: the NPIs that are wanted.
     """
-    wanted = pl.LazyFrame({"npi": npis.unique()}, schema={"npi": pl.Int64})
+    wanted = pl.LazyFrame({"npi": npis}, schema={"npi": pl.Int64})
     own = utilization.select("npi", "services", code=pl.col("billing_code")).join(wanted, on="npi", how="semi")
     found = own.collect()
     return pl.concat([NO_EVIDENCE, *(_of_code(found, billing_code) for billing_code in billing_codes)])
