@@ -3,13 +3,13 @@
 import logging
 import re
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pyarrow.parquet as pq
 
 from flows.storage.atomic_files import remove_abandoned, unfinished_file
@@ -69,45 +69,48 @@ def build_utilization(
     started = time.monotonic()
     families = families_of(codes)
     figures = {"rows": 0, "left_out": 0, "npis": 0, "bytes": 0}
-    built: dict[int, tuple[Path, pl.DataFrame, str]] = {}
+    held = ",".join(map(str, families))
+    built: dict[int, tuple[Path, Path]] = {}  # by year: its source, the file that is not in place yet
+    target_dir.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(target_dir)
 
     def count(size: int) -> None:
         figures["bytes"] += size
         if progress is not None:
             progress(size)
 
-    for source in sources:
-        services = ServicesByProvider(families)
-        with naming(source), opened_csv(source, _CSV, "csv", count, preferred="prov") as (name, stream):
-            rows = left_out = 0
-            for frame in read_utilization(stream, year or year_of_name(source.name) or year_of_name(name)):
-                rows += frame.height
-                left_out += services.add(frame)
-            found = list(services.by_year())
-            if not found:
-                raise UsageError(f"none of {rows:,} rows has an NPI, a code, services and a year that can be read")
-            figures["rows"] += rows
-            figures["left_out"] += left_out
-            for own, table in found:
-                _check_year(own, source, year, built)
-                built[own] = (source, table, name)
-                figures["npis"] += table["npi"].n_unique()
-    target_dir.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(target_dir)
-    held = ",".join(map(str, families))
-    for own, (_, table, name) in built.items():
-        with unfinished_file(target_dir) as unfinished:
-            write_table(unfinished, UTILIZATION, [table], made_from=name, families=held)
+    with ExitStack() as stack:
+        for source in sources:
+            services = ServicesByProvider(families)
+            with naming(source), opened_csv(source, _CSV, "csv", count, preferred="prov") as (name, stream):
+                before = figures["rows"]
+                for frame in read_utilization(stream, year or year_of_name(source.name) or year_of_name(name)):
+                    figures["rows"] += frame.height
+                    figures["left_out"] += services.add(frame)
+                npis_by_year = services.npis_by_year()
+                _check_years(npis_by_year, source, figures["rows"] - before, year, built)
+            for own, npis in npis_by_year.items():
+                unfinished = stack.enter_context(unfinished_file(target_dir))
+                write_table(unfinished, UTILIZATION, services.frames(own, npis), made_from=name, families=held)
+                figures["npis"] += len(npis)
+                built[own] = (source, unfinished)
+        for own, (_, unfinished) in built.items():
             unfinished.replace(target_dir / f"{own}.parquet")
     seconds = round(time.monotonic() - started, 3)
     return {"years": sorted(built), "families": held, **figures, "seconds": seconds, "output": str(target_dir)}
 
 
-def _check_year(own: int, source: Path, year: int | None, built: dict[int, tuple[Path, pl.DataFrame, str]]) -> None:
-    if year is not None and own != year:
-        raise UsageError(f"it has services of {own}, but --year is {year}; leave --year out")
-    if own in built:
-        raise UsageError(f"it has services of {own}, which {built[own][0]} has too; give one file for each year")
+def _check_years(
+    years: Iterable[int], source: Path, rows: int, year: int | None, built: Mapping[int, tuple[Path, Path]]
+) -> None:
+    found = list(years)
+    if not found:
+        raise UsageError(f"none of {rows:,} rows has an NPI, a code, services and a year that can be read")
+    for own in found:
+        if year is not None and own != year:
+            raise UsageError(f"it has services of {own}, but --year is {year}; leave --year out")
+        if own in built:
+            raise UsageError(f"it has services of {own}, which {built[own][0]} has too; give one file for each year")
 
 
 def find_utilization(folder: Path, month: date) -> Utilization | None:

@@ -19,7 +19,7 @@ from transforms.cms.large_csv import read_columns, read_header
 from transforms.errors import UsageError
 
 ROWS = pl.Schema({"npi": pl.Int64(), "billing_code": pl.String(), "services": pl.Float64(), "year": pl.Int32()})
-MOST_ROWS = 2_000_000  # of the codes in memory before they are summed
+PIECE_NPIS = 100_000  # summed at a time
 _THOUSANDTHS = 1000  # whole numbers: the order of a sum changes no bit
 _CMS_YEAR = re.compile(r"_D(\d\d)(?!\d)", re.IGNORECASE)  # MUP_PHY_R25_P05_V20_D23_Prov_Svc.csv: services of 2023
 _YEAR = re.compile(r"(?<!\d)20\d\d(?!\d)")
@@ -108,47 +108,46 @@ def _digits(column: str, pattern: str) -> pl.Expr:
 class ServicesByProvider:
     """Sums services per year, NPI and code; of other codes than the wanted ones, the NPI alone.
 
-    Memory: 8 bytes for each NPI, some 30 for each NPI and code, and ``MOST_ROWS`` rows that are not summed yet.
+    Memory: 12 bytes for each NPI, 24 for each NPI and code, and ``PIECE_NPIS`` NPIs while they are summed.
     """
 
     def __init__(self, families: Iterable[CodeRange]) -> None:
         """Args: families: the wanted codes."""
         self._is_wanted = reduce(or_, (family.holds(pl.col("billing_code")) for family in families))
-        self._npis: list[pl.DataFrame] = []
-        self._sums = pl.DataFrame(
-            schema={"year": pl.Int32, "npi": pl.Int64, "billing_code": pl.String, "thousandths": pl.Int64}
-        )
-        self._added: list[pl.DataFrame] = []
-        self._rows = 0
+        self._npis: list[pl.DataFrame] = [pl.DataFrame(schema={"year": pl.Int32, "npi": pl.Int64})]
+        self._sums: list[pl.DataFrame] = []
 
     def add(self, rows: pl.DataFrame) -> int:
         """The number of rows that are left out, because a value of theirs can't be read; adds the others."""
         is_readable = pl.all_horizontal(pl.col(ROWS.names()).is_not_null()) & (pl.col("services") >= 0)
         usable = rows.filter(is_readable & pl.col("services").is_finite())
         self._npis.append(usable.select("year", "npi").unique())
-        wanted = usable.filter(self._is_wanted & (pl.col("services") > 0)).select(
-            *("year", "npi", "billing_code"),
-            thousandths=(pl.col("services") * _THOUSANDTHS).round(mode="half_away_from_zero").cast(pl.Int64),
+        thousandths = (pl.col("services") * _THOUSANDTHS).round(mode="half_away_from_zero").cast(pl.Int64)
+        wanted = usable.filter(self._is_wanted & (pl.col("services") > 0))
+        self._sums.append(
+            wanted.group_by("year", "npi", pl.col("billing_code").cast(pl.Categorical)).agg(
+                thousandths=thousandths.sum()
+            )
         )
-        self._added.append(wanted)
-        self._rows += wanted.height
-        if self._rows > MOST_ROWS:
-            self._sum()
         return rows.height - usable.height
 
-    def by_year(self) -> Iterator[tuple[int, pl.DataFrame]]:
-        """Each year and its ``UTILIZATION``, sorted: an NPI without services of the wanted codes has one row."""
-        self._sum()
-        npis = pl.concat([self._sums.select("year", "npi").clear(), *self._npis]).unique()
-        for (year,), own in sorted(npis.partition_by("year", as_dict=True).items()):
-            sums = self._sums.filter(pl.col("year") == year)
-            without = own.join(sums, on=["year", "npi"], how="anti")
+    def npis_by_year(self) -> dict[int, pl.Series]:
+        """The distinct NPIs of each year, sorted."""
+        parts = pl.concat(self._npis).unique().partition_by("year", as_dict=True)
+        return {int(year): own["npi"].sort() for (year,), own in sorted(parts.items())}
+
+    def frames(self, year: int, npis: pl.Series) -> Iterator[pl.DataFrame]:
+        """A year's ``UTILIZATION``, sorted, in pieces: an NPI without services of the wanted codes has one row.
+
+        Args: npis: of ``npis_by_year``.
+        """
+        for first in range(0, len(npis), PIECE_NPIS):
+            own = npis.slice(first, PIECE_NPIS)
+            in_piece = (pl.col("year") == year) & pl.col("npi").is_between(own[0], own[-1])
+            added = pl.concat([part.filter(in_piece) for part in self._sums])
+            sums = added.group_by("npi", pl.col("billing_code").cast(pl.String)).agg(pl.col("thousandths").sum())
+            without = own.to_frame("npi").join(sums, on="npi", how="anti")
             # numpy's division is the nearest float; polars' by a constant is a product, off in its last bit
             services = sums.with_columns(services=sums["thousandths"].to_numpy() / _THOUSANDTHS)
             rows = pl.concat([services, without], how="diagonal").sort("npi", "billing_code")
-            yield int(year), rows.lazy().pipe(UTILIZATION.conform).collect()
-
-    def _sum(self) -> None:
-        key = ["year", "npi", "billing_code"]
-        self._sums = pl.concat([self._sums, *self._added]).group_by(key).agg(pl.col("thousandths").sum())
-        self._added, self._rows = [], 0
+            yield rows.lazy().with_columns(year=pl.lit(year)).pipe(UTILIZATION.conform).collect()

@@ -25,6 +25,7 @@ from schemas.codes import (
     BUCA,
     COMPOSITE_ALL,
     DEFAULT_CODES,
+    EVIDENCE,
     EXCLUSIONS,
     FILE_STATUSES,
     GEOGRAPHIES,
@@ -122,7 +123,10 @@ def test_the_dictionary_is_written_where_asked(tmp_path: Path, capsys: pytest.Ca
 def test_every_published_column_and_code_is_in_the_dictionary() -> None:
     text = describe_tables()
     assert "{{" not in text
-    terms = [*PAYER_KINDS, *TIERS, *WEIGHTINGS, *FILE_STATUSES, *UNMAPPED_KINDS, *PRACTICE_LEVELS, *PRACTICE_STATUSES]
+    terms = [
+        *(*PAYER_KINDS, *TIERS, *WEIGHTINGS, *EVIDENCE, *FILE_STATUSES, *UNMAPPED_KINDS),
+        *(*PRACTICE_LEVELS, *PRACTICE_STATUSES),
+    ]
     for name in [*(column.name for table in PUBLISHED for column in table), *(term.name for term in terms)]:
         assert f"| `{name}` |" in text
     for rule in EXCLUSIONS:
@@ -221,6 +225,7 @@ def test_published_values_are_those_of_the_code_lists(published: Path) -> None:
     quality = "quality/period=2026-06"
     assert values(SUMMARIES_FILE, "taxonomy_tier") == names(TIERS)
     assert values(SUMMARIES_FILE, "weighting") == names(WEIGHTINGS)
+    assert values("providers/period=2026-06/providers.parquet", "evidence") == {*names(EVIDENCE), None}
     assert values(SUMMARIES_FILE, "payer_kind") == names(PAYER_KINDS)
     assert values(SUMMARIES_FILE, "geography") <= {"US", *GEOGRAPHIES}
     assert values(f"{quality}/files.parquet", "status") == names(FILE_STATUSES) - {"unchanged"}

@@ -31,7 +31,11 @@ def table(*texts: str, year: int | None = 2023) -> dict[int, list[tuple[object, 
     services = ServicesByProvider(FAMILIES)
     for text in texts:
         services.add(read(text, year))
-    return {found: rows.rows() for found, rows in services.by_year()}
+    return rows_of(services)
+
+
+def rows_of(services: ServicesByProvider) -> dict[int, list[tuple[object, ...]]]:
+    return {year: pl.concat(services.frames(year, npis)).rows() for year, npis in services.npis_by_year().items()}
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, lambda header: "\ufeff" + header.replace(",", " ,")])
@@ -125,7 +129,7 @@ def test_rows_that_can_not_be_read_are_counted_and_left_out() -> None:
         cms_row(3003000126, "97026", "3"),
     ]
     assert services.add(read("\n".join([HEADER, *rows]))) == 6
-    assert [list(table.rows()) for _, table in services.by_year()] == [[(2023, ANN, "97026", 11.0)]]
+    assert rows_of(services) == {2023: [(2023, ANN, "97026", 11.0)]}
 
 
 def test_a_record_of_another_width_is_a_cut_file() -> None:
@@ -133,7 +137,7 @@ def test_a_record_of_another_width_is_a_cut_file() -> None:
         read("\n".join([HEADER, f"{ANN},x,I"]))
 
 
-def test_what_is_summed_in_between_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_a_piece_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     chance = Random(5)
     rows = [
         cms_row(chance.choice((ANN, BOB)), chance.choice(("97026", "97110", "99213")), f"{chance.randrange(900) / 10}")
@@ -141,7 +145,7 @@ def test_what_is_summed_in_between_changes_nothing(monkeypatch: pytest.MonkeyPat
     ]
     texts = ["\n".join([HEADER, *rows[at : at + 50]]) for at in range(0, 300, 50)]
     whole = table(*texts)
-    monkeypatch.setattr("transforms.cms.utilization.MOST_ROWS", 60)
+    monkeypatch.setattr("transforms.cms.utilization.PIECE_NPIS", 1)
     assert table(*reversed(texts)) == whole
 
 
