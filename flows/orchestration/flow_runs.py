@@ -246,6 +246,7 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
         "withheld": sum(len(month.withheld) for month in months),
         "quarantined": sum(len(month.quarantined) for month in months),
         "not in the Delta tables": sum(month.delta_failed is not None for month in months),
+        "coverage rules not fetched": sum(len(month.references_failed) for month in months),
         "references given up": sum(sum(month.references.given_up.values()) for month in months),
     }
     noted = {

@@ -39,6 +39,7 @@ class MonthReport:
     stale: list[StalePayer] = field(default_factory=list)
     delta: DeltaCommits | None = None  # None: not asked for, or there was nothing to publish
     coverage_changes: list[dict[str, Any]] = field(default_factory=list)  # of editions of coverage rules that are new
+    references_failed: list[tuple[str, str]] = field(default_factory=list)  # files of coverage rules, and why
     reason: str | None = None
     tables: dict[str, int] = field(default_factory=dict)  # rows of each
     rows_eligible: int = 0
@@ -63,7 +64,7 @@ class MonthReport:
         if self.status == "failed":
             return NothingUsableError.exit_code
         left_out = self.quarantined or self.withheld or self.late or self.references.given_up or self.delta_failed
-        return BadFileError.exit_code if left_out else 0
+        return BadFileError.exit_code if left_out or self.references_failed else 0
 
     def as_json(self) -> dict[str, Any]:
         """The result line of CONTRACT section 2."""
@@ -87,6 +88,7 @@ class MonthReport:
             ],
             "delta": None if self.delta is None else self.delta.as_json(),
             "coverage_changes": [each | {"edition": str(each["edition"])} for each in self.coverage_changes],
+            "references_failed": [{"source": name, "reason": reason} for name, reason in self.references_failed],
             "with_nppes": self.with_nppes,
             "reason": self.reason,
             "seconds": round(self.seconds, 3),
@@ -150,6 +152,7 @@ def describe(report: MonthReport) -> str:
     parts += [f"{each.payer} {since} {each.since}" for each in report.awaited]
     parts += [f"{each.payer} stale: last updated on {each.last_updated_on}" for each in report.stale]
     parts += [f"Delta tables: {report.delta_failed}"] if report.delta_failed else []
+    parts += [f"coverage rules not fetched: {name}: {redact_text(why)}" for name, why in report.references_failed]
     parts += [_describe_changes(report)] if report.coverage_changes else []
     return ", ".join(parts)
 

@@ -247,6 +247,7 @@ def _bring_up_to_date(
 ) -> None:
     """Publish what was read, unless nothing changed or no payer's files are there; ``report`` gets its figures."""
     from flows.tables.coverage_editions import find_new_changes
+    from flows.tables.edition_downloads import fetch_editions
     from flows.tables.month_inputs import MonthInputs
 
     month, layout = request.month, before.layout
@@ -265,6 +266,8 @@ def _bring_up_to_date(
         report.quarantined += [(outcome.source.name, str(outcome.reason)) for outcome in missing]
         _note(config, read, report, layout)
         require_usable([*everything, *missing], layout, report)
+    if month == this_month(config.timezone):
+        report.references_failed = fetch_editions(config.reference, layout, config.codes, config.fetching)
     references = replace(load_references(request, layout), report_unchanged=True)
     inputs, earlier = MonthInputs(references, read.outcomes, layout), previous_entry(layout, month)
     identity = _identity(inputs, baseline, config.gates, earlier[1])

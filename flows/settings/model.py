@@ -26,7 +26,7 @@ from pydantic import (
 
 from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
 from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
-from flows.settings.values import TEMPLATES, Config, Gates, Nightly, PayerSource, fill_month
+from flows.settings.values import TEMPLATES, Config, EditionAddresses, Gates, Nightly, PayerSource, fill_month
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, range_of
@@ -251,6 +251,17 @@ class NightlySection(Section):
     stale_after_days: Days = Nightly.stale_after_days
 
 
+class ReferenceSection(Section):
+    """Files of coverage rules that nights fetch: for `reference coverage`, and for `reference ncci`."""
+
+    coverage: list[Address] = []
+    ncci: list[Address] = []
+
+    def value(self, folder: Path) -> EditionAddresses:
+        """The addresses with relative paths under ``folder``."""
+        return EditionAddresses(*(tuple(_resolved(each, folder) for each in own) for own in (self.coverage, self.ncci)))
+
+
 class Schedule(Section):
     """The schedule of the nightly."""
 
@@ -332,6 +343,7 @@ class Settings(Section):
     gates: GatesSection = GatesSection()
     notify: Notify = Notify()
     nightly: NightlySection = NightlySection()
+    reference: ReferenceSection = ReferenceSection()
     schedule: Schedule = Schedule()
     cluster: ClusterSection = ClusterSection()
     payer: Annotated[list[Payer], Field(min_length=1)]
@@ -360,6 +372,7 @@ class Settings(Section):
             fetching=self.http.value(Limits(**dict(self.limits))),
             gates=Gates(**self.gates.model_dump()),
             nightly=Nightly(**self.nightly.model_dump()),
+            reference=self.reference.value(folder),
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,

@@ -48,6 +48,14 @@ class Nightly:
 
 
 @dataclass(frozen=True)
+class EditionAddresses:
+    """Where nights fetch editions of coverage rules. They may contain credentials and are left out of its repr."""
+
+    coverage: tuple[str, ...] = field(default=(), repr=False)
+    ncci: tuple[str, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole configuration, its relative paths resolved."""
 
@@ -62,6 +70,7 @@ class Config:
     fetching: Fetching = field(default_factory=Fetching)
     gates: Gates = Gates()
     nightly: Nightly = Nightly()
+    reference: EditionAddresses = EditionAddresses()
     schedule: str = "0 2 * * *"
     timezone: str = "UTC"
     webhook: str | None = field(default=None, repr=False)

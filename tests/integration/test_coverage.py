@@ -108,6 +108,20 @@ def test_a_newer_edition_publishes_anew_and_tells_what_changed(world: World) -> 
     assert not (world.output / "coverage").exists()
 
 
+def test_the_night_of_this_month_fetches_what_the_configuration_names(world: World) -> None:
+    world.monkeypatch.setattr("flows.orchestration.months.this_month", lambda _: date(2026, 6, 1))
+    config, csv = world.place / "tic-rates.toml", world.place / "policies_2026-06-01.csv"
+    config.write_text(f'{config.read_text()}[reference]\ncoverage = ["policies_2026-06-01.csv"]\n')
+    failed = world.publish("nightly")
+    assert (failed.code, failed.json_line["status"]) == (3, "published")
+    assert "can't be opened" in failed.json_line["references_failed"][0]["reason"]
+    csv.write_text("\n".join(POLICIES))
+    ended = world.publish("nightly")
+    assert (ended.code, ended.json_line["status"], ended.json_line["references_failed"]) == (0, "published", [])
+    assert table(world).height == 2
+    assert world.publish("nightly").json_line["status"] == "unchanged"
+
+
 def test_the_published_bytes_depend_on_the_editions_alone(world: World) -> None:
     early, late = exports(world.place), later_exports(world.place)
     load(world, "coverage", *early, "--edition", "2026-06-01")
