@@ -12,6 +12,8 @@ The modules in the methodology's order, with CONTRACT's words for what each does
 8. ``percentiles``: medians, means and percentiles (Hyndman-Fan type 7), exact in any order of the rows.
 9. ``summarize``: *Observations*, *Medicare*. The published table ``summaries``.
 10. ``networks``: the same per network of one payer. The published table ``network_summaries``.
+11. ``practice``: one provider's or group's own rates, and why others of it do not count.
+12. ``market_position``: where these stand in the market. The published table ``practices``.
 
 *Match* and *Clean* happen earlier, while files are read (``transforms.read``). All amounts are US dollars per service.
 """

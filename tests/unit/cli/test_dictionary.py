@@ -21,6 +21,7 @@ from flows.orchestration.run import RunRequest, run
 from flows.report.practice import compare_with_market
 from flows.storage.layout import Layout
 from flows.storage.parquet import write_table
+from flows.tables.coverage_editions import build_coverage
 from schemas.codes import (
     BUCA,
     COMPOSITE_ALL,
@@ -52,7 +53,7 @@ Rows = list[tuple[Any, ...]]
 
 @pytest.fixture(scope="module")
 def published(demo_output: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The demo's files and NPPES again, with three bad files among them."""
+    """The demo's files and NPPES again, with three bad files among them, a payer's policy, and a practice."""
     folder = tmp_path_factory.mktemp("published")
     whole = next((demo_output / "demo" / "mrf").glob("*.gz")).read_bytes()
     (folder / "truncated.json.gz").write_bytes(whole[: len(whole) // 2])
@@ -61,12 +62,18 @@ def published(demo_output: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     nppes = next((demo_output / "demo" / "nppes").iterdir())
     sources = expand([str(demo_output / "demo" / "mrf"), str(folder)])
     output = folder / "output"
+    layout = Layout(output)
+    policies = folder / "policies_2026-06-01.csv"
+    policies.write_text(
+        "payer,billing_code,state,effective_date,title,url,stance\n"
+        "Aetna,97026,AK,2025-03-01,An example,https://example.org/policy,restricted\n"
+    )
+    build_coverage([policies], layout.coverage, DEFAULT_CODES)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIC_RATES_CACHE", str(demo_output / ".cache"))
         utilization = demo_output / "demo" / "reference" / "utilization"
         result = run(RunRequest(sources, MONTH, DEFAULT_CODES, output, nppes, workers=1, utilization=utilization))
     assert result.exit_code == 3
-    layout = Layout(output)
     providers = pl.read_parquet(layout.month("providers", MONTH) / "providers.parquet")
     compare_with_market(layout, Practice(tuple({*providers["npi"]}), ()))
     return output
@@ -278,7 +285,7 @@ def check_opened(found: pl.DataFrame, table: Table, output: Path, months: int) -
     """The rows, columns and types of the files, and besides at most the partition keys."""
     expected = pl.concat([pl.read_parquet(path, hive_partitioning=False) for path in paths_of(table, output)])
     assert expected["month"].n_unique() == months
-    assert set(found.columns) - set(table.names) <= {"period", "payer_slug"}
+    assert set(found.columns) - set(table.names) <= {"period", "payer_slug", "practice_slug"}
     assert found.select(table.names).schema == table.polars
     assert found.select(table.names).sort(table.names).equals(expected.sort(table.names))
 
@@ -306,7 +313,10 @@ def test_the_shortest_call_gives_every_column_as_declared(
         found = opened(library, option, table, place)
         if (library, option) == ("pandas", ""):
             strange = [column for column in table if found[column.name].dtype != column.polars]
-            assert all((column.nullable and column.dtype == "int64") or is_untyped(found, column) for column in strange)
+            assert all(
+                (column.nullable and column.dtype in ("int64", "int32")) or is_untyped(found, column)
+                for column in strange
+            )
             found = found.cast({column.name: column.polars for column in strange})
         check_opened(found, table, place, months)
 
@@ -341,7 +351,7 @@ def test_the_shortest_call_in_spark_gives_every_column_as_declared(
             last = whole.where("period = '2026-06'").toArrow()
             assert last.num_rows == whole.count() // months
         files = spark.read.parquet(*map(str, paths_of(table, place)))  # without folders there are no partitions
-        assert not {"period", "payer_slug"} & set(files.columns)
+        assert not {"period", "payer_slug", "practice_slug"} & set(files.columns)
         check_opened(pl.DataFrame(pl.from_arrow(files.toArrow())), table, place, months)
 
 
