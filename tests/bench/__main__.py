@@ -21,7 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from flows.extract.worker_processes import cores
-from tests.bench import picture, reading, starts, summary, utilization
+from tests.bench import coverage, picture, reading, starts, summary, utilization
 from tests.bench.synthetic import SHAPES
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
@@ -196,7 +196,7 @@ def main(options: argparse.Namespace) -> None:
         folder = Path(name)
         lines += [*read_all(folder, options.megabytes, options.repeats, install_peers(folder)), ""]
         lines += [build_lookup(folder, options.records), ""]
-    lines += [utilization.build_lookup(options.services), ""]
+    lines += [utilization.build_lookup(options.services), "", coverage.build_editions(), ""]
     for found in (starts.starts(options.repeats), starts.many_small_files(), starts.first_run()):
         lines += [*found, ""]
     lines += [*summarise(options.rows), "", f"Took {(time.monotonic() - started) / 60:.0f} minutes.", ""]

@@ -25,6 +25,7 @@ from flows.storage.layout import Layout
 from flows.storage.object_store import Objects
 from tests import ceph
 from tests.command_line import Ended, call, digests, end, execute, start
+from tests.coverage_files import POLICY_HEADER
 from tests.documents import ANN, BOB, EVE, document, group, item, price, rate
 from tests.effort import SOAK, usually
 from tests.json_text import json_bytes
@@ -263,6 +264,26 @@ def test_reference_data_that_was_built_there_is_found_by_every_machine(
     )
     assert (ran.code, ran.json_line["with_nppes"]) == (0, True)
     assert call(capsys, "rvu", "97026", "--state", "AK", "--year", "2025", "--output", out, "--json").code == 0
+
+
+@both
+def test_editions_of_coverage_rules_are_kept_in_the_store_and_published_there(
+    url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]
+) -> None:
+    put_sources(url)
+    out = f"{url}/out"
+    for day, stance in (("2026-05-01", "restricted"), ("2026-06-01", "not_covered")):
+        path = tmp_path / f"policies_{day}.csv"
+        path.write_text(f"{POLICY_HEADER}\nAetna,97026,AK,2025-01-01,Infrared,,{stance}\n")
+        assert call(capsys, "reference", "coverage", path, "--output", out).code == 0
+        move()
+    (change,) = call(capsys, "reference", "coverage", "--changes", "--output", out, "--json").json_line["changes"]
+    assert (change["edition"], change["changes"]) == ("2026-06-01", ["stance: restricted -> not_covered"])
+    words = ("--month", "2026-06", "--output", out, "--workers", "1", "--json")
+    assert call(capsys, "run", f"{url}/mrf/2026-06/aetna/a.json", *words).code == 0
+    download(url, tmp_path / "here")
+    published = tmp_path / "here" / "out" / "coverage" / "period=2026-06" / "coverage.parquet"
+    assert pl.read_parquet(published)["changes"].to_list() == [change["changes"]]
 
 
 @both

@@ -82,7 +82,7 @@ class History:
         """Compare the next edition with those before, for each code that one of them has."""
         rows: dict[Key, dict[str, Row]] = defaultdict(dict)
         row: Row
-        for row in edition.rows.iter_rows(named=True):
+        for row in edition.rows.drop("part").iter_rows(named=True):
             rows[_key(row)][row["version"]] = row
         before = {
             key: versions
@@ -240,6 +240,8 @@ def _order(version: str) -> tuple[int, str]:
 
 def _differences(old: Row, new: Row, ignored: Collection[str] = ()) -> Iterator[str]:
     """What is another value, and which codes are added and removed."""
+    if old == new:  # most rows of most editions
+        return
     for name in _VALUES:
         if old[name] != new[name] and name not in ignored:
             yield f"{name}: {_text(old[name])} -> {_text(new[name])}"
