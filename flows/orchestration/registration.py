@@ -46,8 +46,12 @@ _SILENT_MESSAGE = (
 _RESTARTED = "stopped with `tic-rates serve`; it goes on where it was"
 _UNFINISHED = (StateType.RUNNING, StateType.CANCELLING, StateType.PENDING)
 _ALIVE = "prefect.flow-run.heartbeat"
-_ENDED = "Completed* Failed* Cancelled Crashed Cancelling AwaitingRetry Scheduled Suspended Paused TimedOut".split()
-_NOTIFIED = ("Failed*", "Crashed", "TimedOut", "Completed with*")
+# Names of states. To Prefect a `*` stands for one letter at least: `Failed*` is not `Failed`.
+ENDED = (
+    *("Completed", "Completed*", "Failed", "Failed*", "Cancelled", "Crashed", "Cancelling", "AwaitingRetry"),
+    *("Scheduled", "Suspended", "Paused", "TimedOut"),
+)
+NOTIFIED = ("Failed", "Failed*", "Crashed", "TimedOut", "Completed with*")
 PAYLOAD = """{% set named_month = flow_run.name.split(", ")[0] if ", " in flow_run.name else "" -%}
 {% set state = flow_run.state.type.value -%}
 {
@@ -107,7 +111,7 @@ def make_automations(webhook: str | None, *deployments: str) -> None:
         block_id: Any = block.save(f"tic-rates-{re.sub(r'[^a-z0-9]+', '-', name.lower())}", overwrite=True)
         trigger = EventTrigger(
             posture=Posture.Reactive,
-            expect={f"prefect.flow-run.{state}" for state in _NOTIFIED},
+            expect={f"prefect.flow-run.{state}" for state in NOTIFIED},
             match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
             match_related=ResourceSpecification({"prefect.resource.role": "deployment", "prefect.resource.name": name}),
             threshold=1,
@@ -123,7 +127,7 @@ def watch_heartbeats() -> None:
     trigger = EventTrigger(
         posture=Posture.Proactive,
         after={_ALIVE},
-        expect={_ALIVE, *(f"prefect.flow-run.{name}" for name in _ENDED)},
+        expect={_ALIVE, *(f"prefect.flow-run.{name}" for name in ENDED)},
         match=ResourceSpecification({"prefect.resource.id": "prefect.flow-run.*"}),
         match_related=ResourceSpecification(
             {"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"}

@@ -5,7 +5,8 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +20,7 @@ from prefect.exceptions import ParameterTypeError
 from prefect.flows import Flow
 from prefect.results import ResultRecord  # type: ignore[attr-defined]
 from prefect.serializers import JSONSerializer
+from prefect.server.events.schemas.automations import EventTrigger, Posture
 from prefect.server.utilities.user_templates import render_user_template_sync
 from prefect.states import Completed, Crashed, Failed
 
@@ -253,3 +255,31 @@ def test_an_automation_sends_the_month_and_status_of_a_run(
     run = FlowRun(flow_id=uuid4(), name=name, parameters=parameters, state=state)
     message = json.loads(render_user_template_sync(registration.PAYLOAD, {"flow_run": run}))
     assert (message["month"], message["status"], message["run"]) == (*expected, name)
+
+
+@pytest.mark.parametrize(
+    ("state", "notified"),
+    [
+        ("Failed", True),
+        ("Failed 1 of 3 months, 2 quarantined", True),
+        ("Crashed", True),
+        ("TimedOut", True),
+        ("Completed with 1 quarantined", True),
+        ("Completed", False),
+        ("Completed, 1 awaited", False),
+        ("Cancelled", False),
+    ],
+)
+def test_the_server_recognises_every_state_that_ends_a_run(state: str, notified: bool) -> None:
+    def expects(names: Iterable[str]) -> bool:
+        trigger = EventTrigger(
+            posture=Posture.Reactive,
+            expect={f"prefect.flow-run.{name}" for name in names},
+            threshold=1,
+            within=timedelta(0),
+        )
+        event = f"prefect.flow-run.{state}"
+        return trigger.expects(event) and trigger.event_pattern.fullmatch(event) is not None  # it asks both
+
+    assert expects(registration.ENDED)
+    assert expects(registration.NOTIFIED) is notified
