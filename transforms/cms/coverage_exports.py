@@ -12,7 +12,6 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
-from pathlib import PurePath
 from typing import Any
 
 from schemas.coverage import ARTICLE, CMS, COVERED, LCD, NCD, NOT_COVERED, RESTRICTED
@@ -41,9 +40,11 @@ class Export:
 
     def __init__(self, archive: zipfile.ZipFile) -> None:
         """Args: archive: the inner zip."""
-        self._archive = archive
+        self._zip = archive
         self._members = {
-            PurePath(name).stem.lower(): name for name in archive.namelist() if name.lower().endswith(".csv")
+            name.rpartition("/")[2].lower().removesuffix(".csv"): name
+            for name in archive.namelist()
+            if name.lower().endswith(".csv")
         }
 
     @property
@@ -85,9 +86,9 @@ class Export:
         member = self._members.get(table)
         if member is None:
             raise UsageError(f"{table}.csv is missing from the export; it has {', '.join(sorted(self._members))}")
-        before = csv.field_size_limit(MOST_CELL)
+        archive, before = self._zip, csv.field_size_limit(MOST_CELL)
         try:
-            with self._archive.open(member) as file, io.TextIOWrapper(file, "latin-1", newline="") as text:
+            with archive.open(member) as file, io.TextIOWrapper(file, "latin-1", newline="") as text:
                 yield from _rows(csv.reader(text), f"{table}.csv", needed, optional)
         finally:
             csv.field_size_limit(before)

@@ -53,12 +53,16 @@ def texts(values: Sequence[str | None]) -> pa.StringArray:
     encoded = [b"" if value is None else value.encode() for value in values]
     ends = np.cumsum([len(each) for each in encoded], dtype=np.int32)
     present = np.array([value is not None for value in values], np.bool_)
-    return texts_of(np.frombuffer(b"".join(encoded), np.uint8), ends, present)
+    return _texts(b"".join(encoded), ends, present)
 
 
 def texts_of(data: NDArray[np.uint8], ends: NDArray[np.int32], present: NDArray[np.bool_]) -> pa.StringArray:
     """Texts from UTF-8 bytes, one after the other; where each ends."""
-    return pa.StringArray.from_buffers(len(ends), _buffer(offsets(ends)), _buffer(data), bits(present))
+    return _texts(data.tobytes(), ends, present)
+
+
+def _texts(data: bytes, ends: NDArray[np.int32], present: NDArray[np.bool_]) -> pa.StringArray:
+    return pa.StringArray.from_buffers(len(ends), _buffer(offsets(ends)), pa.py_buffer(data), bits(present))
 
 
 def lists(values: Sequence[Sequence[str] | None]) -> pa.ListArray:
