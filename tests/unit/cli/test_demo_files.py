@@ -25,6 +25,7 @@ import pytest
 
 from flows.cli.demo_files import DemoFiles, write_market
 from schemas.codes import EXCLUSIONS, GEOGRAPHIES
+from tests.plain_evidence import Services, plain_evidence, plain_services, times
 from transforms.demo.answers import COUNTS, FIGURES, LOCAL, Answers, Cell, check_answers, check_rows
 
 MONTH = date(2026, 11, 1)
@@ -63,7 +64,7 @@ def test_the_same_seed_writes_the_same_bytes(demo: DemoFiles, tmp_path: Path) ->
     environment = os.environ | {"PYTHONHASHSEED": "4321", "TZ": "Asia/Tokyo"}
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=environment)
     again = {path.name: _sha256(path) for path in tmp_path.rglob("*") if path.is_file()}
-    assert again == {path.name: _sha256(path) for path in (*demo.sources, demo.nppes)}
+    assert again == {path.name: _sha256(path) for path in (*demo.sources, demo.nppes, *demo.utilization, demo.volumes)}
 
 
 @pytest.mark.slow
@@ -135,7 +136,7 @@ def test_a_plain_reading_of_the_files_comes_to_the_known_answers(demo: DemoFiles
         orient="row",
     )
     assert check_rows(demo.answers, rates).wrong == ()
-    summaries = _summaries([row for row, fate in fates if fate is None], nppes)
+    summaries = _summaries([row for row, fate in fates if fate is None], nppes, _services(demo.utilization))
     result = check_answers(without_local(demo.answers), summaries)
     assert result.wrong == ()
     assert result.cells == summaries.height
@@ -311,25 +312,38 @@ def _representatives(rows: Iterable[Row]) -> dict[Row, float]:
     }
 
 
-def _summaries(rows: Iterable[Row], nppes: Nppes) -> pl.DataFrame:
+def _services(paths: Iterable[Path]) -> Services:
+    """Of the latest year that is not after the month's, both places of service together."""
+    years = {2000 + int(path.name.partition("_D")[2][:2]): path for path in paths}
+    text = years[max(year for year in years if year <= MONTH.year)].read_text("latin-1")
+    rows = csv.DictReader(io.StringIO(text))
+    return plain_services((int(row["Rndrng_NPI"]), row["HCPCS_Cd"], Decimal(row["Tot_Srvcs"])) for row in rows)
+
+
+def _summaries(rows: Iterable[Row], nppes: Nppes, services: Services) -> pl.DataFrame:
     """Sections of the contract in order: representative rate, outliers, observations, percentiles by numpy."""
     pools: dict[Row, dict[Row, list[float]]] = defaultdict(lambda: defaultdict(list))
     members: dict[Row, list[Row]] = defaultdict(list)
+    repeated: dict[Row, int] = defaultdict(lambda: 1)
     for (payer, code, simple, tin, npi), usd in _representatives(rows).items():
         if not 0.1 * MEDICARE[code] <= usd <= 10 * MEDICARE[code]:
             continue
+        evidence, billed = plain_evidence(services, npi, code)
+        tiers = [*_tiers(npi, code, nppes), *(["billed"] if evidence in ("billed", "related") else [])]
+        holders = [("npi", npi), ("tin", tin), *([] if billed is None else [("services", (npi,))])]
+        repeated[payer, code, (npi,)] = times(billed)
         for shown in {payer, "All commercial", "BUCA" if payer in BUCA else payer}:
             for geography in ("US", _state(npi, nppes)):
-                for tier in _tiers(npi, code, nppes):
-                    for weighting, who in (("npi", npi), ("tin", tin)):
+                for tier in tiers:
+                    for weighting, who in holders:
                         cell = (code, simple, shown, geography, tier, weighting)
-                        pools[cell][payer, who].append(usd)
+                        pools[cell][payer, code, who].append(usd)
                         members[cell].append((npi, tin))
-    return pl.DataFrame([_summary(cell, pools[cell], members[cell]) for cell in pools])
+    return pl.DataFrame([_summary(cell, pools[cell], members[cell], repeated) for cell in pools])
 
 
-def _summary(cell: Row, pool: dict[Row, list[float]], members: list[Row]) -> dict[str, Any]:
-    observations = np.array([median(values) for values in pool.values()])
+def _summary(cell: Row, pool: dict[Row, list[float]], members: list[Row], repeated: dict[Row, int]) -> dict[str, Any]:
+    observations = np.array([usd for who, values in pool.items() for usd in [median(values)] * repeated[who]])
     figures = [
         observations.mean(),
         observations.min(),
