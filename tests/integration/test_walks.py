@@ -37,7 +37,7 @@ def test_tables_are_those_of_a_clean_run_after_every_step(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(usually(6, 60)))
+@pytest.mark.parametrize("seed", range(usually(3, 60)))
 def test_long_walks_end_at_the_tables_of_a_clean_run(
     seed: int, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,8 @@ from transforms.contents import found_files
 
 NOVEMBER = date(2026, 11, 1)
 QUICK = ReadSettings(fetching=Fetching(first_wait_seconds=0.001, longest_wait_seconds=0.002, attempts=20))
+OFTEN = ("HealthSparq", "table of contents")  # of 100,000 entries; the others in `make soak`
+LARGE = [pytest.param(shape, marks=() if shape in OFTEN else pytest.mark.soak) for shape in SHAPES]
 CHOICES: dict[str, dict[str, Any]] = {
     "all": {},
     "include": {"include": ("file 7$", "Aetna 1.$", "Employer-1._", "2026-11/00000[12]._")},
@@ -67,7 +69,7 @@ def test_files_chosen_are_those_of_a_plain_reading_wherever_the_others_are_store
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", LARGE)
 def test_a_hundred_thousand_entries_from_a_faulty_server_are_those_of_a_plain_reading(
     shape: str, tmp_path: Path
 ) -> None:
@@ -114,7 +116,7 @@ def peak_of(path: Path, wanted: dict[str, Any]) -> tuple[int, int, int]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", LARGE)
 def test_files_left_out_cost_no_memory_and_the_others_little(shape: str, tmp_path: Path) -> None:
     few: dict[str, Any] = {"include": ["nothing is named like this"], "exclude": ["_index"]}
     path = tmp_path / "index.json"
