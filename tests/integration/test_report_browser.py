@@ -35,6 +35,13 @@ CLIPPED = (  # tables of figures wider than the box that scrolls them, by captio
 TILES_WHOLE = "Array.from(document.querySelectorAll('.tiles a'), a => [a.className, a.textContent])"
 
 
+def kinds_of_pages(report: Path) -> list[Path]:
+    """A page of each kind, a practice's among them."""
+    found = [*(report / f"{name}.html" for name in PAGES), *report.glob("practices/*/*.html")]
+    assert len(found) > len(PAGES)
+    return found
+
+
 @pytest.fixture(scope="module")
 def report(demo_output: Path) -> Path:
     build_report(Layout(demo_output))
@@ -78,9 +85,9 @@ def test_no_page_is_wider_than_its_window(
     browser: Browser, report: Path, width: int, resized: Callable[[int], None]
 ) -> None:
     resized(width)
-    for name in PAGES:
-        browser.open((report / f"{name}.html").as_uri())
-        assert browser.run("document.documentElement.scrollWidth") <= width, name
+    for page in kinds_of_pages(report):
+        browser.open(page.as_uri())
+        assert browser.run("document.documentElement.scrollWidth") <= width, page
 
 
 @pytest.mark.parametrize("width", [360, 390, 820, 1024, 1200, 1280, 1400, 1920])
@@ -260,9 +267,9 @@ def test_print_opens_the_sources_and_leaves_controls_and_other_views_out(browser
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, report: Path, scheme: str) -> None:
     browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    for name in PAGES:
-        browser.open((report / f"{name}.html").as_uri())
+    for page in kinds_of_pages(report):
+        browser.open(page.as_uri())
         browser.run(Path(AXE).read_text(encoding="utf-8") + "; null")
         found = json.loads(browser.run("axe.run().then(found => JSON.stringify(found.violations))"))
         serious = [(one["id"], one["nodes"][0]["html"]) for one in found if one["impact"] in ("serious", "critical")]
-        assert serious == [], name
+        assert serious == [], page
