@@ -52,8 +52,14 @@ def _cell(value: str) -> str:
 
 @pytest.mark.parametrize(
     "content",
-    [csv_of(*ROWS), csv_of(*ROWS, header=HEADER.title().replace(" ", "  ")), xlsx_of(*ROWS), text_of(*ROWS)],
-    ids=["csv", "headings in other letters", "xlsx", "txt"],
+    [
+        csv_of(*ROWS),
+        csv_of(*ROWS, header=HEADER.title().replace(" ", "  ")),
+        xlsx_of(*ROWS),
+        text_of(*ROWS),
+        text_of(*ROWS).replace(b"\r\n", b"   \r\n") + b"   ",
+    ],
+    ids=["csv", "headings in other letters", "xlsx", "txt", "txt with blanks behind"],
 )
 def test_the_zip_file_is_read_by_column_names_with_its_leading_zeros(content: bytes) -> None:
     found = read_zip_localities(content)
@@ -71,7 +77,7 @@ def test_the_zip_file_is_read_by_column_names_with_its_leading_zeros(content: by
             text_of(ROWS[0], ROWS[1].replace("00501", "0050l")),
             "line 2: expected zip5, mac, locality, edition as numbers",
         ),
-        (text_of(ROWS[0])[:-2] + b"\r\nCA9411101112", "line 2: 12 characters, expected 80"),
+        (text_of(ROWS[0])[:-2] + b"\r\nCA9411101112   ", "line 2: 12 characters, expected 80"),
         (text_of(ROWS[0], ROWS[1].replace("20262", "20263")), "or several editions"),
         (csv_of("CA,9411O,01112,05,,05,,0,,20262"), "line 2: expected zip5, mac, locality, edition as numbers"),
         (csv_of("CA,94110,01112"), "line 2: expected"),
