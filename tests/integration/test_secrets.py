@@ -161,6 +161,7 @@ SECRET_ENVIRONMENT = {
 }
 
 
+@pytest.mark.slow
 def test_nothing_secret_is_left_or_said(
     world: Watched,
     tmp_path: Path,

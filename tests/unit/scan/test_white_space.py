@@ -59,6 +59,7 @@ def test_white_space_longer_than_any_string_says_nothing_between_tokens_of_price
     assert reading(scan, data) == reading(scan, PRICES)
 
 
+@pytest.mark.slow
 def test_white_space_between_tokens_of_prices_is_read_alike_wherever_blocks_end() -> None:
     expected = reading(read_ijson.read_document, PRICES)
     for place in gaps(PRICES):
