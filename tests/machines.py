@@ -69,12 +69,25 @@ class Machines:
         """Of one worker: itself and what it started, whatever that started included."""
         return _descendants(self.workers[number].pid)
 
-    def kill(self, number: int) -> None:
-        """SIGKILL to a worker with all of its processes, as when its machine goes down."""
+    def kill_while_writing(self, number: int, what: str) -> bool:
+        """Whether a worker ``writes``: then it is killed with all of its processes, as when its machine goes down.
+
+        It is stopped first: between a look and a kill it could end its work, and then nothing is lost with it.
+        """
+        if not self.writes(number, what):
+            return False
+        self._signal(number, signal.SIGSTOP)
+        if not self.writes(number, what):
+            self._signal(number, signal.SIGCONT)
+            return False
+        self._signal(number, signal.SIGKILL)
+        self.workers[number].wait()
+        return True
+
+    def _signal(self, number: int, which: signal.Signals) -> None:
         for pid in self.processes(number):
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        self.workers[number].wait()
+                os.kill(pid, which)
 
 
 def start(

@@ -131,10 +131,9 @@ def run_on(
     started = time.monotonic()
     process = begin(market, output, "--dask", machines.address, *options, environment=machines.environment)
     if kill_while is not None:
-        while process.poll() is None and not machines.writes(0, kill_while):
+        while not machines.kill_while_writing(0, kill_while):
+            assert process.poll() is None, "the run ended before there was a worker to kill"
             time.sleep(0.002)
-        assert process.poll() is None, "the run ended before there was a worker to kill"
-        machines.kill(0)
     seconds, stderr = end(process, started)
     read, built = READ.search(stderr), BUILT.search(stderr)
     assert read and built, stderr
