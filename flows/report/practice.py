@@ -35,7 +35,7 @@ def parse_practice(npis: Iterable[str], tins: Iterable[str]) -> Practice:
     """Who is asked about.
 
     Raises:
-        UsageError: neither is given, an NPI's check digit is wrong, or a TIN is no number.
+        UsageError: neither is given, an NPI's check digit is wrong, or a TIN has neither nine nor ten digits.
     """
     practice = Practice(tuple(sorted({*_npis(npis)})), tuple(sorted({*_tins(tins)})))
     if not practice.npis and not practice.tins:

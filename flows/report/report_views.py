@@ -53,10 +53,10 @@ Sample = Sequence[Cell]  # the commercial rows of a view at one place, or the na
 
 
 def choose_headline(views: Sequence[View], samples: Sequence[Sample]) -> View:
-    """The view that heads a page: the first that is no small sample, else the last.
+    """The view that heads a page: the first with enough providers, else the last.
 
-    A view is no small sample when its largest row is none, and at most half of the payers of the last view are missing
-    or small in it.
+    A view has enough providers when its largest row is not flagged as a small sample, and when at least half of the
+    payers of the last view have a row in it that is not flagged.
 
     Args:
         samples: the rows of each view, in the order of the views.
@@ -88,5 +88,5 @@ def _is_firm(cells: Sample, base: Sample) -> bool:
 
 
 def _largest(cells: Sample) -> Cell | None:
-    """The row with most providers, one that is no small sample first: the pooled row, where there is one."""
+    """The row with most providers among those without a small sample, else among all: usually the pooled row."""
     return max(cells, key=lambda cell: (not cell.low_sample, cell.n_npi or 0), default=None)

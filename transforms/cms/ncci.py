@@ -167,7 +167,7 @@ def _add_limit(rules: Rules, codes: Collection[str], part: str, **limit: str) ->
     """A row.
 
     Raises:
-        ValueError: the limit is no number, or the indicator none of 1, 2, 3.
+        ValueError: the limit is not a number, or the indicator is not 1, 2 or 3.
     """
     indicator = limit["indicator"][:1]
     if not limit["limit"].isdecimal() or indicator not in ("1", "2", "3"):
