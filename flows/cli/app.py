@@ -11,14 +11,11 @@ from typing import NoReturn
 
 import click
 
-from flows.cli.file_commands import (
-    inspect_command,
-    practice_command,
-    reference_command,
-    report_command,
-    rvu_command,
-)
-from flows.cli.month_commands import backfill_command, demo_command, nightly_command, run_command, serve_command
+from flows.cli.commands.file_commands import inspect_command, rvu_command
+from flows.cli.commands.month_commands import backfill_command, demo_command, nightly_command, run_command
+from flows.cli.commands.operation_commands import serve_command
+from flows.cli.commands.reference_commands import reference_command
+from flows.cli.commands.table_commands import practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
 from transforms.errors import NothingUsableError, TicRatesError, UsageError

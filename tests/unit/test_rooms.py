@@ -15,7 +15,8 @@ ORDER = (
     "flows.cli",
     "flows.nightly flows.backfill",
     "flows.month",  # the others run it as their subflow
-    *"flows.orchestration flows.report flows.publish flows.tables flows.extract flows.download".split(),
+    *"flows.orchestration flows.operations flows.report flows.publish flows.tables".split(),
+    *"flows.extract flows.download".split(),
     *"flows.storage flows.settings".split(),
     *"transforms.contents transforms.scan transforms.read transforms.report transforms.cms".split(),
     *"transforms.benchmark transforms.demo transforms.limits transforms.errors schemas".split(),

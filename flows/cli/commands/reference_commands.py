@@ -1,4 +1,4 @@
-"""The commands on single files and figures: inspect, reference, report, rvu, practice. Each imports what it uses."""
+"""The commands that build lookups from CMS's downloads: reference KIND. Each imports what it uses when it runs."""
 
 from collections.abc import Callable
 from datetime import date
@@ -8,46 +8,8 @@ from typing import Any
 
 import click
 
-from flows.cli.options import (
-    POSITIVE,
-    Group,
-    Result,
-    choice_of,
-    codes_option,
-    command,
-    edition_option,
-    listed_options,
-    month_of,
-    output_option,
-    reader_option,
-    year_of,
-)
+from flows.cli.options import Group, Result, codes_option, command, edition_option, output_option, year_of
 from transforms.errors import UsageError
-
-
-@command("inspect", example="inspect in-network.json.gz --json")
-@click.argument("source", metavar="SOURCE")
-@reader_option
-@codes_option
-@listed_options
-def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...], **options: Any) -> Result:
-    """Show what is in one file: header, shape, codes, quirks; an index's files.
-
-    SOURCE is a file or a URL. One streaming pass with the reader that `run` uses; writes nothing. Of an index: each
-    file with its plans, markets and size where known, and which of the options keep it, as `run` would.
-    """
-    from flows.cli.inspection import inspect
-    from flows.cli.show import print_inspection
-    from flows.download.open_source import expand
-    from flows.settings.fetching import ReadSettings
-    from flows.settings.protection import fetching_of
-
-    sources = expand([source])
-    if len(sources) > 1:
-        raise UsageError(f"{source} is {len(sources)} files; inspect reads one")
-    settings = ReadSettings(frozenset(codes), reader, fetching_of())
-    found = inspect(sources[0], settings, choice_of(options))
-    return Result(found, partial(print_inspection, found))
 
 
 @command("nppes", example="reference nppes NPPES_Data_Dissemination_June_2026.zip --weekly NPPES_weekly.zip")
@@ -226,80 +188,3 @@ reference_command = Group(
     help="Build the slim lookups from the real CMS downloads.\n\nThey are written to DIR/reference.",
     epilog="example: tic-rates reference nppes NPPES_Data_Dissemination_June_2026.zip",
 )
-
-
-@command("report", example="report --output output")
-@output_option
-def report_command(*, output: Path | str) -> Result:
-    """Rebuild the HTML report from the published tables.
-
-    Writes DIR/report: pages by code, state and payer, that open from disk, offline. Open DIR/report/index.html.
-    """
-    from flows.cli.show import print_figures
-    from flows.report.report import build_report
-    from flows.storage.layout import Layout
-
-    figures = build_report(Layout.at(output))
-    return Result(figures, partial(print_figures, figures))
-
-
-@command("rvu", example="rvu 97026 --units 1 --state AK --year 2026")
-@click.argument("code", type=str.upper, metavar="CODE")
-@click.option("--units", type=POSITIVE, default=1, metavar="N", help="How many services (default: 1).")
-@click.option("--state", type=str.upper, required=True, metavar="XX", help="Two-letter USPS code.")
-@click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2026.")
-@output_option
-def rvu_command(*, code: str, units: int, state: str, year: int, output: Path | str) -> Result:
-    """Show RVUs and the Medicare amount of a code.
-
-    CODE is a CPT or HCPCS code. One line per Medicare locality of the state: services of one day, by one provider,
-    outside facilities.
-    """
-    from flows.cli.show import print_service, service_as_json
-    from flows.storage.layout import Layout
-    from flows.storage.object_sync import refresh_folder
-    from flows.tables.fee_schedules import load_medicare
-    from transforms.cms.medicare import price_service
-
-    layout = Layout.at(output)
-    refresh_folder(layout, layout.reference, layout.nppes)
-    price = price_service(load_medicare(layout.reference), code, units, state, year)
-    return Result(service_as_json(price), partial(print_service, price))
-
-
-@command("practice", example="practice --npi 1234567893 --volumes units.csv")
-@click.option(
-    "--npi", "npis", multiple=True, metavar="N", help="A provider; again, or with commas between, for a group."
-)
-@click.option(
-    "--tin",
-    "tins",
-    multiple=True,
-    metavar="T",
-    help="Only rates under this contract holder; without --npi, of every NPI that payers list under it.",
-)
-@click.option("--month", type=month_of, metavar="YYYY-MM", help="A published month (default: the latest).")
-@click.option(
-    "--volumes",
-    type=Path,
-    metavar="CSV",
-    help="Own yearly units: columns billing_code and units, where wanted npi and payer; adds dollars a year.",
-)
-@output_option
-def practice_command(
-    *, npis: tuple[str, ...], tins: tuple[str, ...], month: date | None, volumes: Path | None, output: Path | str
-) -> Result:
-    """Compare one provider's or group's rates with its market.
-
-    Per payer and code: the own rate, each TIN and network apart, its rank and percentile among the payer's providers in
-    the state, the distance to P25, P50, P75 and Medicare. Reads the published tables alone. Writes a page for two
-    printed sheets, DIR/report/practices/..., and a table, DIR/practices/....
-
-    Exit code 4: no payer lists the practice, or none of its rates counts; the message says which, and why.
-    """
-    from flows.cli.show import print_practice
-    from flows.report.practice import compare_with_market, parse_practice
-    from flows.storage.layout import Layout
-
-    found = compare_with_market(Layout.at(output), parse_practice(npis, tins), month, volumes)
-    return Result(found, partial(print_practice, found))

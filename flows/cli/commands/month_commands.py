@@ -1,4 +1,4 @@
-"""The commands that publish months: run, nightly, backfill, demo, serve. Each imports what it uses when it runs."""
+"""The commands that publish months: run, nightly, backfill, demo. Each imports what it uses when it runs."""
 
 import json
 from collections.abc import Callable
@@ -15,7 +15,6 @@ from flows.cli.options import (
     choice_of,
     codes_option,
     command,
-    config_option,
     configured_options,
     delta_option,
     listed_options,
@@ -26,7 +25,6 @@ from flows.cli.options import (
     reader_option,
     report_option,
 )
-from flows.cli.streams import print_error, write_output
 from flows.settings.addresses import location_of
 from transforms.errors import TicRatesError, UsageError
 
@@ -264,38 +262,3 @@ def demo_command(*, month: date, output: Path | str, prefect: bool | None) -> Re
     from flows.cli.demo import run_demo
 
     return run_demo(output, month, _runner(prefect=prefect))
-
-
-@command("serve", example="serve --config tic-rates.toml")
-@config_option
-@click.option("--host", default="127.0.0.1", metavar="HOST", help="Where to listen (default: 127.0.0.1).")
-@click.option(
-    "--port",
-    type=click.IntRange(0, 65_535),
-    default=4200,
-    metavar="N",
-    help="Port of the pages and the API; 0: any (default: 4200).",
-)
-def serve_command(*, config: Path, host: str, port: int) -> Result:
-    """Run the nightly on its schedule, and backfills on request, with Prefect.
-
-    Starts a Prefect server (SQLite in PREFECT_HOME; PREFECT_API_DATABASE_CONNECTION_URL for PostgreSQL) and serves
-    both deployments; with PREFECT_API_URL set, uses the server there. Runs until Ctrl-C or SIGTERM.
-    """
-    from flows.orchestration.months import load_settings
-    from flows.settings.environment import set_run_defaults
-
-    settings = load_settings(config, gates=True)
-    set_run_defaults()  # before Prefect is imported: it reads its settings once
-    from flows.backfill import backfill
-    from flows.nightly import nightly
-    from flows.orchestration.serving import serve
-
-    def say(text: str) -> None:
-        if click.get_current_context().params["as_json"]:
-            print_error(text)
-        else:
-            write_output(lambda: print(text))
-
-    serve(settings, host, port, say, nightly, backfill)
-    return Result({}, lambda: None)

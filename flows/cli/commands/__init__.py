@@ -1,0 +1,1 @@
+"""The commands, by what they work on: months, files, reference data, published tables, operations."""
