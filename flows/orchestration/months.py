@@ -42,7 +42,8 @@ from flows.publish.awaited import (
     stale_payers,
 )
 from flows.publish.delta import require_deltalake
-from flows.publish.publish import PublicationConflictError, prepare_output, previous_entry
+from flows.publish.manifest import previous_entry
+from flows.publish.publish import PublicationConflictError, prepare_output
 from flows.publish.published_month import Baseline, PublishedMonth
 from flows.settings.config import load_config
 from flows.settings.values import Config, Gates, PayerSource

@@ -19,13 +19,8 @@ from flows.extract.workers import extract_many
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.steps import Publication, Steps, build_pages, commit_delta, normalise, summarise
 from flows.publish.delta import DeltaCommitError, DeltaCommits, require_deltalake
-from flows.publish.publish import (
-    TABLES,
-    change_manifest,
-    manifest_lock,
-    now,
-    prepare_output,
-)
+from flows.publish.manifest import now
+from flows.publish.publish import TABLES, change_manifest, manifest_lock, prepare_output
 from flows.publish.retention import remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.fetching import Engine, Fetching, ReadSettings

@@ -18,7 +18,8 @@ from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
 from flows.publish.delta import DELTA_TABLES, DeltaCommits, commit_months
-from flows.publish.publish import PublicationConflictError, now, publish_month
+from flows.publish.manifest import now
+from flows.publish.publish import PublicationConflictError, publish_month
 from flows.settings.fetching import ReadSettings
 from flows.settings.values import Gates, PayerSource
 from flows.storage.layout import Layout, month_name

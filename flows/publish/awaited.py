@@ -14,7 +14,8 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing
 from flows.extract.undated_sources import last_day, names_month, stated_dates
-from flows.publish.publish import change_manifest, read_manifest
+from flows.publish.manifest import read_manifest
+from flows.publish.publish import change_manifest
 from flows.publish.published_month import PublishedMonth
 from flows.settings.values import Nightly, PayerSource, fill_month
 from flows.storage.layout import Layout, month_name

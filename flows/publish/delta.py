@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from flows.download.sources import sha256_of
-from flows.publish.publish import fetch_published, read_manifest
+from flows.publish.manifest import read_manifest
+from flows.publish.publish import fetch_published
 from flows.storage.layout import Layout, month_of_name
 from flows.storage.locks import locked
 from flows.storage.parquet import ROW_GROUP_ROWS, ZSTD_LEVEL

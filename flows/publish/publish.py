@@ -12,13 +12,14 @@ import logging
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flows.download.sources import sha256_of
 from flows.publish.datapackage import describe_package
+from flows.publish.manifest import fill_manifest, full_manifest, now
 from flows.publish.older_outputs import older_months, upgrade_output
 from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name
@@ -96,7 +97,7 @@ def publish_package(layout: Layout) -> None:
         files = [file.relative_to(layout.root).as_posix() for file in layout.root.glob("*/period=*/**/*.parquet")]
         published = sha256_of(path)
     else:
-        manifest = _read(layout)
+        manifest = full_manifest(layout)
         files = list(named_files(manifest, *TABLES, "practices"))
         published = named_files(manifest, PACKAGE).get(PACKAGE, {}).get("sha256")
     package = describe_package(files)
@@ -194,14 +195,9 @@ def _touch(manifest: dict[str, Any], month: date) -> None:
         entry["published_at"] = now()
 
 
-def now() -> str:
-    """As the manifest writes it."""
-    return datetime.now(UTC).isoformat(timespec="microseconds")
-
-
 def _changed(layout: Layout, change: Change) -> bytes:
     """The manifest as it will be."""
-    manifest = _read(layout)
+    manifest = full_manifest(layout)
     change(manifest)
     return json.dumps(manifest, indent=1, sort_keys=True, default=str).encode() + b"\n"
 
@@ -222,7 +218,7 @@ def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) ->
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
-    write_atomically(layout.manifest, publish(layout.store, lambda m: change(_filled(m)), files, folders))
+    write_atomically(layout.manifest, publish(layout.store, lambda m: change(fill_manifest(m)), files, folders))
 
 
 def fetch_published(layout: Layout, *folders: str) -> None:
@@ -244,7 +240,9 @@ def fetch_published(layout: Layout, *folders: str) -> None:
         finish_publication(layout.store)
         refresh(layout, layout.manifest)
         _refuse_older(layout)
-        files = {layout.root / path: file["sha256"] for path, file in named_files(_read(layout), *folders).items()}
+        files = {
+            layout.root / path: file["sha256"] for path, file in named_files(full_manifest(layout), *folders).items()
+        }
         if _bring_files(layout.store, layout, files, folders):
             return
     raise UsageError(f"{layout.location}: other runs published {ATTEMPTS} times while this one read; run again")
@@ -254,7 +252,7 @@ def _refuse_older(layout: Layout) -> None:
     """Raise ``UsageError`` where an earlier version published under ``month=``: a store has no rename."""
     from flows.publish.object_publication import named_files
 
-    if any("/month=" in path for path in named_files(_read(layout), *TABLES)):
+    if any("/month=" in path for path in named_files(full_manifest(layout), *TABLES)):
         how = "publish its months again under another address, with `tic-rates backfill`"
         raise UsageError(f"{layout.location}: published by an earlier version, with folders named month=; {how}")
 
@@ -275,37 +273,6 @@ def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], fo
     return all(map_in_threads(files, is_current, AT_ONCE))
 
 
-def _read(layout: Layout) -> dict[str, Any]:
-    return _filled(read_manifest(layout))
-
-
-def read_manifest(layout: Layout) -> dict[str, Any]:
-    """The current manifest; empty when nothing was published.
-
-    Raises:
-        UsageError: it can't be decoded. No other file has what it says of published months.
-    """
-    try:
-        manifest = json.loads(layout.manifest.read_bytes()) if layout.manifest.exists() else {}
-    except ValueError as error:
-        raise _unreadable(layout, str(error)) from error
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("months", {}), dict):
-        raise _unreadable(layout, "not an object with months")
-    return manifest
-
-
-def _unreadable(layout: Layout, why: str) -> UsageError:
-    place = layout.name_of(layout.manifest)
-    return UsageError(f"{place}: can't be decoded ({why}); restore it, or move it away and publish the months again")
-
-
-def _filled(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with the keys that every manifest has."""
-    for name, value in {"format": 1, "months": {}, "failures": {}, "publishing": []}.items():
-        manifest.setdefault(name, value)
-    return manifest
-
-
 def change_manifest(layout: Layout, change: Change) -> None:
     """Change the manifest atomically, one run at a time."""
     if layout.store is not None:
@@ -313,19 +280,6 @@ def change_manifest(layout: Layout, change: Change) -> None:
         return
     with manifest_lock(layout):
         write_atomically(layout.manifest, _changed(layout, change))
-
-
-def published_entry(layout: Layout, month: date) -> dict[str, Any]:
-    """The manifest's entry of a month; empty when it was never published."""
-    months = _read(layout)["months"]
-    entry: dict[str, Any] = months.get(month_name(month), {})
-    return entry
-
-
-def previous_entry(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
-    """Name and entry of the last published month before this one; empty when there is none."""
-    earlier = sorted(name for name in _read(layout)["months"] if name < month_name(month))
-    return (earlier[-1], _read(layout)["months"][earlier[-1]]) if earlier else ("", {})
 
 
 def sync_folder(folder: Path) -> None:

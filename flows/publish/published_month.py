@@ -13,7 +13,7 @@ import polars as pl
 
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
-from flows.publish.publish import published_entry
+from flows.publish.manifest import published_entry
 from flows.publish.restored_builds import Names, published_files, restore_build
 from flows.storage.layout import Layout
 from flows.tables.payer_builds import ObserverOf, PayerBuild

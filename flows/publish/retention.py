@@ -4,7 +4,7 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
-from flows.publish.publish import read_manifest
+from flows.publish.manifest import read_manifest
 from flows.storage.atomic_files import remove_folder
 from flows.storage.layout import Layout
 

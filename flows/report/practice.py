@@ -9,7 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from flows.publish.publish import fetch_published, publish_folder, publish_package, published_entry
+from flows.publish.manifest import published_entry
+from flows.publish.publish import fetch_published, publish_folder, publish_package
 from flows.report.practice_pages import practice_path, practice_urls
 from flows.report.report import add_practice
 from flows.report.report_tables import find_months

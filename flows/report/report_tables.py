@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from flows.publish.publish import read_manifest
+from flows.publish.manifest import read_manifest
 from flows.report.report_views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 from flows.storage.layout import Layout
 from schemas.codes import BILLED, MEDICARE, TAXONOMY_TIERS

@@ -10,7 +10,7 @@ import flows.extract.readers
 from flows.download.sources import Source
 from flows.extract.extract_source import extract
 from flows.extract.ledger import content_of, recall
-from flows.publish.publish import read_manifest
+from flows.publish.manifest import read_manifest
 from flows.settings.fetching import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from tests.documents import ANN, document, group, item, price, rate

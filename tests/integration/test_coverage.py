@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from flows.publish.publish import read_manifest
+from flows.publish.manifest import read_manifest
 from flows.storage.layout import Layout
 from schemas.coverage import COVERAGE
 from tests.command_line import call

@@ -19,7 +19,8 @@ import pytest
 from flows.orchestration.steps import Publication, publish_tables, undo_publication
 from flows.publish import delta
 from flows.publish.delta import commit_months
-from flows.publish.publish import TABLES, change_manifest, read_manifest
+from flows.publish.manifest import read_manifest
+from flows.publish.publish import TABLES, change_manifest
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects
 from schemas.published import PROVIDERS, SUMMARIES

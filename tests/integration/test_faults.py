@@ -287,9 +287,9 @@ def test_memory_that_a_container_has_not_is_said(
 
 
 CLOCK = """
-import time, flows.publish.publish
+import time, flows.publish.manifest
 time.time = lambda: (YEAR - 1970) * 365.25 * 86400
-flows.publish.publish.now = lambda: "YEAR-01-01T00:00:00+00:00"
+flows.publish.manifest.now = lambda: "YEAR-01-01T00:00:00+00:00"
 """
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from flows.publish.publish import read_manifest
+from flows.publish.manifest import read_manifest
 from flows.storage.layout import Layout
 from flows.tables.utilization_lookup import build_utilization, find_utilization
 from schemas import code_families
