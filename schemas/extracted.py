@@ -1,4 +1,8 @@
-"""One source's extract: what reading it yields, normalised, before any month is built from it. Internal tables."""
+"""One source's extract: what reading it yields, normalised, before any month is built from it. Internal tables.
+
+Offsets count the bytes of the document as it is once inflated, from 0 and with a byte order mark. Of a zip's member
+they count the member's bytes.
+"""
 
 from schemas.table import Column, Table
 
@@ -20,6 +24,7 @@ PRICES = Table(
     columns=(
         _DOCUMENT,
         _RATE_ID,
+        Column("item_offset", "int64", "where the in_network item's brace stands in the document's JSON", "bytes"),
         Column("arrangement", "string", "negotiation_arrangement as published", nullable=True),
         Column("billing_code", "string", "trimmed"),
         Column("billing_code_type", "string", "trimmed, upper case", nullable=True),
@@ -62,6 +67,7 @@ REFERENCES = Table(
         Column("location", "string", "remote file, where the reference holds no groups itself", nullable=True),
         Column("network_names", "list[string]", "as published, trimmed, sorted, unique"),
         Column("n_groups", "int64", "provider groups it holds itself", "groups"),
+        Column("reference_offset", "int64", "where its brace stands in the document's JSON", "bytes"),
     ),
 )
 

@@ -276,6 +276,9 @@ def _text(token: bytes | None) -> str:
 def is_explained(document: bytes, found: Read, *, long: bool) -> bool:
     """Whether what the scanner made of a broken document is what a full reading makes of it, less its skipped parts."""
     assert found.collected is not None
+    assert found.reading is not None
+    if any(document[place] != ord("{") for places in found.reading.offsets for place in places):
+        return False
     cited = set(cited_texts(found.collected))
     most = meanings = 0
     while meanings <= most:
@@ -309,9 +312,12 @@ def _with_number(sound: bytes, number: bytes) -> bytes:
 
 
 def _reads_as(sound: bytes, found: Read) -> bool:
-    if depth_of(sound) <= MAX_DEPTH - DEPTH_SLACK:
-        return read_by_ijson(sound).reading == found.reading
-    return read_by_ijson(sound, Limits(json_depth=len(sound))).reading == found.reading
+    """With other offsets: a repaired document is shorter."""
+    deep = depth_of(sound) > MAX_DEPTH - DEPTH_SLACK
+    reading = read_by_ijson(sound, Limits(json_depth=len(sound)) if deep else Limits()).reading
+    if reading is None or found.reading is None:
+        return reading is found.reading
+    return found.reading == reading._replace(offsets=found.reading.offsets)
 
 
 def refusal_is_explained(document: bytes) -> bool:

@@ -79,14 +79,14 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
     c.bytes = room((size_t)c.byte_room + 8, 1);
     SET(slots, c.slot_mask + 1);
     SET(forms, FORMS);
-    SET(item_arrangement, rows), SET(item_code, rows), SET(item_code_type, rows), SET(item_first, rows), SET(item_end, rows);
+    SET(item_arrangement, rows), SET(item_code, rows), SET(item_code_type, rows), SET(item_first, rows), SET(item_end, rows), SET(item_offset, rows);
     SET(price_rate, rows), SET(price_amount, rows), SET(price_type, rows), SET(price_class, rows), SET(price_setting, rows);
     SET(price_codes, rows), SET(price_modifiers, rows), SET(price_date, rows);
     SET(citation_rate, rows), SET(citation_key, rows);
     SET(group_owner, rows), SET(group_tin_type, rows), SET(group_tin, rows), SET(group_name, rows), SET(group_size, rows);
     SET(group_digits_end, rows), SET(group_npis_end, rows), SET(digits, c.digit_room), SET(npis, c.npi_room + LANES);
     SET(reference_no, rows), SET(reference_key, rows), SET(reference_groups, rows);
-    SET(reference_location, rows), SET(reference_networks, rows);
+    SET(reference_location, rows), SET(reference_networks, rows), SET(reference_offset, rows);
     EXPORTED(forget_texts)(&c);
     uint8_t *data = buffer_of(input, size, around);
     const index_row row = {0, 0, size};
@@ -105,11 +105,11 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
     }
     free_buffer(data);
     void *const taken[] = {
-        c.texts, c.bytes, c.slots, c.forms, c.item_arrangement, c.item_code, c.item_code_type, c.item_first, c.item_end,
+        c.texts, c.bytes, c.slots, c.forms, c.item_arrangement, c.item_code, c.item_code_type, c.item_first, c.item_end, c.item_offset,
         c.price_rate, c.price_amount, c.price_type, c.price_class, c.price_setting, c.price_codes, c.price_modifiers,
         c.price_date, c.citation_rate, c.citation_key, c.group_owner, c.group_tin_type, c.group_tin, c.group_name, c.group_size,
         c.group_digits_end, c.group_npis_end, c.digits, c.npis, c.reference_no, c.reference_key, c.reference_groups, c.reference_location,
-        c.reference_networks};
+        c.reference_networks, c.reference_offset};
     for (size_t i = 0; i < sizeof taken / sizeof *taken; i++)
         free(taken[i]);
 }

@@ -22,13 +22,17 @@ ROOT_QUIRKS = ("duplicate root key", "provider_groups at the root")
 
 
 class Reading(NamedTuple):
-    """All that later steps see. References are numbered anew: the ijson reader also numbers those it forgets."""
+    """All that later steps see. References are numbered anew: the ijson reader also numbers those it forgets.
+
+    ``offsets``: where the items begin, then the references.
+    """
 
     header: dict[str, str]
     root_keys: list[str]
     counts: tuple[int, int, int]
     rows: tuple[list[Any], ...]
     root_quirks: list[tuple[str, int]]
+    offsets: tuple[list[int], list[int]]
 
 
 class Read(NamedTuple):
@@ -103,11 +107,12 @@ def _read(read: Callable[[Collected, bool], None], limits: Limits) -> Read:
 def reading_of(found: Collected) -> Reading:
     references: list[Any] = []
     reference_groups: list[Any] = []
+    items = spool_rows(found.items)
     if len(found.references):
         cited = found.cited_keys()
         kept = [row for row in keyed_rows(found, found.references) if row[1] in cited]
         numbers = {row[0]: number for number, row in enumerate(kept)}
-        references = [row[1:] for row in kept]
+        references = [row[1:] for row in kept]  # with their offsets
         groups = spool_rows(found.reference_groups)
         reference_groups = [(numbers[row[0]], row[1:]) for row in groups if row[0] in numbers]
     return Reading(
@@ -115,14 +120,15 @@ def reading_of(found: Collected) -> Reading:
         found.root_keys,
         (found.items_seen, found.items_matched, found.references_seen),
         (
-            spool_rows(found.items),
+            [row[:-1] for row in items],
             spool_rows(found.prices),
             keyed_rows(found, found.citations),
             spool_rows(found.groups),
-            references,
+            [row[:-1] for row in references],
             reference_groups,
         ),
         root_quirks(found.quirks),
+        ([row[-1] for row in items], [row[-1] for row in references]),
     )
 
 

@@ -71,7 +71,8 @@ class Resolved:
 
 def resolve_providers(extracts: Extracts) -> Resolved:
     """Prices and providers of one payer, each citation joined to the references of its own document."""
-    stated = extracts.prices.join(extracts.documents, on=["source_no", "document"]).collect()
+    without_place = extracts.prices.select(pl.exclude("item_offset"))
+    stated = without_place.join(extracts.documents, on=["source_no", "document"]).collect()
     prices = _numbered(stated, PRICE_KEY, "price_no")
     rates = _numbered(stated, RATE_KEY, "rate_no")
     inline = extracts.inline_groups.collect().join(rates, on=RATE_KEY)

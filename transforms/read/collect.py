@@ -41,6 +41,7 @@ ITEMS = pa.schema(
         ("billing_code_type", pa.string()),
         ("first_rate", pa.int64()),
         ("rates_end", pa.int64()),
+        ("item_offset", pa.int64()),
     ]
 )
 PRICES = pa.schema(
@@ -65,6 +66,7 @@ REFERENCES = pa.schema(
         ("location", pa.string()),
         ("network_names", _TEXTS),
         ("n_groups", pa.int64()),
+        ("reference_offset", pa.int64()),
     ]
 )
 REFERENCE_GROUPS = pa.schema([("reference_no", pa.int64()), *_GROUP])
@@ -106,13 +108,15 @@ class Collected:
     """One document's matched prices, cited provider groups, header and account.
 
     Rows of the spools:
-        items: (arrangement, billing_code, billing_code_type, first rate_id, rate_id past the last)
+        items: (arrangement, billing_code, billing_code_type, first rate_id, rate_id past the last, byte of its brace)
         prices: (rate_id, negotiated_type, negotiated_rate, billing_class, setting, service_codes, modifiers,
             expiration_date, whether there is an expiration date that can't be read)
         citations: (rate_id, number of a reference key)
         groups: (rate_id, tin_type, tin, business_name, group_size, npis), the inline provider groups
-        references: (reference_no, number of its key, location, network_names, number of groups)
+        references: (reference_no, number of its key, location, network_names, number of groups, byte of its brace)
         reference_groups: (reference_no, tin_type, tin, business_name, group_size, npis)
+
+    Bytes are counted from the first one that the reader sees, behind a byte order mark.
     """
 
     open_temporary: OpenTemporary

@@ -40,10 +40,14 @@ class NotJsonError(BadFileError):
 
 @dataclass(frozen=True)
 class Document:
-    """One JSON document of a source: its name inside the container ("" at the top) and its bytes as a stream."""
+    """One JSON document of a source: its name inside the container ("" at the top) and its bytes as a stream.
+
+    ``first``: the number of bytes in front of those, which are a byte order mark.
+    """
 
     name: str
     stream: BinaryIO
+    first: int
 
 
 _GZIP = b"\x1f\x8b"
@@ -214,7 +218,7 @@ def _open_layer(
         yield from _open_layer(layer, name, open_temporary, limits, depth + 1)
         _expect_end(layer)
     else:
-        yield Document(name, _as_json(head, stream))
+        yield Document(name, *_as_json(head, stream))
 
 
 def _inflated(stream: PeekedStream, kind: str) -> BinaryIO:
@@ -338,20 +342,21 @@ def _seekable(raw: BinaryIO, stream: PeekedStream, open_temporary: OpenTemporary
     return spooled
 
 
-def _as_json(head: bytes, stream: PeekedStream) -> BinaryIO:
+def _as_json(head: bytes, stream: PeekedStream) -> tuple[BinaryIO, int]:
+    """The stream behind a byte order mark, and how long that is."""
     for magic, what in _REFUSED:
         if head.startswith(magic):
             raise BadFileError(f"the file is {what}")
     for magic, what in _NOT_JSON:
         if head.startswith(magic):
             raise NotJsonError(f"the file is {what}")
-    if head.startswith(_BOM):
-        stream.read(len(_BOM))
-        head = head[len(_BOM) :]
-    text = head.lstrip()
+    mark = len(_BOM) if head.startswith(_BOM) else 0
+    if mark:
+        stream.read(mark)
+    text = head[mark:].lstrip()
     if text.startswith(b"<"):
         kind = "an HTML page" if b"<html" in text[:400].lower() or b"<!doctype html" in text.lower() else "XML"
         raise NotJsonError(f"the file is {kind}, not JSON: the address may have expired; read it anew")
     if text and not text.startswith((b"{", b"[")):
         raise NotJsonError(f"the file is no JSON object: it begins with {text[:20]!r}")
-    return cast("BinaryIO", stream)
+    return cast("BinaryIO", stream), mark

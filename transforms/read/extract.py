@@ -69,7 +69,7 @@ def extract_source(
             if account.shape == "unknown":
                 raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")
             if emit is not None:
-                for table, batches in _tables(collected):
+                for table, batches in _tables(collected, document.first):
                     into = joined.setdefault(table.name, _JoinedBatches(table, emit))
                     for batch in batches:
                         into.add(number, batch)
@@ -171,15 +171,22 @@ def _has_remote(references: pa.RecordBatch) -> bool:
     return bool(empty.column("location").null_count < empty.num_rows)
 
 
-def _tables(collected: Collected) -> Iterator[tuple[Table, Iterable[pa.RecordBatch]]]:
+def _tables(collected: Collected, first: int) -> Iterator[tuple[Table, Iterable[pa.RecordBatch]]]:
+    """The tables' rows without their document; ``first``: the byte of it where the reader began."""
+
     def keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             yield batch.set_column(1, "key", collected.keys.texts_of(batch.column("key")))
 
-    yield PRICES, starmap(_price_rows, priced_items(collected))
+    def placed(batches: Iterable[pa.RecordBatch], name: str) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            at = batch.schema.get_field_index(name)
+            yield batch.set_column(at, name, arrow.numbers(arrow.numpy_of(batch.column(at)) + first))
+
+    yield PRICES, placed(starmap(_price_rows, priced_items(collected)), "item_offset")
     yield CITATIONS, keyed(collected.citations.batches())
     yield INLINE_GROUPS, collected.groups.batches()
-    yield REFERENCES, keyed(collected.cited_references())
+    yield REFERENCES, placed(keyed(collected.cited_references()), "reference_offset")
     yield REFERENCE_GROUPS, keyed(collected.cited_reference_groups())
 
 
@@ -235,5 +242,5 @@ def _encoded(batch: pa.RecordBatch) -> pa.RecordBatch:
 def _price_rows(prices: pa.RecordBatch, items: pa.Table, places: pa.Array) -> pa.RecordBatch:
     """Rows of PRICES without their document."""
     rate_id, *values, _ = map(decoded, prices.columns)
-    of_items = [decoded(items.column(name).chunk(0).take(places)) for name in PRICES.names[2:5]]
+    of_items = [decoded(items.column(name).chunk(0).take(places)) for name in PRICES.names[2:6]]
     return pa.RecordBatch.from_arrays([rate_id, *of_items, *values], names=PRICES.names[1:])

@@ -8,6 +8,9 @@ Memory: what is read at once.
 import re
 from typing import BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
 from transforms.errors import BadFileError
 from transforms.limits import Limits, Place, crossed
 
@@ -25,6 +28,16 @@ _NEAR_BYTES = 1_024
 def _masked(data: bytes) -> bytes:
     """With dots for escapes: every quote left is one, and a backslash at the end escapes what follows."""
     return _ESCAPE.sub(_MASK, data) if b"\\" in data else data
+
+
+def braces_of(data: bytes, *, inside: bool) -> NDArray[np.intp]:
+    """Where the opening braces stand that are outside of strings. Neither end is within an escape.
+
+    Args: inside: the text begins within a string.
+    """
+    text = np.frombuffer(_masked(data), np.uint8)
+    in_string = np.logical_xor.accumulate(text == ord('"')) ^ inside
+    return np.flatnonzero((text == ord("{")) & ~in_string)
 
 
 def first_quote(data: memoryview, start: int, end: int) -> int:
@@ -95,6 +108,8 @@ def _fills(data: bytes, window: int) -> bool:
 class GuardedStream:
     """A document's bytes on their way to ijson. ``BadFileError`` for a string or number beyond the limits.
 
+    ``inside``: whether what was read so far ends within a string.
+
     ijson hands on a null pointer for an integer of more digits than CPython converts, which crashes the process; no
     limit is above that.
 
@@ -106,7 +121,7 @@ class GuardedStream:
         self._limits = limits
         self._place = place
         self._bytes = 0
-        self._inside = False
+        self.inside = False
         self._length = 0  # of the string that is open
         self._cut_escape = False
         self._number = b""  # what the last read ended with, where that may go on as a number
@@ -129,22 +144,22 @@ class GuardedStream:
         self._number += masked
         self._check_numbers()
         first = masked.find(_QUOTE)
-        if self._inside:
+        if self.inside:
             self._length += len(masked) if first < 0 else first
             self._check_length()
         if first >= 0:
-            self._inside ^= bool(masked.count(_QUOTE) & 1)
+            self.inside ^= bool(masked.count(_QUOTE) & 1)
             self._length = len(masked) - masked.rfind(_QUOTE) - 1
-            if self._inside:
+            if self.inside:
                 self._check_length()
-        self._number = b"" if self._inside else self._number_at_end()
+        self._number = b"" if self.inside else self._number_at_end()
 
     def _check_length(self) -> None:
         if self._length > self._limits.string_bytes:
             raise crossed(self._limits, "string_bytes", f"a string of more bytes {self._place(self._bytes)}")
 
     def _check_numbers(self) -> None:
-        if has_long_number(self._number, self._limits.number_digits, inside=self._inside):
+        if has_long_number(self._number, self._limits.number_digits, inside=self.inside):
             raise crossed(self._limits, "number_digits", f"a number of more digits {self._place(self._bytes)}")
 
     def _number_at_end(self) -> bytes:

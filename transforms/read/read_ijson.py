@@ -1,12 +1,16 @@
 """The independent reader: every byte parsed by ijson (yajl), any shape and key order, in one pass over a stream.
 
-Memory: ijson's 64 KiB buffer, one string, and the limits of ``Collected``; never the file, never an item.
+Memory: two chunks of 64 KiB and their events (the last one, and that in which the open item begins), one string, and
+the limits of ``Collected``; never the file, never an item.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import InvalidOperation
 from functools import partial
+from itertools import chain
+from operator import length_hint
 from typing import BinaryIO, cast
 
 import ijson
@@ -16,9 +20,9 @@ from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import Limits, Place
 from transforms.read.clean import text_of
 from transforms.read.collect import Collected
-from transforms.read.guard import GuardedStream
+from transforms.read.guard import GuardedStream, braces_of
 from transforms.read.surrogates import MendedStream
-from transforms.read.walk import Event, Member, Walker, append_group, replaces_value
+from transforms.read.walk import Event, Member, Offset, Walker, append_group, replaces_value
 
 ENGINE = "ijson"
 BUFFER_BYTES = 64 * 1024
@@ -37,15 +41,15 @@ def read_document(stream: BinaryIO, wanted: frozenset[str], collected: Collected
         BadFileError: no well-formed JSON object with nothing after it; says the place.
         FullReadingNeededError: only with ``skip``; read again without.
     """
-    with _whole_document(stream, wanted, collected, skip=skip) as walker:
+    with _whole_document(stream, wanted, collected, skip=skip) as (walker, events):
         event, _ = walker.next()
         if event != "start_map":
             kind = {"start_array": "an array", "null": "null"}.get(event, "a single value")
             raise BadFileError(f"the root is {kind}, not an object; not a TiC file")
-        _read_root(walker)
+        _read_root(walker, events)
 
 
-def _read_root(walker: Walker) -> None:
+def _read_root(walker: Walker, events: "Events") -> None:
     collected = walker.collected
     given: dict[str, str] = {}
     for key, event, value in walker.members():
@@ -55,7 +59,7 @@ def _read_root(walker: Walker) -> None:
             if key != name:
                 collected.quirks[f"{name} under the name {key}"] += 1
             if replaces_value(key, name, given, is_null=event == "null"):
-                _read_section(walker, name, event, value)
+                _read_section(walker, events, name, event, value)
             else:
                 walker.skip(event)
         elif event in ("start_map", "start_array"):
@@ -67,20 +71,20 @@ def _read_root(walker: Walker) -> None:
             collected.note_header(key, text_of(value))
 
 
-def _read_section(walker: Walker, name: str, event: str, value: object) -> None:
+def _read_section(walker: Walker, events: "Events", name: str, event: str, value: object) -> None:
     collected = walker.collected
     if name == IN_NETWORK:
         if walker.cited is not None:
             raise FullReadingNeededError("in_network stands twice at the root, around provider_references")
         collected.clear_items()
         for _ in walker.objects(event, value):
-            walker.walk_item()
+            walker.walk_item(events.brace())
         return
     collected.clear_references()
     if walker.skips and collected.items_seen and event != "null":
         walker.cited = collected.cited_keys()
     for _ in walker.objects(event, value):
-        walker.walk_reference()
+        walker.walk_reference(events.brace())
 
 
 def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
@@ -91,7 +95,7 @@ def read_provider_reference(stream: BinaryIO, collected: Collected) -> None:
     Raises:
         BadFileError: no well-formed JSON, or none of these.
     """
-    with _whole_document(stream, frozenset(), collected) as walker:
+    with _whole_document(stream, frozenset(), collected) as (walker, _):
         event, value = walker.next()
         if event == "start_array":
             _read_groups(walker, event, value)
@@ -146,22 +150,91 @@ def _noting(members: Iterator[Member], seen: set[str]) -> Iterator[Member]:
 
 def parse(stream: object, limits: Limits, place: Place) -> Iterator[Event]:
     """ijson's events, of a stream on which no string or number is longer than the limits."""
-    guarded = GuardedStream(cast("BinaryIO", stream), limits, place)
-    events: Iterator[Event] = ijson.basic_parse(MendedStream(cast("BinaryIO", guarded)), buf_size=BUFFER_BYTES)
+    events: Iterator[Event] = ijson.basic_parse(_guarded(stream, limits, place), buf_size=BUFFER_BYTES)
     return events
+
+
+def _guarded(stream: object, limits: Limits, place: Place) -> GuardedStream:
+    mended = MendedStream(cast("BinaryIO", stream))  # ends no chunk within an escape
+    return GuardedStream(cast("BinaryIO", mended), limits, place)
+
+
+class Events:
+    """What ``parse`` returns, and where an object begins; ``next`` returns the next event.
+
+    ijson names no places, but it makes the events of each chunk before it asks for more. So the nth ``start_map`` of a
+    chunk belongs to its nth opening brace outside of strings.
+    """
+
+    def __init__(self, stream: object, limits: Limits, place: Place) -> None:
+        self._stream = _guarded(stream, limits, place)
+        self._chunk = _Chunk(0, b"", False, [])
+        self._events = chain.from_iterable(self._chunks())
+        self.next = self._events.__next__
+
+    def __iter__(self) -> Iterator[Event]:
+        return self._events
+
+    def brace(self) -> Offset:
+        """Finds the byte at which the object begins whose ``start_map`` was the last event."""
+        return self._chunk.brace()
+
+    def _chunks(self) -> Iterator[Iterator[Event]]:
+        found = ijson.sendable_list()
+        parser = ijson.basic_parse_coro(found)
+        first, has_more = 0, True
+        while has_more:
+            inside = self._stream.inside
+            data = self._stream.read(BUFFER_BYTES)
+            try:
+                parser.send(data)
+            except StopIteration:
+                has_more = False
+            except Exception:
+                yield self._events_of(first, data, inside, found)
+                raise
+            yield self._events_of(first, data, inside, found)
+            first += len(data)
+
+    def _events_of(self, first: int, data: bytes, inside: bool, found: list[Event]) -> Iterator[Event]:
+        self._chunk = _Chunk(first, data, inside, found[:])
+        found.clear()
+        return self._chunk.left
+
+
+class _Chunk:
+    """Bytes that were read together, and their events."""
+
+    def __init__(self, first: int, data: bytes, inside: bool, events: list[Event]) -> None:
+        self._first = first  # byte in the stream
+        self._data = data
+        self._inside = inside  # whether it begins within a string
+        self._events = events
+        self._objects: list[int] | None = None  # places of start_map among the events
+        self.left = iter(events)
+
+    def brace(self) -> Offset:
+        """See ``Events``: the last event is the one last taken from ``left``."""
+        return partial(self._brace_of, len(self._events) - length_hint(self.left) - 1)
+
+    def _brace_of(self, event: int) -> int:
+        if self._objects is None:
+            self._objects = [place for place, (name, _) in enumerate(self._events) if name == "start_map"]
+            self._braces = braces_of(self._data, inside=self._inside)
+        return self._first + int(self._braces[bisect_left(self._objects, event)])
 
 
 @contextmanager
 def _whole_document(
     stream: BinaryIO, wanted: frozenset[str], collected: Collected, *, skip: bool = True
-) -> Iterator[Walker]:
-    """A walker over one document's events; errors name the place, and nothing may follow the root."""
+) -> Iterator[tuple[Walker, Events]]:
+    """A walker over one document's events, and these; errors name the place, and nothing may follow the root."""
     ended = _LineEnded(stream)
     place = partial(_place, collected)
-    events = parse(ended, collected.limits, place)
+    events = Events(ended, collected.limits, place)
     try:
-        yield Walker(events.__next__, wanted, collected, skip=skip)
-        for event, _ in events:
+        yield Walker(events.next, wanted, collected, skip=skip), events
+        for event, _ in iter(events):
             raise BadFileError(f"a second value begins after the root closed ({event})")
     except InvalidOperation as error:
         raise BadFileError(f"{HUGE_EXPONENT} {place(ended.bytes)}") from error

@@ -24,6 +24,7 @@ from transforms.read.spool import Spool
 Event = tuple[str, object]
 NextEvent = Callable[[], Event]
 Member = tuple[str, str, object]  # key, and its value's first event
+Offset = Callable[[], int]  # finds the byte at which an object begins; asked only for what is kept
 Tin = tuple[str | None, str | None, str | None]  # type, digits, business_name
 GroupRow = tuple[str | None, str | None, str | None, int, tuple[int | None, ...]]  # Tin, group_size, npis
 
@@ -172,7 +173,7 @@ class Walker:
 
     # ---- in_network ----------------------------------------------------------------------------------------
 
-    def walk_item(self) -> None:
+    def walk_item(self, offset: Offset) -> None:
         """One in-network item; its rows stay only if its own code and type are wanted."""
         before = self.collected.marks()
         code: str | None = None
@@ -205,7 +206,8 @@ class Walker:
             raise FullReadingNeededError("billing_code stands twice in one item")
         self.raise_if_crossed()
         self.collected.items_matched += 1
-        self.collected.items.append((arrangement, code, code_type, before.next_rate_id, self.collected.next_rate_id))
+        rates = before.next_rate_id, self.collected.next_rate_id
+        self.collected.items.append((arrangement, code, code_type, *rates, offset()))
 
     def _is_wanted_type(self, code_type: str | None) -> bool:
         return code_type is None or code_type in CODE_TYPES
@@ -329,7 +331,7 @@ class Walker:
 
     # ---- provider_references -------------------------------------------------------------------------------
 
-    def walk_reference(self) -> None:
+    def walk_reference(self, offset: Offset) -> None:
         """One element of provider_references; dropped where in_network came first and nothing cites it."""
         collected = self.collected
         no = collected.next_reference_no
@@ -357,4 +359,4 @@ class Walker:
             collected.refused[key] = self.crossed
         groups = len(collected.reference_groups) - mark
         number = collected.keys.number_of(key)
-        collected.references.append((no, number, location, networks, groups), weight_of(networks))
+        collected.references.append((no, number, location, networks, groups, offset()), weight_of(networks))

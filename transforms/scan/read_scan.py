@@ -186,9 +186,9 @@ class Reading(Cursor):
             self.cited_table = key_table(cited.numbers, self.collected.keys)
         return self.cited_table
 
-    def walk_long_item(self, stream: BinaryIO) -> None:
-        """Read an item too long to decode at once."""
-        LongItem(self, stream).walk_whole()
+    def walk_long_item(self, stream: BinaryIO, offset: int) -> None:
+        """Read an item too long to decode at once, which begins at that byte of the document."""
+        LongItem(self, stream, offset).walk_whole()
 
     def walk_section_elements(self, first: int, kind: int, table: Int64s) -> None:
         """Read the objects of an array; another value counts as an array of one."""
@@ -217,9 +217,10 @@ class Reading(Cursor):
 class LongItem(Reading):
     """An item too long to decode at once: read like a document of its own, its rates in batches."""
 
-    def __init__(self, outer: Reading, stream: BinaryIO) -> None:
+    def __init__(self, outer: Reading, stream: BinaryIO, offset: int) -> None:
         super().__init__(Blocks(stream), outer.wanted, outer.collected, outer.skip, outer.decoder)
         self.decoder.flush()
+        self.offset = offset
         self.before = self.collected.marks()
         self.texts: dict[str, str | None] = {}
         self.skipped = False
@@ -241,7 +242,8 @@ class LongItem(Reading):
         self.walker.raise_if_crossed()
         arrangement = self.texts.get("negotiation_arrangement")
         collected.items_matched += 1
-        collected.items.append((arrangement, code, code_type, self.before.next_rate_id, collected.next_rate_id))
+        rates = self.before.next_rate_id, collected.next_rate_id
+        collected.items.append((arrangement, code, code_type, *rates, self.offset))
 
     def root_value(self, key: str, given: dict[str, str]) -> None:
         """Read one of the item's own values."""

@@ -29,6 +29,7 @@ class StoredReferences:
     """The bytes of a section, and the kernel's rows of (hash, start, end), in order."""
 
     def __init__(self, open_temporary: OpenTemporary) -> None:
+        self.first = 0  # byte of the section in the document
         self.bytes = ByteSpool(open_temporary)
         self._hashes = ByteSpool(open_temporary, INDEX_BYTES)
         self._rows = ByteSpool(open_temporary, INDEX_BYTES)

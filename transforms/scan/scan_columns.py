@@ -38,7 +38,7 @@ _ROOMS = {
 KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # above these all texts are forgotten after a batch, which has copies
 LIST_BYTES = 8_192  # of a list of codes or names as written; the schema's hundred service codes have 600
 
-Walk = Callable[[memoryview, bool], None]
+Walk = Callable[[memoryview, int, bool], None]  # an element, its byte in the document, whether it has many rows
 
 _COLUMNS: dict[str, dict[str, int | None]] = {
     "item": {
@@ -47,6 +47,7 @@ _COLUMNS: dict[str, dict[str, int | None]] = {
         "item_code_type": k.AS_CODE_TYPE,
         "item_first": None,
         "item_end": None,
+        "item_offset": None,
     },
     "price": {
         "price_rate": None,
@@ -65,6 +66,7 @@ _COLUMNS: dict[str, dict[str, int | None]] = {
         "reference_location": k.AS_TEXT,
         "reference_networks": k.AS_NAMES,
         "reference_groups": None,
+        "reference_offset": None,
     },
 }  # of each spool, in its order: numbers (None), or texts and the rule that cleans them; see _groups for groups
 _KINDS: dict[str, tuple[type, int]] = {
@@ -125,17 +127,19 @@ class Decoder:
         self._cited = cited.numbers
         self._columns.cited, self._columns.cited_count = cited.numbers.ctypes.data, len(cited.numbers)
 
-    def decode(self, data: memoryview, address: int, rows: Int64s, section: int, walk: Walk) -> None:
+    def decode(self, data: memoryview, address: int, base: int, rows: Int64s, section: int, walk: Walk) -> None:
         """Decode elements in order.
 
         Args:
             data: where they stand, at ``address``; bytes behind it can be read (see ``PADDING``).
+            base: byte of ``data[0]`` in the document.
             rows: of each (anything, start, end).
             walk: reads one that the kernel does not decode, because it is odd or has more rows than there is room for.
         """
         at, count = 0, len(rows)
         rows_address = rows.ctypes.data
         retried = -1
+        self._columns.base = base
         while at < count:
             at = self._run(k.decode, address, rows_address, at, count, section)
             stopped = self._columns.stopped
@@ -145,12 +149,13 @@ class Decoder:
             if stopped == k.NO_ROOM and retried != at:
                 retried = at
                 continue
-            walk(data[rows[at, 1] : rows[at, 2]], stopped == k.NO_ROOM)
+            walk(data[rows[at, 1] : rows[at, 2]], base + int(rows[at, 1]), stopped == k.NO_ROOM)
             at += 1
 
-    def decode_ahead(self, address: int, size: int, scan_state: int) -> bool:
+    def decode_ahead(self, address: int, size: int, base: int, scan_state: int) -> bool:
         """Decode elements that follow each other from where the scan is, as far as it goes; whether most are wanted."""
         retried = -1
+        self._columns.base = base
         while True:
             at = self._run(k.decode_ahead, address, size, scan_state)
             stopped = self._columns.stopped

@@ -30,26 +30,26 @@ class ElementRows:
     """Decodes elements of one document into ``Collected``."""
 
     def __init__(
-        self, cursor: Cursor, decoder: Decoder, walker: Walker, walk_long_item: Callable[[BinaryIO], None]
+        self, cursor: Cursor, decoder: Decoder, walker: Walker, walk_long_item: Callable[[BinaryIO, int], None]
     ) -> None:
         self.cursor = cursor
         self.decoder = decoder
         self.walker = walker
         self.walk_long_item = walk_long_item
         self.collected = cursor.collected
-        self.walks = {k.ITEMS: walker.walk_item, k.RATES: walker.walk_rate}
 
-    def decode(self, data: memoryview, address: int, places: Int64s, section: int) -> None:
-        """Decode elements in order; walk those that ``Decoder`` does not decode."""
+    def decode(self, data: memoryview, address: int, base: int, places: Int64s, section: int) -> None:
+        """Decode elements in order; walk those that ``Decoder`` does not decode. ``base``: see ``Decoder.decode``."""
 
-        def walk(element: memoryview, too_many_rows: bool) -> None:
-            self.walk(io.BytesIO(element), section, rate_by_rate=too_many_rows or len(element) > MAX_WALKED_BYTES)
+        def walk(element: memoryview, offset: int, too_many_rows: bool) -> None:
+            rate_by_rate = too_many_rows or len(element) > MAX_WALKED_BYTES
+            self.walk(io.BytesIO(element), offset, section, rate_by_rate=rate_by_rate)
 
-        self.decoder.decode(data, address, places, section, walk)
+        self.decoder.decode(data, address, base, places, section, walk)
 
-    def decode_view(self, data: memoryview, places: Int64s, section: int) -> None:
+    def decode_view(self, data: memoryview, base: int, places: Int64s, section: int) -> None:
         """Decode elements in bytes outside of the current block, with ``PADDING`` behind them."""
-        self.decode(data, np.frombuffer(data, np.uint8).ctypes.data, places, section)
+        self.decode(data, np.frombuffer(data, np.uint8).ctypes.data, base, places, section)
 
     def replay(self, references: StoredReferences, table: Int64s) -> None:
         """Decode the stored references whose ids' hashes are in the table, from views of some megabytes each."""
@@ -62,15 +62,18 @@ class ElementRows:
                 within = np.zeros((end - first, 3), np.int64)
                 within[:, 1:] = places[first:end] - start
                 view = references.bytes.view(start, int(places[end - 1, 1]), k.PADDING)
-                self.decode_view(view, within, k.REFERENCES_FILTERED)
+                self.decode_view(view, references.first + start, within, k.REFERENCES_FILTERED)
                 first = end
         self.decoder.flush()
         self.collected.references_seen = seen
 
-    def walk(self, stream: BinaryIO, section: int, *, rate_by_rate: bool) -> None:
-        """Read one element by the plain grammar; a large item rate by rate, most of them by the kernel."""
+    def walk(self, stream: BinaryIO, offset: int, section: int, *, rate_by_rate: bool) -> None:
+        """Read one element by the plain grammar; a large item rate by rate, most of them by the kernel.
+
+        Args: offset: the element's first byte in the document.
+        """
         if section == k.ITEMS and rate_by_rate:
-            self.walk_long_item(stream)
+            self.walk_long_item(stream, offset)
             return
         cursor, walker = self.cursor, self.walker
         self.decoder.flush()
@@ -78,8 +81,10 @@ class ElementRows:
         walker.next = events.__next__
         try:
             for event, _ in events:
-                if event == "start_map":
-                    self.walks.get(section, walker.walk_reference)()
+                if event == "start_map" and section == k.RATES:
+                    walker.walk_rate()
+                elif event == "start_map":
+                    (walker.walk_item if section == k.ITEMS else walker.walk_reference)(lambda: offset)
         except InvalidOperation as error:
             raise cursor.bad(HUGE_EXPONENT) from error
         except (ijson.JSONError, UnicodeDecodeError, StopIteration) as error:

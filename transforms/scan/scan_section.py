@@ -55,6 +55,8 @@ class Section:
         )
         self.decodes_ahead = False
         self.first = cursor.base + cursor.pos  # byte of the section in the document
+        if references is not None and self.kind == k.REFERENCES_INDEXED:
+            references.first = self.first
         self.store: Store | None = None  # spools blocks, once the spool is a file
         self.spooled_from = cursor.pos
         self.state[k.SPOOLED] = -cursor.pos
@@ -127,7 +129,7 @@ class Section:
             assert self.references is not None
             self.references.add(places)
             return
-        self.rows.decode(self.cursor.data, self.cursor.address, places, self.kind)
+        self.rows.decode(self.cursor.data, self.cursor.address, self.cursor.base, places, self.kind)
         if self.can_decode_ahead and count >= MANY_ROWS and self.seen - self.seen_before < count:
             self.decodes_ahead = True
         self.seen_before = self.seen
@@ -136,7 +138,8 @@ class Section:
         """Decode elements without a scan; where that stops, the scan goes on up to the next wanted element."""
         if self.state[k.STATE] in (k.ELEMENT_NEXT, k.AFTER_ELEMENT):
             cursor = self.cursor
-            self.decodes_ahead = self.rows.decoder.decode_ahead(cursor.address, cursor.size, cursor.at())
+            decode_ahead = self.rows.decoder.decode_ahead
+            self.decodes_ahead = decode_ahead(cursor.address, cursor.size, cursor.base, cursor.at())
             cursor.pos = self.state[k.POS]
         self.state[k.INDEX_ROWS] = 1 if self.decodes_ahead else ROWS
 
@@ -171,6 +174,10 @@ class Section:
             elif not self.dropped:
                 self.held.append(self.bytes_here())
 
+    def element_offset(self) -> int:
+        """The open element's first byte in the document."""
+        return self.cursor.base + self.state[k.START]
+
     def bytes_here(self) -> memoryview:
         """The open element's bytes in this block."""
         return self.cursor.data[max(self.state[k.START], 0) : self.cursor.pos]
@@ -184,7 +191,7 @@ class Section:
         size = len(self.held) + self.cursor.pos
         if size <= (MAX_DECODED_BYTES if self.kind == k.ITEMS else MAX_HELD_BYTES):
             data = memoryview(b"".join([*self.pieces_to_end(), PADDING]))
-            self.rows.decode_view(data, np.array([[0, 0, size]], np.int64), self.kind)
+            self.rows.decode_view(data, self.element_offset(), np.array([[0, 0, size]], np.int64), self.kind)
         else:
             self.walk(self.pieces_to_end())
         self.close_element()
@@ -218,7 +225,7 @@ class Section:
 
     def walk(self, pieces: Iterator[bytes]) -> None:
         """One element's rows, by the plain grammar, into ``Collected``."""
-        self.rows.walk(cast("BinaryIO", Pieces(pieces)), self.kind, rate_by_rate=True)
+        self.rows.walk(cast("BinaryIO", Pieces(pieces)), self.element_offset(), self.kind, rate_by_rate=True)
 
     # ---- references in front of in_network -----------------------------------------------------------------
 

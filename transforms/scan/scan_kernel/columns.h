@@ -47,6 +47,7 @@ _Static_assert(sizeof(price_form) == FORM_SIZE, "Python gives them their memory"
 typedef struct {
     int64_t number_digits, value_bytes, string_bytes, list_bytes; /* longer ones are for the plain grammar */
     int64_t stopped;
+    int64_t base, offset; /* in the document: of data[0], and of the element that is decoded */
     int64_t items_seen, items_matched, references_seen, next_rate, next_reference;
     int64_t cited_count;
     const int64_t *cited; /* keys in ascending order */
@@ -59,7 +60,7 @@ typedef struct {
 
     int64_t item_count, item_room;
     int32_t *item_arrangement, *item_code, *item_code_type;
-    int64_t *item_first, *item_end;
+    int64_t *item_first, *item_end, *item_offset;
 
     price_form *forms;
     int64_t price_count, price_room;
@@ -77,7 +78,7 @@ typedef struct {
     int64_t *npis;
 
     int64_t reference_count, reference_room;
-    int64_t *reference_no, *reference_key, *reference_groups;
+    int64_t *reference_no, *reference_key, *reference_groups, *reference_offset;
     int32_t *reference_location, *reference_networks;
 } columns;
 

@@ -25,7 +25,7 @@ class Columns(ctypes.Structure):
 
     _fields_: ClassVar = [
         *((name, ctypes.c_int64) for name in ("number_digits", "value_bytes", "string_bytes", "list_bytes")),
-        ("stopped", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("stopped", "base", "offset")),
         *((name, ctypes.c_int64) for name in ("items_seen", "items_matched", "references_seen")),
         *((name, ctypes.c_int64) for name in ("next_rate", "next_reference", "cited_count")),
         ("cited", ctypes.c_void_p),
@@ -35,7 +35,7 @@ class Columns(ctypes.Structure):
         ("numbers", ctypes.c_int64 * RULES),
         *((name, ctypes.c_int64) for name in ("item_count", "item_room")),
         *((name, ctypes.c_void_p) for name in ("item_arrangement", "item_code", "item_code_type")),
-        *((name, ctypes.c_void_p) for name in ("item_first", "item_end")),
+        *((name, ctypes.c_void_p) for name in ("item_first", "item_end", "item_offset")),
         ("forms", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("price_count", "price_room")),
         *((name, ctypes.c_void_p) for name in ("price_rate", "price_amount", "price_type", "price_class")),
@@ -48,6 +48,7 @@ class Columns(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("group_name", "group_digits_end", "group_npis_end", "digits", "npis")),
         *((name, ctypes.c_int64) for name in ("reference_count", "reference_room")),
         *((name, ctypes.c_void_p) for name in ("reference_no", "reference_key", "reference_groups")),
+        ("reference_offset", ctypes.c_void_p),
         *((name, ctypes.c_void_p) for name in ("reference_location", "reference_networks")),
     ]
 

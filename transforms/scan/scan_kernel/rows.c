@@ -438,6 +438,7 @@ static place past_item(columns *c, place p, place end, bool *kept) {
     c->item_code_type[row] = code_type;
     c->item_first[row] = first;
     c->item_end[row] = c->next_rate;
+    c->item_offset[row] = c->offset;
     c->item_count++;
     return p;
 }
@@ -503,6 +504,7 @@ static place past_reference(columns *c, place p, place end, bool *kept) {
     c->reference_location[row] = location;
     c->reference_networks[row] = networks;
     c->reference_groups[row] = c->group_count - groups;
+    c->reference_offset[row] = c->offset;
     c->reference_count++;
     return p;
 }
@@ -564,9 +566,11 @@ PUBLIC int64_t EXPORTED(decode)(
     columns *c, const uint8_t *data, const index_row *rows, int64_t first, int64_t count, int64_t section) {
     bool kept;
     c->stopped = DECODED;
-    for (; first < count; first++)
+    for (; first < count; first++) {
+        c->offset = c->base + rows[first].start;
         if (past_element(c, data + rows[first].start, data + rows[first].end, section, &kept) == NULL)
             break;
+    }
     return first;
 }
 
@@ -587,6 +591,7 @@ PUBLIC int64_t EXPORTED(decode_ahead)(columns *c, const uint8_t *data, int64_t s
             break;
         state->pos = p - data;
         state->state = ELEMENT_NEXT;
+        c->offset = c->base + state->pos;
         if ((p = past_element(c, p, end, state->section, &kept)) == NULL)
             break;
         state->pos = p - data;
