@@ -13,7 +13,7 @@ import click
 
 from flows.cli.commands.file_commands import inspect_command, rvu_command
 from flows.cli.commands.month_commands import backfill_command, demo_command, nightly_command, run_command
-from flows.cli.commands.operation_commands import serve_command
+from flows.cli.commands.operation_commands import serve_command, status_command
 from flows.cli.commands.reference_commands import reference_command
 from flows.cli.commands.table_commands import practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
@@ -64,7 +64,8 @@ PROGRAM = Group(
     "tic-rates",
     (
         *(run_command, nightly_command, backfill_command, demo_command),
-        *(inspect_command, reference_command, report_command, rvu_command, practice_command, serve_command),
+        *(inspect_command, reference_command, report_command, rvu_command, practice_command),
+        *(status_command, serve_command),
     ),
     help="Percentile benchmarks from US payers' Transparency-in-Coverage files, as Parquet.",
     epilog=EPILOG,

@@ -131,6 +131,13 @@ def codes_of(text: str) -> tuple[str, ...]:
         raise click.BadParameter(str(error)) from None
 
 
+def metrics_path(path: Path | None) -> Path | None:
+    """A path whose folder exists: hours of reading shall not end at a mistyped one."""
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"{path.parent}: no such folder; make it, or correct --metrics")
+    return path
+
+
 output_option = click.option(
     "--output", type=location_of, default="output", metavar="DIR", help="Folder, or s3://... (default: output)."
 )
@@ -157,6 +164,13 @@ delta_option = click.option(
     "--delta",
     is_flag=True,
     help="Commit summaries and providers to Delta tables, too, under DIR/delta (needs the extra `delta`).",
+)
+metrics_option = click.option(
+    "--metrics",
+    type=Path,
+    metavar="FILE",
+    callback=lambda _ctx, _option, path: metrics_path(path),
+    help="Write metrics for Prometheus there, for the textfile collector of node_exporter (its files end with .prom).",
 )
 prefect_option = click.option(
     "--prefect/--no-prefect",
@@ -189,6 +203,7 @@ def configured_options(function: Function) -> Function:
         click.option("--no-gates", is_flag=True, help="Publish whatever the gates say."),
         report_option,
         delta_option,
+        metrics_option,
         prefect_option,
     )
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)

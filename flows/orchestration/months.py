@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import mark_undated, undated_blocks
+from flows.operations.metrics import metrics_written
+from flows.operations.run_records import RecordedRun
 from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
 from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, failed_month
 from flows.orchestration.run import (
@@ -34,7 +36,6 @@ from flows.publish.awaited import (
     NOT_PUBLISHED,
     as_quarantined,
     awaited_payers,
-    is_late,
     log_payers,
     missing_outcomes,
     note_payers,
@@ -113,15 +114,19 @@ def run_month(
         force,
     )
     layout.prepare()
-    with locked_month(layout, month):
-        remove_all_abandoned(layout)
-        report = _publish_or_repeat(config, chosen, request, layout, steps, expected=expected)
-    if config.delta:
-        repeat = f"`tic-rates nightly --config {config.path} --month {month_name(month)} --delta`"
-        report.delta = commit_published(layout, steps, repeat)
-    if pages and report.status == "published":
-        steps.call(build_pages, layout)
-    report.seconds = time.perf_counter() - started
+    observed = metrics_written(config.metrics_file, layout, config.timezone, config.nightly, config.path)
+    with observed, RecordedRun(layout, month) as recorded:
+        with locked_month(layout, month):
+            recorded.start()
+            remove_all_abandoned(layout)
+            report = _publish_or_repeat(config, chosen, request, layout, steps, expected=expected)
+        if config.delta:
+            repeat = f"`tic-rates nightly --config {config.path} --month {month_name(month)} --delta`"
+            report.delta = commit_published(layout, steps, repeat)
+        if pages and report.status == "published":
+            steps.call(build_pages, layout)
+        report.seconds = time.perf_counter() - started
+        recorded.finish(report.as_json())
     return report
 
 
@@ -231,7 +236,7 @@ def _report_of(config: Config, read: "_Read", request: RunRequest, layout: Layou
     report.sources += Counter()  # without zeros
     report.undated = sorted(read.undated.items())
     report.awaited = awaited_payers(read.awaited, layout, month, day)
-    report.late = expected and bool(read.awaited) and is_late(month, day, config.nightly.expect_by_day)
+    report.late = expected and bool(read.awaited) and config.nightly.is_late(month, day)
     report.stale = stale_payers(read.outcomes, month, day, config.nightly)
     return report
 

@@ -16,6 +16,7 @@ from flows.download.sources import Source, distinct_names
 from flows.extract.outcome import Outcome
 from flows.extract.readers import READER_VERSION
 from flows.extract.workers import extract_many
+from flows.operations.run_records import RecordedRun
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.steps import Publication, Steps, build_pages, commit_delta, normalise, summarise
 from flows.publish.delta import DeltaCommitError, DeltaCommits, require_deltalake
@@ -84,18 +85,21 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     if request.delta:
         require_deltalake()
     prepare_output(layout)
-    with locked_month(layout, request.month):
-        remove_all_abandoned(layout)
-        month = load_references(request, layout)
-        outcomes = extract_all(request, layout, steps)
-        report = count_outcomes(request, outcomes)
-        require_usable(outcomes, layout, report)
-        build_and_publish(MonthInputs(month, outcomes, layout), report, steps)
-    if request.delta:
-        report.delta = commit_published(layout, steps, "the same `tic-rates run`")
-    if request.report:
-        steps.call(build_pages, layout)
-    report.seconds = time.perf_counter() - started
+    with RecordedRun(layout, request.month) as recorded:
+        with locked_month(layout, request.month):
+            recorded.start()
+            remove_all_abandoned(layout)
+            month = load_references(request, layout)
+            outcomes = extract_all(request, layout, steps)
+            report = count_outcomes(request, outcomes)
+            require_usable(outcomes, layout, report)
+            build_and_publish(MonthInputs(month, outcomes, layout), report, steps)
+        if request.delta:
+            report.delta = commit_published(layout, steps, "the same `tic-rates run`")
+        if request.report:
+            steps.call(build_pages, layout)
+        report.seconds = time.perf_counter() - started
+        recorded.finish(report.as_json())
     return report
 
 
@@ -322,6 +326,6 @@ def locked_month(layout: Layout, month: date) -> Iterator[None]:
     def log_waiting() -> None:
         LOG.warning("another run of %s is at work; waiting for it", month_name(month))
 
-    place = layout.staging / f"{month_name(month)}.lock"
+    place = layout.month_lock(month)
     with explain_resource_errors(f"working on {month_name(month)}", layout.root), locked(place, log_waiting):
         yield

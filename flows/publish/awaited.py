@@ -108,11 +108,6 @@ def split_missing(outcomes: Sequence[Outcome], before: PublishedMonth, *, is_pas
     return split
 
 
-def is_late(month: date, today: date, expect_by_day: int) -> bool:
-    """Whether the day has passed by which every payer is expected."""
-    return today > min(month.replace(day=1) + timedelta(days=expect_by_day - 1), last_day(month))
-
-
 def awaited_payers(
     awaited: Mapping[str, Sequence[Outcome]], layout: Layout, month: date, today: date
 ) -> list[AwaitedPayer]:

@@ -270,11 +270,12 @@ class Schedule(Section):
 
 
 class Notify(Section):
-    """Where failures are reported."""
+    """Where the outcome of a run is reported."""
 
     webhook: Annotated[Secret, _url("http", "https", what="an http(s):// address")] | None = Field(
         default=None, examples=["https://hooks.example.com/..."]
     )
+    metrics_file: Text | None = Field(default=None, examples=["/var/lib/node_exporter/textfile/tic-rates.prom"])
 
 
 class ClusterSection(Section):
@@ -376,6 +377,7 @@ class Settings(Section):
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,
+            metrics_file=None if self.notify.metrics_file is None else folder / self.notify.metrics_file,
             cluster=Cluster(self.cluster.dask, self.cluster.machines),
         )
 

@@ -1,5 +1,6 @@
 """A configuration as plain values, which travel to worker processes: payers and their sources, gates, nights."""
 
+from calendar import monthrange
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -46,6 +47,11 @@ class Nightly:
     expect_by_day: int = 20  # of the month; a payer that is not there after it is a failure
     stale_after_days: int | None = 62  # from the newest last_updated_on to today, or the month's last day
 
+    def is_late(self, month: date, today: date) -> bool:
+        """Whether the day has passed by which every payer is expected."""
+        last = monthrange(month.year, month.month)[1]
+        return today > month.replace(day=min(self.expect_by_day, last))
+
 
 @dataclass(frozen=True)
 class EditionAddresses:
@@ -74,6 +80,7 @@ class Config:
     schedule: str = "0 2 * * *"
     timezone: str = "UTC"
     webhook: str | None = field(default=None, repr=False)
+    metrics_file: Path | None = None  # written after each run
     cluster: Cluster = field(default_factory=Cluster)
 
 

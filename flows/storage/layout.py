@@ -155,9 +155,18 @@ class Layout:
         return self.root / ".staging"
 
     @property
+    def runs(self) -> Path:
+        """The record of the last run of each month."""
+        return self.root / ".state" / "runs"
+
+    @property
     def manifest(self) -> Path:
         """What was read, by which version, with which reference data."""
         return self.root / "manifest.json"
+
+    def month_lock(self, month: date) -> Path:
+        """The lock of the run that works on a month."""
+        return self.staging / f"{month_name(month)}.lock"
 
     def month(self, table: str, month: date) -> Path:
         """The published folder of one table's month."""

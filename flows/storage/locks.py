@@ -34,6 +34,18 @@ def locked(path: Path, on_wait: Callable[[], None] | None = None) -> Iterator[No
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of ``locked``; False where the file system has no locks."""
+    try:
+        with path.open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is no such file, or no lock
+        return False
+    return False
+
+
 def lock_path(path: Path) -> int | None:
     """A descriptor that locks a file or folder until it is closed; None if the path was removed before."""
     try:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from flows.cli.options import (
     configured_options,
     delta_option,
     listed_options,
+    metrics_option,
     month_of,
     output_option,
     prefect_option,
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 @listed_options
 @report_option
 @delta_option
+@metrics_option
 @click.option("--dask", metavar="ADDRESS", help="Read and build on a Dask cluster, such as tcp://HOST:8786.")
 @prefect_option
 def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | str | None, **options: Any) -> Result:
@@ -82,8 +85,22 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
         delta=options["delta"],
         choice=choice_of(options),
     )
-    result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
+    with _metrics(options["metrics"], request.output):
+        result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
     return Result(result.as_json(), partial(print_result, result), result.exit_code)
+
+
+def _metrics(path: Path | None, output: Path | str, settings: "Config | None" = None) -> AbstractContextManager[None]:
+    """Writes what `--metrics` asks for after the body, however it ends."""
+    from flows.operations.metrics import metrics_written
+    from flows.settings.values import Nightly
+    from flows.storage.layout import Layout
+
+    if path is None:
+        return nullcontext()
+    if settings is None:
+        return metrics_written(path, Layout.at(output), "UTC", Nightly(), None)
+    return metrics_written(path, Layout.at(output), settings.timezone, settings.nightly, settings.path)
 
 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
@@ -150,10 +167,11 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     from flows.orchestration.months import load_settings
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
-    if month is None:
-        night = _night(settings, options)
-        return Result(night.as_json(), partial(print_months, night.months), night.exit_code)
-    report = _nightly(settings, month, options)
+    with _metrics(options["metrics"], settings.output, settings):
+        if month is None:
+            night = _night(settings, options)
+            return Result(night.as_json(), partial(print_months, night.months), night.exit_code)
+        report = _nightly(settings, month, options)
     return Result(report.as_json(), partial(print_months, [report]), report.exit_code)
 
 
@@ -228,8 +246,6 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     not stop the others. A source whose address names no month counts for a past month only if its last_updated_on, or
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
-    from functools import partial
-
     from flows.cli.show_months import print_months
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
     from flows.orchestration.webhook import notify_month
@@ -238,15 +254,16 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     months_to_do(first, last)
     payers, force, pages = options["payers"], options["force"], not options["no_report"]
     check_payers(settings, payers)
-    if _use_prefect(options["prefect"]):
-        from flows.backfill import run_flow
+    with _metrics(options["metrics"], settings.output, settings):
+        if _use_prefect(options["prefect"]):
+            from flows.backfill import run_flow
 
-        report = run_flow(settings.path, first, last, newest_first=newest_first, **_flow_parameters(options))
-    else:
-        update = partial(run_month, settings, payers=payers, force=force, pages=False)
-        report = run_backfill(settings, first, last, update, newest_first=newest_first, pages=pages)
-        for month in report.months:
-            notify_month(settings.webhook, month)
+            report = run_flow(settings.path, first, last, newest_first=newest_first, **_flow_parameters(options))
+        else:
+            update = partial(run_month, settings, payers=payers, force=force, pages=False)
+            report = run_backfill(settings, first, last, update, newest_first=newest_first, pages=pages)
+            for month in report.months:
+                notify_month(settings.webhook, month)
     return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
 
 

@@ -1,11 +1,59 @@
-"""The commands that operate the pipeline: serve. Each imports what it uses when it runs."""
+"""The commands that operate the pipeline: status, serve. Each imports what it uses when it runs."""
 
+from functools import partial
 from pathlib import Path
 
 import click
 
-from flows.cli.options import Result, command, config_option
+from flows.cli.options import Result, command, config_option, metrics_option
 from flows.cli.streams import print_error, write_output
+from flows.settings.addresses import location_of
+
+
+@command("status", example="status --output output")
+@click.option(
+    "--output",
+    type=location_of,
+    metavar="DIR",
+    help="Folder, or s3://... (default: that of --config; without one, output).",
+)
+@click.option(
+    "--config",
+    type=Path,
+    metavar="FILE",
+    help="Configuration whose output, time zone and [nightly] settings apply (default: none; expect_by_day is 20).",
+)
+@metrics_option
+def status_command(*, output: Path | str | None, config: Path | None, metrics: Path | None) -> Result:
+    """Show what is published, what needs attention, and what to do next.
+
+    The last publication and the last run of each month, payers awaited, stale or withheld, quarantined files, whether a
+    publication failed or is running, the size of the cache, the editions of reference data. Writes --metrics alone.
+
+    Exit code 3: a payer is withheld, or the last run of a month failed or was interrupted; or in the newest month and
+    the [nightly] months_back before it, a payer is stale or not there by the expected day, or a file is quarantined.
+    Exit code 4: nothing is published there.
+    """
+    from flows.cli.show_status import print_status
+    from flows.operations.metrics import write_metrics
+    from flows.operations.state import cache_size, read_state
+    from flows.settings.values import Nightly
+    from flows.storage.layout import Layout, today
+    from flows.storage.resource_errors import explain_resource_errors
+
+    nightly, timezone, place = Nightly(), "UTC", output or Path("output")
+    if config is not None:
+        from flows.settings.config import load_config
+
+        settings = load_config(config)
+        nightly, timezone, place = settings.nightly, settings.timezone, output or settings.output
+    layout = Layout.at(place)
+    state = read_state(layout, today(timezone), nightly, config)
+    if metrics is not None:
+        with explain_resource_errors("writing the metrics", metrics):
+            write_metrics(metrics, state)
+    cache = cache_size(layout)
+    return Result(state.as_json() | {"cache": cache}, partial(print_status, state, cache), state.exit_code)
 
 
 @command("serve", example="serve --config tic-rates.toml")
