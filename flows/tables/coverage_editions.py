@@ -30,7 +30,7 @@ from transforms.cms.coverage_history import Edition, counted_editions, list_chan
 from transforms.cms.coverage_rules import Rules
 from transforms.cms.ncci import open_sheet, read_ncci, text_rows
 from transforms.cms.policies import read_policies
-from transforms.cms.sheets import sheet_rows
+from transforms.cms.sheets import sheet_rows, workbook_rows
 from transforms.errors import UsageError
 
 LOG = logging.getLogger(__name__)
@@ -112,12 +112,12 @@ def build_ncci(
 ) -> dict[str, Any]:
     """Builds editions of NCCI's PTP edits and MUE values of practitioners; arguments and result as ``build_coverage``.
 
-    Memory: some 150 MiB for text; of a workbook all of its cells.
+    Memory: some 150 MiB, also for workbooks.
     """
     started = time.monotonic()
     found = []
     for source in sources:
-        with naming(source), _opened_rows(source) as (name, rows):
+        with naming(source), _opened_rows(source, codes) as (name, rows):
             sheet = open_sheet(rows, f"{source.name} {name}")
             found.append(
                 _Found(
@@ -143,11 +143,19 @@ def _opened_export(source: Path) -> Iterator[Export]:
     with ExitStack() as opened:
         archive = opened.enter_context(zipfile.ZipFile(source))
         if any(_INNER.fullmatch(name) for name in archive.namelist()):
-            spooled = opened.enter_context(tempfile.TemporaryFile())
-            with archive.open(only_member(archive, _INNER, "zip of csv")) as inner:
-                shutil.copyfileobj(inner, spooled, 1 << 20)
-            archive = opened.enter_context(zipfile.ZipFile(spooled))
+            inner = opened.enter_context(_spooled(archive, only_member(archive, _INNER, "zip of csv")))
+            archive = opened.enter_context(zipfile.ZipFile(inner))
         yield Export(archive)
+
+
+@contextmanager
+def _spooled(archive: zipfile.ZipFile, member: str) -> Iterator[IO[bytes]]:
+    """A member, inflated onto the disk: a zip is read from its end."""
+    with tempfile.TemporaryFile() as spooled:
+        with archive.open(member) as file:
+            shutil.copyfileobj(file, spooled, 1 << 20)
+        spooled.seek(0)
+        yield spooled
 
 
 def _read_exports(
@@ -176,8 +184,11 @@ def _sections(codes: Iterable[str]) -> dict[str, tuple[str, ...]]:
 
 
 @contextmanager
-def _opened_rows(source: Path) -> Iterator[tuple[str, Iterable[Sequence[str]]]]:
-    """The name and rows of a text or workbook, or of the one in a zip: of several, the text."""
+def _opened_rows(source: Path, codes: Collection[str]) -> Iterator[tuple[str, Iterable[Sequence[str]]]]:
+    """The name and rows of a text or workbook, or of the one in a zip: of several, the text.
+
+    Of a workbook, at least the heading's rows and those that name one of the codes.
+    """
     with ExitStack() as opened:
         name = source.name
         file: IO[bytes] = opened.enter_context(source.open("rb"))
@@ -186,10 +197,10 @@ def _opened_rows(source: Path) -> Iterator[tuple[str, Iterable[Sequence[str]]]]:
             archive = opened.enter_context(zipfile.ZipFile(source))
             patterns = [each for each in _SHEETS if any(map(each.fullmatch, archive.namelist()))]
             name = only_member(archive, (patterns or _SHEETS)[0], "text or xlsx")
-            file = opened.enter_context(archive.open(name))
             is_workbook = name.lower().endswith(".xlsx")
+            file = opened.enter_context(_spooled(archive, name) if is_workbook else archive.open(name))
         if is_workbook:
-            yield name, (cells for _, cells in sheet_rows(file.read()))
+            yield name, workbook_rows(file, codes)
         else:
             yield name, text_rows(cast(BinaryIO, file))
 

@@ -1,15 +1,30 @@
-"""Rows of the small tables that CMS publishes as CSV or as an Excel workbook."""
+"""Rows of the tables that CMS publishes as CSV or as an Excel workbook: small ones whole, large workbooks streamed."""
 
 import csv
 import io
+import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import IO
+from xml.parsers import expat
 
 import polars as pl
 
 from transforms.errors import UsageError
 
+HEADING_ROWS = 200  # of a large workbook, that are given whatever they say
+MOST_PART_BYTES = 1 << 28  # of a part of a workbook that is held, such as its shared texts
+MOST_ROW_BYTES = 1 << 26  # of XML
+MOST_COLUMNS = 1 << 14  # as Excel
+MOST_NEEDLES = 50  # beyond, looking for each takes longer than parsing every row
 _WORKBOOK = b"PK\3\4"
+_PIECE_BYTES = 1 << 18
+_DATE_FORMATS = frozenset(map(str, (14, 15, 16, 17, 22)))  # Excel's own; the others name the year
+_EPOCHS = (datetime(1899, 12, 30), datetime(1904, 1, 1))
+
+Attributes = Mapping[str, str]
 
 
 def sheet_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -66,3 +81,194 @@ def find_columns(header: Sequence[str], patterns: Mapping[str, str], file: str) 
             raise UsageError(f"{file}: {problem} headed {pattern!r}; the headers are {', '.join(filter(None, header))}")
         columns[name] = found[0]
     return columns
+
+
+def workbook_rows(file: IO[bytes], wanted: Collection[str]) -> Iterator[list[str]]:
+    """The trimmed cells of a large workbook's rows: the first ones of its first sheet, then those with a wanted text.
+
+    Calamine, which reads the small workbooks, holds a sheet whole with the text of every cell, whatever columns or rows
+    it is asked for: up to 760 MiB for 600,000 PTP edits. Here rows without a wanted text are cut out of the sheet's
+    XML, and the others pass through expat, which keeps no tree.
+
+    Memory: the workbook's shared texts, and the rows of one piece of the sheet.
+
+    Args: wanted: texts that XML does not escape, such as codes. A row that has one in another place is given, too.
+
+    Raises:
+        UsageError: not a workbook, or with a document type, or with a part, row or cell reference beyond Excel's.
+        zipfile.BadZipFile, zlib.error: cut or damaged.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            yield from _sheet_rows(archive, wanted)
+    except (KeyError, IndexError, ValueError, OverflowError, expat.ExpatError) as error:
+        raise UsageError(f"damaged, or not a workbook ({str(error).splitlines()[0]}); download it again") from error
+
+
+def _sheet_rows(archive: zipfile.ZipFile, wanted: Collection[str]) -> Iterator[list[str]]:
+    texts = list[str]()
+    if "xl/sharedStrings.xml" in archive.namelist():
+        pieces = _part(archive, "xl/sharedStrings.xml")
+        for _ in _parse_texts(pieces, "si", lambda _, text: texts.append(text.strip()), lambda: None):
+            pass
+    shared = [f">{number}<" for number, text in enumerate(texts) if any(each in text for each in wanted)]
+    text_of = _text_reader(archive, texts)
+    rows, cells = list[list[str]](), list[str]()
+
+    def add_cell(attributes: Attributes, value: str) -> None:
+        position = _column(attributes["r"]) if "r" in attributes else len(cells)
+        cells.extend([""] * (position + 1 - len(cells)))
+        cells[position] = text_of(attributes, value.strip())
+
+    def add_row() -> None:
+        rows.append(cells.copy())
+        cells.clear()
+
+    with archive.open(_first_sheet(archive)) as sheet:
+        for _ in _parse_texts(_rows_with([*wanted, *shared], sheet), "c", add_cell, add_row):
+            yield from rows
+            rows.clear()
+
+
+def _rows_with(needles: Sequence[str], sheet: IO[bytes]) -> Iterator[bytes]:
+    """The XML of a sheet without the rows that have none of the needles, but for ``HEADING_ROWS`` and more."""
+    sought = [each.encode() for each in needles]
+    seen, buffer, row_end = 0, b"", b""
+    while piece := sheet.read(_PIECE_BYTES):
+        buffer += piece
+        if not row_end and (found := re.search(rb"<(\w+:)?sheetData\b", buffer)):
+            row_end = b"</%brow>" % (found[1] or b"")
+        whole, end, buffer = buffer.rpartition(row_end) if row_end else (b"", b"", buffer)
+        if len(buffer) > MOST_ROW_BYTES:
+            raise UsageError(f"a row of over {MOST_ROW_BYTES:,} bytes; export the sheet as csv")
+        rows = whole + end
+        if seen < HEADING_ROWS or len(sought) > MOST_NEEDLES or b"<!" in rows:  # comments could hold the end of a row
+            seen += rows.count(row_end) if end else 0
+            yield rows
+        elif any(each in rows for each in sought):
+            yield b"".join(row + row_end for row in rows.split(row_end)[:-1] if any(each in row for each in sought))
+    yield buffer
+
+
+def _parse_texts(
+    pieces: Iterable[bytes], holder: str, on_text: Callable[[Attributes, str], None], on_row: Callable[[], None]
+) -> Iterator[None]:
+    """Parse XML piece by piece: call with the attributes and text of each holder, ``c`` or ``si``, and after each row.
+
+    The text is that of ``v`` and ``t``; formulas and pronunciations are not part of it.
+    """
+    parser = _parser()
+    parser.buffer_text = True
+    texts, given, is_text, is_spoken = list[str](), dict[str, str](), False, False
+
+    def start(name: str, attributes: dict[str, str]) -> None:
+        nonlocal given, is_text, is_spoken
+        local = name.rpartition(":")[2]
+        if local == holder:
+            given = attributes
+        elif local in ("v", "t"):
+            is_text = not is_spoken
+        elif local == "rPh":
+            is_spoken = True
+
+    def end(name: str) -> None:
+        nonlocal is_text, is_spoken
+        local = name.rpartition(":")[2]
+        if local == holder:
+            on_text(given, "".join(texts))
+            texts.clear()
+        elif local in ("v", "t"):
+            is_text = False
+        elif local == "rPh":
+            is_spoken = False
+        elif local == "row":
+            on_row()
+
+    def add(text: str) -> None:
+        if is_text:
+            texts.append(text)
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, add
+    for piece in pieces:
+        parser.Parse(piece, False)
+        yield
+    parser.Parse(b"", True)
+    yield
+
+
+def _parser() -> expat.XMLParserType:
+    """One that refuses document types, which could define entities."""
+
+    def refuse(*_: object) -> None:
+        raise UsageError("its XML has a document type, as no spreadsheet program writes; export the sheet as csv")
+
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = refuse
+    return parser
+
+
+def _part(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
+    """A part of a workbook that is held: in pieces, and at most so many bytes of it."""
+    size = archive.getinfo(name).file_size
+    if size > MOST_PART_BYTES:
+        raise UsageError(f"{name} has {size:,} bytes, more than {MOST_PART_BYTES:,}; export the sheet as csv")
+    with archive.open(name) as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+def _elements(archive: zipfile.ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
+    """The elements of a part and their attributes, by their names without prefix; none where it lacks the part."""
+    found = list[tuple[str, dict[str, str]]]()
+
+    def start(element: str, attributes: dict[str, str]) -> None:
+        local = {key.rpartition(":")[2]: value for key, value in attributes.items()}
+        found.append((element.rpartition(":")[2], local))
+
+    parser = _parser()
+    parser.StartElementHandler = start
+    for piece in _part(archive, name) if name in archive.namelist() else ():
+        parser.Parse(piece, False)
+    return found
+
+
+def _first_sheet(archive: zipfile.ZipFile) -> str:
+    """The name of the part that has it."""
+    own = next((each["id"] for name, each in _elements(archive, "xl/workbook.xml") if name == "sheet"), "")
+    relations = {each.get("Id"): each for _, each in _elements(archive, "xl/_rels/workbook.xml.rels")}
+    return posixpath.join("/xl", relations[own]["Target"]).lstrip("/")
+
+
+def _text_reader(archive: zipfile.ZipFile, texts: Sequence[str]) -> Callable[[Attributes, str], str]:
+    """What a cell says: a shared text, a date as YYYY-MM-DD where its style shows one, a number without exponent."""
+    book, styles = _elements(archive, "xl/workbook.xml"), _elements(archive, "xl/styles.xml")
+    epoch = _EPOCHS[any(each.get("date1904") in ("1", "true") for name, each in book if name == "workbookPr")]
+    dates = {each["numFmtId"] for name, each in styles if name == "numFmt" and "yy" in each["formatCode"].lower()}
+    names = [name for name, _ in styles]
+    own = styles[names.index("cellXfs") :] if "cellXfs" in names else []
+    formats = [each.get("numFmtId") for name, each in own if name == "xf"]
+    is_date = {str(number) for number, each in enumerate(formats) if each in dates | _DATE_FORMATS}
+
+    def text_of(attributes: Attributes, value: str) -> str:
+        kind = attributes.get("t", "n")
+        if not value or kind == "s":
+            return texts[int(value)] if value else ""
+        if kind == "n" and attributes.get("s") in is_date:
+            return f"{epoch + timedelta(days=float(value)):%Y-%m-%d}"
+        return f"{float(value):.15g}" if kind == "n" and "E" in value.upper() else value
+
+    return text_of
+
+
+def _column(reference: str) -> int:
+    """The position of the column of a cell's reference, such as ``AB12``.
+
+    Raises:
+        ValueError: beyond Excel's.
+    """
+    position = 0
+    for letter in reference.rstrip("0123456789")[:4]:
+        position = 26 * position + ord(letter) - 64
+    if not 0 < position <= MOST_COLUMNS:
+        raise ValueError(f"a cell at {reference[:20]!r}")
+    return position - 1

@@ -12,7 +12,7 @@ from tests.coverage_files import CODES, MUE_HEADER, MUE_ROWS, PTP_HEADING, PTP_R
 from tests.nppes_files import workbook
 from transforms.cms.coverage_rules import Rules
 from transforms.cms.ncci import edition_of, open_sheet, read_ncci, text_rows
-from transforms.cms.sheets import sheet_rows
+from transforms.cms.sheets import workbook_rows
 from transforms.errors import UsageError
 
 PTP_COLUMNS = ["billing_code", "document_id", "version", "partner_code", "partner_column", "modifier_indicator"]
@@ -57,7 +57,7 @@ def test_a_limit_is_a_row() -> None:
 def test_workbooks_say_the_same_as_text() -> None:
     lines = [*csv.reader(io.StringIO(PTP_HEADING, newline=""), delimiter="\t"), *PTP_ROWS]
     for content, rows in ((ptp_text(), lines), (mue_text(), [["copyright"], [""], MUE_HEADER, *MUE_ROWS])):
-        sheet = open_sheet((cells for _, cells in sheet_rows(as_workbook(rows))), "f1.xlsx")
+        sheet = open_sheet(workbook_rows(io.BytesIO(as_workbook(rows)), CODES), "f1.xlsx")
         found = read_ncci(sheet, CODES, "part").table()
         assert found.drop("title").equals(read(content).table().drop("title"))
 
