@@ -94,7 +94,7 @@ def only_member(archive: zipfile.ZipFile, pattern: re.Pattern[str], what: str, p
 
 
 def _counted(stream: Any, progress: Progress) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Counted(stream, progress), 1 << 20))
+    return cast(BinaryIO, io.BufferedReader(_Counted(stream, progress), 64 << 10))
 
 
 class _Counted(io.RawIOBase):

@@ -114,6 +114,28 @@ static void decode_all(const uint8_t *input, int64_t size, int64_t rows, uint8_t
         free(taken[i]);
 }
 
+/* The input as a csv, from wherever the last call stopped */
+static void cut_all(const uint8_t *input, int64_t size, int64_t columns, int64_t room_of, uint8_t around) {
+    static const int64_t FIRST[] = {0, 1, 3}, LATER[] = {1, 2, 4};
+    csv_columns c = {.columns = columns, .numbers = room_of % 2 ? FIRST : LATER, .room = 8 * room_of, .byte_room = 16 * room_of};
+    while (c.wanted < 3 && c.numbers[c.wanted] < columns)
+        c.wanted++;
+    c.views = room((size_t)(c.wanted * c.room), sizeof *c.views);
+    c.present = room((size_t)(c.wanted * c.room / 8), 1);
+    c.bytes = room((size_t)c.byte_room, 1);
+    for (int64_t start = 0, event = CSV_FULL; event == CSV_FULL && start < size; start += c.end) {
+        uint8_t *data = buffer_of(input + start, size - start, around);
+        c.records = c.byte_count = 0;
+        event = EXPORTED(cut_csv)(data, size - start, &c);
+        free_buffer(data);
+        if (c.records == 0)
+            break;
+    }
+    free(c.views);
+    free(c.present);
+    free(c.bytes);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length) {
     const int64_t size = (int64_t)length;
     static const uint8_t AROUND[] = {0, '"', '}', ']', '\\', '0', ',', 0xC3};
@@ -137,6 +159,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *input, size_t length) {
     free_buffer(data);
     for (int64_t kind = ITEMS; kind <= RATES; kind++)
         walk(input, size, kind, seed, around);
+    for (int64_t columns = 2; columns < 6; columns++)
+        cut_all(input, size, columns, 1 + (int64_t)(seed >> 16) % 8, around);
     decode_all(input, size, ROWS, around);
     decode_all(input, size, (int64_t)(seed >> 8) % 4, around);
     return 0;

@@ -35,6 +35,7 @@ SUITE = [
     "tests/unit/scan/test_fuzz.py",
     "tests/unit/scan/test_fuzz_finds.py",
     "tests/unit/contents/test_read_index.py",
+    "tests/unit/cms/test_large_csv.py",
 ]
 
 

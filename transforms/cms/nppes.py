@@ -50,7 +50,7 @@ _EXCEL_DAY_ZERO = datetime.date(1899, 12, 30)
 
 
 def read_nppes(stream: BinaryIO) -> Iterator[pl.DataFrame]:
-    """``RECORDS`` in file order from an open npidata CSV, in frames of some 56,000 records.
+    """``RECORDS`` in file order from an open npidata CSV, in frames of some 70,000 records.
 
     Columns are found by name; the order and number of the others do not matter. Memory: some 150 MiB, whatever the
     length of the file.

@@ -12,6 +12,7 @@
 #include "elements.c"
 #include "utf8.c"
 #include "children.c"
+#include "csv_columns.c"
 #include "json.c"
 #include "texts.c"
 #include "numbers.c"

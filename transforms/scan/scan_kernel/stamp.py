@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 LIBRARY = "libkernel.so"
 HEADERS = ("kernel.h", "masks.h", "columns.h")
-SCANNING = ("strings.c", "hashes.c", "nested.c", "skim.c", "elements.c", "utf8.c", "children.c")
+SCANNING = ("strings.c", "hashes.c", "nested.c", "skim.c", "elements.c", "utf8.c", "children.c", "csv_columns.c")
 DECODING = ("json.c", "texts.c", "numbers.c", "forms.c", "rows.c")
 LEVELS = {
     "x86_64": ("portable", "sse2", "avx2", "avx512"),
