@@ -27,7 +27,7 @@ from transforms.benchmark.market_position import choose_tiers, compare_practice,
 from transforms.benchmark.practice import Practice, list_absent, observe_practice
 from transforms.cms.medicare import national_amounts
 from transforms.errors import NothingUsableError, UsageError
-from transforms.report.volumes import read_volumes
+from transforms.report.practice import read_volumes
 
 _TABLES = ("rates", "providers")
 

@@ -63,7 +63,7 @@ def build_report(layout: Layout) -> dict[str, Any]:
 
 def _load(layout: Layout) -> Published:
     """What is published, brought here first where that is in object storage."""
-    fetch_published(layout, "summaries", "network_summaries", "practices")
+    fetch_published(layout, "summaries", "network_summaries", "practices", "coverage")
     refresh_folder(layout, layout.reference, layout.nppes)
     published = load_published(layout)
     month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))

@@ -10,6 +10,7 @@ from jinja2 import Environment
 
 from flows.report.report_parts import (
     CALCULATOR_CSV,
+    RULES_CSV,
     File,
     Links,
     calculator_context,
@@ -26,16 +27,17 @@ from schemas.codes import MEDICARE
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, OTHERS_IN_ORDER, STATES_IN_ORDER, name_of, position_of
 from transforms.report.calculator import only_state
+from transforms.report.coding_panel import make_panel
 from transforms.report.figures import Cell, make_cell
 from transforms.report.insights import describe_geography
 from transforms.report.paragraph import describe_place, headline_figures, small_sample_remark
+from transforms.report.rules import CodeRules
 
 # Payers can be hundreds: what a page shows of them is bounded, so that it stays under 300 KB; the CSV has them all.
-MOST_IN_TABLE = 150
+MOST_IN_TABLE = 100
 MOST_ON_FIRST_PAGE = 15
 MOST_IN_CHART = 25
 MOST_ON_MAP = 15
-MOST_ON_NATIONAL_MAP = 150
 MOST_OTHERS = 120
 MOST_MONTHS = 24
 
@@ -73,9 +75,11 @@ class CodePages:
         if published.with_states:
             yield f"{code}/states.csv", frame_csv(views.national.rows)
             yield f"{code}/{HEAT_PAGE}", heat_page(self.environment, views)
+        if self.rules:
+            yield f"{code}/{RULES_CSV}", frame_csv(self.rules.table)
         for payer, (slug, _) in views.payers.items():
             figures, _ = views.of_payer(payer)
-            yield f"{code}/payers/{slug}.html", payer_page(self.environment, views, payer)
+            yield f"{code}/payers/{slug}.html", payer_page(self.environment, views, payer, self.rules)
             yield f"{code}/payers/{slug}.csv", frame_csv(figures.by_payer[payer])
             if payer in figures.networks:
                 yield f"{code}/payers/{slug}-networks.csv", frame_csv(figures.networks[payer])
@@ -94,30 +98,40 @@ class CodePages:
             "remark": small_sample_remark(place),
         }
 
-    def map_of(self, figures: CodeFigures, geography: str = NATIONAL, most: int = MOST_ON_MAP) -> dict[str, Any] | None:
+    def map_of(self, figures: CodeFigures, geography: str = NATIONAL) -> dict[str, Any] | None:
         """The map of pooled payers, Medicare, and the largest payers; None without states or figures."""
         if not self.published.with_states or not figures.payers:
             return None
-        drawn = self._maps.get((figures.view, most)) or draw_map(figures, most)
-        self._maps[figures.view, most] = drawn
+        drawn = self._maps.get(figures.view) or draw_map(figures, MOST_ON_MAP)
+        self._maps[figures.view] = drawn
         return drawn | {"here": geography, "left_out": len(figures.payers) - len(drawn["payers"])}
 
     @cached_property
-    def _maps(self) -> dict[tuple[View, int], dict[str, Any]]:
-        """Maps by view and number of payers: the same on every state's page."""
+    def _maps(self) -> dict[View, dict[str, Any]]:
+        """Maps by view: the same on every page of a place."""
         return {}
+
+    @cached_property
+    def rules(self) -> CodeRules | None:
+        """The coverage rules of the code; None where none are published."""
+        coverage, editions = self.published.coverage, self.published.entry.get("coverage") or ()
+        return None if coverage is None else CodeRules(self.code, coverage, editions)
 
     def _geography_page(self, geography: str, figures: CodeFigures) -> str:
         name, shown = name_of(geography), self.table(geography=geography)
         cells, others = figures.cells(geography), figures.others.get(geography, pl.DataFrame())
         charted, medicare = largest(cells.values(), MOST_IN_CHART), cells.get(MEDICARE)
+        rules, panel = self.rules.at(geography) if self.rules else None, coding_of(self.code)
         return self.environment.get_template("geography.html").render(
             title=f"CPT {self.code}, {name}",
             root="../",
             code=self.code,
             geography=geography,
             name=name,
-            panel=coding_of(self.code),
+            panel=panel,
+            rules=rules,
+            rules_csv=RULES_CSV,
+            coding=make_panel(panel, rules.rows if rules else ()),
             **self.start(geography),
             findings=describe_geography(cells.values(), figures.cells(NATIONAL), is_national=geography == NATIONAL),
             shown=[(cell, cell.name, f"payers/{figures.slugs[cell.payer]}.html", "") for cell in shown],
@@ -125,7 +139,7 @@ class CodePages:
             charted=[(cell, cell.name) for cell in charted],
             scale=scale_of(charted, medicare),
             medicare=medicare,
-            map=self.map_of(figures, geography, MOST_ON_NATIONAL_MAP if geography == NATIONAL else MOST_ON_MAP),
+            map=self.map_of(figures, geography),
             heat=HEAT_PAGE,
             tiers=self.views.tiers(geography, [cell.payer for cell in shown]),
             trend=self._trend(geography, figures, shown),
@@ -173,5 +187,7 @@ class CodePages:
             links.append((f"{geography}-trend.csv", "Trend, all months (CSV)"))
         if self.published.with_states:
             links.append(("states.csv", "All states and payers of the national page's view (CSV)"))
+        if self.rules:
+            links.append((RULES_CSV, "Coverage rules of every state and version (CSV)"))
         links.append((f"../{CALCULATOR_CSV}", "Medicare by locality, the calculator's figures (CSV)"))
-        return [*links, *parquet_links("../../", month)]
+        return [*links, *parquet_links("../../", month, with_coverage=self.rules is not None)]

@@ -16,6 +16,7 @@ from transforms.report.figures import Cell, ratio
 from transforms.report.tile_map import map_data
 
 CALCULATOR_CSV = "medicare.csv"
+RULES_CSV = "rules.csv"  # in a code's folder
 
 File = tuple[str, str]  # path within the report, text
 Links = list[tuple[str, str]]
@@ -61,11 +62,8 @@ def calculator_context(fees: Mapping[str, Any], code: str, state: str, month: da
     return {"code": code, "state": state, "year": years[-1], "json": embed_json(fees)}
 
 
-def parquet_links(up: str, month: str) -> Links:
+def parquet_links(up: str, month: str, with_coverage: bool = False) -> Links:
     """The tables behind the pages, where they lie beside the report."""
-    return [
-        (f"{up}summaries/period={month}/summaries.parquet", "summaries (Parquet)"),
-        (f"{up}network_summaries/period={month}/network_summaries.parquet", "network_summaries (Parquet)"),
-        (f"{up}providers/period={month}/providers.parquet", "providers (Parquet)"),
-        (f"{up}manifest.json", "manifest.json"),
-    ]
+    tables = ("summaries", "network_summaries", "providers", *(["coverage"] if with_coverage else []))
+    links = [(f"{up}{table}/period={month}/{table}.parquet", f"{table} (Parquet)") for table in tables]
+    return [*links, (f"{up}manifest.json", "manifest.json")]

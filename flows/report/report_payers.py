@@ -2,13 +2,16 @@
 
 from jinja2 import Environment
 
-from flows.report.report_parts import parquet_links, scale_of, share_of, tile_map
+from flows.report.report_parts import RULES_CSV, parquet_links, scale_of, share_of, tile_map
 from flows.report.report_tables import CodeViews, largest
 from flows.storage.layout import month_name
 from schemas.codes import MEDICARE
+from schemas.coverage import POLICY
 from schemas.geographies import NATIONAL, name_of
+from transforms.benchmark.payers import map_payers
 from transforms.report.insights import describe_heat, describe_payer
 from transforms.report.paragraph import small_sample_rule
+from transforms.report.rules import CodeRules, Document
 from transforms.report.tile_map import MEASURES, heat_table
 
 MOST_NETWORKS = 150
@@ -16,8 +19,9 @@ MOST_IN_HEAT_TABLE = 15
 HEAT_PAGE = "payers-by-state.html"
 
 
-def payer_page(environment: Environment, views: CodeViews, payer: str) -> str:
+def payer_page(environment: Environment, views: CodeViews, payer: str, rules: CodeRules | None) -> str:
     """One payer across states."""
+    policies, policies_left_out = _policies(rules, payer)
     figures, why = views.of_payer(payer)
     name, slug = figures.names[payer], figures.slugs[payer]
     month = month_name(figures.published.month)
@@ -48,8 +52,19 @@ def payer_page(environment: Environment, views: CodeViews, payer: str) -> str:
         medicare=medicare,
         networks=[(cell, cell.name, "", share_of(cell, national)) for cell in shown_networks],
         networks_left_out=len(networks) - len(shown_networks),
+        policies=policies,
+        policies_left_out=policies_left_out,
+        rules_csv=f"../{RULES_CSV}",
         downloads=[*links, *parquet_links("../../../", month)],
     )
+
+
+def _policies(rules: CodeRules | None, payer: str) -> tuple[list[Document], int]:
+    """The policies that the csv states of a payer under any of its names, and how many more there are."""
+    if rules is None:
+        return [], 0
+    names = map_payers(rules.table.filter(kind=POLICY)["authority"])
+    return rules.of_payers(names.filter(payer=payer)["reporting_entity_name"].to_list())
 
 
 def heat_page(environment: Environment, views: CodeViews) -> str:

@@ -17,6 +17,7 @@ from flows.publish.manifest import read_manifest
 from flows.report.report_views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 from flows.storage.layout import Layout
 from schemas.codes import BILLED, MEDICARE, TAXONOMY_TIERS
+from schemas.coverage import COVERAGE
 from schemas.geographies import IN_ORDER, NATIONAL
 from schemas.published import NETWORK_SUMMARIES, SUMMARIES
 from transforms.benchmark.payers import payer_slug
@@ -43,6 +44,7 @@ class Published:
     networks: pl.DataFrame  # the latest month by payer and network
     history: pl.DataFrame  # those views in all months
     manifest: dict[str, Any]
+    coverage: pl.DataFrame | None = None  # rules of the latest month; None where no edition is published
 
     @property
     def month(self) -> date:
@@ -288,6 +290,7 @@ def load_published(layout: Layout) -> Published:
         networks=_read_networks(layout.month("network_summaries", max(paths))),
         history=pl.concat(history).sort("month", "payer").collect(),
         manifest=manifest,
+        coverage=_read_coverage(layout.month("coverage", max(paths)) / "coverage.parquet"),
     )
 
 
@@ -296,6 +299,10 @@ def _read_networks(folder: Path) -> pl.DataFrame:
     path = folder / "network_summaries.parquet"
     rows = pl.read_parquet(path) if path.exists() else NETWORK_SUMMARIES.empty()
     return rows.sort("payer", "network_name", _rank("geography", (NATIONAL, *IN_ORDER)))
+
+
+def _read_coverage(path: Path) -> pl.DataFrame | None:
+    return COVERAGE.complete(pl.read_parquet(path, hive_partitioning=False)) if path.exists() else None
 
 
 def _rank(column: str, order: Iterable[str]) -> pl.Expr:

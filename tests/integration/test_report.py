@@ -350,7 +350,8 @@ def test_every_link_leads_to_a_file(demo_report: Path) -> None:
     for path in demo_report.rglob("*.html"):
         for attributes in page_at(path).attributes("a"):
             target = attributes["href"]
-            assert target.startswith("#") or (path.parent / target).exists(), f"{path}: {target}"
+            inside = not target.startswith(("#", "https://"))  # documents of coverage rules are elsewhere
+            assert not inside or (path.parent / target).exists(), f"{path}: {target}"
 
 
 def test_the_methodology_page_counts_rows_down_to_what_counts(demo_report: Path, demo_output: Path) -> None:
@@ -597,7 +598,7 @@ def test_the_command_says_what_it_built(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_no_page_asks_for_anything_and_state_pages_are_small(demo_report: Path) -> None:
     for path in demo_report.rglob("*.html"):
-        text = path.read_text(encoding="utf-8")
+        text = re.sub('<a href="https://[^"]*"', "", path.read_text(encoding="utf-8"))
         assert "default-src 'none'" in unescape(text)
         assert "http://" not in text
         assert "https://" not in text

@@ -8,8 +8,14 @@ import pytest
 
 from schemas.practices import PRACTICES, VOLUMES
 from transforms.report.charts import make_span
-from transforms.report.practice import Standing, describe_place, find_unrated, make_standing, merge_networks
-from transforms.report.volumes import read_volumes
+from transforms.report.practice import (
+    Standing,
+    describe_place,
+    find_unrated,
+    make_standing,
+    merge_networks,
+    read_volumes,
+)
 
 
 def standing(payer: str = "Aetna", own: float | None = 6.0, p50: float | None = 7.0, **more: Any) -> Standing:

@@ -1,9 +1,11 @@
 """The reviewed coding panel: complete for the default codes, and in agreement with the fee schedule."""
 
+from datetime import date
+
 import pytest
 
 from schemas.codes import ALLOWED_MODIFIERS, DEFAULT_CODES, OFFICE_SERVICE_CODES
-from schemas.coding import coding_of
+from schemas.coding import Codes, Note, coding_of
 from schemas.reference import MEDICARE_RVUS, THERAPY_TAXONOMIES, load_reference
 
 
@@ -13,20 +15,22 @@ def test_a_default_code_has_a_whole_panel(code: str) -> None:
     assert panel is not None
     assert panel.sister in DEFAULT_CODES
     assert panel.sister != code
-    assert "not additive" in panel.sister_note
-    assert panel.modifier[:2] in ALLOWED_MODIFIERS
-    assert panel.place_of_service[:2] in OFFICE_SERVICE_CODES
-    assert [entry.code for entry in panel.diagnoses] == ["M54.5x", "M25.561", "M25.562", "M79.1x", "M54.2"]
-    assert all(note.source for note in panel.coverage)
+    assert "not additive" in panel.sister_note.text
+    assert panel.modifier.text[:2] in ALLOWED_MODIFIERS
+    assert panel.place_of_service.text[:2] in OFFICE_SERVICE_CODES
+    assert [entry.code for entry in panel.diagnoses.codes] == ["M54.5x", "M25.561", "M25.562", "M79.1x", "M54.2"]
     assert any("used alone" in note.text for note in panel.coverage)
     assert panel.checklist and panel.sources
+    notes = [*panel.coverage, *panel.checklist, panel.what, panel.sister_note, panel.modifier, panel.place_of_service]
+    sourced: list[Note | Codes] = [*notes, panel.unit, panel.supervision, panel.taxonomies, panel.diagnoses]
+    assert all(each.source and date.fromisoformat(each.reviewed_on) for each in sourced)
 
 
 def test_the_taxonomies_named_are_strict_ones() -> None:
     tiers = dict(load_reference(THERAPY_TAXONOMIES).select("code", "tier").iter_rows())
     panel = coding_of("97026")
     assert panel is not None
-    assert {tiers[entry.code] for entry in panel.taxonomies} == {"strict"}
+    assert {tiers[entry.code] for entry in panel.taxonomies.codes} == {"strict"}
 
 
 def test_the_status_named_is_the_fee_schedules() -> None:
