@@ -14,6 +14,7 @@ from isal import igzip
 
 from schemas.table import SchemaError
 from transforms.errors import UsageError
+from transforms.read.containers import open_member
 
 ZIP = b"PK\3\4"
 GZIP = b"\x1f\x8b"
@@ -57,7 +58,7 @@ def opened_csv(
     if magic == ZIP:
         with zipfile.ZipFile(path) as archive:
             member = only_member(archive, pattern, what, preferred)
-            with archive.open(member) as file:
+            with open_member(archive, archive.getinfo(member)) as file:
                 yield Path(member).name, _counted(file, progress)
     elif magic.startswith(GZIP):
         with igzip.IGzipFile(path, "rb") as inflated:  # type: ignore[no-untyped-call]

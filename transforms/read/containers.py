@@ -8,6 +8,7 @@ Memory: constant, and a zip's directory: 1 KiB for each member allowed; one that
 temporary file.
 """
 
+import copy
 import io
 import shutil
 import struct
@@ -16,9 +17,10 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import IO, BinaryIO, TypeVar, cast
 
-from isal import igzip, igzip_lib
+from isal import igzip, igzip_lib, isal_zlib
 
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
@@ -28,6 +30,7 @@ Answer = TypeVar("Answer", int, bytes)
 
 HEAD_BYTES = 512
 COPY_BYTES = 1 << 20
+PACKED_BYTES = 64 << 10
 DIRECTORY_BYTES = 1_024  # of a zip member's entry: names of 100 to 200 characters are usual
 LABEL_CHARS = 200
 
@@ -295,7 +298,42 @@ def _open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, inner: str) 
         what = f"by method {member.compress_type}"
         raise BadFileError(f"zip member {inner} is compressed {what}: repack it with deflate, or as gzip")
     with _explaining(f"zip member {inner} can't be opened"):
+        return open_member(archive, member)
+
+
+def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> IO[bytes]:
+    """A member's bytes, as ``archive.open`` gives them; inflated by isal where they are deflated."""
+    if member.compress_type != zipfile.ZIP_DEFLATED:
         return archive.open(member)
+    packed = copy.copy(member)  # as if it were stored: opened, it is the packed bytes
+    packed.compress_type, packed.file_size = zipfile.ZIP_STORED, member.compress_size
+    del packed.CRC
+    return cast("IO[bytes]", _InflatedMember(archive.open(packed), member))
+
+
+class _InflatedMember(io.BufferedIOBase):
+    def __init__(self, packed: IO[bytes], member: zipfile.ZipInfo) -> None:
+        self._packed, self._member = packed, member
+        self._inflate = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_DEFLATE)
+        self._seen = (0, 0)  # length and checksum
+
+    def close(self) -> None:
+        self._packed.close()
+        super().close()
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            return b"".join(iter(partial(self.read, COPY_BYTES), b""))
+        data = b""
+        while size and not data and not self._inflate.eof:
+            packed = self._packed.read(PACKED_BYTES) if self._inflate.needs_input else b""
+            if self._inflate.needs_input and not packed:
+                raise EOFError("its compressed data end too early")
+            data = self._inflate.decompress(packed, size)
+        self._seen = self._seen[0] + len(data), isal_zlib.crc32(data, self._seen[1])
+        if self._inflate.eof and self._seen != (self._member.file_size, self._member.CRC):
+            raise zipfile.BadZipFile(f"Bad CRC-32 for file {self._member.filename!r}")
+        return data
 
 
 def _shown(filename: str) -> str:

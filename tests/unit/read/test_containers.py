@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from random import Random
 from typing import BinaryIO, cast
 
 import msgspec
@@ -23,7 +24,7 @@ from tests.pipeline import extract_bytes, open_temporary
 from transforms.errors import BadFileError
 from transforms.limits import Limits
 from transforms.read.account import SourceAccount
-from transforms.read.containers import open_documents
+from transforms.read.containers import open_documents, open_member
 
 TEXT = b'{"in_network": [], "x": "' + b"a" * 100_000 + b'"}'
 ONE_LAYER = ("gzip", "zip", "zstd", "gzip members")
@@ -338,3 +339,35 @@ def test_members_set_aside_are_counted_with_the_source() -> None:
     account = extract_bytes(zipped({"1.pdf": PDF, "a.json": json_bytes(in_network()), "2.pdf": PDF})).account
     assert "a zip member that is no JSON x 2" in account.quirks
     assert decode_record(msgspec.json.encode(account), SourceAccount) == account
+
+
+def member_read(content: bytes, sizes: list[int]) -> bytes | str:
+    """The bytes of a zip's first member, read in pieces of these sizes; or what is wrong with it."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive, open_member(archive, archive.infolist()[0]) as member:
+        try:
+            return b"".join(map(member.read, sizes))
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            return type(error).__name__
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_a_member_is_read_in_pieces_of_any_size(method: int) -> None:
+    data = Random(1).randbytes(200_000) + bytes(300_000)
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", method) as archive:
+        archive.writestr("a.json", data)
+        archive.writestr("empty.json", b"")
+    for sizes in ([-1], [1, 0, 7, 100_000, -1], [10] * 60_000, [1 << 20]):
+        found = member_read(content.getvalue(), [*sizes, -1])
+        assert found == data
+    with zipfile.ZipFile(content) as archive, open_member(archive, archive.infolist()[1]) as member:
+        assert member.read() == b""
+
+
+@pytest.mark.parametrize("field", [14, 22])  # of the directory's entry, behind its mark and versions: checksum, length
+def test_a_member_with_another_checksum_or_length_is_refused(field: int) -> None:
+    content = bytearray(zipped({"a.json": b"[1, 2]" * 1000}))
+    entry = content.index(b"PK\x01\x02") + field + 2
+    content[entry] ^= 1
+    assert member_read(bytes(content), [-1]) == "BadZipFile"
+    assert member_read(bytes(content), [100] * 100) == "BadZipFile"
