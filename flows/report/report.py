@@ -114,7 +114,7 @@ def add_practice(layout: Layout, page: str) -> None:
 
     Args: page: its path within the report.
     """
-    fetch_published(layout, "report/index.html")
+    fetch_published(layout, "report/index.html", "coverage")
     folder = layout.root / "report"
     if not (folder / "index.html").exists():
         build_report(layout)

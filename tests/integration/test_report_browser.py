@@ -11,9 +11,11 @@ from flows.report.report import build_report
 from flows.storage.layout import Layout
 from schemas.geographies import IN_ORDER
 from tests.browser import Browser, needs_chromium, open_browser
+from tests.coverage_files import MUE_ROWS, POLICIES, PTP_ROWS
 from tests.effort import usually
 from tests.html_tables import read_page
-from tests.report_market import HOSTILE, summary, write_output
+from tests.report_market import HOSTILE, published_example, summary, write_output
+from tests.report_rules import EARLIER, LATER, load_rules, publish_rules
 from transforms.cms.medicare import MedicareReference, price_service
 
 pytestmark = [needs_chromium, pytest.mark.slow]
@@ -32,6 +34,10 @@ CLIPPED = (  # tables of figures wider than the box that scrolls them, by captio
     "Array.from(document.querySelectorAll('.scroll')).filter(box => box.querySelector('.figures, .networks'))"
     ".filter(box => box.scrollWidth > box.clientWidth).map(box => box.ariaLabel)"
 )
+SCROLLED_RULES = (  # tables of coverage rules wider than their box
+    "Array.from(document.querySelectorAll('.scroll')).filter(box => box.querySelector('.rules'))"
+    ".filter(box => box.scrollWidth > box.clientWidth)"
+)
 TILES_WHOLE = "Array.from(document.querySelectorAll('.tiles a'), a => [a.className, a.textContent])"
 
 
@@ -46,6 +52,19 @@ def kinds_of_pages(report: Path) -> list[Path]:
 def report(demo_output: Path) -> Path:
     build_report(Layout(demo_output))
     return demo_output / "report"
+
+
+@pytest.fixture(scope="module")
+def ruled(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Pages with coverage rules: the national one, a state's, a payer's."""
+    output = write_output(tmp_path_factory.mktemp("ruled"), published_example())
+    load_rules(output / "made", EARLIER)
+    title = "Unbroken" * 30
+    policies = [*POLICIES, f"Aetna,97026,AK,,{title},https://example.org/{title},covered", f"{title},97026,AK,,x,,"]
+    load_rules(output / "made", LATER, policies=policies, edits=PTP_ROWS[1:], limits=[("97026", "3", *MUE_ROWS[0][2:])])
+    publish_rules(output, output / "made" / "editions")
+    build_report(Layout(output))
+    return [output / "report" / "97026" / name for name in ("US.html", "AK.html", "payers/aetna.html")]
 
 
 @pytest.fixture(scope="module")
@@ -82,12 +101,13 @@ def resized(browser: Browser) -> Iterator[Callable[[int], None]]:
 
 @pytest.mark.parametrize("width", [360, 820, 1400])
 def test_no_page_is_wider_than_its_window(
-    browser: Browser, report: Path, width: int, resized: Callable[[int], None]
+    browser: Browser, report: Path, ruled: list[Path], width: int, resized: Callable[[int], None]
 ) -> None:
     resized(width)
-    for page in kinds_of_pages(report):
+    for page in (*kinds_of_pages(report), *ruled):
         browser.open(page.as_uri())
         assert browser.run("document.documentElement.scrollWidth") <= width, page
+        assert browser.run(f"{SCROLLED_RULES}.length") == 0, page
 
 
 @pytest.mark.parametrize("width", [360, 390, 820, 1024, 1200, 1280, 1400, 1920])
@@ -265,9 +285,9 @@ def test_print_opens_the_sources_and_leaves_controls_and_other_views_out(browser
 
 @pytest.mark.skipif(not AXE, reason="TIC_RATES_AXE names no axe.min.js (npm: axe-core)")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(browser: Browser, report: Path, scheme: str) -> None:
+def test_axe_finds_nothing_serious(browser: Browser, report: Path, ruled: list[Path], scheme: str) -> None:
     browser.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-    for page in kinds_of_pages(report):
+    for page in (*kinds_of_pages(report), *ruled):
         browser.open(page.as_uri())
         browser.run(Path(AXE).read_text(encoding="utf-8") + "; null")
         found = json.loads(browser.run("axe.run().then(found => JSON.stringify(found.violations))"))

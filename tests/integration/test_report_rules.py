@@ -70,6 +70,12 @@ def test_the_national_page_has_every_document_by_authority_and_state(market: Pat
     assert "https://www.cms.gov/medicare-coverage-database/view/article.aspx?articleid=52369&ver=17" in addresses
 
 
+def test_the_first_page_says_how_many_rules_there_are_and_what_changed(market: Path) -> None:
+    page = page_at(market / "index.html")
+    assert "With the latest editions, 3 of them changed and the edits with 2 codes changed." in page.text
+    assert "97026/US.html#rules" in [each["href"] for each in page.attributes("a")]
+
+
 def test_a_states_page_has_the_documents_of_its_contractor_and_the_national_ones_alone(market: Path) -> None:
     alaska, new_york, texas = (rules_at(market / "97026" / f"{place}.html") for place in ("AK", "NY", "TX"))
     assert all("NCD 270.6" in text and "At most 3 units a day" in text and "Aetna" in text for text in (alaska, texas))
