@@ -28,7 +28,7 @@ from flows.extract.ledger import fingerprint
 from flows.extract.undated_sources import lies_in, names_month
 from flows.settings.fetching import ReadSettings
 from flows.storage.atomic_files import open_temporary, temporary_folder, write_atomically
-from flows.storage.cache_entries import decode_record
+from flows.storage.cache_entries import decode_record, note_use
 from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout
 from flows.storage.object_sync import delete_files, refresh, upload
@@ -316,6 +316,7 @@ def cached_listing(
                 listing.settle()
     except FileNotFoundError:
         return None
+    note_use(path)
     listing.skipped.update(head.skipped)
     whole = (len(listing.files), len(listing.indexes)) == (head.files, head.indexes)
     return (listing, head.validators) if whole else None

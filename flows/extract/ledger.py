@@ -13,7 +13,7 @@ import msgspec
 from flows.download.http_validators import Validators
 from flows.download.sources import Source, sha256_of
 from flows.storage.atomic_files import write_atomically
-from flows.storage.cache_entries import read_record
+from flows.storage.cache_entries import note_use, read_record
 from flows.storage.layout import Layout
 from flows.storage.object_sync import refresh, upload
 from transforms.errors import UsageError
@@ -59,8 +59,9 @@ def recall(source: Source, layout: Layout) -> Entry | None:
 
 def recall_digest(digest: str, layout: Layout) -> Entry | None:
     """The last reading of the source of that digest, whatever became of it since; None for one never read."""
-    path = _path(digest, layout)
+    path = ledger_path(digest, layout)
     record = read_record(path, _Record) if refresh(layout, path) else None
+    note_use(path)
     return None if record is None else Entry(record.sha256, record.bytes, record.fingerprint, record.validators)
 
 
@@ -74,7 +75,7 @@ def remember(
     mark = fingerprint(source)
     if unvalidated or mark is not None or validators.if_changed():
         record = _Record(sha256=sha256, bytes=size, fingerprint=mark, validators=validators)
-        path = _path(source.digest, layout)
+        path = ledger_path(source.digest, layout)
         write_atomically(path, msgspec.json.encode(record), durable=False)
         upload(layout, path)
 
@@ -97,5 +98,6 @@ def content_of(path: Path, layout: Layout) -> str:
     return digest
 
 
-def _path(digest: str, layout: Layout) -> Path:
+def ledger_path(digest: str, layout: Layout) -> Path:
+    """Where the last reading of the source of that digest is written."""
     return layout.ledger / f"{digest}.json"

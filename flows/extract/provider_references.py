@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
+import polars as pl
 import pyarrow as pa
 
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
+from flows.download.signed_locations import parse_stored
 from flows.download.sources import Source
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.extract.readers import reading_version
 from flows.settings.fetching import Fetching
 from flows.storage.atomic_files import open_temporary, unfinished_file
+from flows.storage.cache_entries import note_use
 from flows.storage.layout import Layout
 from flows.storage.object_store import StoreError
 from flows.storage.object_sync import ensure_local, upload
@@ -31,7 +34,7 @@ from flows.storage.parquet import has_schema, parquet_writer
 from flows.storage.redaction import redact_unresolved
 from flows.storage.resource_errors import raise_if_exhausted
 from flows.storage.threads import map_in_threads
-from schemas.extracted import REMOTE_GROUPS
+from schemas.extracted import REFERENCES, REMOTE_GROUPS
 from transforms.errors import BadFileError, HostFailedError, UnchangedError
 from transforms.read.collect import Collected
 from transforms.read.containers import open_documents
@@ -130,6 +133,7 @@ class RemoteReferences:
 
     def _has(self, target: Path) -> bool:
         """Whether it was read before; a file that lost bytes is read again."""
+        note_use(target)
         return ensure_local(self._layout, target) and has_schema(target, REMOTE_GROUPS.arrow())
 
     def _fetch_one(self, location: str) -> Path | Exception:
@@ -187,3 +191,14 @@ class RemoteReferences:
 def _host(location: str) -> str:
     """The host that a location is asked of; none for a file."""
     return urlsplit(location).hostname or ""
+
+
+def cited_digests(folder: Path) -> set[str]:
+    """Digests of the addresses that an extract cites, under which the ledger has them; but for relative ones.
+
+    Memory: its references.
+    """
+    references = pl.scan_parquet(folder / f"{REFERENCES.name.lower()}.parquet")
+    wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
+    stored = wanted.select(pl.col("location").unique()).collect().to_series()
+    return {parse_stored(location)[1] or Source(location).digest for location in stored}

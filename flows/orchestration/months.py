@@ -28,7 +28,6 @@ from flows.orchestration.run import (
     extract_all,
     load_references,
     locked_month,
-    remove_all_abandoned,
     require_usable,
 )
 from flows.orchestration.steps import Steps, build_pages, list_files
@@ -46,6 +45,7 @@ from flows.publish.delta import require_deltalake
 from flows.publish.manifest import previous_entry
 from flows.publish.publish import PublicationConflictError, prepare_output
 from flows.publish.published_month import Baseline, PublishedMonth
+from flows.publish.retention import remove_all_abandoned
 from flows.settings.config import load_config
 from flows.settings.values import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of

@@ -21,12 +21,12 @@ from flows.orchestration.month_report import MonthReport
 from flows.orchestration.steps import Publication, Steps, build_pages, commit_delta, normalise, summarise
 from flows.publish.delta import DeltaCommitError, DeltaCommits, require_deltalake
 from flows.publish.manifest import now
-from flows.publish.publish import TABLES, change_manifest, manifest_lock, prepare_output
-from flows.publish.retention import remove_unused_builds
+from flows.publish.publish import change_manifest, prepare_output
+from flows.publish.retention import output_in_use, remove_all_abandoned, remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.fetching import Engine, Fetching, ReadSettings
 from flows.settings.values import Gates
-from flows.storage.atomic_files import remove_abandoned, unfinished_folder
+from flows.storage.atomic_files import unfinished_folder
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
@@ -309,16 +309,6 @@ def _note_failure(manifest: dict[str, Any], result: MonthReport) -> None:
     }
 
 
-def remove_all_abandoned(layout: Layout) -> None:
-    """Remove what killed runs left behind."""
-    built = (layout.cache / "nppes", layout.reference, layout.utilization, layout.coverage)
-    cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
-    for folder in (*cached, *built, layout.root, *(layout.root / table for table in TABLES)):
-        remove_abandoned(folder)
-    with manifest_lock(layout):  # finishes what a killed run was publishing, before leftovers are removed
-        remove_abandoned(layout.staging)
-
-
 @contextmanager
 def locked_month(layout: Layout, month: date) -> Iterator[None]:
     """One run of a month at a time: a second one waits until the first has published."""
@@ -327,5 +317,9 @@ def locked_month(layout: Layout, month: date) -> Iterator[None]:
         LOG.warning("another run of %s is at work; waiting for it", month_name(month))
 
     place = layout.month_lock(month)
-    with explain_resource_errors(f"working on {month_name(month)}", layout.root), locked(place, log_waiting):
+    with (
+        explain_resource_errors(f"working on {month_name(month)}", layout.root),
+        locked(place, log_waiting),
+        output_in_use(layout),
+    ):
         yield

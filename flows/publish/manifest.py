@@ -4,6 +4,7 @@ import json
 from datetime import UTC, date, datetime
 from typing import Any
 
+from flows.publish.layout_version import LAYOUT_VERSION, check_layout
 from flows.storage.layout import Layout, month_name
 from transforms.errors import UsageError
 
@@ -22,7 +23,8 @@ def read_manifest(layout: Layout) -> dict[str, Any]:
     """The current manifest; empty when nothing was published.
 
     Raises:
-        UsageError: it can't be decoded. No other file has what it says of published months.
+        UsageError: it can't be decoded, or a later version of tic-rates wrote it. No other file has what it says of
+            published months.
     """
     return parse_manifest(layout.manifest.read_bytes() if layout.manifest.exists() else None, layout)
 
@@ -35,6 +37,7 @@ def parse_manifest(content: bytes | None, layout: Layout) -> dict[str, Any]:
         raise _unreadable(layout, str(error)) from error
     if not isinstance(manifest, dict) or not isinstance(manifest.get("months", {}), dict):
         raise _unreadable(layout, "not an object with months")
+    check_layout(manifest, layout.name_of(layout.manifest), "give another --output")
     return manifest
 
 
@@ -44,9 +47,11 @@ def _unreadable(layout: Layout, why: str) -> UsageError:
 
 
 def fill_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The manifest with the keys that every manifest has."""
-    for name, value in {"format": 1, "months": {}, "failures": {}, "publishing": []}.items():
+    """The manifest with the keys that every manifest has, in the present layout."""
+    for name, value in {"months": {}, "failures": {}, "publishing": [], "pruned": {}}.items():
         manifest.setdefault(name, value)
+    manifest.pop("format", None)  # of layout 1
+    manifest["layout"] = LAYOUT_VERSION
     return manifest
 
 
@@ -58,6 +63,11 @@ def published_entry(layout: Layout, month: date) -> dict[str, Any]:
 
 
 def previous_entry(layout: Layout, month: date) -> tuple[str, dict[str, Any]]:
-    """Name and entry of the last published month before this one; empty when there is none."""
-    earlier = sorted(name for name in full_manifest(layout)["months"] if name < month_name(month))
-    return (earlier[-1], full_manifest(layout)["months"][earlier[-1]]) if earlier else ("", {})
+    """Name and entry of the last published month before this one; empty when there is none.
+
+    Of a month that was pruned, the entry has what the gates compare with.
+    """
+    manifest = full_manifest(layout)
+    months = manifest["pruned"] | manifest["months"]
+    earlier = max((name for name in months if name < month_name(month)), default="")
+    return earlier, months.get(earlier, {})

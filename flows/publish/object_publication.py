@@ -20,6 +20,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from flows.publish.layout_version import check_layout
 from flows.storage.object_store import Objects
 from flows.storage.threads import map_in_threads
 from transforms.errors import UsageError
@@ -42,8 +43,12 @@ def published_manifest(objects: Objects) -> dict[str, Any]:
     """The current manifest; empty where there is none.
 
     ``publication`` is the number of its record, ``objects`` names every published file.
+
+    Raises:
+        UsageError: a later version of tic-rates wrote it.
     """
     manifest: dict[str, Any] = json.loads(objects.get(MANIFEST) or b"{}")
+    check_layout(manifest, objects.full(MANIFEST), "give another --output")
     return manifest
 
 

@@ -19,7 +19,8 @@ from typing import Any
 
 from flows.download.sources import sha256_of
 from flows.publish.datapackage import describe_package
-from flows.publish.manifest import fill_manifest, full_manifest, now
+from flows.publish.layout_version import check_cache
+from flows.publish.manifest import fill_manifest, full_manifest, now, read_manifest
 from flows.publish.older_outputs import older_months, upgrade_output
 from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name
@@ -46,9 +47,11 @@ def prepare_output(layout: Layout) -> None:
     """Make the folders, finish a killed publication, and download the manifest of an output in object storage.
 
     Raises:
-        UsageError: it can't be written to.
+        UsageError: it can't be written to, or a later version of tic-rates wrote it or the cache.
     """
+    read_manifest(layout)
     layout.prepare()
+    check_cache(layout)
     if layout.store is not None:
         layout.store.put(".state/writable", b"")
     fetch_published(layout)
@@ -227,11 +230,12 @@ def fetch_published(layout: Layout, *folders: str) -> None:
     A killed publication is finished first, in a local output too; tables of an earlier version are rewritten there.
 
     Raises:
-        UsageError: other runs published too often while this one read.
+        UsageError: other runs published too often while this one read, or a later version of tic-rates published.
     """
     from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files
 
     if layout.store is None:
+        read_manifest(layout)
         if (layout.staging / JOURNAL).exists() or older_months(layout):
             with manifest_lock(layout):  # which finishes it
                 upgrade_output(layout)

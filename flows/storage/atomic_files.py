@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from flows.storage.locks import lock_abandoned, lock_path
+from flows.storage.locks import is_abandoned, lock_abandoned, lock_path
 from flows.storage.signals import deferred_signals
 from transforms.errors import UsageError
 
@@ -69,6 +69,16 @@ def remove_abandoned(folder: Path) -> None:
         with suppress(OSError), lock_abandoned(leftover) as abandoned:  # OSError: renamed meanwhile, or not ours
             if abandoned:
                 _remove(leftover)
+
+
+def find_abandoned(folder: Path) -> list[Path]:
+    """What ``remove_abandoned`` would remove now."""
+    found = []
+    for leftover in sorted(folder.glob(f"{_PREFIX}*")):
+        with suppress(OSError):
+            if is_abandoned(leftover):
+                found.append(leftover)
+    return found
 
 
 def remove_folder(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """Entries of the cache: small JSON records, and folders of tables that state how long each table is."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,6 +39,12 @@ def read_record(path: Path, kind: type[Record]) -> Record | None:
     return decode_record(data, kind)
 
 
+def note_use(path: Path) -> None:
+    """Mark a cached file as used now: its time says so to ``tic-rates prune``. Object storage has no such marks."""
+    with suppress(OSError):  # removed meanwhile, or another user's
+        os.utime(path)
+
+
 def write_cache_entry(folder: Path, name: str, entry: CacheEntry) -> None:
     """Write a folder's record beside its tables, with their sizes."""
     entry.tables = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
@@ -55,6 +62,7 @@ def read_cache_entry(layout: Layout, folder: Path, name: str, kind: type[Entry])
         return None
     stored = layout.stored(folder) is not None
     sizes = ((_size(f"{folder}/{table}"), size) for table, size in entry.tables.items())
+    note_use(folder / name)
     return entry if all(found == size or (found is None and stored) for found, size in sizes) else None
 
 

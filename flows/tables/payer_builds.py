@@ -4,10 +4,8 @@ A changed file rebuilds its own payers only; the cached tables of the others are
 Memory: one payer's numbered prices and providers, and one range of its pairs at a time.
 """
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from functools import cached_property
@@ -238,8 +236,6 @@ def cached_build(layout: Layout, payer: str, key: str) -> PayerBuild | None:
     stated = read_cache_entry(layout, folder, FIGURES, _CacheEntry)
     if stated is None:
         return None
-    with suppress(OSError):
-        os.utime(folder)  # marks it as used: the removal of old builds skips it
     return PayerBuild(payer, key, folder, stated.figures, stated.source_ids)
 
 

@@ -1,0 +1,58 @@
+"""The layout version: one number for the folders, records and manifest keys of an output and of a cache.
+
+1: tic-rates 0.1 (`format` in the manifest, no number in the cache). 2: `pruned` in the manifest, and the times of
+cached files say when they were last used. Outputs from before 1, with folders named ``month=``, are rewritten by
+``flows.publish.older_outputs``.
+"""
+
+import json
+from collections.abc import Mapping
+from importlib.metadata import version
+from typing import Any
+
+from flows.storage.atomic_files import write_atomically
+from flows.storage.cache_entries import read_record
+from flows.storage.layout import Layout
+from flows.storage.object_sync import refresh, upload
+from transforms.errors import UsageError
+
+LAYOUT_VERSION = 2
+CACHE_RECORD = "layout.json"
+
+
+def check_layout(stated: Mapping[str, Any], place: object, elsewhere: str) -> None:
+    """Nothing, where this version can use what states its layout version so.
+
+    Args:
+        stated: a manifest, or a cache's record.
+        elsewhere: what to give instead.
+
+    Raises:
+        UsageError: a later version made it.
+    """
+    found = stated.get("layout", 1)
+    if isinstance(found, int) and found <= LAYOUT_VERSION:
+        return
+    makers = {str(entry.get("software")) for entry in (*stated.get("months", {}).values(), stated)} - {"None"}
+    maker = f"tic-rates {', '.join(sorted(makers))}" if makers else "a later version of tic-rates"
+    raise UsageError(
+        f"{place}: has layout version {found}, and this tic-rates {version('tic-rates')} knows versions up to "
+        f"{LAYOUT_VERSION}; install the version that wrote it ({maker}), or {elsewhere}"
+    )
+
+
+def check_cache(layout: Layout) -> None:
+    """Write the layout version into the cache's folder, where another one or none is there.
+
+    What an earlier version cached stays: an entry that this version would make otherwise has another name.
+
+    Raises:
+        UsageError: a later version of tic-rates wrote the cache.
+    """
+    path = layout.cache / CACHE_RECORD
+    stated: dict[str, Any] = (read_record(path, dict) if refresh(layout, path) else None) or {}
+    check_layout(stated, layout.name_of(layout.cache), "give another TIC_RATES_CACHE, or delete the folder")
+    if stated.get("layout") != LAYOUT_VERSION:
+        record = {"layout": LAYOUT_VERSION, "software": version("tic-rates")}
+        write_atomically(path, json.dumps(record).encode() + b"\n")
+        upload(layout, path)
