@@ -7,13 +7,14 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
 from flows.cli.commands.file_commands import inspect_command, rvu_command
 from flows.cli.commands.month_commands import backfill_command, demo_command, nightly_command, run_command
 from flows.cli.commands.operation_commands import serve_command, status_command
+from flows.cli.commands.prune_command import prune_command
 from flows.cli.commands.reference_commands import reference_command
 from flows.cli.commands.table_commands import practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
@@ -48,10 +49,26 @@ Tables, columns and methodology: README.md in the repository's output folder.
 """
 
 
-def _version() -> str:
+def _versions() -> dict[str, Any]:
+    """What decides how files are read and published: of the program, the methodology, the layout, and Python."""
+    import platform
     from importlib.metadata import version
 
-    return f"tic-rates {version('tic-rates')}"
+    from flows.publish.layout_version import LAYOUT_VERSION
+    from schemas.codes import METHODOLOGY
+
+    return {
+        "version": version("tic-rates"),
+        "methodology": METHODOLOGY,
+        "layout": LAYOUT_VERSION,
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+    }
+
+
+def _version() -> str:
+    text = "tic-rates {version}\nmethodology {methodology}, layout {layout}\nPython {python} on {platform}"
+    return text.format(**_versions())
 
 
 def _install_completion() -> str:
@@ -65,12 +82,14 @@ PROGRAM = Group(
     (
         *(run_command, nightly_command, backfill_command, demo_command),
         *(inspect_command, reference_command, report_command, rvu_command, practice_command),
-        *(status_command, serve_command),
+        *(status_command, prune_command, serve_command),
     ),
     help="Percentile benchmarks from US payers' Transparency-in-Coverage files, as Parquet.",
     epilog=EPILOG,
 )
-printing_option("--version", _version, "Print the version.")(PROGRAM)
+printing_option(
+    "--version", _version, "Print the versions of the program, methodology, layout and Python; with --json as one line."
+)(PROGRAM)
 printing_option(
     "--install-completion", _install_completion, "Write the completion script of this shell (bash, zsh or fish)."
 )(PROGRAM)
@@ -120,6 +139,9 @@ def _main(words: Sequence[str]) -> int:
 
 def run_words(words: Sequence[str]) -> int:
     """The exit code of the command that ``words`` name."""
+    if sorted(words) == ["--json", "--version"]:
+        write_output(lambda: print_json(_versions()))
+        return 0
     with PROGRAM.make_context("tic-rates", list(words)) as context:
         return int(PROGRAM.invoke(context))
 

@@ -65,6 +65,12 @@ def recall_digest(digest: str, layout: Layout) -> Entry | None:
     return None if record is None else Entry(record.sha256, record.bytes, record.fingerprint, record.validators)
 
 
+def stated_content(path: Path) -> str | None:
+    """The digest of the content that a record of the ledger states; None where there is no such record."""
+    record = read_record(path, _Record)
+    return None if record is None else record.sha256
+
+
 def remember(
     source: Source, layout: Layout, sha256: str, size: int, validators: Validators, *, unvalidated: bool = False
 ) -> None:

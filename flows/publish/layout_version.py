@@ -5,10 +5,11 @@ cached files say when they were last used. Outputs from before 1, with folders n
 ``flows.publish.older_outputs``.
 """
 
-import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
+
+import msgspec
 
 from flows.storage.atomic_files import write_atomically
 from flows.storage.cache_entries import read_record
@@ -18,6 +19,11 @@ from transforms.errors import UsageError
 
 LAYOUT_VERSION = 2
 CACHE_RECORD = "layout.json"
+
+
+class _CacheRecord(msgspec.Struct):
+    layout: int
+    software: str
 
 
 def check_layout(stated: Mapping[str, Any], place: object, elsewhere: str) -> None:
@@ -50,9 +56,10 @@ def check_cache(layout: Layout) -> None:
         UsageError: a later version of tic-rates wrote the cache.
     """
     path = layout.cache / CACHE_RECORD
-    stated: dict[str, Any] = (read_record(path, dict) if refresh(layout, path) else None) or {}
-    check_layout(stated, layout.name_of(layout.cache), "give another TIC_RATES_CACHE, or delete the folder")
-    if stated.get("layout") != LAYOUT_VERSION:
-        record = {"layout": LAYOUT_VERSION, "software": version("tic-rates")}
-        write_atomically(path, json.dumps(record).encode() + b"\n")
+    stated = read_record(path, _CacheRecord) if refresh(layout, path) else None
+    if stated is not None:
+        elsewhere = "give another TIC_RATES_CACHE, or delete the folder"
+        check_layout(msgspec.structs.asdict(stated), layout.name_of(layout.cache), elsewhere)
+    if stated is None or stated.layout != LAYOUT_VERSION:
+        write_atomically(path, msgspec.json.encode(_CacheRecord(LAYOUT_VERSION, version("tic-rates"))))
         upload(layout, path)

@@ -48,8 +48,9 @@ def _unreadable(layout: Layout, why: str) -> UsageError:
 
 def fill_manifest(manifest: dict[str, Any]) -> dict[str, Any]:
     """The manifest with the keys that every manifest has, in the present layout."""
-    for name, value in {"months": {}, "failures": {}, "publishing": [], "pruned": {}}.items():
-        manifest.setdefault(name, value)
+    for name in ("months", "failures", "pruned"):
+        manifest.setdefault(name, {})
+    manifest.setdefault("publishing", [])
     manifest.pop("format", None)  # of layout 1
     manifest["layout"] = LAYOUT_VERSION
     return manifest

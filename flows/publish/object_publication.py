@@ -16,12 +16,12 @@ import logging
 import re
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from flows.publish.layout_version import check_layout
-from flows.storage.object_store import Objects
+from flows.storage.object_store import ObjectMeta, Objects
 from flows.storage.threads import map_in_threads
 from transforms.errors import UsageError
 
@@ -146,6 +146,14 @@ def _clean(objects: Objects, number: int, needed: set[str]) -> None:
     since = records[number].modified - ABANDONED
     staged = [each for each in objects.list(STAGED) if each.key not in needed]
     objects.delete([*(each.key for each in staged if each.key in theirs or each.modified < since), *earlier])
+
+
+def abandoned_uploads(objects: Objects) -> list[ObjectMeta]:
+    """Uploads of runs that were killed a day ago or longer, before anything could be published of them."""
+    records = [json.loads(objects.get(each.key) or b"{}") for each in objects.list(RECORDS)]
+    needed = {key for record in records for key in record.get("copies", {}).values()}
+    since = datetime.now(UTC) - ABANDONED
+    return [each for each in objects.list(STAGED) if each.key not in needed and each.modified < since]
 
 
 def _latest(objects: Objects) -> int:

@@ -51,9 +51,9 @@ def prepare_output(layout: Layout) -> None:
     """
     read_manifest(layout)
     layout.prepare()
-    check_cache(layout)
     if layout.store is not None:
         layout.store.put(".state/writable", b"")
+    check_cache(layout)
     fetch_published(layout)
     publish_package(layout)
 

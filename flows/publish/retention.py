@@ -7,7 +7,7 @@ a removal that was killed. The manifest keeps what the gates compare later month
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -40,6 +40,13 @@ def output_in_use(layout: Layout) -> Iterator[None]:
     with ExitStack() as held:
         for folder in (layout.staging, layout.cache):
             held.enter_context(locked(folder / IN_USE, log_waiting, shared=True))
+        yield
+
+
+@contextmanager
+def published_in_use(layout: Layout) -> Iterator[None]:
+    """As ``output_in_use``, for what reads an output: nothing is created where nothing is published."""
+    with output_in_use(layout) if layout.manifest.exists() else nullcontext():
         yield
 
 

@@ -11,6 +11,7 @@ import polars as pl
 
 from flows.publish.manifest import published_entry
 from flows.publish.publish import fetch_published, publish_folder, publish_package
+from flows.publish.retention import published_in_use
 from flows.report.practice_pages import practice_path, practice_urls
 from flows.report.report import add_practice
 from flows.report.report_tables import find_months
@@ -77,6 +78,13 @@ def compare_with_market(
         UsageError: the month is not published, or the csv is wrong.
         NothingUsableError: no rate of the practice counts: no row names it, or all are excluded or outliers.
     """
+    with published_in_use(layout):
+        return _compare_with_market(layout, practice, month, volumes)
+
+
+def _compare_with_market(
+    layout: Layout, practice: Practice, month: date | None, volumes: Path | None
+) -> dict[str, Any]:
     fetch_published(layout, "summaries", "network_summaries", "practices")
     month = _choose_month(layout, month)
     published_at = published_entry(layout, month).get("published_at", "")  # before the tables: see `practice_pages`

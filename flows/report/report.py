@@ -8,6 +8,7 @@ from typing import Any
 from jinja2 import Environment
 
 from flows.publish.publish import fetch_published, publish_folder, sync_folder
+from flows.publish.retention import published_in_use
 from flows.report.practice_pages import practice_files, practice_links
 from flows.report.report_method import methodology_files
 from flows.report.report_pages import MOST_ON_FIRST_PAGE, CodePages
@@ -35,6 +36,11 @@ def build_report(layout: Layout) -> dict[str, Any]:
         UsageError: no month is published, or the folder can't be written.
         OutOfResourcesError: the machine ran out of something; the last report remains.
     """
+    with published_in_use(layout):
+        return _build_report(layout)
+
+
+def _build_report(layout: Layout) -> dict[str, Any]:
     started = time.perf_counter()
     published = _load(layout)
     target = layout.root / "report"

@@ -252,8 +252,8 @@ def test_builds_that_no_month_stands_on_are_forgotten_after_a_day(place: Path, c
     old.mkdir()
     os.utime(old, (0, 0))
     kept = {entry["build"] for entry in _manifest(place)["months"]["2026-06"]["payers"].values()}
-    for folder in cache.iterdir():
-        os.utime(folder, (0, 0))
+    for path in cache.rglob("*"):
+        os.utime(path, (0, 0))
     write(place, "2026-06", "acme", 40.5)
     nightly(capsys, place)
     left = {folder.name for folder in cache.iterdir()}

@@ -14,8 +14,9 @@ import pytest
 
 import flows.publish.publish
 from flows.download.sources import Source
-from flows.orchestration.run import RunRequest, remove_all_abandoned, run
+from flows.orchestration.run import RunRequest, run
 from flows.publish.publish import TABLES, change_manifest, fetch_published, prepare_output
+from flows.publish.retention import remove_all_abandoned
 from flows.storage.atomic_files import exchange_folders, unfinished_folder
 from flows.storage.layout import Layout
 from flows.storage.signals import deferred_signals

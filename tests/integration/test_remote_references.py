@@ -1,6 +1,7 @@
 """Remote provider references: validated like sources, part of what is built, and given up only where a host fails."""
 
 import json
+import os
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -222,6 +223,20 @@ def test_a_signed_reference_stays_resolved_while_the_file_that_cites_it_stays(tm
     assert providers(tmp_path / "out") == {("97026", ANN)}
     left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"c4n4ry" in path.read_bytes()]
     assert left == []
+
+
+def test_a_signed_reference_outlives_a_prune_with_the_file_that_cites_it(tmp_path: Path, capsys: Capture) -> None:
+    with serve({"/a": Page(groups(ANN), etag=None, last_modified=None)}) as server:
+        config = citing(tmp_path, server.url, "/a?sig=c4n4ry")
+        nightly(capsys, config)
+        cache = tmp_path / "out" / ".cache"
+        for path in (*(cache / "remote").iterdir(), *(cache / "sources").iterdir()):  # a run was killed in between
+            os.utime(path, (0, 0))
+        pruned = call(capsys, "prune", "--cache-days", "1", "--output", tmp_path / "out", "--json")
+        assert pruned.json_line["kinds"]["remote_references"]["entries"] == 0
+        assert pruned.json_line["kinds"]["sources"]["entries"] == 1, "of the file itself"
+        nightly(capsys, config)
+    assert providers(tmp_path / "out") == {("97026", ANN)}
 
 
 def test_a_file_beside_with_a_query_is_read_and_its_change_is_seen(tmp_path: Path, capsys: Capture) -> None:
