@@ -33,6 +33,7 @@ from flows.publish.retention import (
 )
 from flows.storage.atomic_files import find_abandoned, remove_folder
 from flows.storage.layout import Layout, month_of_name
+from flows.storage.object_sync import delete_files
 from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import UsageError
 
@@ -127,6 +128,7 @@ def make_plan(layout: Layout, manifest: Mapping[str, Any], keep_months: int | No
         "months": month_files,
         "practices": {name: files for name, files in practices.items() if files},
         "report_pages": {name: files for name, files in pages.items() if files},
+        "run_records": {file.path.stem: [file] for file in list_files(layout, layout.runs) if file.path.stem in gone},
         "leftovers": dict(_leftovers(layout)),
     }
     newest = manifest.get("months", {}).get(months.kept[-1], {}) if months.kept else {}
@@ -171,6 +173,7 @@ def _carry_out(layout: Layout, plan: Plan) -> None:
         folder = layout.month("practices", month_of_name(name))
         remove_folder(folder)
         publish_folder(layout, folder)
+    delete_files(layout, *(file.path for files in plan.published["run_records"].values() for file in files))
     for entries in plan.cached.values():
         for path, files in entries.items():
             remove_entry(layout, path, files)

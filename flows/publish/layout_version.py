@@ -39,8 +39,10 @@ def check_layout(stated: Mapping[str, Any], place: object, elsewhere: str) -> No
     found = stated.get("layout", 1)
     if isinstance(found, int) and found <= LAYOUT_VERSION:
         return
-    makers = {str(entry.get("software")) for entry in (*stated.get("months", {}).values(), stated)} - {"None"}
-    maker = f"tic-rates {', '.join(sorted(makers))}" if makers else "a later version of tic-rates"
+    last: Mapping[str, Any] = max(
+        stated.get("months", {}).values(), key=lambda entry: str(entry.get("published_at")), default={}
+    )
+    maker = f"tic-rates {stated.get('software') or last.get('software') or '(a later version)'}"
     raise UsageError(
         f"{place}: has layout version {found}, and this tic-rates {version('tic-rates')} knows versions up to "
         f"{LAYOUT_VERSION}; install the version that wrote it ({maker}), or {elsewhere}"

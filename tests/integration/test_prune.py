@@ -115,7 +115,7 @@ def test_months_beyond_the_number_go_with_all_that_is_of_them(place: Place) -> N
     assert place.tables(MONTHS) == stay
     assert sorted(place.manifest()["months"]) == MONTHS[2:4]
     left = [path for path in out.rglob("*") if MONTHS[0] in path.name and path.suffix != ".lock"]
-    assert left == [], "neither tables nor practices nor pages"
+    assert left == [], "neither tables nor practices nor pages nor the record of its run"
     package = (out / "datapackage.json").read_text()
     assert MONTHS[0] not in package and MONTHS[2] in package
     assert MONTHS[0] not in (out / "report" / "index.html").read_text()
