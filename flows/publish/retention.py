@@ -19,6 +19,7 @@ from flows.publish.publish import TABLES, manifest_lock, publish_month
 from flows.storage.atomic_files import remove_abandoned, remove_folder, unfinished_folder
 from flows.storage.layout import Layout, month_of_name
 from flows.storage.locks import locked, locked_if_free
+from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.payer_builds import FIGURES
 from transforms.errors import UsageError
 
@@ -38,8 +39,9 @@ def output_in_use(layout: Layout) -> Iterator[None]:
         LOG.warning("%s: tic-rates prune is at work; waiting for it", layout.location)
 
     with ExitStack() as held:
-        for folder in (layout.staging, layout.cache):
-            held.enter_context(locked(folder / IN_USE, log_waiting, shared=True))
+        with explain_resource_errors("locking the output", layout.staging):
+            for folder in (layout.staging, layout.cache):
+                held.enter_context(locked(folder / IN_USE, log_waiting, shared=True))
         yield
 
 
