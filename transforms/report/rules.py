@@ -76,7 +76,8 @@ class Document:
     """A version of a document, policy or limit, with the geographies for which it says the same."""
 
     kind: str
-    name: str
+    document_id: str
+    name: str  # with its version
     title: str
     authority: str
     geographies: tuple[str, ...]
@@ -90,7 +91,12 @@ class Document:
     @property
     def key(self) -> tuple[str, ...]:
         """The same for a document of several contractors."""
-        return (self.kind, self.name, self.authority if self.kind == POLICY else "")
+        return (self.kind, self.document_id, self.authority if self.kind == POLICY else "")
+
+    @property
+    def order(self) -> tuple[Any, ...]:
+        """Documents of a kind: by authority, number, geographies, version."""
+        return (self.authority, self.document_id, self.geographies, len(self.name), self.name)
 
     @property
     def is_news(self) -> bool:
@@ -194,7 +200,9 @@ class CodeRules:
         lists = {
             "documents": [each for each in found if each.kind != POLICY and each.status in (IN_FORCE, FUTURE)],
             "policies": [each for each in found if each.kind == POLICY and each.status in (IN_FORCE, FUTURE)],
-            "gone": [each for each in found if each.is_news and each.status in (ENDED, WITHDRAWN) and not each.is_new],
+            "gone": _last_versions(
+                each for each in found if each.is_news and each.status in (ENDED, WITHDRAWN) and not each.is_new
+            ),
         }
         most = {"documents": MOST_DOCUMENTS, "policies": MOST_DOCUMENTS, "gone": MOST_GONE}
         return PlaceRules(
@@ -221,7 +229,7 @@ class CodeRules:
             places.setdefault(key, []).append(row["geography"])
             first.setdefault(key, row)
         found = [self._document(row, tuple(sorted(places[key]))) for key, row in first.items()]
-        return sorted(found, key=lambda each: (_SHOWN.index(each.kind), each.authority, each.name, each.geographies))
+        return sorted(found, key=lambda each: (_SHOWN.index(each.kind), *each.order))
 
     def _document(self, row: Row, geographies: tuple[str, ...]) -> Document:
         kind, version = row["kind"], row["version"]
@@ -235,6 +243,7 @@ class CodeRules:
             change = Change(row["changed_on"], self._is_latest(row), describe_changes(row["changes"]))
         return Document(
             kind=kind,
+            document_id=row["document_id"],
             name=_cut(name if kind == POLICY else name[:1].upper() + name[1:]),
             title="" if kind == POLICY else _cut(row["title"] or ""),
             authority=_cut(row["authority"]),
@@ -301,6 +310,12 @@ def _first(documents: list[Document], most: int) -> list[Document]:
         return documents
     chosen = sorted(range(len(documents)), key=lambda n: (not documents[n].is_news, n))[:most]
     return [documents[n] for n in sorted(chosen)]
+
+
+def _last_versions(documents: Iterable[Document]) -> list[Document]:
+    """Of several versions of a document at the same places, the latest: those are in order."""
+    found = {(each.kind, each.authority, each.document_id, each.geographies): each for each in documents}
+    return list(found.values())
 
 
 def _edit_key(row: Row) -> tuple[int, str]:

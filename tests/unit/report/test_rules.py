@@ -120,6 +120,13 @@ def test_what_ended_or_was_withdrawn_with_the_latest_edition_is_listed_apart() -
     assert page.sentences[-1] == "With the latest editions, 2 ended or were withdrawn."
 
 
+def test_of_a_withdrawn_document_the_latest_version_is_listed() -> None:
+    gone: dict[str, Any] = {"changed_on": LAST, "changes": ["withdrawn"], "status": "withdrawn"}
+    page = rules_of(rule(version=version, **gone) for version in ("9", "10", "2")).at("AK")
+    assert [each.name for each in page.gone] == ["Article A1, version 10"]
+    assert page.sentences[-1] == "With the latest editions, 1 ended or was withdrawn."
+
+
 def test_partners_are_listed_by_column_and_modifier_with_their_dates() -> None:
     rows = [edit("97028"), edit("97035", modifier_indicator="0"), edit("97140", partner_column=1)]
     ended = edit("97150", status="ended", end_date=date(2024, 1, 1))
