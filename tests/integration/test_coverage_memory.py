@@ -1,4 +1,4 @@
-"""Peak memory of loading coverage rules does not grow with the file: 60,000 PTP edits against 600,000, as a workbook."""
+"""Peak memory of loading coverage rules does not grow with the file: 60,000 PTP edits against 600,000, in xlsx."""
 
 import random
 from pathlib import Path
