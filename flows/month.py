@@ -20,12 +20,11 @@ from flows.orchestration.flow_runs import (
     final_state,
     flow_options,
     parse_month,
-    quarantined_by,
     report_of,
     run_here,
     run_of,
 )
-from flows.orchestration.month_report import MonthReport, failed_month
+from flows.orchestration.month_report import MonthReport, failed_month, quarantined_by
 from flows.orchestration.months import load_settings, run_month
 from flows.orchestration.run import RunRequest, run
 from flows.orchestration.task_steps import TaskSteps

@@ -13,7 +13,9 @@ from prefect.artifacts import (
     create_table_artifact,
     update_progress_artifact,
 )
+from prefect.events import emit_event
 
+from flows.operations.events import PREFECT_PREFIX, Event
 from flows.orchestration.month_report import MonthReport, changed_rules
 from flows.orchestration.task_steps import OnProgress
 from flows.settings.addresses import Location
@@ -117,3 +119,14 @@ def left_out_table(column: str, left_out: Sequence[tuple[str, str]]) -> list[dic
     rows = [{column: name, "reason": reason} for name, reason in left_out[:MOST_SHOWN]]
     more = len(left_out) - MOST_SHOWN
     return [*rows, {column: f"{more:,} more", "reason": "see quality/files"}] if more > 0 else rows
+
+
+def send_to_prefect(events: Sequence[Event], flow_run: UUID) -> None:
+    """Put the events of a flow run into Prefect's feed, where automations can react to them."""
+    for event in events:
+        emit_event(
+            event=f"{PREFECT_PREFIX}{event.status}",
+            resource={"prefect.resource.id": f"tic-rates.month.{event.month}", "prefect.resource.name": event.month},
+            related=[{"prefect.resource.id": f"prefect.flow-run.{flow_run}", "prefect.resource.role": "flow-run"}],
+            payload=event.as_json(),
+        )

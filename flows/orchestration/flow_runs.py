@@ -9,21 +9,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar
 
 import httpx
 from prefect import get_client, runtime, tags
 from prefect.automations import Automation
 from prefect.client.schemas.objects import FlowRun, FlowRunPolicy, State
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import MissingResult, ObjectNotFound
 from prefect.flows import Flow
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, TypeAdapter
 
+from flows.operations.events import Event, post_events
+from flows.operations.next_steps import next_step
+from flows.orchestration.artifacts import send_to_prefect
 from flows.orchestration.month_report import CHANGES, BackfillReport, MonthReport, NightReport, describe
-from flows.orchestration.webhook import notify_webhook
+from flows.orchestration.notifications import events_of
 from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
@@ -115,24 +118,50 @@ def _is_automated(flow_run: FlowRun) -> bool:
 
 
 def notify(flow: Flow[..., Any], flow_run: FlowRun, state: State) -> None:
-    """Post to the webhook that a run failed, crashed, left something out or changed coverage rules.
+    """Post what the months of a run came to, or that it failed or crashed, to the webhook, and to Prefect's events.
 
-    A subflow run is part of its parent; where an automation of the server notifies, this hook does not.
+    A subflow run is part of its parent. Where an automation of the server posts that the run failed, this does not.
     """
-    name = state.name or ""
-    is_whole = state.is_completed() and not name.startswith("Completed with")
-    if (is_whole and CHANGES not in name) or flow_run.parent_task_run_id or STOPPED.search(state.message or ""):
+    if flow_run.parent_task_run_id or STOPPED.search(state.message or ""):
         return
-    if not is_whole and _is_automated(flow_run):
-        return
+    config = None
+    if "config" in flow_run.parameters:
+        try:
+            config = load_config(Path(flow_run.parameters["config"]))
+        except (OSError, TicRatesError) as error:
+            LOG.error("%s: the webhook is unknown, the configuration can't be read: %s", flow_run.name, error)
+    events = list(_events_of_run(flow_run, state, None if config is None else config.path))
+    send_to_prefect(events, flow_run.id)
+    if config is not None:
+        automated = not state.is_completed() and _is_automated(flow_run)
+        wanted = set(config.events) - ({"failed", "crashed"} if automated else set())
+        post_events(config.webhook, events, wanted)
+
+
+def _events_of_run(flow_run: FlowRun, state: State, config: Path | None) -> Iterator[Event]:
+    """The events of each month where the run has a report, else that it failed or crashed."""
+    run = name_run(flow_run.parameters)
+    reports = _reports_of(state)
+    if reports:
+        for report in reports:
+            yield from events_of(report, config, run)
+    elif not state.is_completed():
+        status, month = "crashed" if state.is_crashed() else "failed", _month_of(flow_run.parameters)
+        yield Event(month, status, state.message or "", next_step(status, month, config), run)
+
+
+def _reports_of(state: State[Any]) -> list[MonthReport]:
+    """The reports in the result of a run, or in the error of a failed one; none where there is no result."""
+    finished: Any = state
     try:
-        webhook = load_config(Path(flow_run.parameters["config"])).webhook
-    except (KeyError, OSError, TicRatesError) as error:
-        LOG.error("%s: the webhook is unknown, the configuration can't be read: %s", flow_run.name, error)
-        return
-    status = "changed" if is_whole else "incomplete" if state.is_completed() else state.type.value.lower()
-    month, run = _month_of(flow_run.parameters), name_run(flow_run.parameters)
-    notify_webhook(webhook, month=month, status=status, reason=state.message, run=run)
+        found = finished.result(raise_on_failure=False, _sync=True)
+    except MissingResult:
+        return []
+    if isinstance(found, MonthsFailedError):
+        found = found.details
+    if not isinstance(found, dict):
+        return []
+    return TypeAdapter(list[MonthReport]).validate_python(found.get("months", [found]))
 
 
 def flow_options() -> dict[str, Any]:
@@ -219,14 +248,6 @@ def no_more_retries() -> None:
         return
     with get_client(sync_client=True) as client:
         client.update_flow_run(runtime.flow_run.id, empirical_policy=FlowRunPolicy(retries=0, retry_delay=0))
-
-
-def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
-    """The sources and reasons that an error of ``require_usable`` holds."""
-    if not isinstance(error, NothingUsableError):
-        return []
-    entries = cast("list[dict[str, str]]", error.details.get("quarantined", []))
-    return [(entry["source"], entry["reason"]) for entry in entries]
 
 
 def final_state(report: MonthReport | BackfillReport) -> State[Any]:

@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from datetime import date
 from textwrap import shorten
-from typing import Any
+from typing import Any, cast
 
 from flows.extract.outcome import UnresolvedReferences
 from flows.publish.awaited import AwaitedPayer, StalePayer
@@ -106,6 +106,14 @@ def failed_month(month: date, error: BaseException, reason: str | None = None) -
         for each in details.get("awaited", ())
     ]
     return MonthReport(month, "failed", awaited=awaited, late=bool(awaited), reason=reason or str(error))
+
+
+def quarantined_by(error: BaseException) -> list[tuple[str, str]]:
+    """The sources and reasons that an error of ``require_usable`` holds."""
+    if not isinstance(error, NothingUsableError):
+        return []
+    entries = cast("list[dict[str, str]]", error.details.get("quarantined", []))
+    return [(entry["source"], entry["reason"]) for entry in entries]
 
 
 @dataclass

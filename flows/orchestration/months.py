@@ -237,7 +237,7 @@ def _report_of(config: Config, read: "_Read", request: RunRequest, layout: Layou
     report.undated = sorted(read.undated.items())
     report.awaited = awaited_payers(read.awaited, layout, month, day)
     report.late = expected and bool(read.awaited) and config.nightly.is_late(month, day)
-    report.stale = stale_payers(read.outcomes, month, day, config.nightly)
+    report.stale = stale_payers(read.outcomes, layout, month, day, config.nightly)
     return report
 
 

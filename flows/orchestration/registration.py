@@ -51,14 +51,20 @@ ENDED = (
     *("Completed", "Completed*", "Failed", "Failed*", "Cancelled", "Crashed", "Cancelling", "AwaitingRetry"),
     *("Scheduled", "Suspended", "Paused", "TimedOut"),
 )
-NOTIFIED = ("Failed", "Failed*", "Crashed", "TimedOut", "Completed with*")
+NOTIFIED = ("Failed", "Failed*", "Crashed", "TimedOut")  # what a run that ends otherwise posts itself
+# As flows.operations.events.Event
 PAYLOAD = """{% set named_month = flow_run.name.split(", ")[0] if ", " in flow_run.name else "" -%}
 {% set state = flow_run.state.type.value -%}
 {
+ "version": 1,
  "month": {{ (flow_run.parameters.month or flow_run.parameters.first or named_month) | tojson }},
- "status": {{ ("incomplete" if state == "COMPLETED" else state | lower) | tojson }},
+ "status": {{ state | lower | tojson }},
  "reason": {{ (flow_run.state.message or "") | tojson }},
- "run": {{ flow_run.name | tojson }}
+ "next": "do what the reason says, then press Retry on the run's page: what was read is kept",
+ "run": {{ flow_run.name | tojson }},
+ "subjects": [],
+ "output": null,
+ "time": {{ flow_run.state.timestamp.isoformat() | tojson }}
 }"""
 
 
@@ -99,7 +105,7 @@ def _is_active(name: str) -> bool:
 
 
 def make_automations(webhook: str | None, *deployments: str) -> None:
-    """Silent runs are marked crashed; failed, crashed and incomplete runs of the deployments go to the webhook.
+    """Silent runs are marked crashed; failed and crashed runs of the deployments go to the webhook.
 
     The server does it, so that a crash before our code is loaded, or an unreadable configuration, is notified too.
     """
@@ -118,7 +124,7 @@ def make_automations(webhook: str | None, *deployments: str) -> None:
             within=timedelta(0),
         )
         actions: list[Any] = [CallWebhook(block_document_id=block_id, payload=PAYLOAD)]
-        what = f"failed, crashed and incomplete runs of the deployment {name} go to the webhook"
+        what = f"failed and crashed runs of the deployment {name} go to the webhook"
         _save(Automation(name=automation_name(name), description=what, trigger=trigger, actions=actions))
 
 

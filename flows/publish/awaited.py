@@ -37,10 +37,11 @@ class AwaitedPayer:
 
 @dataclass(frozen=True)
 class StalePayer:
-    """A payer whose newest file is old."""
+    """A payer whose newest file is old. is_new: the last run of the month did not find it so."""
 
     payer: str
     last_updated_on: date
+    is_new: bool = True
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,9 @@ def awaited_payers(
     ]
 
 
-def stale_payers(outcomes: Iterable[Outcome], month: date, today: date, settings: Nightly) -> list[StalePayer]:
+def stale_payers(
+    outcomes: Iterable[Outcome], layout: Layout, month: date, today: date, settings: Nightly
+) -> list[StalePayer]:
     """Payers whose newest last_updated_on is older than the setting, on the month's last day or today."""
     newest: dict[str, date] = {}
     for outcome in outcomes:
@@ -136,7 +139,8 @@ def stale_payers(outcomes: Iterable[Outcome], month: date, today: date, settings
     if settings.stale_after_days is None:
         return []
     oldest = min(today, last_day(month)) - timedelta(days=settings.stale_after_days)
-    return [StalePayer(payer, day) for payer, day in sorted(newest.items()) if day < oldest]
+    known = read_manifest(layout).get("stale", {}).get(month_name(month), {})
+    return [StalePayer(payer, day, payer not in known) for payer, day in sorted(newest.items()) if day < oldest]
 
 
 def as_quarantined(awaited: Sequence[AwaitedPayer], sources: Mapping[str, Sequence[Outcome]]) -> list[Outcome]:

@@ -26,7 +26,7 @@ from pydantic import (
 
 from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
 from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
-from flows.settings.values import TEMPLATES, Config, EditionAddresses, Gates, Nightly, PayerSource, fill_month
+from flows.settings.values import EVENTS, TEMPLATES, Config, EditionAddresses, Gates, Nightly, PayerSource, fill_month
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, range_of
@@ -275,6 +275,7 @@ class Notify(Section):
     webhook: Annotated[Secret, _url("http", "https", what="an http(s):// address")] | None = Field(
         default=None, examples=["https://hooks.example.com/..."]
     )
+    events: list[Literal[tuple(EVENTS)]] = list(EVENTS)  # type: ignore[valid-type]
     metrics_file: Text | None = Field(default=None, examples=["/var/lib/node_exporter/textfile/tic-rates.prom"])
 
 
@@ -377,6 +378,7 @@ class Settings(Section):
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,
+            events=tuple(self.notify.events),
             metrics_file=None if self.notify.metrics_file is None else folder / self.notify.metrics_file,
             cluster=Cluster(self.cluster.dask, self.cluster.machines),
         )

@@ -9,6 +9,17 @@ from flows.settings.addresses import Location
 from flows.settings.fetching import Cluster, Engine, Fetching
 from schemas.codes import DEFAULT_CODES
 
+# What a webhook may be sent, and when
+EVENTS = {
+    "published": "new tables of a month, with nothing left out",
+    "partial": "a month with files quarantined, payers not there in time, provider references given up because their "
+    "host failed, a commit to the Delta tables that failed, or coverage rules not fetched",
+    "withheld": "a month with payers that failed a gate; their last good figures stay",
+    "failed": "a month that published nothing; the last good tables stay",
+    "stale": "a payer whose newest file has become older than `stale_after_days`; once",
+    "changed": "a new edition of coverage rules that changed documents",
+    "crashed": "a run in Prefect whose process ended, or sent no sign of life",
+}
 TEMPLATES = {"{month}": "%Y-%m", "{year}": "%Y", "{mm}": "%m"}
 
 
@@ -80,6 +91,7 @@ class Config:
     schedule: str = "0 2 * * *"
     timezone: str = "UTC"
     webhook: str | None = field(default=None, repr=False)
+    events: tuple[str, ...] = tuple(EVENTS)  # those that the webhook gets
     metrics_file: Path | None = None  # written after each run
     cluster: Cluster = field(default_factory=Cluster)
 

@@ -1,12 +1,16 @@
 """docs/reference/commands.md from the program's own help, and configuration.md from its own example."""
 
+import dataclasses
 import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from flows.operations.events import FIELDS, Event
+from flows.operations.metrics import METRICS
+from flows.settings.values import EVENTS
 from tests.shared_files import REPOSITORY
 
 REFERENCE = REPOSITORY / "docs" / "reference"
@@ -84,7 +88,42 @@ def configuration_page() -> str:
     )
 
 
+MONITORING = """\
+# Monitoring: metrics, events, log lines
+
+[Watch it](../how-to/monitoring.md) shows their use.
+
+## Metrics
+
+Gauges, each with the label `output` and those named here. `month` is written YYYY-MM."""
+
+
+def monitoring_page() -> str:
+    """Every metric and event."""
+    metrics = [
+        (f"`{metric.full_name}`", ", ".join(f"`{label}`" for label in metric.labels), metric.help) for metric in METRICS
+    ]
+    events = [(f"`{name}`", when) for name, when in EVENTS.items()]
+    fields = [(f"`{each.name}`", FIELDS[each.name]) for each in dataclasses.fields(Event)]
+    parts = [
+        _NOTE.format(source="flows/operations"),
+        MONITORING,
+        _table(("metric", "labels", "what it says"), metrics),
+        "## Events",
+        "The `status` of a message to the webhook, and in Prefect, after `tic-rates.`, the name of the event.",
+        _table(("status", "when"), events),
+        "Each message has these keys; later versions may add more.",
+        _table(("key", "meaning"), fields),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in [titles, ["---"] * len(titles), *rows])
+
+
 GENERATED: dict[Path, Callable[[], str]] = {
     REFERENCE / "commands.md": commands_page,
     REFERENCE / "configuration.md": configuration_page,
+    REFERENCE / "monitoring.md": monitoring_page,
 }

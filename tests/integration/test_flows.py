@@ -91,6 +91,14 @@ def asset_events(root: Path, run: UUID | None) -> dict[str, str]:
         return {event.resource.id: event.event for event in client.read_events(wanted, limit=50).events}
 
 
+def own_events(run: UUID | None) -> list[Any]:
+    """The server's events of ours, for a flow run."""
+    related = {"id": [f"prefect.flow-run.{run}"]}
+    wanted = EventFilter.model_validate({"event": {"prefix": ["tic-rates."]}, "related": related})
+    with get_client(sync_client=True) as client:
+        return client.read_events(wanted, limit=50).events
+
+
 def test_a_quarantined_file_is_in_the_states_name_and_every_table_is_a_materialized_asset(place: Path) -> None:
     state = run_month(place)
     assert state.name == "Completed with 1 quarantined"
@@ -102,6 +110,10 @@ def test_a_quarantined_file_is_in_the_states_name_and_every_table_is_a_materiali
     )
     root, run = place / "output", state.state_details.flow_run_id
     wait_until(lambda: len(asset_events(root, run)) == len(TABLES), "the events of the assets")
+    wait_until(lambda: own_events(run), "our event")
+    (event,) = own_events(run)
+    assert (event.event, event.resource.id) == ("tic-rates.partial", "tic-rates.month.2025-06")
+    assert event.payload["subjects"] == [str(place / "mrf" / "cut.json")] and event.payload["next"]
     expected = {f"{root.resolve().as_uri()}/{table}": "prefect.asset.materialization.succeeded" for table in TABLES}
     assert asset_events(root, run) == expected
 

@@ -223,8 +223,10 @@ def test_the_webhook_is_told_of_months_that_failed(
     backfill(capsys, place)
     assert nightly(capsys, place, month="2026-05").code == 4
     assert [(webhook, message["month"], message["status"]) for webhook, message in told] == [
-        ("https://hooks.example.com/secret", "2026-05", "failed")
-    ] * 2
+        ("https://hooks.example.com/secret", "2026-05", "failed"),
+        ("https://hooks.example.com/secret", "2026-06", "published"),
+        ("https://hooks.example.com/secret", "2026-05", "failed"),
+    ]
 
 
 def test_a_backfill_of_one_payer_adds_it_to_what_stands(place: Path, capsys: Capture) -> None:

@@ -1,9 +1,11 @@
-"""Six situations, driven through `status`, the metrics file and the events: what an operator sees."""
+"""Six situations, driven through `status`, the metrics file and the events: what an operator is told."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_prometheus
@@ -19,6 +21,7 @@ CONFIG = """\
 output = "out"
 
 [notify]
+webhook = "https://hooks.example.com/5ecre7"
 metrics_file = "tic-rates.prom"
 
 [[payer]]
@@ -39,6 +42,7 @@ class World:
     folder: Path
     capsys: Capture
     today: Today
+    posted: list[dict[str, Any]]
 
     def write(self, payer: str, *, month: str = JUNE, dollars: float = 30.0, updated: str = "2026-06-01") -> Path:
         rates = rate(group(ANN, BOB), prices=[price(negotiated_rate=dollars)])
@@ -56,6 +60,13 @@ class World:
 
     def call(self, command: str, *more: str) -> Ended:
         return call(self.capsys, command, "--config", self.folder / "tic-rates.toml", "--json", *more)
+
+    def events(self) -> list[tuple[str, list[str]]]:
+        """Those posted since the last call; each says what to do next."""
+        assert all(each["version"] == 1 and each["month"] == JUNE and each["next"] for each in self.posted)
+        found = [(each["status"], each["subjects"]) for each in self.posted]
+        self.posted.clear()
+        return found
 
     def text(self) -> str:
         return call(self.capsys, "status", "--config", self.folder / "tic-rates.toml").out
@@ -84,10 +95,17 @@ def metrics_in(path: Path) -> dict[str, dict[str, float]]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, capsys: Capture, today: Today) -> World:
+def world(tmp_path: Path, capsys: Capture, today: Today, monkeypatch: pytest.MonkeyPatch) -> World:
+    posted: list[dict[str, Any]] = []
+
+    def post(webhook: str, json: dict[str, Any], timeout: float) -> httpx.Response:
+        posted.append(json)
+        return httpx.Response(204, request=httpx.Request("POST", webhook))
+
+    monkeypatch.setattr(httpx, "post", post)
     (tmp_path / "tic-rates.toml").write_text(CONFIG)
     today("2026-06-25T03:00")
-    world = World(tmp_path, capsys, today)
+    world = World(tmp_path, capsys, today, posted)
     for payer in ENTITIES:
         world.write(payer)
     return world
@@ -106,8 +124,9 @@ def test_a_good_night(world: World) -> None:
     assert values["files"] == {"matched": 2.0} and values["rows"]["rates"] == 4.0
     assert [values[f"payers_{what}"][""] for what in ("withheld", "awaited", "late", "stale")] == [0.0] * 4
     assert "attention" not in values
+    assert world.events() == [("published", [])]
     again = world.nightly()
-    assert again.json_line["status"] == "unchanged"
+    assert (again.json_line["status"], world.events()) == ("unchanged", [])
     later = world.metrics()
     assert later["published_timestamp_seconds"] == values["published_timestamp_seconds"]
     assert later["run_success_timestamp_seconds"][""] > values["run_success_timestamp_seconds"][""]
@@ -118,6 +137,7 @@ def test_a_late_payer(world: World) -> None:
     world.today("2026-06-05T03:00")
     assert world.nightly().code == 0
     assert (world.status().code, world.findings()) == (0, [("awaited", "Acme")])
+    assert world.events() == [("published", [])]
     assert world.metrics()["payers_awaited"] == {"": 1.0} and world.metrics()["payers_late"] == {"": 0.0}
     world.today("2026-06-21T03:00")
     assert (world.status().code, world.findings()) == (3, [("late", "Acme")]), "also before the next night"
@@ -125,6 +145,7 @@ def test_a_late_payer(world: World) -> None:
     assert (world.status().code, world.findings()) == (3, [("late", "Acme")])
     assert "2026-06 not there Acme: since 2026-06-05: " in world.text()
     assert world.metrics()["attention"] == {"Acme late": 1.0}
+    assert world.events() == [("partial", ["Acme"])]
 
 
 def test_a_withheld_payer(world: World) -> None:
@@ -138,6 +159,7 @@ def test_a_withheld_payer(world: World) -> None:
     withheld = next(each for each in ended.json_line["findings"] if each["what"] == "withheld")
     assert withheld["subject"] == "Acme Health Plan" and "--no-gates" in withheld["next"]
     assert world.metrics()["attention"] == {"Acme Health Plan withheld": 1.0}
+    assert [status for status, _ in world.events()] == ["published", "withheld", "partial"]
     assert digests(world.folder / "out", "summaries") == good
 
 
@@ -153,6 +175,7 @@ def test_a_quarantined_file(world: World) -> None:
     (found,) = ended.json_line["findings"]
     assert (found["what"], found["subject"]) == ("quarantined", str(copy))
     assert "tic-rates inspect" in found["next"]
+    assert world.events() == [("published", []), ("partial", [str(copy)])]
     assert world.metrics()["files_quarantined"] == {"": 1.0}
     assert world.metrics()["files"] == {"matched": 9.0, "quarantined": 1.0, "unchanged": 2.0}
 
@@ -169,6 +192,7 @@ def test_a_failed_publication(world: World) -> None:
     assert (month["published_at"], month["last_run"]["status"]) == (published, "failed")
     assert "could be used" in month["failed"]
     assert ended.json_line["findings"][0]["what"] == "failed"
+    assert [status for status, _ in world.events()] == ["published", "failed"]
     values = world.metrics()
     assert values["run_exit_code"] == {"": 4.0}
     assert values["run_success_timestamp_seconds"][""] < values["run_finished_timestamp_seconds"][""]
@@ -184,6 +208,9 @@ def test_a_stale_payer(world: World) -> None:
     assert (ended.code, world.findings()) == (3, [("stale", "Acme")])
     assert "2026-06 stale Acme: last updated on 2026-01-15" in world.text()
     assert world.metrics()["payers_stale"] == {"": 1.0}
+    assert world.events() == [("published", []), ("stale", ["Acme"])]
+    assert world.nightly().code == 0
+    assert (world.events(), world.status().code) == ([], 3), "told once, and still to be seen"
 
 
 def test_nothing_published(world: World) -> None:

@@ -28,7 +28,7 @@ from flows.cli.options import (
     report_option,
 )
 from flows.settings.addresses import location_of
-from transforms.errors import TicRatesError, UsageError
+from transforms.errors import UsageError
 
 if TYPE_CHECKING:
     from flows.orchestration.month_report import MonthReport, NightReport
@@ -176,10 +176,10 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
 
 
 def _night(settings: "Config", options: dict[str, Any]) -> "NightReport":
-    """The reports of all months of a night, by a Prefect flow or by plain calls; the webhook gets what went wrong."""
+    """The reports of all months of a night, by a Prefect flow or by plain calls; the webhook gets their events."""
     from flows.orchestration.month_report import NightReport
     from flows.orchestration.months import check_payers, run_month, run_night
-    from flows.orchestration.webhook import notify_month, notify_webhook
+    from flows.orchestration.notifications import failure_notified, notify_months
     from flows.storage.layout import month_name, this_month
 
     if _use_prefect(options["prefect"]):
@@ -192,34 +192,26 @@ def _night(settings: "Config", options: dict[str, Any]) -> "NightReport":
     def update(month: date, expected: bool) -> "MonthReport":
         return run_month(settings, month, payers=payers, force=force, pages=False, expected=expected)
 
-    try:
+    with failure_notified(settings, month_name(this_month(settings.timezone))):
         night = run_night(settings, update, pages=not options["no_report"])
-    except TicRatesError as error:
-        month = month_name(this_month(settings.timezone))
-        notify_webhook(settings.webhook, month=month, status="failed", reason=str(error))
-        raise
-    for report in night.months:
-        notify_month(settings.webhook, report)
+    notify_months(settings, night.months)
     return night
 
 
 def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
-    """The month's report, by a Prefect flow or by plain calls; the webhook gets failures and what was left out."""
+    """The month's report, by a Prefect flow or by plain calls; the webhook gets its events."""
     from flows.orchestration.month_report import MonthReport
     from flows.orchestration.months import run_month
-    from flows.orchestration.webhook import notify_month, notify_webhook
+    from flows.orchestration.notifications import failure_notified, notify_months
 
     if _use_prefect(options["prefect"]):
         from flows.nightly import run_flow
 
         return run_flow(settings.path, MonthReport, month=f"{month:%Y-%m}", **_flow_parameters(options))
     payers, force, pages = options["payers"], options["force"], not options["no_report"]
-    try:
+    with failure_notified(settings, f"{month:%Y-%m}"):
         report = run_month(settings, month, payers=payers, force=force, pages=pages)
-    except TicRatesError as error:
-        notify_webhook(settings.webhook, month=f"{month:%Y-%m}", status="failed", reason=str(error))
-        raise
-    notify_month(settings.webhook, report)
+    notify_months(settings, [report])
     return report
 
 
@@ -248,7 +240,7 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     """
     from flows.cli.show_months import print_months
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
-    from flows.orchestration.webhook import notify_month
+    from flows.orchestration.notifications import notify_months
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     months_to_do(first, last)
@@ -262,8 +254,7 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
         else:
             update = partial(run_month, settings, payers=payers, force=force, pages=False)
             report = run_backfill(settings, first, last, update, newest_first=newest_first, pages=pages)
-            for month in report.months:
-                notify_month(settings.webhook, month)
+            notify_months(settings, report.months)
     return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
 
 

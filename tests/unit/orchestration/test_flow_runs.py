@@ -6,9 +6,9 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import fields
 from datetime import date, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -27,6 +27,7 @@ from prefect.states import Completed, Crashed, Failed
 from flows.backfill import backfill
 from flows.extract.outcome import UnresolvedReferences
 from flows.nightly import nightly
+from flows.operations.events import PAYLOAD_VERSION, Event
 from flows.orchestration import flow_runs, registration
 from flows.orchestration.flow_runs import (
     MonthFailedError,
@@ -42,6 +43,7 @@ from flows.orchestration.flow_runs import (
 from flows.orchestration.month_report import BackfillReport, MonthReport, describe
 from flows.publish.awaited import AwaitedPayer, StalePayer
 from flows.publish.delta import DeltaCommits
+from flows.settings.values import Config
 from tests.shared_files import REPOSITORY
 from transforms.errors import BadFileError, NothingUsableError, OutageError, UsageError
 
@@ -85,12 +87,13 @@ def test_wrong_usage_is_a_failed_state_without_a_traceback() -> None:
 
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    """What the webhook was told."""
-    calls: list[dict[str, Any]] = []
-    config = SimpleNamespace(webhook="https://hooks.example.com", timezone="UTC")
-    monkeypatch.setattr(flow_runs, "load_config", lambda _: config)
-    monkeypatch.setattr(flow_runs, "notify_webhook", lambda webhook, **message: calls.append({"to": webhook} | message))
-    return calls
+    """What the webhook and Prefect's feed were told; both the same."""
+    posted: list[dict[str, Any]] = []
+    monkeypatch.setattr(flow_runs, "load_config", lambda path: Config(path, (), webhook="https://hooks.example.com"))
+    monkeypatch.setattr(flow_runs, "post_events", lambda _, events, __: posted.extend(e.as_json() for e in events))
+    monkeypatch.setattr(flow_runs, "send_to_prefect", lambda events, _: sent.extend(e.as_json() for e in events))
+    sent: list[dict[str, Any]] = []
+    return posted
 
 
 def tell(state: State[Any], **more: Any) -> None:
@@ -100,15 +103,14 @@ def tell(state: State[Any], **more: Any) -> None:
 
 def test_a_failure_is_told_with_month_reason_and_run(told: list[dict[str, Any]]) -> None:
     tell(Failed(message="no month"), month="2025-06", payers=["Cigna"])
-    assert told == [
-        {
-            "to": "https://hooks.example.com",
-            "month": "2025-06",
-            "status": "failed",
-            "reason": "no month",
-            "run": "2025-06, Cigna",
-        }
-    ]
+    (message,) = told
+    assert {name: message[name] for name in ("month", "status", "reason", "run")} == {
+        "month": "2025-06",
+        "status": "failed",
+        "reason": "no month",
+        "run": "2025-06, Cigna",
+    }
+    assert "--config t.toml --month 2025-06" in message["next"]
 
 
 def test_a_crash_of_a_backfill_names_all_its_months(told: list[dict[str, Any]]) -> None:
@@ -121,11 +123,18 @@ def test_a_run_that_was_asked_to_stop_is_no_failure(told: list[dict[str, Any]]) 
     assert told == []
 
 
-def test_a_run_that_left_something_out_is_told_and_a_whole_one_is_not(told: list[dict[str, Any]]) -> None:
-    tell(Completed(), month="2025-06")
+def test_each_month_of_a_run_has_its_events(told: list[dict[str, Any]]) -> None:
+    tell(final_state(MonthReport(MONTH, "unchanged")), month="2025-06")
     assert told == []
-    tell(Completed(name="Completed with 2 withheld", message="2025-06 published, Cigna withheld: few"), month="2025-06")
-    assert (told[0]["status"], told[0]["reason"]) == ("incomplete", "2025-06 published, Cigna withheld: few")
+    tell(
+        final_state(BackfillReport([WITHHELD, MonthReport(MONTH, "failed", reason="none")])),
+        first="2025-06",
+        last="2025-06",
+    )
+    assert [(each["status"], each["reason"]) for each in told] == [
+        ("withheld", "2025-06 published, Aetna withheld: few, Cigna withheld: few"),
+        ("failed", "none"),
+    ]
 
 
 def test_a_subflow_run_is_part_of_its_parent(told: list[dict[str, Any]]) -> None:
@@ -136,7 +145,8 @@ def test_a_subflow_run_is_part_of_its_parent(told: list[dict[str, Any]]) -> None
 def test_a_configuration_that_cannot_be_read_is_logged_beside_the_failure(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(flow_runs, "notify_webhook", pytest.fail)
+    monkeypatch.setattr(flow_runs, "post_events", pytest.fail)
+    monkeypatch.setattr(flow_runs, "send_to_prefect", lambda *_: None)
     tell(Failed(message="x"), config=str(tmp_path / "absent.toml"), month="2025-06")
     assert "the webhook is unknown" in caplog.text
 
@@ -242,7 +252,7 @@ def test_a_report_survives_being_persisted() -> None:
 @pytest.mark.parametrize(
     ("state", "parameters", "name", "expected"),
     [
-        (Completed(name="Completed with 1 quarantined"), {}, "2026-11, all payers", ("2026-11", "incomplete")),
+        (Failed(name="Failed"), {}, "2026-11, all payers", ("2026-11", "failed")),
         (Failed(), {"month": "2025-06"}, "2025-06, Cigna", ("2025-06", "failed")),
         (Failed(name="Failed 1 of 3 months"), {"first": "2025-01"}, "backfill", ("2025-01", "failed")),
         (Crashed(), {"first": "2025-01", "last": "2025-03"}, "crafty-crow", ("2025-01", "crashed")),
@@ -255,6 +265,8 @@ def test_an_automation_sends_the_month_and_status_of_a_run(
     run = FlowRun(flow_id=uuid4(), name=name, parameters=parameters, state=state)
     message = json.loads(render_user_template_sync(registration.PAYLOAD, {"flow_run": run}))
     assert (message["month"], message["status"], message["run"]) == (*expected, name)
+    assert message.keys() == {each.name for each in fields(Event)}
+    assert message["version"] == PAYLOAD_VERSION
 
 
 @pytest.mark.parametrize(
@@ -264,7 +276,7 @@ def test_an_automation_sends_the_month_and_status_of_a_run(
         ("Failed 1 of 3 months, 2 quarantined", True),
         ("Crashed", True),
         ("TimedOut", True),
-        ("Completed with 1 quarantined", True),
+        ("Completed with 1 quarantined", False),
         ("Completed", False),
         ("Completed, 1 awaited", False),
         ("Cancelled", False),

@@ -152,7 +152,7 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     assert dataclasses.replace(config.fetching, hosts=()) == Fetching()
     values = tomllib.loads(
         re.sub(
-            r"(?m)^# (?=(headers|webhook|nppes|reader|plan_market_types|plan_id_types|min_plans) = )",
+            r"(?m)^# (?=(headers|webhook|metrics_file|nppes|reader|plan_market_types|plan_id_types|min_plans) = )",
             "",
             example_text(),
         )
@@ -163,7 +163,7 @@ def test_the_example_explains_every_key_and_states_the_defaults(tmp_path: Path) 
     assert {key for payer in values["payer"] for key in payer} == {
         field.name for field in dataclasses.fields(PayerSource)
     }
-    assert len(values["http"]) == 10 and len(values["schedule"]) == 2 and len(values["notify"]) == 1
+    assert len(values["http"]) == 10 and len(values["schedule"]) == 2 and len(values["notify"]) == 3
 
 
 def test_the_configuration_of_the_guide_is_a_good_one(tmp_path: Path) -> None:

@@ -1,0 +1,77 @@
+"""Events of a month, for a webhook and for Prefect: what happened, why, and what to do next.
+
+A payload of a later version may have more keys; those of ``Event`` keep their meaning within a version.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import httpx
+
+from flows.download.network import silence_request_logs
+from flows.publish.manifest import now
+from flows.storage.redaction import redact_text, redact_to_host
+
+LOG = logging.getLogger(__name__)
+PAYLOAD_VERSION = 1
+TIMEOUT_SECONDS = 10.0
+PREFECT_PREFIX = "tic-rates."
+FIELDS = {
+    "month": "YYYY-MM; of a run of several months that crashed, the first to the last",
+    "status": "what happened",
+    "reason": "in one line, without secrets",
+    "next": "what to do",
+    "run": "the name of the run in Prefect, or null",
+    "subjects": "the payers, files or documents that it is about",
+    "output": "where the tables are, or null",
+    "time": "when, UTC",
+    "version": f"of the message: {PAYLOAD_VERSION}",
+}
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event. status: a key of ``flows.settings.values.EVENTS``; ``FIELDS`` describes the others."""
+
+    month: str
+    status: str
+    reason: str
+    next: str
+    run: str | None = None
+    subjects: Sequence[str] = ()
+    output: str | None = None
+    time: str = field(default_factory=now)
+    version: int = PAYLOAD_VERSION
+
+    def as_json(self) -> dict[str, Any]:
+        """The payload, without secrets."""
+        return asdict(self) | {
+            "reason": redact_text(self.reason),
+            "subjects": [redact_text(subject) for subject in self.subjects],
+        }
+
+
+def post_events(webhook: str | None, events: Sequence[Event], wanted: Collection[str]) -> int:
+    """How many events the webhook accepted. One that does not answer is logged, and fails nothing.
+
+    Args:
+        webhook: None: nothing is posted. It may carry a token and is never printed whole.
+        wanted: the events that the configuration asks for.
+    """
+    if webhook is None:
+        return 0
+    return sum(_post(webhook, event) for event in events if event.status in wanted)
+
+
+def _post(webhook: str, event: Event) -> bool:
+    silence_request_logs()
+    try:
+        httpx.post(webhook, json=event.as_json(), timeout=TIMEOUT_SECONDS).raise_for_status()
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
+        answer = error.response.status_code if isinstance(error, httpx.HTTPStatusError) else type(error).__name__
+        host = redact_to_host(webhook)
+        LOG.warning("the webhook at %s did not accept the event %s of %s: %s", host, event.status, event.month, answer)
+        return False
+    return True
