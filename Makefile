@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak fuzz fuzz-short sanitize mutants mutants-short lint bench load lock docs licences sbom audit clean
+.PHONY: run test test-slow soak fuzz fuzz-short sanitize mutants mutants-short lint wheel-check pythons bench load lock docs licences sbom audit clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -47,6 +47,14 @@ mutants-short: $(STAMP)
 sanitize: $(STAMP)
 	$(BIN)/python -m tests.fuzz.sanitize
 
+# The wheel in an empty environment, with the demo: one of `make test-slow`, and of `make release-check`
+wheel-check: $(STAMP)
+	$(BIN)/pytest -n 0 -m "" tests/integration/test_packaging.py
+
+# Each Python from 3.11 to 3.14 that is here: the locked packages, the wheel, the demo and the core of the tests
+pythons: $(STAMP)
+	$(BIN)/python -m tests.installed
+
 lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,6 +91,8 @@ lock:
 	$(COMPILE) --group pyproject.toml:fuzz -o .ci/fuzz.lock
 	$(COMPILE) --group pyproject.toml:spark -o .ci/spark.lock
 	$(COMPILE) --group pyproject.toml:compiler -o .ci/compiler.lock
+	$(COMPILE) --constraint requirements.lock --extra dask --extra delta pyproject.toml -o .ci/runtime.lock
+	$(COMPILE) --constraint requirements.lock --constraint .ci/compiler.lock --group pyproject.toml:build -o .ci/build.lock
 
 # --no-deps: the lock is complete, and the pip that comes with venv takes hashes only this way.
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps
@@ -90,6 +100,8 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-dep
 # uv, from the same lock, installs the rest in seconds where pip takes a minute or more; where it can't (an index that
 # only pip is set up for), pip does.
 $(PACKAGES): requirements.lock
+	@$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11))" || { echo "tic-rates needs Python 3.11 or later, and $(PYTHON)" \
+		"is $$($(PYTHON) --version 2>&1 | head -n 1); name a later one: make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	awk '/^uv==/ {ours = 1} /^[^ ]/ && !/^uv==/ {ours = 0} ours' requirements.lock > $(VENV)/uv.lock
 	$(PIP) --require-hashes -r $(VENV)/uv.lock
