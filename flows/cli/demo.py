@@ -1,6 +1,7 @@
 """The demo: a synthetic market written to disk, run as any other source, every cell checked against its own answers.
 
-It ends with one provider's page: of the providers whom most payers list, the one with the lowest NPI.
+Its two editions of coverage rules are loaded into its own folder, apart from editions that are not made up. It ends
+with one provider's page: of the providers whom most payers list, the one with the lowest NPI.
 """
 
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from flows.report.practice import compare_with_market
 from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
+from flows.tables.coverage_editions import build_coverage, build_ncci
 from flows.tables.utilization_lookup import build_utilization
 from schemas.codes import DEFAULT_CODES
 from transforms.benchmark.practice import Practice
 from transforms.demo.answers import check_answers, check_networks, check_rows
+from transforms.demo.rule_answers import check_rules
 from transforms.errors import TicRatesError
 
 MOST_SHOWN = 20
@@ -35,34 +38,44 @@ def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthRep
     """Write the market under ``output/demo``, run it into ``output``, check every published cell.
 
     Raises:
-        WrongAnswerError: a cell or a row count differs from the known answer; names the first of them.
+        WrongAnswerError: a cell, a row count or a coverage rule differs from the known answer; names the first ones.
     """
     layout = Layout.at(output)
     files = write_market(layout.root / "demo", month)
     upload(layout, *files.sources, files.nppes, *files.utilization)
-    utilization = layout.root / "demo" / "reference" / "utilization"
+    reference = layout.root / "demo" / "reference"
+    coverage = reference / f"coverage-{month:%Y-%m}"
+    for edition in files.editions:
+        upload(layout, *edition.coverage, *edition.ncci)
+        build_coverage(edition.coverage, coverage, DEFAULT_CODES)
+        build_ncci(edition.ncci, coverage, DEFAULT_CODES)
+    utilization = reference / "utilization"
     build_utilization(files.utilization, utilization, DEFAULT_CODES)
     sources = expand(layout.name_of(path) for path in files.sources)
     nppes = layout.name_of(files.nppes) if layout.store else files.nppes
-    result = run(RunRequest(sources, month, DEFAULT_CODES, output, nppes, utilization=utilization))
+    request = RunRequest(sources, month, DEFAULT_CODES, output, nppes, utilization=utilization, coverage=coverage)
+    result = run(request)
     summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
     by_network = pl.read_parquet(layout.month("network_summaries", month) / "network_summaries.parquet")
     rates = pl.read_parquet(layout.month("rates", month) / "*" / "*.parquet")
     cells = check_answers(files.answers, summaries)
     rows = check_rows(files.answers, rates)
     networks = check_networks(files.answers, by_network)
-    wrong = (*cells.wrong, *networks.wrong, *rows.wrong)
+    rules = check_rules(month, pl.read_parquet(layout.month("coverage", month) / "coverage.parquet"))
+    wrong = (*cells.wrong, *networks.wrong, *rows.wrong, *rules.wrong)
     n_cells = cells.cells + networks.cells
     if wrong:
         shown = "\n  ".join(wrong[:MOST_SHOWN])
-        raise WrongAnswerError(f"{len(wrong)} of {n_cells + rows.cells} known answers differ:\n  {shown}")
+        raise WrongAnswerError(f"{len(wrong)} of {n_cells + rows.cells + rules.cells} known answers differ:\n  {shown}")
     practice = compare_with_market(layout, _choose_practice(layout, month), month, files.volumes)
-    checked = {"cells_checked": n_cells, "row_counts_checked": rows.cells, "wrong": 0, "practice": practice["page"]}
+    counts = {"cells_checked": n_cells, "row_counts_checked": rows.cells, "rules_checked": rules.cells}
+    checked = counts | {"wrong": 0, "practice": practice["page"]}
 
     def show() -> None:
         print_result(result)
         print(f"Practice: {practice['page']}")
-        print(f"All {n_cells:,} summary cells and {rows.cells:,} row counts are the market's known answers.")
+        checked_all = f"{n_cells:,} summary cells, {rows.cells:,} row counts and {rules.cells:,} coverage rules"
+        print(f"All {checked_all} are the market's known answers.")
 
     return Result(result.as_json() | checked, show, result.exit_code)
 

@@ -1,7 +1,7 @@
-"""Writes the demo's market to disk: payer files in their containers, and an NPPES download. Same seed, same bytes."""
+"""Writes the demo's market to disk: payer files in their containers, CMS's downloads. Same seed, same bytes."""
 
 import gzip
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from importlib.resources import files
@@ -13,11 +13,20 @@ from transforms.demo.answers import Answers, answer
 from transforms.demo.documents import Document, write_documents
 from transforms.demo.market import DEFAULT_SEED, make_market
 from transforms.demo.nppes import write_nppes
+from transforms.demo.rules import RuleFiles, write_rules
 from transforms.demo.utilization import write_utilization
 
 UNITS = "billing_code,units\n97026,1200\n97028,350\n"  # a year, of the practice whose page the demo ends with
 _ZIP_DATE = (2020, 1, 1, 0, 0, 0)
 _GZIP_MEMBER = 200_000  # bytes of JSON in each member of a file that has several
+
+
+@dataclass(frozen=True)
+class EditionFiles:
+    """The files of one edition of coverage rules: for `reference coverage`, and for `reference ncci`."""
+
+    coverage: tuple[Path, ...]
+    ncci: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -28,11 +37,12 @@ class DemoFiles:
     nppes: Path
     utilization: tuple[Path, ...]  # one for each year
     volumes: Path
+    editions: tuple[EditionFiles, ...]  # the earlier one first
     answers: Answers
 
 
 def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFiles:
-    """Payer files under ``folder/mrf``, NPPES, utilization and ``units.csv`` beside them, for ``month``'s month.
+    """Payer files under ``folder/mrf``, CMS's downloads and ``units.csv`` beside them, for ``month``'s month.
 
     Files of the same names are replaced; nothing else in the folder is touched.
     """
@@ -52,7 +62,31 @@ def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFil
         (services / name).write_bytes(content)
     volumes = folder / "units.csv"
     volumes.write_text(UNITS, encoding="utf-8")
-    return DemoFiles(tuple(written), nppes, tuple(sorted(services.glob("*.csv"))), volumes, answer(market))
+    editions = write_editions(folder / "rules" / f"{market.month:%Y-%m}", market.month)
+    years = tuple(sorted(services.glob("*.csv")))
+    return DemoFiles(tuple(written), nppes, years, volumes, editions, answer(market))
+
+
+def write_editions(folder: Path, month: date) -> tuple[EditionFiles, ...]:
+    """The two editions of coverage rules of a month, the earlier one first."""
+    named = zip(("earlier", "later"), write_rules(month), strict=True)
+    return tuple(_write_edition(folder / name, files) for name, files in named)
+
+
+def _write_edition(folder: Path, files: RuleFiles) -> EditionFiles:
+    """Each export as CMS packs it: its csv in a zip, and that in another one, beside a readme."""
+    exports = {}
+    for name, tables in files.exports.items():
+        inner = _zip((f"{table}.csv", content) for table, content in tables.items())
+        exports[f"{name}.zip"] = _zip([("readme.txt", b"An export of the demo."), (f"{name}_csv.zip", inner)])
+    return EditionFiles(_write(folder, {**exports, **files.policies}), _write(folder, files.ncci))
+
+
+def _write(folder: Path, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return tuple(folder / name for name in files)
 
 
 def _nppes_columns() -> list[str]:

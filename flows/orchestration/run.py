@@ -64,6 +64,7 @@ class RunRequest:
     delta: bool = False  # commit `summaries` and `providers` to Delta tables, too
     choice: Choice = field(default_factory=Choice)  # of the files that indexes list
     utilization: Path | None = None  # a folder of built years; None: those that `reference utilization` built
+    coverage: Path | None = None  # a folder of editions; None: those that `reference coverage` and `ncci` built
 
     @property
     def reading(self) -> ReadSettings:
@@ -137,7 +138,7 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
         find_utilization(request.utilization or layout.utilization, request.month),
         request.force,
         request.fetching,
-        coverage=find_editions(layout.coverage, request.month),
+        coverage=find_editions(request.coverage or layout.coverage, request.month),
     )
 
 
