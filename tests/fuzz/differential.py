@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from schemas.mrf import SECTIONS
+from tests.collected_rows import keyed_rows
 from tests.fuzz.explain import is_explained, is_reading_of, refusal_is_explained
 from tests.fuzz.plain_rows import differs
 from tests.fuzz.reading import CODES, Read, read_by_ijson, read_by_scan, without_bom
-from tests.plain_extract import TIC_KEYS, plain_extract
-from tests.plain_json import UnreadableError, plain_json
+from tests.offsets import element_at
+from tests.plain_extract import TIC_KEYS, matches, plain_extract
+from tests.plain_json import UnreadableError, as_id, plain_json
 
 Cuts = tuple[int, ...]
 
@@ -66,7 +68,7 @@ def compare(document: bytes, cuts: Iterable[Cuts], *, plain: bool, long: bool = 
     full = read_by_ijson(stripped)
     difference = _reference_difference(document, stripped, sound, full)
     if difference is None and plain and sound and full.collected is not None:
-        difference = _plain_difference(document, full)
+        difference = _plain_difference(document, full) or _offset_difference(stripped, full)
     executions = explained = 0
     if difference is None:
         known: list[Read] = []  # explained readings of a broken document
@@ -104,6 +106,21 @@ def _plain_difference(document: bytes, full: Read) -> Difference | None:
         return None  # a section under two names: which one falls back on which can't be told while reading on
     difference = differs(full.collected, plain_extract(document, CODES))
     return Difference("plain", difference) if difference else None
+
+
+def _offset_difference(stripped: bytes, full: Read) -> Difference | None:
+    """Other elements at the offsets than those that were read."""
+    assert full.collected is not None
+    assert full.reading is not None
+    items = [place for place in full.reading.offsets[0] if not matches(element_at(stripped, place), CODES)]
+    references = [
+        row
+        for row in keyed_rows(full.collected, full.collected.references)
+        if as_id(element_at(stripped, row[-1]).get("provider_group_id")) != as_id(row[1])
+    ]
+    if not items and not references:
+        return None
+    return Difference("offset", f"no wanted items at {items}, other references than {references}")
 
 
 def _is_explained(stripped: bytes, sound: bool, full: Read, scanned: Read, long: bool) -> bool:

@@ -36,8 +36,9 @@ def braces_of(data: bytes, *, inside: bool) -> NDArray[np.intp]:
     Args: inside: the text begins within a string.
     """
     text = np.frombuffer(_masked(data), np.uint8)
-    in_string = np.logical_xor.accumulate(text == ord('"')) ^ inside
-    return np.flatnonzero((text == ord("{")) & ~in_string)
+    braces, quotes = (np.flatnonzero(text == ord(sign)) for sign in '{"')
+    outside: NDArray[np.intp] = braces[np.searchsorted(quotes, braces) & 1 == int(inside)]
+    return outside
 
 
 def first_quote(data: memoryview, start: int, end: int) -> int:

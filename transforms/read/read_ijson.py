@@ -11,7 +11,7 @@ from decimal import InvalidOperation
 from functools import partial
 from itertools import chain
 from operator import length_hint
-from typing import BinaryIO, cast
+from typing import BinaryIO, Self, cast
 
 import ijson
 
@@ -168,7 +168,6 @@ class Events:
 
     def __init__(self, stream: object, limits: Limits, place: Place) -> None:
         self._stream = _guarded(stream, limits, place)
-        self._chunk = _Chunk(0, b"", False, [])
         self._events = chain.from_iterable(self._chunks())
         self.next = self._events.__next__
 
@@ -180,7 +179,7 @@ class Events:
         return self._chunk.brace()
 
     def _chunks(self) -> Iterator[Iterator[Event]]:
-        found = ijson.sendable_list()
+        found = _Found()
         parser = ijson.basic_parse_coro(found)
         first, has_more = 0, True
         while has_more:
@@ -194,12 +193,24 @@ class Events:
                 yield self._events_of(first, data, inside, found)
                 raise
             yield self._events_of(first, data, inside, found)
+            del self._chunk  # its events are freed before more are made, unless an open element needs them
             first += len(data)
 
     def _events_of(self, first: int, data: bytes, inside: bool, found: list[Event]) -> Iterator[Event]:
         self._chunk = _Chunk(first, data, inside, found[:])
         found.clear()
         return self._chunk.left
+
+
+class _Found(list[Event]):
+    """Events that a parser adds: ijson's C code fills a list itself, without a call for each."""
+
+    __call__ = list.append
+
+    @property
+    def send(self) -> Self:
+        """What the parser calls with each event, or fills."""
+        return self
 
 
 class _Chunk:

@@ -1,6 +1,5 @@
 """Offsets of items and provider references: what is parsed from there is what the extract says of it."""
 
-import json
 import re
 from collections import Counter
 from functools import partial
@@ -15,16 +14,16 @@ from tests.field_note_case import Case
 from tests.field_notes import generated_documents
 from tests.fuzz.limits import small_limits
 from tests.json_text import Pairs, json_bytes
+from tests.offsets import element_at
 from tests.pipeline import CODES, Extracted, ReadDocument, extract_bytes
 from tests.plain_extract import NOBODY, Header, rate_row
-from tests.plain_json import Json, as_id, as_objects, pick, plain_documents, plain_json
+from tests.plain_json import as_id, as_objects, pick, plain_documents
 from tests.shared_files import shared_bytes
 from tests.unit.read.test_field_notes import GOOD
 from tests.unit.read.test_generated import SOME
 from transforms.read import read_ijson
 from transforms.scan import read_scan
 
-DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 READERS: dict[str, ReadDocument] = {
     "ijson": read_ijson.read_document,
     "scan": read_scan.read_document,
@@ -33,16 +32,6 @@ READERS: dict[str, ReadDocument] = {
 READER = pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
 REFERENCE = {"provider_group_id": 7, "provider_groups": [group(ANN)]}
 CITING = item(rate(provider_references=[7]), name='a brace { in a "string" \\')
-
-
-def element_at(data: bytes, offset: int) -> dict[str, Json]:
-    """The object whose brace stands there."""
-    assert data[offset : offset + 1] == b"{"
-    text = data[offset:].decode("latin-1")  # a character is a byte; JSON's own are ASCII
-    _, end = DECODER.raw_decode(text)
-    element = plain_json(data[offset : offset + end])
-    assert isinstance(element, dict)
-    return element
 
 
 def check_offsets(published: bytes, source: Extracted) -> None:
