@@ -23,7 +23,8 @@ from flows.settings.values import Config
 from flows.storage.layout import Layout, month_name
 
 MOST_EXPLAINED = 20
-MOST_SHOWN = 200  # rows in a page; all of them are in quality/files
+MOST_SHOWN = 200  # rows in a page
+_IN_MANIFEST = "see manifest.json"
 _DOLLARS = ("p25_usd", "p50_usd", "p75_usd")
 _NATIONAL = "US dollars per service; n: providers (* small sample), or Medicare's localities; taxonomy tier {tier}."
 _QUARANTINED = (
@@ -74,18 +75,19 @@ def show_month(config: Config, report: MonthReport) -> None:
     stale = [(each.payer, f"last updated on {each.last_updated_on}") for each in report.stale]
     changed = changed_rules(report)
     uncommitted = [("delta", report.delta_failed)] if report.delta_failed else []
-    for key, column, left_out, text in (
-        ("quarantine", "source", report.quarantined, _QUARANTINED),
-        ("withheld", "payer", report.withheld, _WITHHELD),
-        ("awaited", "payer", awaited, _AWAITED),
-        ("stale", "payer", stale, _STALE),
-        ("delta", "tables", uncommitted, _DELTA),
-        ("coverage", "document", changed, _CHANGED),
+    for key, column, left_out, text, all_of_them in (
+        ("quarantine", "source", report.quarantined, _QUARANTINED, "see quality/files"),
+        ("withheld", "payer", report.withheld, _WITHHELD, _IN_MANIFEST),
+        ("awaited", "payer", awaited, _AWAITED, _IN_MANIFEST),
+        ("stale", "payer", stale, _STALE, _IN_MANIFEST),
+        ("delta", "tables", uncommitted, _DELTA, _IN_MANIFEST),
+        ("coverage", "document", changed, _CHANGED, "see `tic-rates reference coverage --changes`"),
     ):
         if left_out:
             reasons = "".join(f"\n- {each}: {why}" for each, why in left_out[:MOST_EXPLAINED])  # a table cuts them off
             description = text.format(count=len(left_out), config=config.path, month=name) + f"\n{reasons}"
-            create_table_artifact(left_out_table(column, left_out), key=f"{key}-{name}", description=description)
+            table = left_out_table(column, left_out, all_of_them)
+            create_table_artifact(table, key=f"{key}-{name}", description=description)
     layout = Layout.at(config.output)
     index = layout.root / "report" / "index.html"
     if index.exists():
@@ -114,11 +116,11 @@ def _national_row(row: dict[str, Any]) -> dict[str, Any]:
     return named | dollars | {"n": f"{counted:,}{'*' if row['low_sample'] else ''}"}
 
 
-def left_out_table(column: str, left_out: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """What was left out and why, of which a page shows so many."""
+def left_out_table(column: str, left_out: Sequence[tuple[str, str]], all_of_them: str) -> list[dict[str, str]]:
+    """What was left out and why, of which a page shows so many; ``all_of_them``: where the others are."""
     rows = [{column: name, "reason": reason} for name, reason in left_out[:MOST_SHOWN]]
     more = len(left_out) - MOST_SHOWN
-    return [*rows, {column: f"{more:,} more", "reason": "see quality/files"}] if more > 0 else rows
+    return [*rows, {column: f"{more:,} more", "reason": all_of_them}] if more > 0 else rows
 
 
 def send_to_prefect(events: Sequence[Event], flow_run: UUID) -> None:

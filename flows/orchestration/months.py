@@ -257,6 +257,8 @@ def _bring_up_to_date(
     from flows.tables.month_inputs import MonthInputs
 
     month, layout = request.month, before.layout
+    if month == this_month(config.timezone):  # also where no payer's files are there yet: exports are replaced weekly
+        report.references_failed = fetch_editions(config.reference, layout, config.codes, config.fetching)
     baseline = Baseline(before, frozenset(read.blocks), frozenset(payer.name for payer in config.payers))
     everything = [*read.outcomes, *baseline.outcomes]
     if not any(outcome.usable and not outcome.is_index for outcome in everything):
@@ -272,8 +274,6 @@ def _bring_up_to_date(
         report.quarantined += [(outcome.source.name, str(outcome.reason)) for outcome in missing]
         _note(config, read, report, layout)
         require_usable([*everything, *missing], layout, report)
-    if month == this_month(config.timezone):
-        report.references_failed = fetch_editions(config.reference, layout, config.codes, config.fetching)
     references = replace(load_references(request, layout), report_unchanged=True)
     inputs, earlier = MonthInputs(references, read.outcomes, layout), previous_entry(layout, month)
     identity = _identity(inputs, baseline, config.gates, earlier[1])

@@ -11,6 +11,7 @@ import pytest
 
 from flows.publish.manifest import read_manifest
 from flows.storage.layout import Layout
+from flows.tables.coverage_editions import find_editions
 from schemas.coverage import COVERAGE
 from tests.command_line import call
 from tests.coverage_files import ARTICLES, LCDS, NCDS, POLICIES, Rows, mue_text, ptp_text, write_export
@@ -120,6 +121,15 @@ def test_the_night_of_this_month_fetches_what_the_configuration_names(world: Wor
     assert (ended.code, ended.json_line["status"], ended.json_line["references_failed"]) == (0, "published", [])
     assert table(world).height == 2
     assert world.publish("nightly").json_line["status"] == "unchanged"
+
+
+def test_editions_are_fetched_where_no_payer_has_published_the_month(world: World) -> None:
+    world.monkeypatch.setattr("flows.orchestration.months.this_month", lambda _: date(2026, 7, 1))
+    config, csv = world.place / "tic-rates.toml", world.place / "policies_2026-07-01.csv"
+    config.write_text(f'{config.read_text()}[reference]\ncoverage = ["policies_2026-07-01.csv"]\n')
+    csv.write_text("\n".join(POLICIES))
+    assert call(world.capsys, "nightly", "--config", config, "--month", "2026-07").code == 4
+    assert [each.kind for each in find_editions(Layout(world.output).coverage)] == ["payer_policy"]
 
 
 def test_the_published_bytes_depend_on_the_editions_alone(world: World) -> None:

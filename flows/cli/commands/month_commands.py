@@ -265,8 +265,8 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
 def demo_command(*, month: date, output: Path | str, prefect: bool | None) -> Result:
     """Write a small synthetic market with known answers, run it and check every cell.
 
-    The market's files are in DIR/demo, its tables beside them: DIR is an ordinary output folder. Two made-up editions of
-    coverage rules are among them, in the layouts of CMS; their rules are published with the demo's month alone.
+    The market's files are in DIR/demo, its tables beside them: DIR is an ordinary output folder. Two made-up editions
+    of coverage rules are among them, in the layouts of CMS; their rules are published with the demo's month alone.
     """
     from flows.cli.demo import run_demo
 

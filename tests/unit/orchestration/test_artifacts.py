@@ -70,6 +70,21 @@ def test_what_is_missing_comes_with_its_reason_and_the_next_command(
 
 
 def test_a_page_shows_so_many_rows_and_counts_the_rest() -> None:
-    rows = left_out_table("source", [(f"{number}.json", "cut") for number in range(5_000)])
+    rows = left_out_table("source", [(f"{number}.json", "cut") for number in range(5_000)], "see elsewhere")
     assert sum(row["reason"] == "cut" for row in rows) == MOST_SHOWN
-    assert rows[-1]["source"] == f"{5_000 - MOST_SHOWN:,} more"
+    assert rows[-1] == {"source": f"{5_000 - MOST_SHOWN:,} more", "reason": "see elsewhere"}
+
+
+def test_the_rest_of_the_changed_rules_is_where_the_row_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    shown: dict[str, Any] = {}
+    monkeypatch.setattr(
+        artifacts, "create_table_artifact", lambda table, key, description: shown.update({key: (table, description)})
+    )
+    change = {"kind": "article", "document_id": "A1", "authority": "X", "geographies": ["AK"], "edition": MONTH}
+    change |= {"billing_codes": ["97026"], "changes": ["text"]}
+    many = MonthReport(MONTH, "published", coverage_changes=[change] * (MOST_SHOWN + 1))
+    show_month(cast("Config", SimpleNamespace(output=tmp_path, path="t.toml")), many)
+    rows, text = shown["coverage-2026-06"]
+    assert rows[-1] == {"document": "1 more", "reason": "see `tic-rates reference coverage --changes`"}
+    assert rows[0]["reason"] == "2026-06-01, 97026: text"
+    assert "`tic-rates reference coverage --changes` lists all" in text
