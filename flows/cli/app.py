@@ -4,8 +4,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -19,6 +19,7 @@ from flows.cli.commands.reference_commands import reference_command
 from flows.cli.commands.table_commands import practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
+from flows.storage.log_lines import FORMAT_ENVIRONMENT, FORMATS, check_format, set_up_logging
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 INTERRUPTED = 130
@@ -44,7 +45,7 @@ Sources, --nppes, --output and TIC_RATES_CACHE may be s3://, gs:// or az:// URLs
 from the platform (AWS_..., GOOGLE_..., AZURE_... variables, profile, machine role).
 Environment: TIC_RATES_CACHE is the cache folder (default: .cache in the output folder); TIC_RATES_LIMITS_... sets the
 limits of one file ([limits] in `tic-rates nightly --example` names them); TIC_RATES_HTTP_ALLOW_PRIVATE=true lets files
-on public hosts lead to private networks.
+on public hosts lead to private networks; TIC_RATES_LOG_FORMAT=json makes log lines JSON.
 Tables, columns and methodology: README.md in the repository's output folder.
 """
 
@@ -95,6 +96,16 @@ printing_option(
 )(PROGRAM)
 
 
+LOG_FORMAT = "--log-format"
+click.option(
+    LOG_FORMAT,
+    type=click.Choice(FORMATS),
+    expose_value=False,
+    help="Log lines on stderr as text, or as one JSON object each (before or after the command; default: "
+    "TIC_RATES_LOG_FORMAT, else text).",
+)(PROGRAM)
+
+
 class _Stopped(BaseException):
     """SIGTERM or SIGHUP, raised like Ctrl-C."""
 
@@ -110,19 +121,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from flows.cli.completion import complete
 
             return complete(PROGRAM)
-        return _main(sys.argv[1:] if arguments is None else arguments)
+        with _log_format(list(sys.argv[1:] if arguments is None else arguments)) as words:
+            return _main(words)
     finally:
         flush_output()
 
 
+@contextmanager
+def _log_format(words: list[str]) -> Iterator[list[str]]:
+    """The words with `--log-format` before the command, wherever it stood; the environment has its value meanwhile."""
+    own = words[: words.index("--")] if "--" in words else words
+    for number, word in enumerate(own):
+        name, equals, value = word.partition("=")
+        if name == LOG_FORMAT and (equals or number + 1 < len(own)):
+            end = number + (1 if equals else 2)
+            words = [LOG_FORMAT, value if equals else own[number + 1], *words[:number], *words[end:]]
+            break
+    before = os.environ.get(FORMAT_ENVIRONMENT)
+    if words[:1] == [LOG_FORMAT] and words[1] in FORMATS:
+        os.environ[FORMAT_ENVIRONMENT] = words[1]
+    try:
+        yield words
+    finally:
+        os.environ.pop(FORMAT_ENVIRONMENT, None)
+        os.environ.update({} if before is None else {FORMAT_ENVIRONMENT: before})
+
+
 def _main(words: Sequence[str]) -> int:
     as_json = "--json" in words
-    logging.basicConfig(format="%(levelname)s %(message)s", level=logging.INFO, stream=sys.stderr)
+    set_up_logging()
     logging.getLogger("httpx").setLevel(logging.WARNING)  # it logs whole URLs, signatures included
     signal.signal(signal.SIGTERM, _stop)
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # nohup
         signal.signal(signal.SIGHUP, _stop)
     try:
+        check_format()
         return run_words(words)
     except click.exceptions.Exit as end:  # after --help or --version
         return end.exit_code
@@ -152,7 +185,7 @@ def _one_line(error: click.UsageError) -> str:
 
 
 def _print_failure(error: TicRatesError, *, as_json: bool) -> int:
-    print_error(f"tic-rates: {error}")
+    print_error(f"tic-rates: {error}", "command_failed", exit_code=error.exit_code)
     if as_json:
         details = error.details if isinstance(error, NothingUsableError) else {}
         with suppress(OSError):  # stderr has the error already
@@ -167,7 +200,9 @@ def _print_bug(*, as_json: bool) -> int:
     from flows.storage.redaction import redact_text
 
     text = redact_text(traceback.format_exc())
-    print_error(f"{text}tic-rates: a bug in tic-rates; please report it with the lines above")
+    print_error(
+        f"{text}tic-rates: a bug in tic-rates; please report it with the lines above", "command_failed", exit_code=1
+    )
     if as_json:
         write_output(lambda: print_json({"error": text.splitlines()[-1], "exit_code": TicRatesError.exit_code}))
     return TicRatesError.exit_code

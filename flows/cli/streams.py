@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from flows.storage.log_lines import is_json, json_error
+
 _STANDARD = (0, 1, 2)
 
 
@@ -31,10 +33,10 @@ def write_output(show: Callable[[], object]) -> None:
         _discard(sys.stdout.fileno())
 
 
-def print_error(text: str) -> None:
-    """A line on stderr, unless stderr can't be written."""
+def print_error(text: str, event: str = "log", **fields: object) -> None:
+    """A line on stderr, unless stderr can't be written; where log lines are JSON, of that event."""
     with suppress(OSError):
-        print(text, file=sys.stderr, flush=True)
+        print(json_error(text, event, **fields) if is_json() else text, file=sys.stderr, flush=True)
 
 
 def flush_output() -> None:

@@ -1,12 +1,16 @@
 """What became of sources and of the remote provider references that they cite."""
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from flows.download.sources import Source
+from flows.storage.log_lines import FILES, SLOW_SECONDS, log_event
 from schemas.mrf import INDEX_SHAPES
 from transforms.read.account import SourceAccount
+
+LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,23 @@ class Outcome:
     def is_index(self) -> bool:
         """Whether it lists other files."""
         return self.usable and (self.is_page or self.account.shape in INDEX_SHAPES)
+
+
+def log_outcome(outcome: Outcome) -> None:
+    """Log that a file was read: each as JSON, as text those that took long."""
+    slow = outcome.seconds > SLOW_SECONDS
+    message = ("%s: %s after %.0f s", outcome.source.name, outcome.status, outcome.seconds)
+    log_event(
+        LOG if slow else FILES,
+        "file_read",
+        *message,
+        source=outcome.source.name,
+        status=outcome.status,
+        bytes=outcome.bytes,
+        bytes_json=outcome.account.bytes_json,
+        seconds=round(outcome.seconds, 3),
+        reason=outcome.reason,
+    )
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,8 @@ from multiprocessing import get_context
 from multiprocessing.sharedctypes import SynchronizedArray
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from flows.storage.log_lines import is_json
+
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.progress import Progress
@@ -34,8 +36,8 @@ def add(counters: Counters, *amounts: int) -> None:
 
 @contextmanager
 def shown(counters: Counters, files: int, total_bytes: int) -> Iterator[None]:
-    """Show progress while the body runs; nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
+    """Show progress while the body runs; nothing where stderr is not a terminal, or has JSON lines."""
+    if not sys.stderr.isatty() or is_json():
         yield
         return
     with make_line(counters, files, total_bytes, sys.stderr):

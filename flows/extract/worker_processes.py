@@ -5,6 +5,7 @@ work runs in a process of its own, and this process is left to report what happe
 own: a killed one takes no other work with it. Work that dies without other work beside it is too large by itself.
 """
 
+import logging
 import os
 import signal
 import threading
@@ -19,6 +20,7 @@ from pathlib import Path
 from queue import LifoQueue
 from typing import ParamSpec, TypeVar
 
+from flows.storage.log_lines import set_up_logging
 from flows.storage.threads import Threads, wait_for_result
 
 OOM_SCORE = Path("/proc/self/oom_score_adj")  # -1000 to 1000: the highest is killed first where memory runs out
@@ -41,6 +43,7 @@ def join_parent() -> None:
     """Set up a worker process: its parent decides when it ends, and it is killed before its parent for memory."""
     parent = parent_process()
     if parent is not None:
+        set_up_logging(logging.WARNING)
         with suppress(OSError):  # no Linux
             OOM_SCORE.write_text("500")
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -7,7 +7,7 @@ from functools import partial
 
 from flows.download.sources import Source
 from flows.extract.extract_source import extract, find_unchanged
-from flows.extract.outcome import Outcome
+from flows.extract.outcome import Outcome, log_outcome
 from flows.extract.progress import Counters, add, make_counters, shown
 from flows.extract.worker_processes import WorkerProcesses, cores, join_parent
 from flows.settings.fetching import ReadSettings
@@ -75,6 +75,12 @@ def _processes(workers: int, counters: Counters) -> Iterator[WorkerProcesses | N
 
 
 def _extract_in(processes: WorkerProcesses | None, extract_one: ExtractOne, source: Source) -> Outcome:
+    outcome = _extract_or_refuse(processes, extract_one, source)
+    log_outcome(outcome)
+    return outcome
+
+
+def _extract_or_refuse(processes: WorkerProcesses | None, extract_one: ExtractOne, source: Source) -> Outcome:
     try:
         return extract_one(source) if processes is None else processes.run(extract_one, source)
     except BrokenProcessPool:

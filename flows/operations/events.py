@@ -12,6 +12,7 @@ import httpx
 
 from flows.download.network import silence_request_logs
 from flows.publish.manifest import now
+from flows.storage.log_lines import log_event
 from flows.storage.redaction import redact_text, redact_to_host
 
 LOG = logging.getLogger(__name__)
@@ -54,12 +55,16 @@ class Event:
 
 
 def post_events(webhook: str | None, events: Sequence[Event], wanted: Collection[str]) -> int:
-    """How many events the webhook accepted. One that does not answer is logged, and fails nothing.
+    """How many events the webhook accepted; all are logged. One that does not answer is logged, and fails nothing.
 
     Args:
         webhook: None: nothing is posted. It may carry a token and is never printed whole.
         wanted: the events that the configuration asks for.
     """
+    for event in events:
+        line = ("%s %s; next: %s", event.month, event.status, event.next)
+        named: dict[str, Any] = {"status": event.status, "subjects": event.subjects, "next": event.next}
+        log_event(LOG, "month_event", *line, month=event.month, **named)
     if webhook is None:
         return 0
     return sum(_post(webhook, event) for event in events if event.status in wanted)

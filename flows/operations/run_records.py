@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Any, Self
 from flows.publish.manifest import now
 from flows.storage.atomic_files import write_atomically
 from flows.storage.layout import Layout, month_name
+from flows.storage.log_lines import log_event, logged_with
 from flows.storage.redaction import redact_text
 from transforms.errors import TicRatesError
 
@@ -74,6 +76,8 @@ class RecordedRun:
         self._record: RunRecord | None = None
 
     def __enter__(self) -> Self:
+        self._context = ExitStack()
+        self._context.enter_context(logged_with(month=month_name(self._month)))
         return self
 
     def start(self) -> None:
@@ -82,6 +86,8 @@ class RecordedRun:
         succeeded = None if before is None else before.succeeded_at
         name, host = month_name(self._month), socket.gethostname()
         self._put(RunRecord(name, RUNNING, now(), host, succeeded_at=succeeded))
+        output = str(self._layout.location)
+        log_event(LOG, "run_started", "%s: the run begins, output %s", name, output, output=output)
 
     def finish(self, line: Mapping[str, Any]) -> None:
         """Note what the month came to.
@@ -95,6 +101,10 @@ class RecordedRun:
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
     ) -> None:
+        with self._context:
+            self._note_error(error)
+
+    def _note_error(self, error: BaseException | None) -> None:
         if error is None or self._record is None or self._record.finished_at is not None:
             return
         if isinstance(error, TicRatesError):
@@ -118,7 +128,11 @@ class RecordedRun:
             "reason": None if reason is None else redact_text(reason),
             "succeeded_at": succeeded,
         }
-        self._put(RunRecord(**known | more))
+        record = RunRecord(**known | more)
+        self._put(record)
+        line = ("%s: the run ended as %s after %.1f s", record.month, status, record.seconds)
+        named = {name: known[name] for name in ("status", "exit_code", "seconds", "reason")}
+        log_event(LOG, "run_finished", *line, output=str(self._layout.location), **named)
 
     def _put(self, record: RunRecord) -> None:
         """Write the record. A run does not fail because it can't be written."""

@@ -23,7 +23,7 @@ from flows.download.sources import Source
 from flows.extract.batches import batch_sources
 from flows.extract.extract_source import ACCOUNT, extract
 from flows.extract.ledger import Entry, fingerprint, recall, remember
-from flows.extract.outcome import Outcome
+from flows.extract.outcome import Outcome, log_outcome
 from flows.extract.progress import add, make_counters, shown
 from flows.extract.readers import reading_version
 from flows.extract.workers import ReadElsewhere, find_unchanged_many
@@ -134,6 +134,7 @@ def read_on_dask(
     def count(outcomes: list[Outcome]) -> None:
         found.update((outcome.source, outcome) for outcome in outcomes)
         for outcome in outcomes:
+            log_outcome(outcome)
             add(counters, outcome.bytes or 0, outcome.account.bytes_json, outcome.account.items_matched, 1)
         on_outcomes(outcomes)
 

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -30,6 +30,7 @@ from flows.storage.atomic_files import unfinished_folder
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name
 from flows.storage.locks import locked
+from flows.storage.log_lines import log_event, logged_stage
 from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
 from schemas.codes import METHODOLOGY
@@ -152,7 +153,8 @@ def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outco
     outcomes: list[Outcome] = []
     waiting = list(request.sources)
     for level in range(1, MAX_LEVELS + 1):
-        found = extract(waiting) if waiting else []
+        with logged_stage(LOG, "extract") if waiting else nullcontext():
+            found = extract(waiting) if waiting else []
         waiting = []
         for outcome in found:
             if not (outcome.is_index or (outcome.is_page and level == 1)):
@@ -204,7 +206,8 @@ def count_outcomes(request: RunRequest, outcomes: Sequence[Outcome]) -> MonthRep
         if outcome.status == "quarantined" and outcome.reason is not None:
             result.quarantined.append((outcome.source.name, outcome.reason))
     for name, reason in result.quarantined[:MOST_LOGGED]:
-        LOG.error("quarantined %s: %s", name, reason)
+        line = ("quarantined %s: %s", name, reason)
+        log_event(LOG, "file_quarantined", *line, level=logging.ERROR, source=name, reason=reason)
     if len(result.quarantined) > MOST_LOGGED:
         LOG.error("quarantined %d more; all are in quality/files", len(result.quarantined) - MOST_LOGGED)
     return result

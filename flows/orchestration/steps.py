@@ -4,6 +4,7 @@ Each may be run again with the same arguments: what it builds stands in the cach
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from flows.publish.publish import PublicationConflictError, publish_month
 from flows.settings.fetching import ReadSettings
 from flows.settings.values import Gates, PayerSource
 from flows.storage.layout import Layout, month_name
+from flows.storage.log_lines import logged_stage
 from flows.storage.resource_errors import explain_resource_errors
 from flows.storage.threads import map_in_threads
 
@@ -37,6 +39,13 @@ Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 LISTINGS_AT_ONCE = 4
 REPLACED = "replaced.json"
+_STAGES = {"list_files": "list files", "publish_tables": "publish", "commit_delta": "delta", "build_pages": "report"}
+LOG = logging.getLogger(__name__)
+
+
+def stage_of(step: Callable[..., Any]) -> str:
+    """The name of a step in log lines and in Prefect."""
+    return _STAGES.get(step.__name__, step.__name__)
 
 
 class Steps:
@@ -53,7 +62,8 @@ class Steps:
 
     def call(self, step: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs) -> Result:
         """What a step of this module returns."""
-        return step(*args, **named)
+        with logged_stage(LOG, stage_of(step)):
+            return step(*args, **named)
 
     @contextmanager
     def published(self, publication: "Publication") -> Iterator[None]:

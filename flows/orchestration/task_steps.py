@@ -28,6 +28,7 @@ from flows.orchestration.steps import Publication, Steps
 from flows.publish.publish import TABLES
 from flows.settings.fetching import Cluster, ReadSettings
 from flows.storage.layout import Layout, month_name
+from flows.storage.log_lines import logged_stage
 from flows.storage.threads import POLL_SECONDS
 
 LONGEST_NAME = 60
@@ -127,7 +128,8 @@ class TaskSteps(Steps):
 
     def call(self, step: Callable[Parameters, Result], *args: Parameters.args, **named: Parameters.kwargs) -> Result:
         """What a step returns, run as a task of its name and month."""
-        result: Result = self._call(TASKS[step], *args, **named)
+        with logged_stage(steps.LOG, steps.stage_of(step)):
+            result: Result = self._call(TASKS[step], *args, **named)
         return result
 
     def _call(self, declared: Task[..., Any], *args: Any, **named: Any) -> Any:

@@ -19,6 +19,7 @@ from flows.publish.publish import change_manifest
 from flows.publish.published_month import PublishedMonth
 from flows.settings.values import Nightly, PayerSource, fill_month
 from flows.storage.layout import Layout, month_name
+from flows.storage.log_lines import log_event
 from transforms.read.clean import date_of
 
 LOG = logging.getLogger(__name__)
@@ -157,9 +158,13 @@ def log_payers(name: str, awaited: Sequence[AwaitedPayer], stale: Sequence[Stale
     """Log who is awaited and who is stale in the month of that name; as errors where the expected day is past."""
     level = logging.ERROR if late else logging.WARNING
     for each in awaited:
-        LOG.log(level, "%s: %s is not published, awaited since %s: %s", name, each.payer, each.since, each.reason)
+        line = ("%s: %s is not published, awaited since %s: %s", name, each.payer, each.since, each.reason)
+        named: dict[str, Any] = {"payer": each.payer, "since": str(each.since), "late": late, "reason": each.reason}
+        log_event(LOG, "payer_awaited", *line, level=level, **named)
     for old in stale:
-        LOG.warning("%s: %s is stale: its newest last_updated_on is %s", name, old.payer, old.last_updated_on)
+        ended = ("%s: %s is stale: its newest last_updated_on is %s", name, old.payer, old.last_updated_on)
+        named = {"payer": old.payer, "last_updated_on": str(old.last_updated_on)}
+        log_event(LOG, "payer_stale", *ended, level=logging.WARNING, **named)
 
 
 def note_payers(

@@ -8,6 +8,7 @@ from flows.extract.outcome import Outcome
 from flows.publish.published_month import Baseline
 from flows.settings.values import Gates
 from flows.storage.layout import month_name
+from flows.storage.log_lines import log_event
 from flows.tables.month_tables import MonthBuilder
 from flows.tables.payer_builds import PayerFigures
 from transforms.errors import NothingUsableError
@@ -25,7 +26,8 @@ def apply_gates(builder: MonthBuilder, gates: Gates, baseline: Baseline, earlier
     name = month_name(baseline.published.month)
     for failing in (_fail_files, _fail_figures, _fail_vanished):
         for payer, reason in list(failing(builder, gates, baseline, earlier)):
-            LOG.error("%s %s is withheld: %s", name, payer, reason)
+            line = ("%s %s is withheld: %s", name, payer, reason)
+            log_event(LOG, "payer_withheld", *line, level=logging.ERROR, payer=payer, reason=reason)
             builder.withhold(payer, reason)
     unread = [payer for payer in baseline.unread if payer not in {*builder.builds, *builder.withheld}]
     withheld_before = baseline.published.entry.get("withheld", {})

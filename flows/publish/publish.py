@@ -27,8 +27,7 @@ from flows.storage.layout import Layout, month_name
 from flows.storage.locks import is_abandoned, locked
 from flows.storage.object_store import Objects
 from flows.storage.object_sync import AT_ONCE, download_object, refresh
-from flows.storage.signals import deferred_signals
-from flows.storage.threads import map_in_threads
+from flows.storage.threads import deferred_signals, map_in_threads
 from transforms.errors import TicRatesError, UsageError
 
 LOG = logging.getLogger(__name__)

@@ -41,12 +41,20 @@ SERVER = CLIENT | {
 
 def set_client_defaults() -> None:
     """Set the defaults of this process, before Prefect is imported, which reads its settings once."""
-    os.environ.update(CLIENT | os.environ)
+    os.environ.update(CLIENT | _json_lines() | os.environ)
 
 
 def set_run_defaults() -> None:
     """Set the defaults of this process and of the flow runs that it starts."""
-    os.environ.update(RUN | os.environ)
+    os.environ.update(RUN | _json_lines() | os.environ)
+
+
+def _json_lines() -> dict[str, str]:
+    """What makes Prefect's own lines JSON as ours are, where `--log-format json` is chosen."""
+    if os.environ.get("TIC_RATES_LOG_FORMAT") != "json":
+        return {}
+    handler = "flows.storage.log_lines.JsonHandler"
+    return dict.fromkeys(("PREFECT_LOGGING_HANDLERS_CONSOLE_CLASS", "PREFECT_LOGGING_HANDLERS_DEBUG_CLASS"), handler)
 
 
 def with_defaults(defaults: dict[str, str], **more: str) -> dict[str, str]:

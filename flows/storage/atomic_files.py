@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from flows.storage.locks import is_abandoned, lock_abandoned, lock_path
-from flows.storage.signals import deferred_signals
+from flows.storage.threads import deferred_signals
 from transforms.errors import UsageError
 
 _PREFIX = ".tmp-"

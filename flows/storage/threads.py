@@ -1,4 +1,4 @@
-"""Work in daemon threads, so that a signal's exception can end the wait for it.
+"""Work in daemon threads, so that a signal's exception can end the wait for it; and signals, deferred for a moment.
 
 Python runs signal handlers in its main thread, between two of its instructions. So the main thread waits in short
 periods, even if the system delivers a signal to another thread, and a library's call that ignores signals runs in
@@ -8,9 +8,9 @@ answers.
 
 import signal
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -20,6 +20,7 @@ Arguments = ParamSpec("Arguments")
 _Task = tuple[Future[Any], Callable[[], Any]]
 
 POLL_SECONDS = 0.1
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Threads:
@@ -97,3 +98,22 @@ def wait_for_result(future: Future[Result]) -> Result:
 def block_interrupts() -> None:
     """Processes started from this thread ignore Ctrl-C until they are set up."""
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """SIGINT, SIGTERM and SIGHUP take effect after the body: for a few renames that belong together.
+
+    Their handlers are replaced. A mask would not help: the system delivers a signal to any thread that does not mask
+    it, and the handler then runs in the main thread all the same. In other threads no handler runs.
+    """
+    received: list[int] = []
+    with ExitStack() as stack:
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(lambda: signal.raise_signal(received[0]) if received else None)
+            for number in STOPPING:
+                handler = signal.getsignal(number)
+                if handler not in (None, signal.SIG_IGN):  # None: not set by Python
+                    signal.signal(number, lambda number, _frame: received.append(number))
+                    stack.callback(signal.signal, number, handler)
+        yield

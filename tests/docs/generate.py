@@ -11,6 +11,7 @@ from pathlib import Path
 from flows.operations.events import FIELDS, Event
 from flows.operations.metrics import METRICS
 from flows.settings.values import EVENTS
+from flows.storage.log_lines import COMMON, LOG_EVENTS
 from tests.shared_files import REPOSITORY
 
 REFERENCE = REPOSITORY / "docs" / "reference"
@@ -97,16 +98,22 @@ MONITORING = """\
 
 Gauges, each with the label `output` and those named here. `month` is written YYYY-MM."""
 
+LOG_LINES = """\
+## Log lines
+
+With `--log-format json`, or `TIC_RATES_LOG_FORMAT=json` in the environment, each line on stderr is one JSON object.
+Later versions may add events and fields. A field without a value is left out."""
+
 
 def monitoring_page() -> str:
-    """Every metric and event."""
+    """Every metric, event and log field."""
     metrics = [
         (f"`{metric.full_name}`", ", ".join(f"`{label}`" for label in metric.labels), metric.help) for metric in METRICS
     ]
     events = [(f"`{name}`", when) for name, when in EVENTS.items()]
     fields = [(f"`{each.name}`", FIELDS[each.name]) for each in dataclasses.fields(Event)]
     parts = [
-        _NOTE.format(source="flows/operations"),
+        _NOTE.format(source="flows/operations and flows/storage/log_lines.py"),
         MONITORING,
         _table(("metric", "labels", "what it says"), metrics),
         "## Events",
@@ -114,6 +121,12 @@ def monitoring_page() -> str:
         _table(("status", "when"), events),
         "Each message has these keys; later versions may add more.",
         _table(("key", "meaning"), fields),
+        LOG_LINES,
+        _table(("field", "meaning"), [(f"`{name}`", meaning) for name, meaning in COMMON.items()]),
+        _table(
+            ("event", "when", "its fields"),
+            [(f"`{name}`", when, ", ".join(f"`{each}`" for each in own)) for name, (when, own) in LOG_EVENTS.items()],
+        ),
     ]
     return "\n\n".join(parts) + "\n"
 

@@ -19,7 +19,7 @@ from flows.publish.publish import TABLES, change_manifest, fetch_published, prep
 from flows.publish.retention import remove_all_abandoned
 from flows.storage.atomic_files import exchange_folders, unfinished_folder
 from flows.storage.layout import Layout
-from flows.storage.signals import deferred_signals
+from flows.storage.threads import deferred_signals
 from tests.command_line import PATIENCE_SECONDS, call
 from tests.documents import ANN, document, group, item, price, rate
 from tests.json_text import json_bytes
