@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 TOOLS := .venv-tools
 TOOLS_STAMP := $(TOOLS)/.installed
 
-.PHONY: run test test-slow soak fuzz fuzz-short sanitize mutants mutants-short lint wheel-check pythons bench load lock docs licences sbom audit clean
+.PHONY: run test test-slow soak fuzz fuzz-short sanitize mutants mutants-short lint wheel-check pythons bench load lock
+.PHONY: lock-check docs licences sbom audit release-check clean
 
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
@@ -82,10 +83,16 @@ sbom: licences $(TOOLS_STAMP)
 audit: $(STAMP) $(TOOLS_STAMP)
 	$(BIN)/python -m tests.supply.audit
 
+# Everything that must hold for a release, one line for each check, after the set-up of .ci/run
+release-check: $(STAMP)
+	.ci/run $(BIN)/python -m tests.release_check
+
 # Afterwards `make sbom`: the tests hold its tables to the lock.
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
-	--upgrade
-lock:
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
+	$(UPGRADE)
+lock: UPGRADE := --upgrade
+# `lock-check` writes what is missing for pyproject.toml, and leaves the locked releases as they are: a difference fails.
+lock lock-check:
 	$(COMPILE) --extra dev pyproject.toml -o requirements.lock
 	$(COMPILE) --group pyproject.toml:supply -o .ci/tools.lock
 	$(COMPILE) --group pyproject.toml:fuzz -o .ci/fuzz.lock
