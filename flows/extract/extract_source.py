@@ -170,17 +170,15 @@ def _find_or_read(reading: _Reading, started: float) -> Outcome:
     if known is not None and not source.is_url:
         return reading.outcome(*known, started, unchanged=True)
     try:
-        entry = _read_steadily(reading, known[0].validators if known else None)
+        entry, account = _read_steadily(reading, known[0].validators if known else None)
     except UnchangedError:
         assert known is not None
         return reading.outcome(*known, started, unchanged=True)
     remember(source, reading.layout, entry.sha256, entry.bytes, entry.validators)
-    account = reading.account(entry.sha256)
-    assert account is not None, f"no extract of {source.name} under {reading.layout.extracts}"
     return reading.outcome(entry, account, started, unchanged=False)
 
 
-def _read_steadily(reading: _Reading, known: Validators | None) -> Entry:
+def _read_steadily(reading: _Reading, known: Validators | None) -> tuple[Entry, SourceAccount]:
     """Read; from the beginning again when the content changed on the server meanwhile.
 
     Raises:
@@ -197,7 +195,7 @@ def _read_steadily(reading: _Reading, known: Validators | None) -> Entry:
     raise BadFileError(f"{changed}; it changed during {STARTS} readings; run again later") from None
 
 
-def _read(reading: _Reading, known: Validators | None) -> Entry:
+def _read(reading: _Reading, known: Validators | None) -> tuple[Entry, SourceAccount]:
     from flows.storage.redaction import redact_headers
     from transforms.read.extract import extract_source
 
@@ -222,13 +220,14 @@ def _read(reading: _Reading, known: Validators | None) -> Entry:
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         limits = limits_of_content(settings.limits)
-        write_cache_entry(temporary, ACCOUNT, _CacheEntry(account=redact_headers(account), limits=limits))
+        account = redact_headers(account)
+        write_cache_entry(temporary, ACCOUNT, _CacheEntry(account=account, limits=limits))
         folder = reading.folder(entry.sha256)
         put_in_place(temporary, folder)
         # when another process read the same content, its tables may be in the store alone
-        tables = sorted(folder.glob("*.parquet")) if account.items_matched else []
-        upload(layout, *tables, folder / ACCOUNT)
-        return entry
+        if layout.stored(folder) is not None:
+            upload(layout, *(sorted(folder.glob("*.parquet")) if account.items_matched else []), folder / ACCOUNT)
+        return entry, account
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from flows.storage.locks import is_abandoned, lock_abandoned, lock_path
+from flows.storage.locks import is_abandoned, lock_abandoned, lock_opened, lock_path
 from flows.storage.threads import deferred_signals
 from transforms.errors import UsageError
 
@@ -26,30 +26,41 @@ _RENAME_EXCHANGE = 2
 @contextmanager
 def unfinished_folder(parent: Path) -> Iterator[Path]:
     """A new folder, to be renamed; it is removed at the end unless it was."""
-    with _unfinished(parent, Path.mkdir) as path:
+    with _unfinished(parent, _make_folder) as (path, _):
         yield path
 
 
 @contextmanager
 def unfinished_file(parent: Path) -> Iterator[Path]:
     """A new empty file, to be opened and written, then renamed; it is removed at the end unless it was."""
-    with _unfinished(parent, lambda path: path.touch(exist_ok=False)) as path:
+    with _unfinished(parent, _make_file) as (path, _):
         yield path
 
 
 @contextmanager
-def _unfinished(parent: Path, make: Callable[[Path], None]) -> Iterator[Path]:
-    parent.mkdir(parents=True, exist_ok=True)
+def _unfinished(parent: Path, make: Callable[[Path], int | None]) -> Iterator[tuple[Path, int]]:
+    """What is made, and its descriptor, which locks it."""
     lock = None
     while lock is None:  # ``remove_abandoned`` may be faster than the lock
         path = _temporary_name(parent)
-        make(path)
-        lock = lock_path(path)
+        try:
+            lock = make(path)
+        except FileNotFoundError:
+            parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield path
+        yield path, lock
     finally:
         _remove(path)
         os.close(lock)
+
+
+def _make_folder(path: Path) -> int | None:
+    path.mkdir()
+    return lock_path(path)
+
+
+def _make_file(path: Path) -> int | None:
+    return lock_opened(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666), path)
 
 
 def _temporary_name(parent: Path) -> Path:
@@ -123,8 +134,8 @@ def write_atomically(path: Path, data: bytes | Iterable[bytes], *, durable: bool
 @contextmanager
 def written_beside(path: Path, data: bytes | Iterable[bytes], *, durable: bool = True) -> Iterator[Path]:
     """A written file beside the target, to be renamed to it; it is removed at the end unless it was."""
-    with unfinished_file(path.parent) as beside:
-        with beside.open("wb") as file:
+    with _unfinished(path.parent, _make_file) as (beside, descriptor):
+        with open(descriptor, "wb", closefd=False) as file:
             file.writelines((data,) if isinstance(data, bytes) else data)
             if durable:
                 file.flush()

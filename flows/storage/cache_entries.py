@@ -47,7 +47,10 @@ def note_use(path: Path) -> None:
 
 def write_cache_entry(folder: Path, name: str, entry: CacheEntry) -> None:
     """Write a folder's record beside its tables, with their sizes."""
-    entry.tables = {path.name: path.stat().st_size for path in sorted(folder.glob("*.parquet"))}
+    with os.scandir(folder) as files:
+        entry.tables = dict(
+            sorted((file.name, file.stat().st_size) for file in files if file.name.endswith(".parquet"))
+        )
     (folder / name).write_bytes(msgspec.json.encode(entry))
 
 

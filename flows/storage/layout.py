@@ -9,6 +9,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -73,7 +74,7 @@ class Layout:
         stored = self.stored(path)
         return str(path) if stored is None else stored[0].full(stored[1])
 
-    @property
+    @cached_property  # of each file of a run
     def cache(self) -> Path:
         """Extracts, source ledger, remote references, NPPES lookups; safe to delete, costs a re-read."""
         if self.cache_location is None:
@@ -94,12 +95,12 @@ class Layout:
             return None if objects is None else (objects, path.relative_to(self.cache).as_posix())
         return None if self.store is None else (self.store, path.relative_to(self.root).as_posix())
 
-    @property
+    @cached_property
     def extracts(self) -> Path:
         """One folder for each content, list of codes and reader version."""
         return self.cache / "extracts"
 
-    @property
+    @cached_property
     def ledger(self) -> Path:
         """The digest of each source's content when it was last read."""
         return self.cache / "sources"

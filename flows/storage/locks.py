@@ -65,9 +65,13 @@ def locked_if_free(path: Path) -> Iterator[bool]:
 def lock_path(path: Path) -> int | None:
     """A descriptor that locks a file or folder until it is closed; None if the path was removed before."""
     try:
-        descriptor = _open(path)
+        return lock_opened(_open(path), path)
     except FileNotFoundError:
         return None
+
+
+def lock_opened(descriptor: int, path: Path) -> int | None:
+    """This descriptor of a path, which locks it from now on; closed, and None, if the path was removed before."""
     with suppress(OSError):  # a file system without locks
         fcntl.flock(descriptor, fcntl.LOCK_EX)
     with suppress(FileNotFoundError):
