@@ -5,6 +5,7 @@ Memory: the reader's limits, and batches of up to ``HELD_BYTES`` of each table o
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import starmap
 from typing import BinaryIO
 
@@ -27,6 +28,7 @@ from transforms.read.spool import OpenTemporary, decoded
 
 DATE_NOT_READ = "date not read"  # a quirk
 HELD_BYTES = 1 << 20
+FEW_PRICES = 1_000
 _ENCODED_ITEMS = pa.schema(
     [
         (field.name, pa.dictionary(pa.int32(), field.type) if pa.types.is_string(field.type) else field.type)
@@ -36,6 +38,7 @@ _ENCODED_ITEMS = pa.schema(
 
 ReadDocument = Callable[..., None]
 Emit = Callable[[Table, pa.RecordBatch], None]
+PricedItems = tuple[pa.RecordBatch, pa.Table, pa.Array]
 
 
 def extract_source(
@@ -65,11 +68,12 @@ def extract_source(
         try:
             reader(stream, wanted, collected, skip=skip)
             collected.check_cited()
-            account = describe(document.name, collected, stream.bytes, wanted)
+            priced = _priced(collected)
+            account = describe(document.name, collected, stream.bytes, wanted, priced())
             if account.shape == "unknown":
                 raise BadFileError(f"no TiC file: its root keys are {', '.join(account.root_keys[:8]) or 'none'}")
             if emit is not None:
-                for table, batches in _tables(collected, document.first):
+                for table, batches in _tables(collected, document.first, priced()):
                     into = joined.setdefault(table.name, _JoinedBatches(table, emit))
                     for batch in batches:
                         into.add(number, batch)
@@ -116,14 +120,16 @@ def shape_of(root_keys: Iterable[str]) -> str:
     return next((shape for key, shape in ROOT_SHAPES if key in keys), "unknown")
 
 
-def describe(name: str, collected: Collected, bytes_json: int, wanted: frozenset[str]) -> DocumentAccount:
+def describe(
+    name: str, collected: Collected, bytes_json: int, wanted: frozenset[str], priced: Iterable[PricedItems]
+) -> DocumentAccount:
     """The account of one document just read; of its dates that can't be read, the header's and the matched prices'."""
     items: Counter[str] = Counter()
     prices: Counter[str] = Counter()
     for batch in collected.items.encoded_batches():
         items.update(_counts(batch.column("billing_code")))
     dates_not_read = int(read_date(collected.header.get("last_updated_on"))[1])
-    for batch, of_items, places in priced_items(collected):
+    for batch, of_items, places in priced:
         prices.update(_counts(of_items.column("billing_code").take(places)))
         dates_not_read += pc.sum(decoded(batch.column("date_not_read"))).as_py()
     quirks = dict(collected.quirks) | ({DATE_NOT_READ: dates_not_read} if dates_not_read else {})
@@ -171,7 +177,9 @@ def _has_remote(references: pa.RecordBatch) -> bool:
     return bool(empty.column("location").null_count < empty.num_rows)
 
 
-def _tables(collected: Collected, first: int) -> Iterator[tuple[Table, Iterable[pa.RecordBatch]]]:
+def _tables(
+    collected: Collected, first: int, priced: Iterable[PricedItems]
+) -> Iterator[tuple[Table, Iterable[pa.RecordBatch]]]:
     """The tables' rows without their document; ``first``: the byte of it where the reader began."""
 
     def keyed(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -183,7 +191,7 @@ def _tables(collected: Collected, first: int) -> Iterator[tuple[Table, Iterable[
             at = batch.schema.get_field_index(name)
             yield batch.set_column(at, name, arrow.numbers(arrow.numpy_of(batch.column(at)) + first))
 
-    yield PRICES, placed(starmap(_price_rows, priced_items(collected)), "item_offset")
+    yield PRICES, placed(starmap(_price_rows, priced), "item_offset")
     yield CITATIONS, keyed(collected.citations.batches())
     yield INLINE_GROUPS, collected.groups.batches()
     yield REFERENCES, placed(keyed(collected.cited_references()), "reference_offset")
@@ -217,7 +225,15 @@ class _JoinedBatches:
         self._held, self._bytes = [], 0
 
 
-def priced_items(collected: Collected) -> Iterator[tuple[pa.RecordBatch, pa.Table, pa.Array]]:
+def _priced(collected: Collected) -> Callable[[], Iterable[PricedItems]]:
+    """``priced_items``, to be called more than once: where the prices are few, they are gone through once."""
+    if len(collected.prices) > FEW_PRICES:
+        return partial(priced_items, collected)
+    held = [*priced_items(collected)]
+    return lambda: held
+
+
+def priced_items(collected: Collected) -> Iterator[PricedItems]:
     """Batches of prices as they are kept, some items, and row by row which of those has the price."""
     items = map(_encoded, collected.items.batches())
     held = pa.Table.from_batches([], _ENCODED_ITEMS)
