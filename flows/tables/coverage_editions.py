@@ -143,8 +143,9 @@ def _opened_export(source: Path) -> Iterator[Export]:
     with ExitStack() as opened:
         archive = opened.enter_context(zipfile.ZipFile(source))
         if any(_INNER.fullmatch(name) for name in archive.namelist()):
-            inner = opened.enter_context(_spooled(archive, only_member(archive, _INNER, "zip of csv")))
-            archive = opened.enter_context(zipfile.ZipFile(inner))
+            member = only_member(archive, _INNER, "zip of csv")
+            with naming(f"{member} in it"):
+                archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_spooled(archive, member))))
         yield Export(archive)
 
 
@@ -162,8 +163,11 @@ def _read_exports(
     exports: Mapping[str, tuple[Path, Export]], codes: Collection[str], edition: date | None
 ) -> Iterator[_Found]:
     lcds: dict[str, dict[str, set[str]]] = {}
+    week = None
     for kind, (source, export) in sorted(exports.items()):  # articles before LCDs
         with naming(source):
+            stated = export.edition
+            week = week or stated
             if kind == ARTICLE:
                 articles = Articles(export, codes)
                 lcds, rules = articles.lcds, articles.rules
@@ -171,7 +175,7 @@ def _read_exports(
                 rules = read_lcds(export, lcds)
             else:
                 rules = read_ncds(export, _sections(codes))
-            yield _Found(source, _edition(edition, export.edition, source), rules)
+            yield _Found(source, _edition(edition, stated, source, week), rules)
 
 
 def _sections(codes: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -205,13 +209,14 @@ def _opened_rows(source: Path, codes: Collection[str]) -> Iterator[tuple[str, It
             yield name, text_rows(cast(BinaryIO, file))
 
 
-def _edition(given: date | None, stated: date | None, source: Path) -> date:
-    """The edition as given, as the file states it, or as its name does."""
+def _edition(given: date | None, stated: date | None, source: Path, week: date | None = None) -> date:
+    """The edition as given, as the file states it, as its name does, or that of the exports beside it."""
     named = _NAMED_DATE.search(source.name)
     try:
         found = given or stated or (None if named is None else date(*map(int, named.groups())))
     except ValueError:
         found = None
+    found = found or week
     if found is None:
         raise UsageError("neither the file nor its name states its edition; give --edition YYYY-MM-DD")
     return found

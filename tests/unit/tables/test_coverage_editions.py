@@ -11,6 +11,7 @@ import pytest
 
 from flows.tables.coverage_editions import build_coverage, build_ncci, find_changes, find_editions
 from schemas.coverage import COVERAGE_EDITION
+from tests.bench.coverage import write_workbook
 from tests.coverage_files import (
     AMA,
     ARTICLES,
@@ -86,7 +87,7 @@ def test_a_truncated_inner_zip_is_refused_and_nothing_is_written(tmp_path: Path)
     for cut in (len(inner) // 2, len(inner) - 30):
         with zipfile.ZipFile(whole[2], "w") as archive:
             archive.writestr("current_article_csv.zip", inner[:cut])
-        with pytest.raises(UsageError, match=r"current_article.zip: cut or damaged .*; download it again"):
+        with pytest.raises(UsageError, match=r"current_article.zip: current_article_csv.zip in it: cut or damaged"):
             build_coverage(whole, tmp_path / "built", CODES)
     assert names(tmp_path / "built") == []
 
@@ -110,6 +111,37 @@ def test_an_edition_is_given_stated_or_in_the_name(tmp_path: Path) -> None:
     undated = policies(tmp_path, *POLICIES, name="policies.csv")
     with pytest.raises(UsageError, match=r"policies.csv: neither the file nor its name states its edition; give --ed"):
         build_coverage([undated], target, CODES)
+
+
+def test_an_export_that_states_no_edition_has_that_of_those_beside_it(tmp_path: Path) -> None:
+    undated = {name: rows for name, rows in NCDS.items() if name != "update_period"}
+    paths = [*exports(tmp_path)[1:], write_export(tmp_path / "ncd.zip", undated)]
+    build_coverage(paths, tmp_path / "built", CODES)
+    assert names(tmp_path / "built") == ["article 2026-09-28", "lcd 2026-09-28", "ncd 2026-09-28"]
+    dated = write_export(tmp_path / "ncd_20260901.zip", undated)
+    build_coverage([*paths[:2], dated], tmp_path / "other", CODES)
+    assert names(tmp_path / "other")[2] == "ncd 2026-09-01"
+    with pytest.raises(UsageError, match=r"ncd.zip: neither the file nor its name states its edition"):
+        build_coverage(paths[2:], tmp_path / "alone", CODES)
+
+
+def test_a_zip_of_a_workbook_is_read(tmp_path: Path) -> None:
+    heading = [
+        ["Heading"],
+        ["Column 1", "Column 2", "*", "Effective Date", "Deletion Date", "Modifier", "PTP Edit Rationale"],
+    ]
+    for number, shared in ((1, True), (2, False)):
+        path = tmp_path / f"ccipra-v323r0-f{number}.xlsx"
+        write_workbook(path, heading, PTP_ROWS, shared=shared)
+        with zipfile.ZipFile(tmp_path / f"f{number}.zip", "w") as archive:
+            archive.write(path, path.name)
+        build_ncci([tmp_path / f"f{number}.zip"], tmp_path / f"built{number}", CODES)
+    build_ncci([edits(tmp_path, "ccipra-v323r0-f1.txt", *PTP_ROWS)], tmp_path / "text", CODES)
+    text, one, other = (
+        find_editions(tmp_path / name)[0].read().rows.drop("title", "part") for name in ("text", "built1", "built2")
+    )
+    assert text.equals(one)
+    assert text.equals(other)
 
 
 def test_a_code_without_reviewed_sections_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
