@@ -251,6 +251,8 @@ def _references(layout: Layout, months: Iterable[MonthState]) -> dict[str, Any]:
     nppes, utilization = used.get("nppes") or {}, used.get("utilization") or {}
     built = list(_reference_files(layout))
     editions: dict[str, list[str]] = {}
+    for each in used.get("coverage") or ():
+        editions.setdefault(each["kind"], []).append(each["edition"])
     for path in built:
         folder, _, kind = path.rpartition("/")[0].partition("/")
         if folder == "coverage" and kind:

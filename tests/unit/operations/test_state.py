@@ -167,3 +167,14 @@ def test_a_state_without_a_configuration_names_no_file(write: Write) -> None:
     state = read_state(write(months={"2026-06": GOOD | {"withheld": {"Cigna": "few"}}}), TODAY)
     assert "the same command again" in state.findings[0].next
     assert "--config a.toml" in replace(state, config=Path("a.toml")).findings[0].next
+
+
+def test_editions_of_rules_that_stand_elsewhere_are_those_of_the_newest_publication(write: Write) -> None:
+    editions = [
+        {"kind": "article", "edition": "2026-06-07"},
+        {"kind": "article", "edition": "2026-06-14"},
+        {"kind": "mue", "edition": "2026-04-01"},
+    ]
+    references = read_state(write(months={"2026-06": GOOD | {"coverage": editions}}), TODAY).references
+    assert references["coverage"] == {"article": "2026-06-14"}
+    assert references["ncci"] == {"mue": "2026-04-01"}
