@@ -1,6 +1,8 @@
 """Coverage rules from the command line to the published table, and what a month is when editions come and go."""
 
+import io
 import json
+import zipfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -162,6 +164,39 @@ def test_changes_are_printed_for_people_and_machines(tmp_path: Path, capsys: Cap
         ("A52369", "Lantern MAC", ["diagnoses_covered added: M54.59"]),
         ("A52372", "Lantern MAC", ["withdrawn"]),
     ]
+
+
+@pytest.mark.parametrize(
+    ("table", "spoil", "code", "said"),
+    [
+        ("article", (b'"status"', b'"state"'), 2, "article.csv: a column is missing: status; it has article_id"),
+        (
+            "article",
+            (b'"A","",', b'"A",'),
+            2,
+            "article.csv line 3: 7 cells, where its header has 8; the file is damaged",
+        ),
+        ("article", (b"Ultraviolet", b"word\r\n" * 900_000), 0, "article 2026-09-28: 8 rows, 0 left out"),
+        ("article", (b"description", b'description","new_one'), 2, "8 cells, where its header has 9"),
+    ],
+)
+def test_the_command_says_what_is_wrong_with_an_export_and_writes_nothing(
+    table: str, spoil: tuple[bytes, bytes], code: int, said: str, tmp_path: Path, capsys: Capture
+) -> None:
+    path = exports(tmp_path)[2]
+    with zipfile.ZipFile(path) as outer, zipfile.ZipFile(io.BytesIO(outer.read("current_article_csv.zip"))) as inner:
+        tables = {name: inner.read(name) for name in inner.namelist()}
+    assert spoil[0] in tables[f"{table}.csv"]
+    tables[f"{table}.csv"] = tables[f"{table}.csv"].replace(*spoil)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as inner:
+        for name, content in tables.items():
+            inner.writestr(name, content)
+    with zipfile.ZipFile(path, "w") as outer:
+        outer.writestr("current_article_csv.zip", packed.getvalue())
+    ended = call(capsys, "reference", "coverage", path, "--output", tmp_path / "out")
+    assert (ended.code, said in ended.err + ended.out) == (code, True), ended.err
+    assert bool(find_editions(Layout(tmp_path / "out").coverage)) == (code == 0)
 
 
 def test_without_files_and_changes_the_command_says_what_to_give(tmp_path: Path, capsys: Capture) -> None:
