@@ -227,7 +227,7 @@ class _JoinedBatches:
 
 def _priced(collected: Collected) -> Callable[[], Iterable[PricedItems]]:
     """``priced_items``, to be called more than once: where the prices are few, they are gone through once."""
-    if len(collected.prices) > FEW_PRICES:
+    if len(collected.prices) > FEW_PRICES or collected.prices.spilled or collected.items.spilled:
         return partial(priced_items, collected)
     held = [*priced_items(collected)]
     return lambda: held

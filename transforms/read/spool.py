@@ -83,6 +83,11 @@ class Spool:
                 self._in_batches += kept
         self._bytes = sum(map(_size_of, self._batches))
 
+    @property
+    def spilled(self) -> bool:
+        """Whether rows are on disk."""
+        return bool(self._on_disk)
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """All rows as batches of the schema's types."""
         for batch in self.encoded_batches():

@@ -73,7 +73,9 @@ def read_document(
 
 def read_blocks(blocks: Blocks, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
     """As ``read_document``, of bytes that are cut into blocks already."""
-    Reading(blocks, wanted, collected, skip).read()
+    reading = Reading(blocks, wanted, collected, skip)
+    reading.read()
+    reading.decoder.release()
 
 
 class Reading(Cursor):

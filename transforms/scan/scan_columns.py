@@ -91,6 +91,15 @@ _KINDS: dict[str, tuple[type, int]] = {
 _LISTS = (k.AS_CODES, k.AS_NAMES)  # rules that give lists of texts; AS_DATE and AS_TIN give tuples, others texts
 
 
+_Room = tuple[dict[str, NDArray[Any]], dict[str, int]]  # the columns' arrays, and their addresses
+_FREE: list[_Room] = []  # of documents that were read: of a small one, allocating takes longer than decoding
+
+
+def _new_room() -> _Room:
+    arrays: dict[str, NDArray[Any]] = {name: np.empty(size, kind) for name, (kind, size) in _KINDS.items()}
+    return arrays, {name: int(array.ctypes.data) for name, array in arrays.items()}
+
+
 class Decoder:
     """Columns, and their way into the spools."""
 
@@ -107,20 +116,26 @@ class Decoder:
     def _allocate(self) -> None:
         """Allocate the columns: with the first element that may be wanted, because most files have none."""
         limits = self._collected.limits
-        self._arrays = {name: np.empty(size, kind) for name, (kind, size) in _KINDS.items()}
+        self._arrays, addresses = self._room = _FREE.pop() if _FREE else _new_room()
         columns = {
             "number_digits": limits.number_digits,
             "value_bytes": min(limits.value_chars, limits.string_bytes),
             "string_bytes": limits.string_bytes,
             "list_bytes": min(LIST_BYTES, limits.string_bytes),
             **_ROOMS,
-            **{name: array.ctypes.data for name, array in self._arrays.items()},
+            **addresses,
         }
         for name, value in columns.items():
             setattr(self._columns, name, value)
         self._entries = self._arrays["texts"].reshape(-1, len(k.TEXT_FIELDS))
         self._texts = Texts(self._wanted, self._collected)
         self._forget_texts()
+
+    def release(self) -> None:
+        """Leave the columns to the next document's decoder; after the last ``flush``."""
+        if self._arrays:
+            _FREE.append(self._room)
+            self._arrays = {}
 
     def cite(self, cited: CitedKeys) -> None:
         """From now on, decode references that have these keys."""
