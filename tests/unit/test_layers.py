@@ -14,7 +14,7 @@ OUTSIDE = set("asyncio glob httpx logging multiprocessing os pathlib prefect soc
 OF_OPEN_FILES = {"pread", "pwrite"}  # what os alone can do with a stream: read and write at a place, from any thread
 OPENS = ("open", "read_", "write_", "scan_", "sink_")  # of a path, a frame, a library: a stream has read and write
 OF_STREAMS = {
-    *("archive.open", "pa.csv.open_csv", "pa.ipc.open_stream", "pl.read_excel", "writer.write_batch"),
+    *("archive.open", "pyarrow.csv.open_csv", "pa.ipc.open_stream", "pl.read_excel", "writer.write_batch"),
     *("self.grammar.open", "self.read_children"),
 }  # members, sheets, elements and records of a stream that is open already
 
