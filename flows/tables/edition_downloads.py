@@ -97,7 +97,7 @@ def _fetch(source: Source, folder: Path, layout: Layout, fetching: Fetching) -> 
     """A source's bytes under its own name, which may state the edition."""
     folder.mkdir()
     location = urlsplit(source.location).path if source.is_url else source.location
-    path = folder / PurePosixPath(location).name
+    path = folder / (PurePosixPath(location).name or "download")
     try:
         with open_source(source, fetching, layout) as stream, path.open("wb") as file:
             shutil.copyfileobj(stream, file, _PIECE_BYTES)

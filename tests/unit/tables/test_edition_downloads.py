@@ -82,6 +82,13 @@ def test_a_group_that_fails_leaves_the_loaded_editions_and_the_other_group(serve
     assert [each.kind for each in find_editions(layout.coverage)] == ["ncci_ptp"]
 
 
+def test_an_address_without_a_file_name_is_fetched(tmp_path: Path, layout: Layout) -> None:
+    export = write_export(tmp_path / FILES[1], ARTICLES).read_bytes()
+    with serve({"/": export}) as server:
+        assert fetch_editions(EditionAddresses((f"{server.url}/",)), layout, CODES, Fetching(attempts=1)) == []
+    assert loaded(layout) == ["article 2026-09-28: download"]
+
+
 def test_files_on_disk_are_loaded_when_they_changed(tmp_path: Path, layout: Layout) -> None:
     path = tmp_path / FILES[2]
     addresses = EditionAddresses(ncci=(str(path),))
