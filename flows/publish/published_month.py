@@ -15,8 +15,9 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.publish.manifest import published_entry
 from flows.publish.restored_builds import Names, published_files, restore_build
-from flows.storage.layout import Layout
+from flows.storage.layout import Layout, month_name, month_of_name
 from flows.tables.payer_builds import ObserverOf, PayerBuild
+from transforms.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -150,3 +151,28 @@ def entities_of(outcomes: Iterable[Outcome]) -> set[str | None]:
         for document in outcome.account.documents
         if document.items_matched
     }
+
+
+def find_months(layout: Layout) -> dict[date, Path]:
+    """Published months and their summaries, oldest first."""
+    found = {}
+    for path in sorted((layout.root / "summaries").glob("period=????-??/summaries.parquet")):
+        found[month_of_name(path.parent.name.removeprefix("period="))] = path
+    return found
+
+
+def choose_month(layout: Layout, month: date | None) -> date:
+    """The month if it is published; the latest published one where none is given.
+
+    Raises:
+        UsageError: it is not published, or no month is.
+    """
+    months = find_months(layout)
+    if not months:
+        raise UsageError(f"no month is published under {layout.location}; give its --output, or run first")
+    if month is None:
+        return max(months)
+    if month not in months:
+        named = ", ".join(map(month_name, months))
+        raise UsageError(f"{month_name(month)} is not published under {layout.location}; published: {named}")
+    return month

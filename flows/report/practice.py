@@ -11,10 +11,10 @@ import polars as pl
 
 from flows.publish.manifest import published_entry
 from flows.publish.publish import fetch_published, publish_folder, publish_package
+from flows.publish.published_month import choose_month, find_months
 from flows.publish.retention import published_in_use
 from flows.report.practice_pages import practice_path, practice_urls
 from flows.report.report import add_practice
-from flows.report.report_tables import find_months
 from flows.storage.atomic_files import unfinished_file
 from flows.storage.layout import Layout, month_name
 from flows.storage.parquet import write_table
@@ -86,7 +86,7 @@ def _compare_with_market(
     layout: Layout, practice: Practice, month: date | None, volumes: Path | None
 ) -> dict[str, Any]:
     fetch_published(layout, "summaries", "network_summaries", "practices")
-    month = _choose_month(layout, month)
+    month = choose_month(layout, month)
     published_at = published_entry(layout, month).get("published_at", "")  # before the tables: see `practice_pages`
     fetch_published(layout, *(layout.month(name, month).relative_to(layout.root).as_posix() for name in _TABLES))
     rows, counts = _compare(layout, practice, month, volumes)
@@ -105,18 +105,6 @@ def _compare_with_market(
         "rows": rows.height,
         "positions": rows.filter(pl.col("level") == "practice").drop("npi", "tin", "network_name").to_dicts(),
     }
-
-
-def _choose_month(layout: Layout, month: date | None) -> date:
-    months = find_months(layout)
-    if not months:
-        raise UsageError(f"no month is published under {layout.location}; give its --output, or run first")
-    if month is None:
-        return max(months)
-    if month not in months:
-        named = ", ".join(map(month_name, months))
-        raise UsageError(f"{month_name(month)} is not published under {layout.location}; published: {named}")
-    return month
 
 
 def _compare(

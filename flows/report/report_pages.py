@@ -21,7 +21,6 @@ from flows.report.report_parts import (
 )
 from flows.report.report_payers import HEAT_PAGE, heat_page, payer_page
 from flows.report.report_tables import TREND_COLUMNS, CodeFigures, CodeViews, Published, largest
-from flows.report.report_views import View
 from flows.storage.layout import month_name
 from schemas.codes import MEDICARE
 from schemas.coding import coding_of
@@ -32,6 +31,7 @@ from transforms.report.figures import Cell, make_cell
 from transforms.report.insights import describe_geography
 from transforms.report.paragraph import describe_place, headline_figures, small_sample_remark
 from transforms.report.rules import CodeRules
+from transforms.report.views import View
 
 # Payers can be hundreds: what a page shows of them is bounded, so that it stays under 300 KB; the CSV has them all.
 MOST_IN_TABLE = 100

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from flows.publish.manifest import read_manifest
-from flows.report.report_views import BENCHMARK, View, choose_headline, choose_views, explain_headline
+from flows.publish.published_month import find_months
 from flows.storage.layout import Layout
 from schemas.codes import BILLED, MEDICARE, TAXONOMY_TIERS
 from schemas.coverage import COVERAGE
@@ -25,6 +25,7 @@ from transforms.errors import UsageError
 from transforms.report.figures import KIND_ORDER, Cell, make_cell, show_name, to_cents
 from transforms.report.paragraph import Place
 from transforms.report.sentences import pooled_of
+from transforms.report.views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 
 TIER_ORDER = {tier: place for place, tier in enumerate(TAXONOMY_TIERS)}
 _BESIDE = {*((tier, "npi") for tier in TAXONOMY_TIERS), (BILLED, "services")}  # tiers side by side on a page
@@ -309,11 +310,3 @@ def _rank(column: str, order: Iterable[str]) -> pl.Expr:
     """The place of each value in an order; the others after them."""
     places = {value: n for n, value in enumerate(order)}
     return pl.col(column).replace_strict(places, default=len(places), return_dtype=pl.Int32)
-
-
-def find_months(layout: Layout) -> dict[date, Path]:
-    """Published months and their summaries, oldest first."""
-    found = {}
-    for path in sorted((layout.root / "summaries").glob("period=????-??/summaries.parquet")):
-        found[date.fromisoformat(f"{path.parent.name.removeprefix('period=')}-01")] = path
-    return found

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from flows.report.report_views import View, choose_headline, choose_views, explain_headline
 from schemas.published import SUMMARIES
 from tests.report_market import summary
 from transforms.report.figures import Cell, make_cell
+from transforms.report.views import View, choose_headline, choose_views, explain_headline
 
 BILLED, BALANCED = View("professional", "billed"), View("professional", "balanced")
 VIEWS = (BILLED, BALANCED)
