@@ -233,6 +233,7 @@ FILES = Table(
         Column(
             "description", "string", "its first description in an index; null where no index lists it", nullable=True
         ),
+        Column("index", "string", "the index that lists it; null where none does", nullable=True),
         Column(
             "plans", "int64", "reporting plans behind it, summed over its mentions in indexes", "plans", nullable=True
         ),

@@ -16,7 +16,7 @@ from flows.cli.commands.month_commands import backfill_command, demo_command, ni
 from flows.cli.commands.operation_commands import serve_command, status_command
 from flows.cli.commands.prune_command import prune_command
 from flows.cli.commands.reference_commands import reference_command
-from flows.cli.commands.table_commands import practice_command, report_command
+from flows.cli.commands.table_commands import explain_command, practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
 from flows.storage.log_lines import FORMAT_ENVIRONMENT, FORMATS, check_format, set_up_logging
@@ -83,7 +83,7 @@ PROGRAM = Group(
     (
         *(run_command, nightly_command, backfill_command, demo_command),
         *(inspect_command, reference_command, report_command, rvu_command, practice_command),
-        *(status_command, prune_command, serve_command),
+        *(explain_command, status_command, prune_command, serve_command),
     ),
     help="Percentile benchmarks from US payers' Transparency-in-Coverage files, as Parquet.",
     epilog=EPILOG,

@@ -2,7 +2,7 @@
 
 import functools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -17,6 +17,7 @@ from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import UsageError
 
 WIDTH = 100  # of every help text, so that the generated reference is the same on every terminal
+SLICE_ROWS = 10_000  # of a table, in memory as text
 POSITIVE = click.IntRange(min=1)
 
 Function = Callable[..., Any]
@@ -94,8 +95,19 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Result]], Com
 
 
 def print_json(line: dict[str, Any]) -> None:
-    """One line of JSON; decimals as numbers, what JSON has no type for as text."""
-    print(json.dumps(line, default=lambda value: float(value) if isinstance(value, Decimal) else str(value)))
+    """One line of JSON; decimals as numbers, what JSON has no type for as text; iterators of frames as their rows."""
+    frames = {name: value for name, value in line.items() if isinstance(value, Iterator)}
+    rest = {name: value for name, value in line.items() if name not in frames}
+    text = json.dumps(rest, default=lambda value: float(value) if isinstance(value, Decimal) else str(value))
+    print(text if not frames else text[:-1], end="" if frames else "\n")
+    for name, parts in frames.items():
+        print(f'{", " if rest else ""}"{name}": [', end="")
+        rows = (part.write_json()[1:-1] for frame in parts for part in frame.iter_slices(SLICE_ROWS) if part.height)
+        for number, written in enumerate(rows):
+            print(f"{', ' if number else ''}{written}", end="")
+        print("]", end="")
+    if frames:
+        print("}")
 
 
 def month_of(text: str) -> date:

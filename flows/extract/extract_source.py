@@ -329,3 +329,12 @@ def _empty_tables() -> dict[str, bytes]:
     from schemas.extracted import EXTRACTED
 
     return {table.name: small_file(table.arrow()) for table in EXTRACTED}
+
+
+def find_extract(layout: Layout, sha256: str, code: str) -> tuple[Path, SourceAccount] | None:
+    """The extract of a content that was read for a code, and its account; None where the cache has none."""
+    for folder in sorted(layout.extracts.glob(f"{sha256}-*")):
+        stated = read_cache_entry(layout, folder, ACCOUNT, _CacheEntry)
+        if stated is not None and any(code in document.codes for document in stated.account.documents):
+            return folder, stated.account
+    return None

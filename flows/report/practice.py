@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from flows.explain.cell import parse_npi
 from flows.publish.manifest import published_entry
 from flows.publish.publish import fetch_published, publish_folder, publish_package
 from flows.publish.published_month import choose_month, find_months
@@ -23,7 +24,6 @@ from schemas.codes import EXCLUSIONS
 from schemas.practices import PRACTICES
 from schemas.published import PROVIDERS, RATES
 from schemas.table import Table
-from transforms.benchmark.exclude import is_valid_npi
 from transforms.benchmark.market_position import choose_tiers, compare_practice, observe_market
 from transforms.benchmark.practice import Practice, list_absent, observe_practice
 from transforms.cms.medicare import national_amounts
@@ -46,11 +46,7 @@ def parse_practice(npis: Iterable[str], tins: Iterable[str]) -> Practice:
 
 
 def _npis(texts: Iterable[str]) -> Iterator[int]:
-    for text in _words(texts):
-        if not (re.fullmatch("[0-9]{10}", text) and pl.select(is_valid_npi(pl.lit(int(text)))).item()):
-            expected = "expected ten digits, the first 1 or 2, the last a check digit that fits the others"
-            raise UsageError(f"--npi {text!r} is not an NPI: {expected}")
-        yield int(text)
+    return map(parse_npi, _words(texts))
 
 
 def _tins(texts: Iterable[str]) -> Iterator[str]:

@@ -25,13 +25,13 @@ from flows.storage.layout import month_name
 from schemas.codes import MEDICARE
 from schemas.coding import coding_of
 from schemas.geographies import NATIONAL, OTHERS_IN_ORDER, STATES_IN_ORDER, name_of, position_of
+from transforms.explain.views import View
 from transforms.report.calculator import only_state
 from transforms.report.coding_panel import make_panel
 from transforms.report.figures import Cell, make_cell
 from transforms.report.insights import describe_geography
 from transforms.report.paragraph import describe_place, headline_figures, small_sample_remark
 from transforms.report.rules import CodeRules
-from transforms.report.views import View
 
 # Payers can be hundreds: what a page shows of them is bounded, so that it stays under 300 KB; the CSV has them all.
 MOST_IN_TABLE = 100

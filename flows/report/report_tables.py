@@ -22,10 +22,10 @@ from schemas.geographies import IN_ORDER, NATIONAL
 from schemas.published import NETWORK_SUMMARIES, SUMMARIES
 from transforms.benchmark.payers import payer_slug
 from transforms.errors import UsageError
+from transforms.explain.views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 from transforms.report.figures import KIND_ORDER, Cell, make_cell, show_name, to_cents
 from transforms.report.paragraph import Place
 from transforms.report.sentences import pooled_of
-from transforms.report.views import BENCHMARK, View, choose_headline, choose_views, explain_headline
 
 TIER_ORDER = {tier: place for place, tier in enumerate(TAXONOMY_TIERS)}
 _BESIDE = {*((tier, "npi") for tier in TAXONOMY_TIERS), (BILLED, "services")}  # tiers side by side on a page

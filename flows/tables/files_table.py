@@ -5,7 +5,7 @@ from datetime import date
 
 import polars as pl
 
-from flows.download.sources import distinct_names
+from flows.download.sources import Source, distinct_names
 from flows.extract.outcome import Outcome
 from flows.storage.redaction import redact_text
 from schemas.published import FILES
@@ -71,6 +71,7 @@ def _describe_file(
         "payer": payers.get(entity) if account.items_matched else None,
         "last_updated_on": date_of(header.get("last_updated_on")),
         "description": redact_text(facts.description) if facts and facts.description else None,
+        "index": Source(outcome.source.contents).name if outcome.source.contents else None,
         "plans": facts.plans.count if facts else None,
         "plan_market_types": facts.plans.market_types.first if facts else (),
         "plan_id_types": facts.plans.id_types.first if facts else (),

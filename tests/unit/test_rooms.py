@@ -15,10 +15,10 @@ ORDER = (
     "flows.cli",
     "flows.nightly flows.backfill",
     "flows.month",  # the others run it as their subflow
-    *"flows.orchestration flows.operations flows.report flows.publish flows.tables".split(),
+    *"flows.orchestration flows.operations flows.report flows.explain flows.publish flows.tables".split(),
     *"flows.extract flows.download".split(),
     *"flows.storage flows.settings".split(),
-    *"transforms.contents transforms.scan transforms.read transforms.report transforms.cms".split(),
+    *"transforms.contents transforms.scan transforms.read transforms.explain transforms.report transforms.cms".split(),
     *"transforms.benchmark transforms.demo transforms.scan.scan_kernel".split(),
     *"transforms.limits transforms.errors schemas".split(),
 )
@@ -28,6 +28,7 @@ ISLANDS = {
     "transforms.demo": {"schemas"},
     "transforms.cms": {"schemas", "transforms.errors", "transforms.scan.scan_kernel"},
     "transforms.report": {"schemas", "transforms.cms"},
+    "transforms.explain": {"schemas", "transforms.benchmark", "transforms.report"},
     "transforms.read": {"schemas", "transforms.errors", "transforms.limits"},
     "transforms.scan": {
         *("schemas", "transforms.errors", "transforms.limits", "transforms.read", "transforms.scan.scan_kernel")

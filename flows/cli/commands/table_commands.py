@@ -1,8 +1,9 @@
-"""The commands on published tables: report, practice. Each imports what it uses when it runs."""
+"""The commands on published tables: report, practice, explain. Each imports what it uses when it runs."""
 
 from datetime import date
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -60,3 +61,52 @@ def practice_command(
 
     found = compare_with_market(Layout.at(output), parse_practice(npis, tins), month, volumes)
     return Result(found, partial(print_practice, found))
+
+
+@command("explain", example="explain --code 97026 --payer Cigna --geography CA")
+@click.option("--code", required=True, metavar="C", help="Billing code of the cell, such as 97026.")
+@click.option(
+    "--payer", required=True, metavar="P", help="Payer as in the tables; BUCA, All commercial and Medicare, too."
+)
+@click.option("--geography", default="US", metavar="XX", help="Two-letter USPS code (default: US).")
+@click.option("--npi", metavar="N", help="Of the cell, this provider alone, with its excluded rate rows.")
+@click.option("--month", type=month_of, metavar="YYYY-MM", help="A published month (default: the latest).")
+@click.option(
+    "--class",
+    "billing_class",
+    type=click.Choice(["professional", "institutional"]),
+    default="professional",
+    help="Default: professional.",
+)
+@click.option(
+    "--tier",
+    type=click.Choice(["strict", "balanced", "all", "billed"]),
+    help="Taxonomy tier (default: the one that heads the report's page).",
+)
+@click.option("--weighting", type=click.Choice(["npi", "tin", "services", "locality"]), help="Default: npi.")
+@click.option("--show", is_flag=True, help="Print the bytes of the first items and references, of local sources.")
+@output_option
+def explain_command(*, npi: str | None, output: Path | str, show: bool, **options: Any) -> Result:
+    """Walk one published figure back: cell, observations, rate rows, files, bytes.
+
+    The figures are computed anew from the observations, and these from the rate rows; a difference is an error. For
+    each rate row: the sources that state it, and the byte of the JSON, once inflated, at which the item and the
+    provider reference begin. What is printed is short; --json has every row.
+
+    Exit code 2: the code, payer, geography or month is not published. Exit code 4: these are, but not together; or the
+    cell does not have the NPI.
+    """
+    from flows.cli.show_explanation import print_explanation
+    from flows.explain.cell import Question, parse_npi
+    from flows.explain.explain import explain
+    from flows.explain.show_bytes import show_bytes
+    from flows.publish.retention import published_in_use
+    from flows.storage.layout import Layout
+
+    layout = Layout.at(output)
+    asked = Question(**options, npi=None if npi is None else parse_npi(npi))
+    with published_in_use(layout):
+        explained = explain(layout, asked)
+        shown = show_bytes(explained) if show else []
+        line = explained.as_json() | ({"shown": shown} if show else {})
+    return Result(line, partial(print_explanation, explained, shown))

@@ -7,8 +7,8 @@ import pytest
 
 from schemas.published import SUMMARIES
 from tests.report_market import summary
+from transforms.explain.views import View, choose_headline, choose_views, explain_headline
 from transforms.report.figures import Cell, make_cell
-from transforms.report.views import View, choose_headline, choose_views, explain_headline
 
 BILLED, BALANCED = View("professional", "billed"), View("professional", "balanced")
 VIEWS = (BILLED, BALANCED)
