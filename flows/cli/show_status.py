@@ -9,6 +9,9 @@ MOST_SHOWN = 20  # findings of one kind and month; --json has all
 _TITLES = {
     "late": "not there",
     "unpublished": "nothing published",
+    "references": "provider references given up",
+    "delta": "not in the Delta tables",
+    "coverage": "coverage rules not fetched",
 }
 
 

@@ -8,9 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import httpx
-
-from flows.download.network import silence_request_logs
 from flows.publish.manifest import now
 from flows.storage.log_lines import log_event
 from flows.storage.redaction import redact_text, redact_to_host
@@ -71,6 +68,10 @@ def post_events(webhook: str | None, events: Sequence[Event], wanted: Collection
 
 
 def _post(webhook: str, event: Event) -> bool:
+    import httpx  # a run without a webhook does not wait for it
+
+    from flows.download.network import silence_request_logs
+
     silence_request_logs()
     try:
         httpx.post(webhook, json=event.as_json(), timeout=TIMEOUT_SECONDS).raise_for_status()

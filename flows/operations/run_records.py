@@ -31,6 +31,7 @@ class RunRecord:
     """The last run of a month. Times are UTC, ISO 8601.
 
     status: running, published, unchanged, not_published, failed, or stopped by a signal. sources: files by status.
+    left_out: what else made the exit code 3, and why: references, delta, coverage.
     late: the expected day is past, and payers are awaited. succeeded_at: the end of the last run that did not fail.
     """
 
@@ -44,6 +45,7 @@ class RunRecord:
     reason: str | None = None
     late: bool = False
     sources: Mapping[str, int] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
     succeeded_at: str | None = None
 
     @classmethod
@@ -65,6 +67,17 @@ def read_records(layout: Layout) -> dict[str, RunRecord]:
         objects, folder = stored
         contents = [objects.get(found.key) or b"" for found in objects.list(folder)]
     return {record.month: record for record in map(RunRecord.parse, contents) if record is not None}
+
+
+def _left_out(line: Mapping[str, Any]) -> dict[str, str]:
+    """What the manifest does not say: reference hosts that failed, the Delta tables, coverage rules not fetched."""
+    hosts, delta = line["references"]["given_up"], (line["delta"] or {}).get("failed")
+    found = {
+        "references": ", ".join(f"{count:,} because {host} failed" for host, count in sorted(hosts.items())),
+        "delta": delta or "",
+        "coverage": "; ".join(f"{each['source']}: {each['reason']}" for each in line["references_failed"]),
+    }
+    return {what: redact_text(why) for what, why in found.items() if why}
 
 
 class RecordedRun:
@@ -94,9 +107,8 @@ class RecordedRun:
 
         Args: line: the month's result line (CONTRACT section 2).
         """
-        self._end(
-            line["status"], line["exit_code"], reason=line["reason"], sources=line["sources"], late=bool(line["late"])
-        )
+        said = {"reason": line["reason"], "sources": line["sources"], "late": line["late"], "left_out": _left_out(line)}
+        self._end(line["status"], line["exit_code"], **said)
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None

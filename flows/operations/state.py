@@ -119,7 +119,7 @@ class MonthState:
             "failed": self.failed,
             "running": self.running,
             "interrupted": self.interrupted,
-            "last_run": None if self.run is None else vars(self.run) | {"sources": dict(self.run.sources)},
+            "last_run": None if self.run is None else vars(self.run),
         }
 
 
@@ -177,6 +177,8 @@ class OutputState:
             yield found("stale", payer, f"last updated on {day}", counts=recent)
         for source, reason in month.quarantined.items():
             yield found("quarantined", source, reason, counts=recent)
+        for what, reason in ({} if month.run is None else month.run.left_out).items():
+            yield found(what, None, reason, counts=recent)
 
     def as_json(self) -> dict[str, Any]:
         """The result line of `tic-rates status`."""

@@ -65,6 +65,8 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
     """
     from flows.cli.show import print_result
     from flows.download.open_source import expand
+    from flows.operations.events import post_events
+    from flows.orchestration.notifications import events_of
     from flows.orchestration.run import RunRequest
     from flows.settings.protection import fetching_of
     from flows.storage.layout import this_month
@@ -87,6 +89,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
     )
     with _metrics(options["metrics"], request.output):
         result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
+    post_events(None, events_of(result, None), ())  # no configuration names a webhook: to the log alone
     return Result(result.as_json(), partial(print_result, result), result.exit_code)
 
 

@@ -31,7 +31,8 @@ def status_command(*, output: Path | str | None, config: Path | None, metrics: P
     publication failed or is running, the size of the cache, the editions of reference data. Writes --metrics alone.
 
     Exit code 3: a payer is withheld, or the last run of a month failed or was interrupted; or in the newest month and
-    the [nightly] months_back before it, a payer is stale or not there by the expected day, or a file is quarantined.
+    the [nightly] months_back before it, a payer is stale or not there by the expected day, a file is quarantined, or
+    something else made the exit code of the last run 3.
     Exit code 4: nothing is published there.
     """
     from flows.cli.show_status import print_status

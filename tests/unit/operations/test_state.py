@@ -12,10 +12,13 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
+from flows.extract.outcome import UnresolvedReferences
 from flows.operations.metrics import METRICS, metrics_written, render_metrics, write_metrics
 from flows.operations.next_steps import STEPS, next_step
 from flows.operations.run_records import RecordedRun, RunRecord, read_records
 from flows.operations.state import OutputState, cache_size, read_state
+from flows.orchestration.month_report import MonthReport
+from flows.publish.delta import DeltaCommits
 from flows.settings.values import EVENTS, Nightly
 from flows.storage.layout import Layout
 from flows.storage.locks import locked
@@ -87,7 +90,7 @@ def test_a_run_that_is_at_work_and_one_that_was_killed(write: Write) -> None:
 
 def test_a_record_says_why_a_run_failed_without_secrets_and_when_one_last_succeeded(write: Write) -> None:
     layout, month = write(months={"2026-06": GOOD}), date(2026, 6, 1)
-    line = {"status": "unchanged", "exit_code": 0, "reason": None, "sources": {"unchanged": 2}, "late": False}
+    line = MonthReport(month, "unchanged").as_json()
     with RecordedRun(layout, month) as recorded:
         recorded.start()
         recorded.finish(line)
@@ -99,6 +102,23 @@ def test_a_record_says_why_a_run_failed_without_secrets_and_when_one_last_succee
     assert (record.status, record.exit_code, record.succeeded_at) == ("failed", 4, succeeded)
     assert record.reason == "403 for https://mrf.example.com/a.json"
     assert read_state(layout, TODAY).months[0].failed == record.reason
+
+
+def test_what_a_run_left_out_besides_payers_and_files_is_found(write: Write) -> None:
+    layout, month = write(months={"2026-06": GOOD}), date(2026, 6, 1)
+    report = MonthReport(month, "published", references=UnresolvedReferences(2, {"mrf.example.com": 2}))
+    report.delta = DeltaCommits(failed="delta/summaries: disk full")
+    report.references_failed = [("https://example.com/lcd.zip?sig=5ecre7", "404")]
+    with RecordedRun(layout, month) as recorded:
+        recorded.start()
+        recorded.finish(report.as_json())
+    state = read_state(layout, TODAY)
+    assert (state.exit_code, report.exit_code) == (3, 3)
+    assert [(each.what, each.reason) for each in state.findings] == [
+        ("coverage", "https://example.com/lcd.zip 404"),
+        ("delta", "delta/summaries: disk full"),
+        ("references", "2 because mrf.example.com failed"),
+    ]
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"month": "2026-06"}'])
