@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from schemas.table import SchemaError
 from transforms.errors import UsageError
@@ -19,6 +19,7 @@ from transforms.read.containers import open_member
 ZIP = b"PK\3\4"
 GZIP = b"\x1f\x8b"
 PARQUET = b"PAR1"
+_DAMAGE = (zipfile.BadZipFile, zlib.error, cast("type[Exception]", isal_zlib.error), gzip.BadGzipFile, EOFError)
 
 Progress = Callable[[int], None]  # called with the bytes just read, after inflating
 
@@ -32,7 +33,7 @@ def naming(place: Path | str) -> Iterator[None]:
         raise UsageError(f"{place}: {error}") from error
     except FileNotFoundError as error:
         raise UsageError(f"{error.filename or place}: no such file") from error
-    except (zipfile.BadZipFile, zlib.error, gzip.BadGzipFile, igzip.BadGzipFile, EOFError) as error:
+    except _DAMAGE as error:
         raise UsageError(f"{place}: cut or damaged ({error}); download it again") from error
     except NotImplementedError as error:  # a zip method that the standard library lacks (Deflate64)
         raise UsageError(f"{place}: {error}; unpack it and use the csv") from error

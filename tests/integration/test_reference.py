@@ -115,13 +115,14 @@ def damaged(content: bytes) -> bytes:
         (MONTHLY[:-200], "cut or damaged"),
         (damaged(MONTHLY), "cut or damaged"),
         (gzip.compress(CONTENT)[:-12], "cut or damaged"),
+        (gzip.compress(CONTENT)[:200] + b"\xff" * 200 + gzip.compress(CONTENT)[400:], "cut or damaged"),
         (CONTENT[:-300], "Expected 330 columns"),
         (b"<html>Access Denied</html>", "not an NPPES npidata csv"),
         (b"", "not an NPPES npidata csv"),
         (monthly_zip(("readme.txt", b"x")), "no npidata_pfile csv in the zip, expected one; it holds readme.txt"),
         (monthly_zip(("npidata_pfile_1.csv", CONTENT), ("npidata_pfile_2.csv", CONTENT)), "2 npidata_pfile csv"),
     ],
-    ids=["cut zip", "damaged zip", "cut gzip", "cut csv", "html", "empty", "other zip", "two files"],
+    ids=["cut zip", "damaged zip", "cut gzip", "damaged gzip", "cut csv", "html", "empty", "other zip", "two files"],
 )
 def test_a_bad_download_is_named_and_leaves_the_last_lookup(tmp_path: Path, content: bytes, says: str) -> None:
     built(tmp_path, CONTENT)

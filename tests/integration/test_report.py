@@ -349,9 +349,12 @@ def test_the_pages_turn_in_the_order_of_their_codes(demo_report: Path) -> None:
 def test_every_link_leads_to_a_file(demo_report: Path) -> None:
     for path in demo_report.rglob("*.html"):
         for attributes in page_at(path).attributes("a"):
-            target = attributes["href"]
-            inside = not target.startswith(("#", "https://"))  # documents of coverage rules are elsewhere
-            assert not inside or (path.parent / target).exists(), f"{path}: {target}"
+            target, _, anchor = attributes["href"].partition("#")
+            if target.startswith("https://"):  # documents of coverage rules are elsewhere
+                continue
+            page = path.parent / target if target else path
+            assert page.exists(), f"{path}: {target}"
+            assert not anchor or f'id="{anchor}"' in page.read_text(), f"{path}: {target}#{anchor}"
 
 
 def test_the_methodology_page_counts_rows_down_to_what_counts(demo_report: Path, demo_output: Path) -> None:

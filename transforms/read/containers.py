@@ -329,7 +329,10 @@ class _InflatedMember(io.BufferedIOBase):
             packed = self._packed.read(PACKED_BYTES) if self._inflate.needs_input else b""
             if self._inflate.needs_input and not packed:
                 raise EOFError("its compressed data end too early")
-            data = self._inflate.decompress(packed, size)
+            try:
+                data = self._inflate.decompress(packed, size)
+            except _OF_ISAL as error:  # as ``archive.open`` has it
+                raise zlib.error(str(error)) from error
         self._seen = self._seen[0] + len(data), isal_zlib.crc32(data, self._seen[1])
         if self._inflate.eof and self._seen != (self._member.file_size, self._member.CRC):
             raise zipfile.BadZipFile(f"Bad CRC-32 for file {self._member.filename!r}")
