@@ -239,12 +239,7 @@ def _expect_end(stream: BinaryIO) -> None:
 
 
 def _open_zip(
-    raw: BinaryIO,
-    stream: PeekedStream,
-    name: str,
-    open_temporary: OpenTemporary,
-    limits: _Limited,
-    depth: int,
+    raw: BinaryIO, stream: PeekedStream, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
 ) -> Iterator[Document]:
     with _seekable(raw, stream, open_temporary) as whole:
         with _explaining("the zip is damaged or truncated"):
