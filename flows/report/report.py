@@ -10,6 +10,7 @@ from jinja2 import Environment
 from flows.publish.publish import fetch_published, publish_folder, sync_folder
 from flows.publish.retention import published_in_use
 from flows.report.practice_pages import practice_files, practice_links
+from flows.report.report_derivations import Derivations, count_rates
 from flows.report.report_method import methodology_files
 from flows.report.report_pages import MOST_ON_FIRST_PAGE, CodePages
 from flows.report.report_parts import CALCULATOR_CSV, File, calculator_context, parquet_links
@@ -72,7 +73,9 @@ def _load(layout: Layout) -> Published:
     fetch_published(layout, "summaries", "network_summaries", "practices", "coverage")
     refresh_folder(layout, layout.reference, layout.nppes)
     published = load_published(layout)
-    month = (layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers"))
+    month = (
+        layout.month(table, published.month).relative_to(layout.root) for table in ("quality", "providers", "rates")
+    )
     fetch_published(layout, *(folder.as_posix() for folder in month))
     return published
 
@@ -83,7 +86,11 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
 
     environment, medicare = make_environment(published), load_medicare(layout.reference)
     fees = calculator_figures(medicare, published.codes)
-    codes = [CodePages(CodeViews(published, code), environment, fees) for code in published.codes]
+    rates, providers = count_rates(layout.month("rates", published.month)), layout.month("providers", published.month)
+    views = [CodeViews(published, code) for code in published.codes]
+    codes = [
+        CodePages(each, environment, fees, Derivations(each, rates, providers / "providers.parquet")) for each in views
+    ]
     for pages in codes:
         yield from pages.files()
     yield _first_page(layout, published, codes, environment)

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment
 
+from flows.report.report_derivations import FOLDER, Derivations
 from flows.report.report_parts import (
     CALCULATOR_CSV,
     RULES_CSV,
@@ -49,6 +50,7 @@ class CodePages:
     views: CodeViews
     environment: Environment
     fees: Mapping[str, Any]  # transforms.report.calculator.calculator_figures
+    derivations: Derivations | None = None  # None: of the first page alone
 
     @property
     def code(self) -> str:
@@ -66,6 +68,8 @@ class CodePages:
         for geography in views.national.geographies:
             figures = views.of_place(geography)
             yield f"{code}/{geography}.html", self._geography_page(geography, figures)
+            if self.derivations is not None:
+                yield f"{code}/{_derivation(geography)}", self.derivations.page(self.environment, geography)
             yield f"{code}/{geography}.csv", frame_csv(figures.by_place.get(geography, figures.rows.clear()))
             if geography in figures.others:
                 yield f"{code}/{geography}-other-views.csv", frame_csv(figures.others[geography])
@@ -136,6 +140,8 @@ class CodePages:
             findings=describe_geography(cells.values(), figures.cells(NATIONAL), is_national=geography == NATIONAL),
             shown=[(cell, cell.name, f"payers/{figures.slugs[cell.payer]}.html", "") for cell in shown],
             left_out=len(cells) - len(shown),
+            how=lambda cell: f"{_derivation(geography)}#{figures.slugs[cell.payer]}",
+            derivation=_derivation(geography),
             charted=[(cell, cell.name) for cell in charted],
             scale=scale_of(charted, medicare),
             medicare=medicare,
@@ -191,3 +197,8 @@ class CodePages:
             links.append((RULES_CSV, "Coverage rules of every state and version (CSV)"))
         links.append((f"../{CALCULATOR_CSV}", "Medicare by locality, the calculator's figures (CSV)"))
         return [*links, *parquet_links("../../", month, with_coverage=self.rules is not None)]
+
+
+def _derivation(geography: str) -> str:
+    """The page that says how a geography's figures come about, beside its own."""
+    return f"{FOLDER}/{geography}.html"
