@@ -99,6 +99,7 @@ def test_order_names_and_copies_change_nothing(
     assert tables(capsys, tmp_path / "3", nppes, mrf, renamed, *backwards[:3]) == expected
 
 
+@pytest.mark.slow
 def test_a_used_folder_and_an_interrupted_month_change_nothing(
     mrf: Path, nppes: Path, expected: dict[str, str], tmp_path: Path, capsys: Capture
 ) -> None:

@@ -31,7 +31,7 @@ def number(text: str) -> int:
 
 
 def rates_of(output: Path) -> pl.DataFrame:
-    columns = ("payer", "billing_code", "billing_class", "state", "exclusion")
+    columns = ["payer", "billing_code", "billing_class", "state", "exclusion"]
     return pl.concat([pl.read_parquet(path, columns=columns) for path in (output / "rates" / MONTH).rglob("*.parquet")])
 
 

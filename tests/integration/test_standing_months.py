@@ -472,6 +472,7 @@ def test_the_date_of_an_index_counts_for_its_files(place: Place, reader: str, up
 # ---- Whatever was published before ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(usually(1, 40)))
 def test_after_any_history_a_night_publishes_what_a_first_one_does(place: Place, seed: int) -> None:
     chance = random.Random(seed)

@@ -64,6 +64,7 @@ def test_evidence_of_the_year_that_counts_is_in_the_tables_and_in_the_manifest(w
     }
 
 
+@pytest.mark.slow
 def test_a_year_that_counts_publishes_anew_and_others_do_not(world: World) -> None:
     world.publish("nightly")
     without = published(world.output)

@@ -103,6 +103,7 @@ def test_every_npi_of_the_market_is_where_the_plain_reading_puts_it(tables: Tabl
     assert statuses == {"rated", "outlier", "excluded", "absent"}
 
 
+@pytest.mark.slow
 def test_groups_and_contract_holders_are_where_the_plain_reading_puts_them(tables: Tables) -> None:
     npis = sorted({*tables.providers["npi"]})
     groups = [tuple(npis[start::step]) for start, step in ((0, 3), (1, 40), (5, 97))] + [tuple(npis[:2])]
