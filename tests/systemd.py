@@ -13,6 +13,7 @@ import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.command_line import wait_until
@@ -46,12 +47,17 @@ mount --make-rshared /
 exec env -i container=tests SYSTEMD_UNIT_PATH=/units PATH=/usr/sbin:/usr/bin \
     /lib/systemd/systemd --system --unit=ready.target --log-target=console --show-status=no'
 """
+PROBE = """
+mount -t tmpfs root /mnt && mkdir /mnt/groups && mount -t cgroup2 cgroup2 /mnt/groups
+mkdir /mnt/groups/tic-rates-probe-$$ && rmdir /mnt/groups/tic-rates-probe-$$
+"""
 CLEAN = """
 mount --make-rprivate / && mount -t cgroup2 cgroup2 "$GROUPS_OF_TESTS" && cd "$GROUPS_OF_TESTS"
 [ ! -d "$NAME" ] || find "$NAME" -depth -type d -exec rmdir {} \\;
 """
 
 
+@cache
 def missing() -> str | None:
     """What keeps systemd from being tried here; None where nothing does."""
     if os.geteuid() != 0:
@@ -59,7 +65,13 @@ def missing() -> str | None:
     absent = [name for name in ("unshare", "nsenter", "pivot_root", "systemctl") if shutil.which(name) is None]
     if not SYSTEMD.exists() or absent or not Path("/bin").is_symlink():
         return f"needs systemd, a merged /usr and {', '.join(absent) or 'util-linux'}"
-    return None
+    tried = subprocess.run(
+        ["unshare", "--fork", "--mount", "--pid", "--uts", "--ipc", "--cgroup", "sh", "-euc", PROBE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return f"may not make namespaces and control groups: {tried.stderr.strip()}" if tried.returncode else None
 
 
 @dataclass(frozen=True)
