@@ -279,6 +279,7 @@ def test_two_machines_may_commit_at_once(
     assert sorted(rows(table, "summaries")["month"].unique()) == [date(2026, 5, 1), date(2026, 6, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", BOTH, indirect=True)
 def test_delta_tables_in_object_storage(
     url: str, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch

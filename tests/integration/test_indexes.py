@@ -72,7 +72,8 @@ def addresses(server: Server, numbers: Any) -> list[str]:
     return [f"{server.url}/mrf/{n}_in-network.json.gz" for n in numbers]
 
 
-@pytest.mark.parametrize("faulty", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("faulty", [False, True])
 def test_a_run_on_a_page_publishes_what_its_files_alone_do(faulty: bool, tmp_path: Path, capsys: Capture) -> None:
     with serve(site()) as server:
         assert call(capsys, "run", *addresses(server, range(FILES)), "--output", tmp_path / "files", *MONTH).code == 0

@@ -52,6 +52,7 @@ def test_every_line_of_a_run_is_an_event_with_its_fields(tmp_path: Path) -> None
     assert (finished["status"], finished["exit_code"], finished["month"]) == ("published", 3, "2026-06")
 
 
+@pytest.mark.slow
 def test_several_processes_and_signed_addresses(tmp_path: Path) -> None:
     body = gzipped(json_bytes(document(item(rate(group(ANN))))))
     with serve({"/one.json.gz": Page(body), "/two.json.gz": Page(body)}) as server:

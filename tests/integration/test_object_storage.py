@@ -534,6 +534,7 @@ def test_a_machine_that_is_killed_loses_only_the_files_in_flight(
     assert {key: after[key] for key in before} == before, "what was read is not read again"
 
 
+@pytest.mark.slow
 @both
 def test_a_practice_of_an_output_in_the_store_is_published_there(
     url: str, tmp_path: Path, capsys: Capture, move: Callable[[], None]

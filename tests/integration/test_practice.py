@@ -199,6 +199,7 @@ def test_the_first_page_links_the_page_and_a_rebuilt_report_has_the_same(
         assert target.startswith("#") or (page.parent / target).exists(), target
 
 
+@pytest.mark.slow
 def test_without_a_report_the_command_builds_one(output: Path, shown: str, capsys: Capture) -> None:
     shutil.rmtree(output / "report")
     ended = ask(capsys, output, "--npi", shown, "--json")
@@ -207,6 +208,7 @@ def test_without_a_report_the_command_builds_one(output: Path, shown: str, capsy
     assert (output / "report" / "97026" / "US.html").exists()
 
 
+@pytest.mark.slow
 def test_a_page_of_an_earlier_publication_says_so(output: Path, shown: str, capsys: Capture) -> None:
     ended = ask(capsys, output, "--npi", shown, "--json")
     assert "were published again" not in page_of(ended).text

@@ -93,6 +93,7 @@ def check(rows: pl.DataFrame, expected: dict[Key, PlainStanding]) -> None:
             assert row[f"gap_{name}_yearly_usd"] is None
 
 
+@pytest.mark.slow
 def test_every_npi_of_the_market_is_where_the_plain_reading_puts_it(tables: Tables) -> None:
     npis = sorted(npi for npi in {*tables.rates["npi"]} - {None} if npi > 0)
     assert len(npis) > 600

@@ -36,6 +36,7 @@ def no_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
     return "s3://bucket"
 
 
+@pytest.mark.slow
 def test_an_output_in_object_storage_that_does_not_answer_is_an_outage(
     source: Path, no_store: str, capsys: Capture
 ) -> None:

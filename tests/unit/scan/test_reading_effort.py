@@ -179,7 +179,7 @@ def test_rows_with_long_lists_go_to_disk_by_what_they_hold(engine: str, most: in
         ("scan", "inline", 100),
         ("scan", "in a reference before", 100),
         ("scan", "in a reference behind", 100),
-        ("ijson", "inline", 40),
+        pytest.param("ijson", "inline", 40, marks=pytest.mark.slow),
     ],
 )
 def test_one_group_of_very_many_npis_takes_little_more_than_its_text(engine: str, where: str, each: int) -> None:

@@ -144,7 +144,10 @@ def test_the_slots_are_the_fields_of_the_struct(source: str, struct: str, module
 # Levels
 
 
-@pytest.fixture(params=library.levels())
+ALL = library.levels()
+
+
+@pytest.fixture(params=[*(pytest.param(name, marks=pytest.mark.slow) for name in ALL[:-1]), ALL[-1]])
 def level(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     for name, arguments in FUNCTIONS.items():
         monkeypatch.setattr(kernel, name, library.function(name, arguments, request.param))
