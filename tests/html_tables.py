@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from html.parser import HTMLParser
+from pathlib import Path
 
 _VOID = frozenset("meta link br img input hr wbr".split())
 
@@ -58,6 +60,16 @@ class _Reader(HTMLParser):
             self.page.text += data
             if self._table and self.open and {"th", "td"} & set(self.open):
                 self._table[-1][-1] += data
+
+
+def page_at(path: Path) -> Page:
+    """The page of a file; read once while the file stays as it is."""
+    return _read_once(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _read_once(path: Path, _: int) -> Page:
+    return read_page(path.read_text(encoding="utf-8"))
 
 
 def read_page(html: str) -> Page:

@@ -37,7 +37,7 @@ def print_explanation(explained: Explanation, shown: Sequence[Mapping[str, Any]]
     )
     observations = explained.observations
     _print(f"Observations: {observations.height:,}", observations.columns, observations.head(MOST_ROWS + 1).iter_rows())
-    files = explained.described_files()
+    files = explained.described_files
     numbers = {file["source_id"]: number for number, file in enumerate(files, start=1)}
     rows = ((numbers[file["source_id"]], *(file[name] for name in _FILE)) for file in files)
     _print("Files", ("file", *_FILE), rows)

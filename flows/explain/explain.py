@@ -124,7 +124,7 @@ class Explanation:
             "rows_excluded": self.excluded,
             "rows_eligible": self.read - sum(self.excluded.values()),
             "quantiles": self.quantiles if self.members.height else [],
-            "files": self.described_files(),
+            "files": self.described_files,
         }
         if self.cell.key.payer == MEDICARE:
             return line | {"localities": list_localities(self.layout, self.cell)}
@@ -135,6 +135,7 @@ class Explanation:
             "excluded_rates": self.excluded_rates(),
         }
 
+    @cached_property
     def described_files(self) -> list[dict[str, Any]]:
         """The source files of the rates: source, digest, ETag, index, dates; whether offsets are known."""
         ids: set[str] = set()

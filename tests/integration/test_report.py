@@ -6,7 +6,6 @@ import json
 import re
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
 from html import unescape
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from schemas.geographies import IN_ORDER
 from schemas.published import FILES, UNMAPPED
 from tests.command_line import call
 from tests.conftest import DEMO_MONTH
-from tests.html_tables import Page, read_page
+from tests.html_tables import page_at, read_page
 from tests.report_market import HOSTILE, MONTH, file_row, large_market, published_example, summary, write_output
 from transforms.benchmark.payers import payer_slug
 from transforms.errors import UsageError
@@ -44,15 +43,6 @@ def demo_report(demo_output: Path) -> Path:
 @pytest.fixture(scope="session")
 def demo_summaries(demo_output: Path) -> pl.DataFrame:
     return pl.read_parquet(Layout(demo_output).month("summaries", DEMO_MONTH) / "summaries.parquet")
-
-
-def page_at(path: Path) -> Page:
-    return read_once(path, path.stat().st_mtime_ns)
-
-
-@cache
-def read_once(path: Path, _: int) -> Page:
-    return read_page(path.read_text(encoding="utf-8"))
 
 
 def report_of(root: Path, rows: Sequence[dict[str, Any]], **entry: Any) -> Path:

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from flows.report.report_derivations import MOST_ROWS, count_rates
-from tests.html_tables import Page, read_page
+from tests.html_tables import page_at
 
 BUCA = ("Aetna", "Blue Cross Blue Shield", "Cigna", "UnitedHealth Group")
 MONTH = "period=2026-06"
@@ -20,10 +20,6 @@ CLASSES = (*PROFESSIONAL, "institutional")
 @pytest.fixture(scope="module")
 def demo_report(demo_output: Path) -> Path:
     return demo_output / "report"
-
-
-def page_at(path: Path) -> Page:
-    return read_page(path.read_text(encoding="utf-8"))
 
 
 def number(text: str) -> int:

@@ -11,7 +11,7 @@ from flows.report.report import build_report
 from flows.storage.layout import Layout
 from schemas.codes import BUCA, GEOGRAPHIES
 from tests.coverage_files import AMA, ARTICLES, LCDS, MUE_ROWS, NCDS, POLICIES, POLICY_HEADER, PTP_ROWS, ncd
-from tests.html_tables import Page, read_page
+from tests.html_tables import page_at, read_page
 from tests.report_market import HOSTILE, large_market, summary, twelve_payers, write_output
 from tests.report_rules import EARLIER, LATER, large_editions, load_rules, publish_editions, publish_rules
 
@@ -46,10 +46,6 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.rmtree(output / "made")  # the report is made of published tables alone
     build_report(Layout(output))
     return output / "report"
-
-
-def page_at(path: Path) -> Page:
-    return read_page(path.read_text(encoding="utf-8"))
 
 
 def rules_at(path: Path) -> str:
