@@ -6,29 +6,9 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from transforms.demo.rules import HEADERS
+
 Rows = Sequence[Sequence[str]]
-HEADERS = {
-    "article": "article_id article_version title status date_retired article_eff_date article_end_date description",
-    "article_x_hcpc_code": "article_id article_version hcpc_code_id hcpc_code_version hcpc_code_group long_description "
-    "short_description",
-    "article_x_hcpc_code_group": "article_id article_version hcpc_code_group paragraph",
-    "article_x_icd10_covered": "article_id article_version icd10_code_id icd10_code_version icd10_covered_group "
-    "description",
-    "article_x_icd10_noncovered": "article_id article_version icd10_code_id icd10_code_version icd10_noncovered_group "
-    "description",
-    "article_related_documents": "article_id article_version r_lcd_id",
-    "article_x_contractor": "article_id article_version contractor_id contractor_type_id contractor_version",
-    "lcd_x_contractor": "lcd_id lcd_version contractor_id contractor_type_id contractor_version",
-    "lcd": "lcd_id lcd_version title determination_number status orig_det_eff_date rev_eff_date indication",
-    "contractor_jurisdiction": "contractor_id contractor_type_id contractor_version state_id active_date term_date",
-    "contractor": "contractor_id contractor_type_id contractor_version contractor_bus_name",
-    "state_lookup": "state_id state_abbrev description",
-    "update_period": "period_id begin_date end_date",
-    "ncd_trkg": "NCD_id NCD_vrsn_num natl_cvrg_type cvrg_lvl_cd NCD_mnl_sect NCD_mnl_sect_title NCD_efctv_dt "
-    "NCD_impltn_dt NCD_trmntn_dt itm_srvc_desc indctn_lmtn xref_txt othr_txt trnsmtl_num trnsmtl_issnc_dt trnsmtl_url "
-    "chg_rqst_num pblctn_cd rev_hstry under_rvw creatd_tmstmp last_updt_tmstmp last_clrnc_tmstmp NCD_lab ncd_keyword "
-    "NCD_AMA",
-}
 AMA = "DESCRIPTION OF THE AMA"
 CODES = ("97026", "97028")
 PLACES: dict[str, Rows] = {

@@ -17,7 +17,7 @@ LANTERN, HARBOR = "Demo Lantern Administrators", "Demo Harbor Administrators, In
 _NCCI_BEGAN = 1994  # version 32.0 is the first quarter of 2026
 _LONG = "A sentence of the demo, of no meaning.\r\n" * 4_000  # more than csv's usual limit for a cell
 _CONTRACTOR = "contractor_id contractor_type_id contractor_version"
-_HEADERS = {
+HEADERS = {
     "article": "article_id article_version title status date_retired article_eff_date article_end_date description",
     "article_x_hcpc_code": "article_id article_version hcpc_code_id hcpc_code_version hcpc_code_group long_description "
     "short_description",
@@ -176,7 +176,7 @@ def _ncds(*, is_later: bool) -> Rows:
     names = ("NCD_id", "NCD_vrsn_num", "cvrg_lvl_cd", "NCD_mnl_sect", "NCD_mnl_sect_title", "NCD_efctv_dt")
     for row in rows:
         stated = dict(zip((*names, "NCD_trmntn_dt"), row, strict=True)) | {"indctn_lmtn": "<p>A text of the demo.</p>"}
-        yield [stated.get(name, "") for name in _HEADERS["ncd_trkg"].split()]
+        yield [stated.get(name, "") for name in HEADERS["ncd_trkg"].split()]
 
 
 def _policies(*, is_later: bool) -> bytes:
@@ -224,7 +224,7 @@ def _ncci(quarter: date, *, is_later: bool) -> dict[str, bytes]:
 
 
 def _table(name: str, rows: Rows) -> bytes:
-    return _csv([_HEADERS[name].split(), *rows], quoting=csv.QUOTE_ALL)
+    return _csv([HEADERS[name].split(), *rows], quoting=csv.QUOTE_ALL)
 
 
 def _csv(rows: Rows, delimiter: str = ",", quoting: int = csv.QUOTE_MINIMAL) -> bytes:

@@ -13,9 +13,10 @@ import polars as pl
 import pytest
 
 from schemas.coverage import COVERAGE_EDITION
-from tests.coverage_files import AMA, ARTICLES, CODES, HEADERS, LCDS, NCDS, PLACES, Rows, ncd, write_export
+from tests.coverage_files import AMA, ARTICLES, CODES, LCDS, NCDS, PLACES, Rows, ncd, write_export
 from transforms.cms.coverage_exports import Articles, Export, read_lcds, read_ncds
 from transforms.cms.coverage_rules import Rules, date_of, readable, state_of
+from transforms.demo.rules import HEADERS
 from transforms.errors import UsageError
 
 STATES = {"AK": "AK", "CNMI": "MP", "WA": "WA", "UN": "NY", "NY": "NY"}

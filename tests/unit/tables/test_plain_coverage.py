@@ -15,7 +15,7 @@ import pytest
 
 from flows.tables.coverage_editions import build_coverage, build_ncci, find_editions
 from schemas.coverage import COVERAGE_EDITION
-from tests.coverage_files import AMA, HEADERS, Rows, mue_text, ncd, ptp_text, write_export
+from tests.coverage_files import AMA, Rows, mue_text, ncd, ptp_text, write_export
 from tests.plain_coverage import (
     STATES,
     plain_articles,
@@ -25,6 +25,7 @@ from tests.plain_coverage import (
     plain_ncds,
     plain_tables,
 )
+from transforms.demo.rules import HEADERS
 
 CODES = ("97026", "97028")
 SECTIONS = {"97026": "270.6", "97028": "250.1"}
