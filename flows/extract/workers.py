@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import partial
+from math import ceil
 
 from flows.download.sources import Source
 from flows.extract.extract_source import extract, find_unchanged
@@ -16,6 +17,10 @@ from flows.storage.threads import map_in_threads
 
 PARALLEL_FROM_BYTES = 4_000_000  # below this, starting a second process costs more than it gains
 ASKED_AT_ONCE = 16
+# An orchestrator's task costs 50 ms on both its sides, which a small file is not worth: files go in batches.
+MOST_FILES = 200
+MOST_BYTES = 2_000_000_000  # a larger file is a task of its own
+PARTS = 8  # of the remaining work, per worker: later batches are shorter, so workers finish together
 
 ExtractOne = Callable[[Source], Outcome]
 ExtractMany = Callable[[Sequence[Source], ExtractOne, int], list[Outcome]]
@@ -105,3 +110,25 @@ def _extract_counted(source: Source, *, layout: Layout, settings: ReadSettings, 
     outcome = extract(source, layout, settings, partial(add, _counters), overlap=overlap)
     add(_counters, 0, 0, 0, 1)
     return outcome
+
+
+def batch_sources(sources: Sequence[Source], workers: int) -> list[list[Source]]:
+    """Consecutive sources, up to ``MOST_FILES`` and ``MOST_BYTES`` together, and fewer towards the end.
+
+    A source of unknown size (a URL) counts as a file without bytes.
+    """
+    parts = 1 if workers == 1 else workers * PARTS
+    sizes = [source.size for source in sources]
+    bytes_left = sum(sizes)
+    batches: list[list[Source]] = []
+    start = 0
+    while start < len(sources):
+        most_files = min(MOST_FILES, ceil((len(sources) - start) / parts))
+        most_bytes = min(MOST_BYTES, ceil(bytes_left / parts))
+        end, batch_bytes = start + 1, sizes[start]
+        while end < start + most_files and batch_bytes + sizes[end] <= most_bytes:
+            batch_bytes += sizes[end]
+            end += 1
+        batches.append(list(sources[start:end]))
+        start, bytes_left = end, bytes_left - batch_bytes
+    return batches

@@ -19,9 +19,8 @@ from prefect.tasks import MaterializingTask, Task
 from prefect.transactions import Transaction, transaction
 
 from flows.download.sources import Source
-from flows.extract.batches import batch_sources
 from flows.extract.outcome import Outcome
-from flows.extract.workers import ExtractOne
+from flows.extract.workers import ExtractOne, batch_sources
 from flows.orchestration import steps
 from flows.orchestration.dask_cluster import build_elsewhere, read_on_dask
 from flows.orchestration.steps import Publication, Steps

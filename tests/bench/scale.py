@@ -19,7 +19,7 @@ from functools import cache
 from math import ceil, exp
 from statistics import NormalDist
 
-from flows.extract.batches import MOST_BYTES, MOST_FILES
+from flows.extract.workers import MOST_BYTES, MOST_FILES
 from tests.shared_files import REPOSITORY
 
 DOCUMENT = REPOSITORY / "docs" / "explanation" / "scale.md"

@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.download.sources import Source
-from flows.extract import batches
-from flows.extract.batches import MOST_BYTES, MOST_FILES, batch_sources
+from flows.extract.workers import MOST_BYTES, MOST_FILES, batch_sources
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +52,7 @@ def test_no_files_are_no_batches() -> None:
 @given(st.lists(st.integers(0, 3 * MOST_BYTES), max_size=500), st.integers(1, 64))
 def test_every_file_is_in_one_batch_in_order_and_within_the_limits(given_sizes: list[int], workers: int) -> None:
     sources = files(*given_sizes)
-    found = list(batches.batch_sources(sources, workers))
+    found = list(batch_sources(sources, workers))
     assert [source for batch in found for source in batch] == sources
     for batch in found:
         assert 1 <= len(batch) <= MOST_FILES
