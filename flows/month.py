@@ -29,8 +29,8 @@ from flows.orchestration.months import load_settings, run_month
 from flows.orchestration.run import RunRequest, run
 from flows.orchestration.task_steps import TaskSteps
 from flows.settings.addresses import is_object_url
-from flows.settings.fetching import Cluster
-from flows.settings.protection import fetching_of
+from flows.settings.config import fetching_of
+from flows.settings.values import Cluster
 from flows.storage.layout import month_name
 from transforms.contents.listing import Choice
 from transforms.errors import NothingUsableError, UsageError

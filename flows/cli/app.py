@@ -13,8 +13,7 @@ import click
 
 from flows.cli.commands.file_commands import inspect_command, rvu_command
 from flows.cli.commands.month_commands import backfill_command, demo_command, nightly_command, run_command
-from flows.cli.commands.operation_commands import serve_command, status_command
-from flows.cli.commands.prune_command import prune_command
+from flows.cli.commands.operation_commands import prune_command, serve_command, status_command
 from flows.cli.commands.reference_commands import reference_command
 from flows.cli.commands.table_commands import explain_command, practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
@@ -55,7 +54,7 @@ def _versions() -> dict[str, Any]:
     import platform
     from importlib.metadata import version
 
-    from flows.publish.layout_version import LAYOUT_VERSION
+    from flows.publish.manifest import LAYOUT_VERSION
     from schemas.codes import METHODOLOGY
 
     return {

@@ -9,7 +9,7 @@ from flows.download.sources import Source
 from flows.extract.index_listing import read_indexes
 from flows.extract.progress import make_counters, shown
 from flows.extract.readers import default_engine, reader_of
-from flows.settings.fetching import Engine, ReadSettings
+from flows.settings.values import Engine, ReadSettings
 from flows.storage.atomic_files import open_temporary, temporary_folder
 from flows.storage.redaction import redact_headers, redact_text
 from flows.storage.resource_errors import explain_resource_errors

@@ -6,16 +6,16 @@ A connection is a kernel lock on a file in the cache, so a killed process frees 
 import fcntl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import quote
 
-from flows.download.retry import Wait
-from flows.settings.fetching import HostLimits
+from flows.settings.values import HostLimits
 
+Wait = Callable[[float], None]  # for so many seconds: ``time.sleep`` outside of tests
 POLL_SECONDS = 0.05  # the kernel can't wait for any one of several locks
 
 

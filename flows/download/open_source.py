@@ -12,7 +12,7 @@ from flows.download.http_validators import Validators
 from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import RenewUrl
 from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
 from transforms.errors import BadFileError, MissingSourceError, UsageError

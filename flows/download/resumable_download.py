@@ -10,18 +10,21 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from random import Random
 from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 from isal import isal_zlib
 
+from flows.download.host_limits import Wait
 from flows.download.http_client import Answer, HttpClient
 from flows.download.http_validators import ContentRange, Validators
-from flows.download.retry import Wait, retry_after, seconds_before_retry
 from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import RenewUrl
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from flows.storage.layout import Layout
 from transforms.contents.signatures import own_query
 from transforms.errors import (
@@ -39,6 +42,7 @@ LOG = logging.getLogger(__name__)
 EXPIRED = (401, 403, 410)
 TRANSIENT = (408, 425, 429)  # and everything from 500 on
 READ_BYTES = 1 << 20
+_RANDOM = Random()
 READ_CONTENTS_AGAIN = "read its table of contents again for a new address"
 
 
@@ -319,3 +323,28 @@ class ResumableDownload:
         if location is None:
             raise BadFileError(f"{refused}, and its table of contents lists no other address; run again later")
         self._source = replace(self._source, location=location)
+
+
+def seconds_before_retry(fetching: Fetching, failures: int, requested: float = 0.0, random: Random = _RANDOM) -> float:
+    """Doubled with every failure in a row; half of it is random, so that workers spread out.
+
+    Args:
+        failures: in a row, from 1 on.
+        requested: by the server's Retry-After; obeyed up to ``longest_wait_seconds``.
+    """
+    longest = fetching.longest_wait_seconds
+    doubled = min(longest, fetching.first_wait_seconds * 2.0 ** min(failures - 1, 32))
+    return min(longest, max(requested, doubled * random.uniform(0.5, 1.0)))
+
+
+def retry_after(text: str | None, now: datetime | None = None) -> float:
+    """The seconds that a Retry-After header states, as a number or an HTTP date; 0 if it states none."""
+    text = (text or "").strip()
+    if text.isdecimal():
+        return float(text)
+    try:
+        date = parsedate_to_datetime(text)
+    except (ValueError, OverflowError, TypeError, IndexError):  # malformed dates raise any of these
+        return 0.0
+    aware = date if date.tzinfo else date.replace(tzinfo=UTC)
+    return max((aware - (now or datetime.now(UTC))).total_seconds(), 0.0)

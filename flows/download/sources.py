@@ -1,4 +1,10 @@
-"""A source as a value: its address and its name without secrets. And its bytes as a stream that hashes them."""
+"""A source as a value: its address and its name without secrets. And its bytes as a stream that hashes them.
+
+Signed addresses of remote provider references: an extract stays in the cache for months, so it must not hold
+signatures. It stores ``https://host/path`` and the hash of the whole address; the hash finds the fetched reference
+again. The whole address exists in memory only, and is passed from the process that read the file to the one that
+downloads.
+"""
 
 import hashlib
 import os
@@ -14,13 +20,15 @@ from weakref import finalize
 
 from flows.download.http_validators import Validators
 from flows.settings.addresses import is_object_url
-from flows.storage.redaction import has_scheme, is_plain_url, redact_url
+from flows.storage.redaction import has_scheme, is_plain_url, redact_unresolved, redact_url
 from flows.storage.threads import Threads, wait_for_result
 from transforms.contents.index_values import IndexFacts
 from transforms.contents.signatures import own_query
 from transforms.errors import BadFileError
 
 _QUERY = re.compile(r"[?#]")
+_SIGNED = "#signed-"
+_REFUSED = "#refused"
 _HASH_IN_THREAD_FROM_BYTES = 4 << 20
 
 
@@ -194,3 +202,25 @@ def sha256_of(path: Path) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+def strip_signature(location: str, source: Source) -> tuple[str, str | None]:
+    """The storable form of a ``location`` in ``source``, and the address to fetch if that form lacks its signature."""
+    location = location.strip()
+    printable = redact_unresolved(location)
+    if printable == location:
+        return location, None
+    resolved = resolve_location(location, source)
+    if resolved is None:
+        return f"{printable}{_REFUSED}", None
+    if resolve_location(printable, source) == resolved:  # a file beside this one: its query has no meaning
+        return printable, None
+    return f"{printable}{_SIGNED}{Source(resolved).digest}", resolved
+
+
+def parse_stored(stored: str) -> tuple[str, str | None, bool]:
+    """What may be shown of a stored location, the digest of a signed address, and whether it must not be followed."""
+    shown, marker, digest = stored.rpartition(_SIGNED)
+    if marker:
+        return shown, digest, False
+    return stored.removesuffix(_REFUSED), None, stored.endswith(_REFUSED)

@@ -6,8 +6,7 @@ from typing import Any
 
 import polars as pl
 
-from flows.download.signed_locations import parse_stored
-from flows.download.sources import Source, resolve_location
+from flows.download.sources import Source, parse_stored, resolve_location
 from flows.extract.extract_source import find_extract
 from flows.extract.ledger import recall_digest
 from flows.storage.layout import Layout

@@ -19,7 +19,7 @@ from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import renewal
 from flows.extract.readers import default_engine, reader_of, reading_version
-from flows.settings.fetching import ReadSettings
+from flows.settings.values import ReadSettings
 from flows.storage.atomic_files import open_temporary, put_in_place, unfinished_folder
 from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
 from flows.storage.layout import Layout
@@ -307,7 +307,7 @@ class _Writers:
         return self._folder / f"{table.lower()}.parquet"
 
     def _unsigned(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
-        from flows.download.signed_locations import strip_signature
+        from flows.download.sources import strip_signature
         from transforms.read import arrow_columns
 
         at = batch.schema.get_field_index("location")

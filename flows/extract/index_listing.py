@@ -26,7 +26,7 @@ from flows.download.open_source import open_source
 from flows.download.sources import HashingStream, Source, resolve_location
 from flows.extract.ledger import fingerprint
 from flows.extract.undated_sources import lies_in, names_month
-from flows.settings.fetching import ReadSettings
+from flows.settings.values import ReadSettings
 from flows.storage.atomic_files import open_temporary, temporary_folder, write_atomically
 from flows.storage.cache_entries import decode_record, note_use
 from flows.storage.code_versions import code_version

@@ -13,8 +13,7 @@ from flows.download.sources import Source, origin_of
 from flows.download.url_renewal import RenewUrl, UrlRenewals
 from flows.extract.index_listing import is_signed, read_indexes
 from flows.extract.undated_sources import names_month
-from flows.settings.fetching import ReadSettings
-from flows.settings.values import PayerSource, asks_for_month, fill_month
+from flows.settings.values import PayerSource, ReadSettings, asks_for_month, fill_month
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
 from transforms.contents.found_files import FoundFile

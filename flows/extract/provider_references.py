@@ -20,11 +20,10 @@ import pyarrow as pa
 
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
-from flows.download.signed_locations import parse_stored
-from flows.download.sources import Source
+from flows.download.sources import Source, parse_stored
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.extract.readers import reading_version
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from flows.storage.atomic_files import open_temporary, unfinished_file
 from flows.storage.cache_entries import note_use
 from flows.storage.layout import Layout

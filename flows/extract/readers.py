@@ -5,7 +5,7 @@ from functools import cache, partial
 from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
-from flows.settings.fetching import Engine
+from flows.settings.values import Engine
 from flows.storage.code_versions import code_version
 from transforms.errors import UsageError
 from transforms.scan.scan_kernel import library

@@ -11,7 +11,7 @@ from flows.extract.extract_source import extract, find_unchanged
 from flows.extract.outcome import Outcome, log_outcome
 from flows.extract.progress import Counters, add, make_counters, shown
 from flows.extract.worker_processes import WorkerProcesses, cores, join_parent
-from flows.settings.fetching import ReadSettings
+from flows.settings.values import ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.threads import map_in_threads
 

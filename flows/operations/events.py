@@ -1,4 +1,4 @@
-"""Events of a month, for a webhook and for Prefect: what happened, why, and what to do next.
+"""Events of a month, for a webhook and for Prefect: what happened, why, and what to do next (as `status` says it).
 
 A payload of a later version may have more keys; those of ``Event`` keep their meaning within a version.
 """
@@ -6,6 +6,7 @@ A payload of a later version may have more keys; those of ``Event`` keep their m
 import logging
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from flows.publish.manifest import now
@@ -27,6 +28,39 @@ FIELDS = {
     "time": "when, UTC",
     "version": f"of the message: {PAYLOAD_VERSION}",
 }
+# What an operator does next, for each thing that needs attention
+STEPS = {
+    "published": "nothing to do",
+    "failed": "do what the reason says, then run {repeat}; the last good tables stand",
+    "crashed": "read the run's log, then run {repeat}: what was read is kept",
+    "interrupted": "run {repeat}: it resumes",
+    "withheld": (
+        "compare the payer's rows in `quality/` and `rates/` with the month before; if the new figures are right, run "
+        "{accept}; if a file can't be read, correct its source"
+    ),
+    "late": (
+        "look at the address in the reason on the payer's page; correct it in {config}, or raise `expect_by_day` under "
+        "[nightly]; each night asks again"
+    ),
+    "awaited": "nothing to do: each night asks again",
+    "stale": "look for newer files on the payer's page, and correct its addresses in {config}",
+    "quarantined": "do what the reason says (`tic-rates inspect SOURCE` shows more), then run {repeat}",
+    "references": "run {repeat} later: the host of the provider references failed",
+    "delta": "do what the reason says; {repeat} repeats the commit",
+    "coverage": "do what the reason says; the next night fetches the file again",
+    "changed": "read `coverage` of the month; `tic-rates reference coverage --changes` lists all changes",
+    "unpublished": "run `tic-rates nightly` or `tic-rates run` with this --output",
+}
+
+
+def next_step(what: str, month: str, config: Path | str | None = None) -> str:
+    """The next step, with the commands for a month of a configuration, or of a run of named sources."""
+    if config is None:
+        repeat = accept = "the same command again"
+    else:
+        repeat = f"`tic-rates nightly --config {config} --month {month}`"
+        accept = f"`tic-rates nightly --config {config} --month {month} --no-gates`"
+    return STEPS[what].format(repeat=repeat, accept=accept, config=config or "the configuration")
 
 
 @dataclass(frozen=True)
@@ -70,7 +104,7 @@ def post_events(webhook: str | None, events: Sequence[Event], wanted: Collection
 def _post(webhook: str, event: Event) -> bool:
     import httpx  # a run without a webhook does not wait for it
 
-    from flows.download.network import silence_request_logs
+    from flows.download.http_client import silence_request_logs
 
     silence_request_logs()
     try:

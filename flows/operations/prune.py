@@ -2,16 +2,27 @@
 
 A plan lists every file that goes; what is said to be freed is the same whether the plan is carried out or not. It never
 has the newest published month, the last rows of a payer that is withheld or awaited, reference data or Delta tables.
+
+Cache entries: a run marks what it uses by the file's time. What the newest published month is made of stays, and so do
+the remote references that an extract cites which stays: their hosts may not have them any more. Object storage has no
+marks: there an entry's age counts from when it was written, and remote references and the ledger of sources stay.
 """
 
+import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
+from flows.download.sources import Source
+from flows.extract.extract_source import ACCOUNT
+from flows.extract.ledger import ledger_path, stated_content
+from flows.extract.provider_references import cited_digests
+from flows.extract.readers import reading_version
 from flows.operations.retained_files import File, Usage, freed_bytes, list_files, remove_entry
-from flows.operations.unused_entries import unused_entries
 from flows.publish.manifest import parse_manifest, read_manifest
 from flows.publish.object_publication import MANIFEST, abandoned_uploads
 from flows.publish.older_outputs import older_months
@@ -35,7 +46,13 @@ from flows.storage.atomic_files import find_abandoned, remove_folder
 from flows.storage.layout import Layout, month_of_name
 from flows.storage.object_sync import delete_files
 from flows.storage.resource_errors import explain_resource_errors
+from flows.tables.payer_builds import FIGURES
 from transforms.errors import UsageError
+
+LOG = logging.getLogger(__name__)
+DAY_SECONDS = 86_400
+SHA256_DIGITS = 64
+Entries = dict[Path, list[File]]  # files of each entry, by its path
 
 
 @dataclass(frozen=True)
@@ -204,3 +221,81 @@ def _untouched(layout: Layout) -> dict[str, str]:
     if layout.cache_location is not None:
         found["cache"] = "shared with other outputs: an entry goes when no run of any of them used it for so many days"
     return found
+
+
+LOG = logging.getLogger(__name__)
+
+
+def unused_entries(layout: Layout, newest: Mapping[str, Any], days: int) -> dict[str, Entries]:
+    """By kind, the entries that no run used for so many days.
+
+    Args: newest: the manifest's entry of the newest published month, whose entries stay.
+    """
+    since = time.time() - days * DAY_SECONDS
+    contents = {file["source_id"] for file in newest.get("files", ())}
+    builds = {payer["build"] for payer in newest.get("payers", {}).values()}
+    lookup = (newest.get("nppes") or {}).get("lookup")
+
+    def is_read(path: Path) -> bool:
+        return path.name[:SHA256_DIGITS] in contents and path.name.endswith(reading_version())
+
+    extracts = _entries(layout, layout.extracts)
+    unused = _unused(extracts, since, is_read, ACCOUNT)
+    lookups = _entries(layout, layout.cache / "nppes")
+    found = {
+        "extracts": unused,
+        "builds": _unused(_entries(layout, layout.payer_builds), since, lambda path: path.name in builds, FIGURES),
+        "listings": _unused(_entries(layout, layout.listings), since),
+        "lookups": _unused(lookups, since, lambda path: path.name == lookup or _is_hashed_since(layout, path, since)),
+    }
+    if layout.stored(layout.remote) is None:
+        found |= _unused_references(layout, extracts.keys() - unused.keys(), since)
+    return found
+
+
+def _entries(layout: Layout, folder: Path) -> Entries:
+    """The entries in a folder of the cache, but for temporary ones."""
+    found: Entries = {}
+    for file in list_files(layout, folder):
+        name = file.path.relative_to(folder).parts[:1]
+        if name and not name[0].startswith("."):
+            found.setdefault(folder / name[0], []).append(file)
+    return found
+
+
+def _unused(
+    entries: Entries, since: float, stays: Callable[[Path], bool] = lambda _: False, record: str = ""
+) -> Entries:
+    """Those not used since then. Args: record: the name of the file whose time says when an entry was last used."""
+    return {
+        path: files
+        for path, files in entries.items()
+        if not stays(path)
+        and max([file.modified for file in files if file.path.name == record] or [each.modified for each in files])
+        < since
+    }
+
+
+def _is_hashed_since(layout: Layout, path: Path, since: float) -> bool:
+    """Whether a run asked for the digest of a lookup since then."""
+    record = ledger_path(Source(str(path)).digest, layout)
+    return record.exists() and record.stat().st_mtime >= since
+
+
+def _unused_references(layout: Layout, extracts: Iterable[Path], since: float) -> dict[str, Entries]:
+    """Remote references and the ledger's records, but for those that these extracts cite."""
+    cited = {digest for folder in extracts for digest in _cited(folder)}
+    contents = {stated_content(ledger_path(digest, layout)) for digest in cited}
+    sources, remote = _entries(layout, layout.ledger), _entries(layout, layout.remote)
+    return {
+        "sources": _unused(sources, since, lambda path: path.stem in cited),
+        "remote_references": _unused(remote, since, lambda path: path.name[:SHA256_DIGITS] in contents),
+    }
+
+
+def _cited(folder: Path) -> set[str]:
+    try:
+        return cited_digests(folder)
+    except (pl.exceptions.PolarsError, OSError) as error:  # the next run reads the source again
+        LOG.warning("%s: a damaged extract: %s", folder, str(error).splitlines()[0])
+        return set()

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from flows.operations.next_steps import next_step
+from flows.operations.events import next_step
 from flows.operations.run_records import FAILED, RUNNING, STOPPED, RunRecord, read_records
 from flows.publish.manifest import fill_manifest, now, parse_manifest
 from flows.settings.values import Nightly
@@ -34,7 +34,7 @@ class Finding:
     """One thing that an operator is to know. ``counts``: it makes the exit code 3."""
 
     month: str
-    what: str  # a key of ``flows.operations.next_steps.STEPS``
+    what: str  # a key of ``flows.operations.events.STEPS``
     subject: str | None  # payer or source
     reason: str
     next: str

@@ -37,7 +37,7 @@ from flows.orchestration.dask_client import (
     worker_folder,
 )
 from flows.settings.addresses import is_object_url
-from flows.settings.fetching import Cluster, Fetching, HostLimits, ReadSettings
+from flows.settings.values import Cluster, Fetching, HostLimits, ReadSettings
 from flows.storage.atomic_files import put_files, read_files, unfinished_file
 from flows.storage.layout import Layout
 from flows.storage.object_sync import ensure_local

@@ -22,11 +22,9 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field, TypeAdapter
 
-from flows.operations.events import Event, post_events
-from flows.operations.next_steps import next_step
+from flows.operations.events import Event, next_step, post_events
 from flows.orchestration.artifacts import send_to_prefect
-from flows.orchestration.month_report import CHANGES, BackfillReport, MonthReport, NightReport, describe
-from flows.orchestration.notifications import events_of
+from flows.orchestration.month_report import CHANGES, BackfillReport, MonthReport, NightReport, describe, events_of
 from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text

@@ -24,8 +24,7 @@ from flows.publish.manifest import now
 from flows.publish.publish import change_manifest, prepare_output
 from flows.publish.retention import output_in_use, remove_all_abandoned, remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
-from flows.settings.fetching import Engine, Fetching, ReadSettings
-from flows.settings.values import Gates
+from flows.settings.values import Engine, Fetching, Gates, ReadSettings
 from flows.storage.atomic_files import unfinished_folder
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name

@@ -21,8 +21,7 @@ from flows.extract.workers import ExtractOne, ReadElsewhere
 from flows.publish.delta import DELTA_TABLES, DeltaCommits, commit_months
 from flows.publish.manifest import now
 from flows.publish.publish import PublicationConflictError, publish_month
-from flows.settings.fetching import ReadSettings
-from flows.settings.values import Gates, PayerSource
+from flows.settings.values import Gates, PayerSource, ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.log_lines import logged_stage
 from flows.storage.resource_errors import explain_resource_errors

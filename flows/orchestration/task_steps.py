@@ -25,7 +25,7 @@ from flows.orchestration import steps
 from flows.orchestration.dask_cluster import build_elsewhere, read_on_dask
 from flows.orchestration.steps import Publication, Steps
 from flows.publish.publish import TABLES
-from flows.settings.fetching import Cluster, ReadSettings
+from flows.settings.values import Cluster, ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.log_lines import logged_stage
 from flows.storage.threads import POLL_SECONDS

@@ -20,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from flows.publish.layout_version import check_layout
+from flows.publish.manifest import check_layout
 from flows.storage.object_store import ObjectMeta, Objects
 from flows.storage.threads import map_in_threads
 from transforms.errors import UsageError

@@ -19,8 +19,7 @@ from typing import Any
 
 from flows.download.sources import sha256_of
 from flows.publish.datapackage import describe_package
-from flows.publish.layout_version import check_cache
-from flows.publish.manifest import fill_manifest, full_manifest, now, read_manifest
+from flows.publish.manifest import check_cache, fill_manifest, full_manifest, now, read_manifest
 from flows.publish.older_outputs import older_months, upgrade_output
 from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name

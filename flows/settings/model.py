@@ -3,6 +3,7 @@
 import glob
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from pathlib import Path
@@ -24,9 +25,9 @@ from pydantic import (
     model_validator,
 )
 
+from flows.settings import values
 from flows.settings.addresses import REMOTE_SCHEMES, Location, location_of
-from flows.settings.fetching import USER_AGENT, Cluster, Fetching, HostLimits
-from flows.settings.values import EVENTS, TEMPLATES, Config, EditionAddresses, Gates, Nightly, PayerSource, fill_month
+from flows.settings.values import EVENTS, Cluster, Config, Fetching, Gates, HostLimits, Nightly, PayerSource
 from schemas.codes import DEFAULT_CODES, parse_codes
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, range_of
@@ -81,8 +82,8 @@ def _pattern(text: str) -> str:
 
 
 def _address(text: str) -> str:
-    if "{" in fill_month(text, date.min):
-        raise ValueError(f"unknown placeholder in braces; use {', '.join(TEMPLATES)}")
+    if "{" in values.fill_month(text, date.min):
+        raise ValueError(f"unknown placeholder in braces; use {', '.join(values.TEMPLATES)}")
     if "://" in text and not _is_url(text, REMOTE_SCHEMES):
         raise ValueError("unsupported address; write http(s)://HOST/..., s3://BUCKET/... or a path")
     return text
@@ -177,16 +178,13 @@ class Host(Section):
 
     def value(self, standard: HostLimits) -> HostLimits:
         """The limits of this host; keys that it leaves out are those of ``standard``."""
-        rate = (
-            self.requests_per_second if "requests_per_second" in self.model_fields_set else standard.requests_per_second
-        )
-        return HostLimits(self.connections or standard.connections, rate)
+        return replace(standard, **self.model_dump(exclude_unset=True))
 
 
 class Http(Section):
     """How files are fetched."""
 
-    user_agent: Annotated[Text, AfterValidator(_header_value)] = USER_AGENT
+    user_agent: Annotated[Text, AfterValidator(_header_value)] = Fetching.user_agent
     connect_seconds: Timeout = Fetching.connect_seconds
     read_seconds: Timeout = Fetching.read_seconds
     attempts: Annotated[int, Field(ge=1, le=1_000)] = Fetching.attempts
@@ -257,9 +255,9 @@ class ReferenceSection(Section):
     coverage: list[Address] = []
     ncci: list[Address] = []
 
-    def value(self, folder: Path) -> EditionAddresses:
+    def value(self, folder: Path) -> values.EditionAddresses:
         """The addresses with relative paths under ``folder``."""
-        return EditionAddresses(*(tuple(_resolved(each, folder) for each in own) for own in (self.coverage, self.ncci)))
+        return values.EditionAddresses(_all_resolved(self.coverage, folder), _all_resolved(self.ncci, folder))
 
 
 class Schedule(Section):
@@ -317,18 +315,9 @@ class Payer(Section):
 
     def value(self, folder: Path) -> PayerSource:
         """The payer with its relative paths under ``folder``."""
-        return PayerSource(
-            self.name,
-            tuple(_resolved(text, folder) for text in self.contents),
-            tuple(_resolved(text, folder) for text in self.files),
-            tuple(self.include),
-            tuple(self.exclude),
-            tuple(self.headers.items()),
-            tuple(self.plan_market_types),
-            tuple(self.plan_id_types),
-            self.min_plans,
-            self.undated,
-        )
+        contents, files = _all_resolved(self.contents, folder), _all_resolved(self.files, folder)
+        plain: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in self}
+        return PayerSource(**plain | {"contents": contents, "files": files, "headers": tuple(self.headers.items())})
 
 
 class Settings(Section):
@@ -372,15 +361,15 @@ class Settings(Section):
             workers=self.workers,
             engine=self.reader,
             fetching=self.http.value(Limits(**dict(self.limits))),
-            gates=Gates(**self.gates.model_dump()),
-            nightly=Nightly(**self.nightly.model_dump()),
+            gates=Gates(**dict(self.gates)),
+            nightly=Nightly(**dict(self.nightly)),
             reference=self.reference.value(folder),
             schedule=self.schedule.cron,
             timezone=self.schedule.timezone,
             webhook=self.notify.webhook,
             events=tuple(self.notify.events),
             metrics_file=None if self.notify.metrics_file is None else folder / self.notify.metrics_file,
-            cluster=Cluster(self.cluster.dask, self.cluster.machines),
+            cluster=Cluster(**dict(self.cluster)),
         )
 
 
@@ -388,7 +377,9 @@ def _located(text: str, folder: Path) -> Location:
     return text if "://" in text else folder / text
 
 
+def _all_resolved(texts: Iterable[str], folder: Path) -> tuple[str, ...]:
+    return tuple(text if "://" in text else _resolved(text, folder) for text in texts)
+
+
 def _resolved(text: str, folder: Path) -> str:
-    if "://" in text:
-        return text
     return str((glob.escape(str(folder)) if glob.has_magic(text) else folder) / Path(text))

@@ -12,8 +12,7 @@ from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
 from flows.download.sources import Source
 from flows.extract.ledger import Entry, recall, remember
-from flows.settings.fetching import Fetching
-from flows.settings.values import EditionAddresses
+from flows.settings.values import EditionAddresses, Fetching
 from flows.storage.atomic_files import unfinished_folder
 from flows.storage.layout import Layout
 from flows.storage.object_sync import refresh_folder, upload

@@ -14,12 +14,11 @@ from typing import Any
 
 import polars as pl
 
-from flows.download.signed_locations import parse_stored
-from flows.download.sources import resolve_location
+from flows.download.sources import parse_stored, resolve_location
 from flows.extract.ledger import content_of
 from flows.extract.outcome import Outcome, UnresolvedReferences
 from flows.extract.provider_references import RemoteReferences
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import missing_files
@@ -54,7 +53,7 @@ _RULES = (
     "flows.tables.month_tables",
     "flows.tables.month_inputs",
     "flows.tables.payer_builds",
-    "flows.publish.restored_builds",
+    "flows.publish.published_month",
     "flows.storage.parquet",
 )
 

@@ -89,7 +89,7 @@ def extract(path: str, share: str = "") -> Callable[[], object]:
     """What `run` does with a file: sha256 and extract tables too."""
     from flows.download.sources import Source
     from flows.extract.extract_source import extract as extract_one
-    from flows.settings.fetching import ReadSettings
+    from flows.settings.values import ReadSettings
     from flows.storage.layout import Layout
 
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))

@@ -11,7 +11,7 @@ from flows.download.sources import Source
 from flows.extract.extract_source import extract
 from flows.extract.ledger import content_of, recall
 from flows.publish.manifest import read_manifest
-from flows.settings.fetching import Fetching, ReadSettings
+from flows.settings.values import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from tests.documents import ANN, document, group, item, price, rate
 from tests.faults import execute

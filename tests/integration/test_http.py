@@ -18,7 +18,7 @@ from flows.extract.extract_source import extract
 from flows.extract.outcome import Outcome
 from flows.extract.provider_references import RemoteReferences
 from flows.extract.workers import extract_many
-from flows.settings.fetching import Fetching, ReadSettings
+from flows.settings.values import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from schemas.extracted import EXTRACTED
 from tests.command_line import end, start, wait_until
@@ -217,7 +217,7 @@ def test_remote_references_on_private_addresses_need_the_setting(layout: Layout)
 PROGRAM = """
 import sys
 from pathlib import Path
-from flows.settings.fetching import Fetching, HostLimits
+from flows.settings.values import Fetching, HostLimits
 from flows.storage.layout import Layout
 from flows.download.sources import Source
 from flows.download.resumable_download import open_url

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from flows.publish.layout_version import LAYOUT_VERSION
+from flows.publish.manifest import LAYOUT_VERSION
 from tests.command_line import call, digests
 from tests.documents import ANN
 

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from flows.extract.provider_references import FAILURES_PER_HOST, FETCHES_AT_ONCE, RemoteReferences
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from flows.storage.layout import Layout
 from tests.command_line import Ended, call, digests
 from tests.documents import ANN, BOB, EVE, document, group, item, rate

@@ -34,8 +34,8 @@ def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...], **optio
     from flows.cli.inspection import inspect
     from flows.cli.show import print_inspection
     from flows.download.open_source import expand
-    from flows.settings.fetching import ReadSettings
-    from flows.settings.protection import fetching_of
+    from flows.settings.config import fetching_of
+    from flows.settings.values import ReadSettings
 
     sources = expand([source])
     if len(sources) > 1:

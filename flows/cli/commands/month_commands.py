@@ -66,9 +66,9 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
     from flows.cli.show import print_result
     from flows.download.open_source import expand
     from flows.operations.events import post_events
-    from flows.orchestration.notifications import events_of
+    from flows.orchestration.month_report import events_of
     from flows.orchestration.run import RunRequest
-    from flows.settings.protection import fetching_of
+    from flows.settings.config import fetching_of
     from flows.storage.layout import this_month
 
     if isinstance(nppes, Path) and not nppes.is_file():
@@ -109,7 +109,7 @@ def _metrics(path: Path | None, output: Path | str, settings: "Config | None" = 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow; here, or on a cluster."""
     from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
-    from flows.settings.fetching import Cluster
+    from flows.settings.values import Cluster
 
     cluster = Cluster(dask)
     if _use_prefect(prefect):
@@ -180,9 +180,8 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
 
 def _night(settings: "Config", options: dict[str, Any]) -> "NightReport":
     """The reports of all months of a night, by a Prefect flow or by plain calls; the webhook gets their events."""
-    from flows.orchestration.month_report import NightReport
+    from flows.orchestration.month_report import NightReport, failure_notified, notify_months
     from flows.orchestration.months import check_payers, run_month, run_night
-    from flows.orchestration.notifications import failure_notified, notify_months
     from flows.storage.layout import month_name, this_month
 
     if _use_prefect(options["prefect"]):
@@ -203,9 +202,8 @@ def _night(settings: "Config", options: dict[str, Any]) -> "NightReport":
 
 def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
     """The month's report, by a Prefect flow or by plain calls; the webhook gets its events."""
-    from flows.orchestration.month_report import MonthReport
+    from flows.orchestration.month_report import MonthReport, failure_notified, notify_months
     from flows.orchestration.months import run_month
-    from flows.orchestration.notifications import failure_notified, notify_months
 
     if _use_prefect(options["prefect"]):
         from flows.nightly import run_flow
@@ -242,8 +240,8 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
     from flows.cli.show_months import print_months
+    from flows.orchestration.month_report import notify_months
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
-    from flows.orchestration.notifications import notify_months
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     months_to_do(first, last)

@@ -16,8 +16,7 @@ import pytest
 from flows.download.open_source import open_source
 from flows.download.sources import Source
 from flows.extract.payer_listing import PayerListing, list_payer, sources_of
-from flows.settings.fetching import Fetching, ReadSettings
-from flows.settings.values import PayerSource
+from flows.settings.values import Fetching, PayerSource, ReadSettings
 from flows.storage.redaction import redact_url
 from tests.contents_readings import Flat, plainly, scanned
 from tests.shared_files import shared_path

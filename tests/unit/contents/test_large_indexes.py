@@ -12,8 +12,7 @@ from typing import Any
 import pytest
 
 from flows.extract.payer_listing import PayerListing, list_payer
-from flows.settings.fetching import Fetching, ReadSettings
-from flows.settings.values import PayerSource
+from flows.settings.values import Fetching, PayerSource, ReadSettings
 from flows.storage.layout import Layout
 from tests.http_server import now_and_then, serve
 from tests.large_indexes import SHAPES, plain_files, written

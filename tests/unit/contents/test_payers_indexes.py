@@ -15,8 +15,7 @@ import pytest
 
 from flows.download.sources import Source
 from flows.extract.payer_listing import PayerListing, list_payer, renewal, sources_of
-from flows.settings.fetching import Fetching, ReadSettings
-from flows.settings.values import PayerSource
+from flows.settings.values import Fetching, PayerSource, ReadSettings
 from flows.storage.layout import Layout
 from tests.http_server import Page, Server, now_and_then, serve
 from transforms.contents import complete_children, read_index

@@ -9,13 +9,12 @@ from threading import Semaphore
 
 import pytest
 
+from flows.download.http_client import is_public
 from flows.download.http_validators import ContentRange, Validators
-from flows.download.network import is_public
-from flows.download.resumable_download import Pace, open_url
-from flows.download.retry import retry_after
+from flows.download.resumable_download import Pace, open_url, retry_after
 from flows.download.sources import Source, resolve_location
 from flows.extract.provider_references import RemoteReferences
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_unresolved
 from tests.command_line import PATIENCE_SECONDS
@@ -80,7 +79,7 @@ def test_no_spelling_of_a_loopback_address_is_a_public_host(host: str) -> None:
 @pytest.fixture
 def here_is_public(monkeypatch: pytest.MonkeyPatch) -> None:
     """This machine's server stands for one on the internet."""
-    monkeypatch.setattr("flows.download.network.is_public", lambda address: address == "127.0.0.1")
+    monkeypatch.setattr("flows.download.http_client.is_public", lambda address: address == "127.0.0.1")
     monkeypatch.setattr("flows.download.http_client.is_private_host", lambda host: host != "127.0.0.1")
 
 
@@ -210,7 +209,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[Clock]:
     """The time by which waits and speeds are limited."""
     clock = Clock()
-    for module in ("network", "resumable_download"):
+    for module in ("http_client", "resumable_download"):
         monkeypatch.setattr(f"flows.download.{module}.time", clock)
     yield clock
     clock.run_on()

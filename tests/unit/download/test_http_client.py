@@ -12,12 +12,10 @@ from typing import NoReturn
 import pytest
 
 from flows.download.http_validators import ContentRange, Validators
-from flows.download.resumable_download import open_url
-from flows.download.retry import retry_after, seconds_before_retry
+from flows.download.resumable_download import open_url, retry_after, seconds_before_retry
 from flows.download.sources import Source
 from flows.extract.payer_listing import list_payer
-from flows.settings.fetching import Fetching, HostLimits
-from flows.settings.values import PayerSource
+from flows.settings.values import Fetching, HostLimits, PayerSource
 from flows.storage.layout import Layout
 from flows.storage.redaction import redact_url
 from tests.http_server import LATER, LONG_AGO, Fault, Page, Server, in_turn, now_and_then, once, serve

@@ -10,7 +10,7 @@ import pytest
 from flows.download.http_client import HttpClient
 from flows.download.resumable_download import ResumableDownload
 from flows.download.sources import Source
-from flows.settings.fetching import Fetching
+from flows.settings.values import Fetching
 from transforms.errors import AnswerLostError, BadFileError, ContentChangedError
 
 BODY = Random(3).randbytes(1000)

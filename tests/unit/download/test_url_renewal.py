@@ -9,7 +9,7 @@ import flows.extract.payer_listing
 from flows.download.sources import Source
 from flows.download.url_renewal import KEPT_SECONDS, UrlRenewals
 from flows.extract.payer_listing import Listed, renewal
-from flows.settings.fetching import Fetching, ReadSettings
+from flows.settings.values import Fetching, ReadSettings
 from flows.storage.layout import Layout
 from transforms.errors import BadFileError
 from transforms.limits import Limits

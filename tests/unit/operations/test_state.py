@@ -13,8 +13,8 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 
 from flows.extract.outcome import UnresolvedReferences
+from flows.operations.events import STEPS, next_step
 from flows.operations.metrics import METRICS, metrics_written, render_metrics, write_metrics
-from flows.operations.next_steps import STEPS, next_step
 from flows.operations.run_records import RecordedRun, RunRecord, read_records
 from flows.operations.state import OutputState, cache_size, read_state
 from flows.orchestration.month_report import MonthReport

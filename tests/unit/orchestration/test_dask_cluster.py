@@ -36,7 +36,7 @@ from flows.orchestration.dask_cluster import (
 )
 from flows.orchestration.run import RunRequest, run
 from flows.orchestration.steps import Steps
-from flows.settings.fetching import Cluster, Fetching, HostLimits, ReadSettings
+from flows.settings.values import Cluster, Fetching, HostLimits, ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.parquet import write_table
 from flows.tables import payer_jobs

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from flows.operations.events import PAYLOAD_VERSION, Event, post_events
-from flows.orchestration.month_report import MonthReport
-from flows.orchestration.notifications import events_of, notify_months
+from flows.orchestration.month_report import MonthReport, events_of, notify_months
 from flows.publish.awaited import AwaitedPayer, StalePayer
 from flows.settings.values import EVENTS, Config
 from flows.storage.redaction import redact_text

@@ -14,7 +14,7 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.orchestration import task_steps
 from flows.orchestration.task_steps import TaskSteps, short_name, table_assets
-from flows.settings.fetching import Cluster
+from flows.settings.values import Cluster
 from flows.storage.layout import Layout
 
 MONTH = date(2025, 6, 1)

@@ -14,9 +14,8 @@ from jsonschema import Draft202012Validator
 
 from flows.cli.app import main
 from flows.settings.config import example_text, load_config
-from flows.settings.fetching import Cluster, Fetching, HostLimits
 from flows.settings.validation import settings_schema
-from flows.settings.values import Config, Gates, PayerSource, fill_month
+from flows.settings.values import Cluster, Config, Fetching, Gates, HostLimits, PayerSource, fill_month
 from tests.shared_files import REPOSITORY
 from transforms.errors import UsageError
 from transforms.limits import Limits

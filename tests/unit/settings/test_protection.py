@@ -6,9 +6,8 @@ from pathlib import Path
 import pytest
 
 from flows.cli.app import main
-from flows.settings.config import load_config
-from flows.settings.fetching import Fetching
-from flows.settings.protection import fetching_of, limits_of
+from flows.settings.config import fetching_of, limits_of, load_config
+from flows.settings.values import Fetching
 from transforms.errors import UsageError
 from transforms.limits import LIMITS, Limits, environment_name, range_of
 

@@ -14,7 +14,7 @@ from flows.download.open_source import expand
 from flows.download.sources import Source, resolve_location
 from flows.extract.extract_source import extract
 from flows.settings.addresses import split_url
-from flows.settings.fetching import ReadSettings
+from flows.settings.values import ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.object_store import Objects, StoreError, _client_options, _explain, _require_role, _shared_profile
 from flows.storage.redaction import redact_url

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.settings.fetching import Fetching
-from flows.settings.values import EditionAddresses
+from flows.settings.values import EditionAddresses, Fetching
 from flows.storage.layout import Layout
 from flows.tables.coverage_editions import find_editions
 from flows.tables.edition_downloads import fetch_editions
