@@ -1,6 +1,6 @@
 """A csv of payers' coverage policies that a user writes, as ``COVERAGE_EDITION``: payer, billing_code, state, ..."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 from schemas.codes import GEOGRAPHIES
 from schemas.coverage import POLICY, POLICY_STANCES
@@ -9,11 +9,6 @@ from transforms.cms.sheets import find_columns
 from transforms.errors import UsageError
 
 COLUMNS = ("payer", "billing_code", "state", "effective_date", "title", "url", "stance")
-
-
-def is_policy_header(cells: Sequence[str]) -> bool:
-    """Whether these are the names of columns of such a csv."""
-    return {"payer", "billing_code"} <= {cell.strip().lower() for cell in cells}
 
 
 def read_policies(rows: Iterator[tuple[int, list[str]]], codes: Collection[str]) -> Rules:

@@ -7,8 +7,8 @@ import re
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import IO
-from xml.parsers import expat
+from typing import IO, Any
+from xml.etree.ElementTree import Element, ParseError, XMLPullParser, fromstring
 
 import polars as pl
 
@@ -23,8 +23,6 @@ _WORKBOOK = b"PK\3\4"
 _PIECE_BYTES = 1 << 18
 _DATE_FORMATS = frozenset(map(str, (14, 15, 16, 17, 22)))  # Excel's own; the others name the year
 _EPOCHS = (datetime(1899, 12, 30), datetime(1904, 1, 1))
-
-Attributes = Mapping[str, str]
 
 
 def sheet_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -88,7 +86,7 @@ def workbook_rows(file: IO[bytes], wanted: Collection[str]) -> Iterator[list[str
 
     Calamine, which reads the small workbooks, holds a sheet whole with the text of every cell, whatever columns or rows
     it is asked for: up to 760 MiB for 600,000 PTP edits. Here rows without a wanted text are cut out of the sheet's
-    XML, and the others pass through expat, which keeps no tree.
+    XML, and the others are parsed one by one.
 
     Memory: the workbook's shared texts, and the rows of one piece of the sheet.
 
@@ -101,33 +99,24 @@ def workbook_rows(file: IO[bytes], wanted: Collection[str]) -> Iterator[list[str
     try:
         with zipfile.ZipFile(file) as archive:
             yield from _sheet_rows(archive, wanted)
-    except (KeyError, IndexError, ValueError, OverflowError, expat.ExpatError) as error:
+    except (KeyError, IndexError, ValueError, OverflowError, ParseError) as error:
         raise UsageError(f"damaged, or not a workbook ({str(error).splitlines()[0]}); download it again") from error
 
 
 def _sheet_rows(archive: zipfile.ZipFile, wanted: Collection[str]) -> Iterator[list[str]]:
     texts = list[str]()
     if "xl/sharedStrings.xml" in archive.namelist():
-        pieces = _part(archive, "xl/sharedStrings.xml")
-        for _ in _parse_texts(pieces, "si", lambda _, text: texts.append(text.strip()), lambda: None):
-            pass
+        texts += map(_text_of, _elements(_part(archive, "xl/sharedStrings.xml"), "si"))
     shared = [f">{number}<" for number, text in enumerate(texts) if any(each in text for each in wanted)]
-    text_of = _text_reader(archive, texts)
-    rows, cells = list[list[str]](), list[str]()
-
-    def add_cell(attributes: Attributes, value: str) -> None:
-        position = _column(attributes["r"]) if "r" in attributes else len(cells)
-        cells.extend([""] * (position + 1 - len(cells)))
-        cells[position] = text_of(attributes, value.strip())
-
-    def add_row() -> None:
-        rows.append(cells.copy())
-        cells.clear()
-
+    value_of = _value_reader(archive, texts)
     with archive.open(_first_sheet(archive)) as sheet:
-        for _ in _parse_texts(_rows_with([*wanted, *shared], sheet), "c", add_cell, add_row):
-            yield from rows
-            rows.clear()
+        for row in _elements(_rows_with([*wanted, *shared], sheet), "row"):
+            cells = list[str]()
+            for cell in row.iter("c"):
+                position = _column(cell.attrib["r"]) if "r" in cell.attrib else len(cells)
+                cells.extend([""] * (position + 1 - len(cells)))
+                cells[position] = value_of(cell)
+            yield cells
 
 
 def _rows_with(needles: Sequence[str], sheet: IO[bytes]) -> Iterator[bytes]:
@@ -150,61 +139,36 @@ def _rows_with(needles: Sequence[str], sheet: IO[bytes]) -> Iterator[bytes]:
     yield buffer
 
 
-def _parse_texts(
-    pieces: Iterable[bytes], holder: str, on_text: Callable[[Attributes, str], None], on_row: Callable[[], None]
-) -> Iterator[None]:
-    """Parse XML piece by piece: call with the attributes and text of each holder, ``c`` or ``si``, and after each row.
-
-    The text is that of ``v`` and ``t``; formulas and pronunciations are not part of it.
-    """
-    parser = _parser()
-    parser.buffer_text = True
-    texts, given, is_text, is_spoken = list[str](), dict[str, str](), False, False
-
-    def start(name: str, attributes: dict[str, str]) -> None:
-        nonlocal given, is_text, is_spoken
-        local = name.rpartition(":")[2]
-        if local == holder:
-            given = attributes
-        elif local in ("v", "t"):
-            is_text = not is_spoken
-        elif local == "rPh":
-            is_spoken = True
-
-    def end(name: str) -> None:
-        nonlocal is_text, is_spoken
-        local = name.rpartition(":")[2]
-        if local == holder:
-            on_text(given, "".join(texts))
-            texts.clear()
-        elif local in ("v", "t"):
-            is_text = False
-        elif local == "rPh":
-            is_spoken = False
-        elif local == "row":
-            on_row()
-
-    def add(text: str) -> None:
-        if is_text:
-            texts.append(text)
-
-    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, add
+def _elements(pieces: Iterable[bytes], name: str) -> Iterator[Element]:
+    """The elements of that name, whole, one after the other; names are without prefix. Those read before are freed."""
+    parser: XMLPullParser[Any] = XMLPullParser(["start", "end"])
+    opened = list[Element]()
     for piece in pieces:
-        parser.Parse(piece, False)
-        yield
-    parser.Parse(b"", True)
-    yield
+        parser.feed(_checked(piece))
+        events: Iterator[Any] = parser.read_events()
+        for event, element in events:
+            if event == "start":
+                element.tag = element.tag.rpartition("}")[2]
+                opened.append(element)
+            elif opened.pop().tag == name:
+                yield element
+                opened[-1].remove(element)
+    parser.close()
 
 
-def _parser() -> expat.XMLParserType:
-    """One that refuses document types, which could define entities."""
-
-    def refuse(*_: object) -> None:
+def _checked(xml: bytes) -> bytes:
+    """The same; document types, which could define entities, are refused."""
+    if b"<!DOCTYPE" in xml:
         raise UsageError("its XML has a document type, as no spreadsheet program writes; export the sheet as csv")
+    return xml
 
-    parser = expat.ParserCreate()
-    parser.StartDoctypeDeclHandler = refuse
-    return parser
+
+def _text_of(holder: Element) -> str:
+    """The text of a cell or of a shared text; formulas and pronunciations are not part of it."""
+    value = holder.findtext("v")
+    if value is None:
+        value = "".join(each.text or "" for path in ("t", "r/t", "is/t", "is/r/t") for each in holder.iterfind(path))
+    return value.strip()
 
 
 def _part(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
@@ -217,31 +181,27 @@ def _part(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
             yield piece
 
 
-def _elements(archive: zipfile.ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
+def _attributes(archive: zipfile.ZipFile, name: str) -> list[tuple[str, dict[str, str]]]:
     """The elements of a part and their attributes, by their names without prefix; none where it lacks the part."""
-    found = list[tuple[str, dict[str, str]]]()
-
-    def start(element: str, attributes: dict[str, str]) -> None:
-        local = {key.rpartition(":")[2]: value for key, value in attributes.items()}
-        found.append((element.rpartition(":")[2], local))
-
-    parser = _parser()
-    parser.StartElementHandler = start
-    for piece in _part(archive, name) if name in archive.namelist() else ():
-        parser.Parse(piece, False)
-    return found
+    if name not in archive.namelist():
+        return []
+    elements = fromstring(_checked(b"".join(_part(archive, name)))).iter()
+    return [
+        (each.tag.rpartition("}")[2], {key.rpartition("}")[2]: value for key, value in each.attrib.items()})
+        for each in elements
+    ]
 
 
 def _first_sheet(archive: zipfile.ZipFile) -> str:
     """The name of the part that has it."""
-    own = next((each["id"] for name, each in _elements(archive, "xl/workbook.xml") if name == "sheet"), "")
-    relations = {each.get("Id"): each for _, each in _elements(archive, "xl/_rels/workbook.xml.rels")}
+    own = next((each["id"] for name, each in _attributes(archive, "xl/workbook.xml") if name == "sheet"), "")
+    relations = {each.get("Id"): each for _, each in _attributes(archive, "xl/_rels/workbook.xml.rels")}
     return posixpath.join("/xl", relations[own]["Target"]).lstrip("/")
 
 
-def _text_reader(archive: zipfile.ZipFile, texts: Sequence[str]) -> Callable[[Attributes, str], str]:
+def _value_reader(archive: zipfile.ZipFile, texts: Sequence[str]) -> Callable[[Element], str]:
     """What a cell says: a shared text, a date as YYYY-MM-DD where its style shows one, a number without exponent."""
-    book, styles = _elements(archive, "xl/workbook.xml"), _elements(archive, "xl/styles.xml")
+    book, styles = _attributes(archive, "xl/workbook.xml"), _attributes(archive, "xl/styles.xml")
     epoch = _EPOCHS[any(each.get("date1904") in ("1", "true") for name, each in book if name == "workbookPr")]
     dates = {each["numFmtId"] for name, each in styles if name == "numFmt" and "yy" in each["formatCode"].lower()}
     names = [name for name, _ in styles]
@@ -249,15 +209,15 @@ def _text_reader(archive: zipfile.ZipFile, texts: Sequence[str]) -> Callable[[At
     formats = [each.get("numFmtId") for name, each in own if name == "xf"]
     is_date = {str(number) for number, each in enumerate(formats) if each in dates | _DATE_FORMATS}
 
-    def text_of(attributes: Attributes, value: str) -> str:
-        kind = attributes.get("t", "n")
+    def value_of(cell: Element) -> str:
+        kind, value = cell.get("t", "n"), _text_of(cell)
         if not value or kind == "s":
             return texts[int(value)] if value else ""
-        if kind == "n" and attributes.get("s") in is_date:
+        if kind == "n" and cell.get("s") in is_date:
             return f"{epoch + timedelta(days=float(value)):%Y-%m-%d}"
         return f"{float(value):.15g}" if kind == "n" and "E" in value.upper() else value
 
-    return text_of
+    return value_of
 
 
 def _column(reference: str) -> int:
