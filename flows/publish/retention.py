@@ -132,7 +132,7 @@ def _compared_figures(payer: Mapping[str, Any]) -> dict[str, Any]:
 
 def leftover_folders(layout: Layout) -> list[Path]:
     """The folders in which killed runs leave temporary files, but for the staging folder."""
-    built = (layout.cache / "nppes", layout.reference, layout.utilization, layout.coverage)
+    built = (layout.cache / "nppes", layout.reference, layout.utilization, *layout.coverage.glob("*"))
     cached = (layout.extracts, layout.ledger, layout.listings, layout.remote, layout.payer_builds)
     return [*cached, *built, layout.root, *(layout.root / table for table in TABLES)]
 

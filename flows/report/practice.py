@@ -16,9 +16,8 @@ from flows.publish.published_month import choose_month, find_months
 from flows.publish.retention import published_in_use
 from flows.report.practice_pages import practice_path, practice_urls
 from flows.report.report import add_practice
-from flows.storage.atomic_files import unfinished_file
 from flows.storage.layout import Layout, month_name
-from flows.storage.parquet import write_table
+from flows.storage.parquet import replace_table
 from flows.storage.resource_errors import explain_resource_errors
 from schemas.codes import EXCLUSIONS
 from schemas.practices import PRACTICES
@@ -182,8 +181,6 @@ def _read_volumes(
 
 
 def _publish(layout: Layout, path: Path, rows: pl.DataFrame, **metadata: str) -> None:
-    with unfinished_file(path.parent) as unfinished:
-        write_table(unfinished, PRACTICES, [rows], **metadata)
-        unfinished.replace(path)
+    replace_table(path, PRACTICES, [rows], **metadata)
     publish_folder(layout, path)
     publish_package(layout)

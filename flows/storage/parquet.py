@@ -1,5 +1,6 @@
 """Writing published tables: declared schema, zstd, fixed row groups, so that the same rows are the same bytes."""
 
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -9,6 +10,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flows.storage.atomic_files import unfinished_file
 from schemas.codes import METHODOLOGY
 from schemas.table import Table
 
@@ -28,6 +30,16 @@ def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame], **meta
         for group in _row_groups(frames, table):
             writer.write_table(_to_arrow(group, schema), row_group_size=ROW_GROUP_ROWS)
             rows += group.height
+    return rows
+
+
+def replace_table(path: Path, table: Table, frames: Iterable[pl.DataFrame], **metadata: str) -> int:
+    """As ``write_table``, in place of an older file: readers see that or the new one, never a part."""
+    with unfinished_file(path.parent) as unfinished:
+        rows = write_table(unfinished, table, frames, **metadata)
+        with unfinished.open("rb") as file:
+            os.fsync(file.fileno())
+        unfinished.replace(path)
     return rows
 
 
@@ -85,6 +97,11 @@ def has_schema(path: Path, schema: pa.Schema) -> bool:
         return bool(pq.read_schema(path).equals(schema))
     except (pa.ArrowInvalid, FileNotFoundError):
         return False
+
+
+def metadata_of(path: Path, table: Table) -> dict[bytes, bytes]:
+    """What the footer of a table's file states; nothing where it is not a whole file with these columns."""
+    return (pq.read_schema(path).metadata or {}) if has_schema(path, table.arrow()) else {}
 
 
 def read_frames(path: Path) -> Iterator[pl.DataFrame]:

@@ -5,16 +5,16 @@ import io
 import re
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, cast
 
 from isal import igzip, isal_zlib
 
 from schemas.table import SchemaError
 from transforms.errors import UsageError
-from transforms.read.containers import open_member
+from transforms.read.containers import CountedStream, open_member
 
 ZIP = b"PK\3\4"
 GZIP = b"\x1f\x8b"
@@ -43,75 +43,65 @@ def naming(place: Path | str) -> Iterator[None]:
 
 def first_bytes(path: Path) -> bytes:
     """The first four bytes of a file, which show its format."""
-    with naming(path), path.open("rb") as file:
+    with path.open("rb") as file:
         return file.read(4)
 
 
+def is_zip_of_files(path: Path) -> bool:
+    """Whether it is a zip that is no Excel workbook."""
+    if first_bytes(path) != ZIP:
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return "xl/workbook.xml" not in archive.namelist()
+
+
 @contextmanager
-def opened_csv(
-    path: Path, pattern: re.Pattern[str], what: str, progress: Progress, preferred: str = ""
+def opened_download(
+    path: Path,
+    pattern: re.Pattern[str],
+    what: str,
+    preferred: Sequence[str] = (),
+    progress: Progress = lambda _: None,
 ) -> Iterator[tuple[str, BinaryIO]]:
-    """A csv, as a stream and its name (CMS states what it covers in it): a file, gzip, or the only member that fits.
+    """The name and content of a file, inflated where it is gzip, or of the only member of a zip that fits.
 
-    Args: preferred: of several members, one whose name has this.
+    CMS states in names what a file covers.
+
+    Args: what, preferred: as ``only_member``.
     """
-    magic = first_bytes(path)
-    if magic == ZIP:
-        with zipfile.ZipFile(path) as archive:
-            member = only_member(archive, pattern, what, preferred)
-            with open_member(archive, archive.getinfo(member)) as file:
-                yield Path(member).name, _counted(file, progress)
-    elif magic.startswith(GZIP):
-        with igzip.IGzipFile(path, "rb") as inflated:  # type: ignore[no-untyped-call]
-            yield path.name, _counted(inflated, progress)
-    elif magic == PARQUET:
-        raise UsageError("a Parquet file; use the zip or csv that CMS publishes")
-    else:
-        with path.open("rb") as file:
-            yield path.name, _counted(file, progress)
+    name, magic = path.name, first_bytes(path)
+    with ExitStack() as opened:
+        if magic == PARQUET:
+            raise UsageError("a Parquet file; use the zip or csv that CMS publishes")
+        if is_zip_of_files(path):
+            archive = opened.enter_context(zipfile.ZipFile(path))
+            name = only_member(archive, pattern, what, preferred)
+            stream: Any = open_member(archive, archive.getinfo(name))
+        elif magic.startswith(GZIP):
+            stream = igzip.IGzipFile(path, "rb")  # type: ignore[no-untyped-call]
+        else:
+            stream = path.open("rb")
+        counted = CountedStream(opened.enter_context(stream), on_read=progress)
+        yield PurePath(name).name, cast(BinaryIO, io.BufferedReader(counted, 64 << 10))
 
 
-def member_or_file(path: Path, pattern: re.Pattern[str], what: str, preferred: str = "") -> bytes:
-    """The content of a file, or of the only member of a zip that fits. An Excel workbook is a file, not a zip.
+def read_download(path: Path, pattern: re.Pattern[str], what: str, preferred: Sequence[str] = ()) -> bytes:
+    """The content of a small file, as ``opened_download``; failures name the file."""
+    with naming(path), opened_download(path, pattern, what, preferred) as (_, stream):
+        return stream.read()
 
-    Args: preferred: of several members, one whose name has this.
+
+def only_member(archive: zipfile.ZipFile, pattern: re.Pattern[str], what: str, preferred: Sequence[str] = ()) -> str:
+    """The name of the member that fits.
+
+    Args:
+        what: it is, for the error.
+        preferred: of several members, those whose names have the first of these words that any has.
     """
-    content = path.read_bytes()
-    if not content.startswith(ZIP):
-        return content
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        if "xl/workbook.xml" in archive.namelist():
-            return content
-        return archive.read(only_member(archive, pattern, what, preferred))
-
-
-def only_member(archive: zipfile.ZipFile, pattern: re.Pattern[str], what: str, preferred: str = "") -> str:
-    """The name of the member that fits."""
     fitting = [name for name in archive.namelist() if pattern.fullmatch(name)]
-    found = [name for name in fitting if preferred in name.lower()] or fitting
+    named = ([name for name in fitting if word in name.lower()] for word in preferred)
+    found = next(filter(None, named), fitting)
     if len(found) == 1:
         return found[0]
     inside = ", ".join(found or archive.namelist()[:10])
     raise UsageError(f"{len(found) or 'no'} {what} in the zip, expected one; it holds {inside}")
-
-
-def _counted(stream: Any, progress: Progress) -> BinaryIO:
-    return cast(BinaryIO, io.BufferedReader(_Counted(stream, progress), 64 << 10))
-
-
-class _Counted(io.RawIOBase):
-    """A stream that reports the bytes that pass."""
-
-    def __init__(self, stream: io.BufferedIOBase, progress: Progress) -> None:
-        self._stream = stream
-        self._progress = progress
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """Fills the buffer from the stream."""
-        size = self._stream.readinto(buffer)
-        self._progress(size)
-        return size

@@ -15,14 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path, PurePath
-from typing import IO, Any, BinaryIO, cast
+from typing import IO, Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
-from flows.storage.atomic_files import unfinished_file
-from flows.storage.parquet import has_schema, write_table
-from flows.tables.cms_files import ZIP, first_bytes, naming, only_member
+from flows.storage.parquet import metadata_of, replace_table
+from flows.tables.cms_files import ZIP, first_bytes, is_zip_of_files, naming, only_member, opened_download
 from schemas.coding import coding_of
 from schemas.coverage import ARTICLE, COVERAGE_EDITION, LCD, POLICY, PTP
 from transforms.cms.coverage_exports import Articles, Export, read_lcds, read_ncds
@@ -38,7 +36,7 @@ MOST_LOGGED = 20
 _IN_PARTS = (PTP, POLICY)  # kinds of which one edition may be loaded file by file
 _INNER = re.compile(r"(?:.*/)?[^/]*_csv\.zip", re.IGNORECASE)
 _NAMED_DATE = re.compile(r"(?<!\d)(20\d\d)-?(\d\d)-?(\d\d)(?!\d)")
-_SHEETS = [re.compile(rf"(?:.*/)?(?!\.|__MACOSX)[^/]+\.{kind}", re.IGNORECASE) for kind in ("txt", "csv", "xlsx")]
+_SHEET = re.compile(r"(?:.*/)?(?!\.|__MACOSX)[^/]+\.(?:txt|csv|xlsx)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def build_coverage(
         found = []
         for source in sources:
             with naming(source):
-                if _is_zip_of_files(source):
+                if is_zip_of_files(source):
                     export = opened.enter_context(_opened_export(source))
                     if export.kind in exports:
                         raise UsageError(f"an export of the same kind as {exports[export.kind][0]}; give one edition")
@@ -129,14 +127,6 @@ def build_ncci(
     return _store(found, target_dir, codes, started)
 
 
-def _is_zip_of_files(source: Path) -> bool:
-    """Whether it is a zip that is no workbook."""
-    if first_bytes(source) != ZIP:
-        return False
-    with zipfile.ZipFile(source) as archive:
-        return "xl/workbook.xml" not in archive.namelist()
-
-
 @contextmanager
 def _opened_export(source: Path) -> Iterator[Export]:
     """The csv tables of a download: of the zip in it, or of the inner zip itself."""
@@ -145,16 +135,15 @@ def _opened_export(source: Path) -> Iterator[Export]:
         if any(_INNER.fullmatch(name) for name in archive.namelist()):
             member = only_member(archive, _INNER, "zip of csv")
             with naming(f"{member} in it"):
-                archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_spooled(archive, member))))
+                archive = opened.enter_context(zipfile.ZipFile(opened.enter_context(_spooled(archive.open(member)))))
         yield Export(archive)
 
 
 @contextmanager
-def _spooled(archive: zipfile.ZipFile, member: str) -> Iterator[IO[bytes]]:
-    """A member, inflated onto the disk: a zip is read from its end."""
-    with tempfile.TemporaryFile() as spooled:
-        with archive.open(member) as file:
-            shutil.copyfileobj(file, spooled, 1 << 20)
+def _spooled(stream: IO[bytes]) -> Iterator[IO[bytes]]:
+    """The same on the disk: a zip is read from its end."""
+    with stream, tempfile.TemporaryFile() as spooled:
+        shutil.copyfileobj(stream, spooled, 1 << 20)
         spooled.seek(0)
         yield spooled
 
@@ -193,20 +182,12 @@ def _opened_rows(source: Path, codes: Collection[str]) -> Iterator[tuple[str, It
 
     Of a workbook, at least the heading's rows and those that name one of the codes.
     """
-    with ExitStack() as opened:
-        name = source.name
-        file: IO[bytes] = opened.enter_context(source.open("rb"))
-        is_workbook = first_bytes(source) == ZIP
-        if _is_zip_of_files(source):
-            archive = opened.enter_context(zipfile.ZipFile(source))
-            patterns = [each for each in _SHEETS if any(map(each.fullmatch, archive.namelist()))]
-            name = only_member(archive, (patterns or _SHEETS)[0], "text or xlsx")
-            is_workbook = name.lower().endswith(".xlsx")
-            file = opened.enter_context(_spooled(archive, name) if is_workbook else archive.open(name))
-        if is_workbook:
-            yield name, workbook_rows(file, codes)
+    with opened_download(source, _SHEET, "text or xlsx", [".txt", ".csv"]) as (name, file):
+        if first_bytes(source) == ZIP and not name.lower().endswith((".txt", ".csv")):
+            with _spooled(file) as workbook:
+                yield name, workbook_rows(workbook, codes)
         else:
-            yield name, text_rows(cast(BinaryIO, file))
+            yield name, text_rows(file)
 
 
 def _edition(given: date | None, stated: date | None, source: Path, week: date | None = None) -> date:
@@ -261,15 +242,8 @@ def _write(
             table = pl.concat([table, kept]).unique(COVERAGE_EDITION.grain, keep="first", maintain_order=True)
             parts, made_from = parts | others, made_from | set(before.made_from)
     stated = {"codes": sorted(codes), "parts": sorted(parts), "made_from": sorted(made_from)}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished_file(target_dir) as unfinished:
-        rows = write_table(
-            unfinished,
-            COVERAGE_EDITION,
-            [table.sort(COVERAGE_EDITION.grain)],
-            **{name: json.dumps(value) for name, value in stated.items()},
-        )
-        unfinished.replace(path)
+    metadata = {name: json.dumps(value) for name, value in stated.items()}
+    rows = replace_table(path, COVERAGE_EDITION, [table.sort(COVERAGE_EDITION.grain)], **metadata)
     return _stored(path), rows
 
 
@@ -322,7 +296,7 @@ def find_new_changes(
 
 
 def _stored(path: Path) -> StoredEdition:
-    stated = (pq.read_schema(path).metadata or {}) if has_schema(path, COVERAGE_EDITION.arrow()) else {}
+    stated = metadata_of(path, COVERAGE_EDITION)
     try:
         codes, parts, made_from = (tuple(json.loads(stated[name])) for name in (b"codes", b"parts", b"made_from"))
         return StoredEdition(path, path.parent.name, date.fromisoformat(path.stem), codes, parts, made_from)

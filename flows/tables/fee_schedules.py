@@ -7,9 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from flows.storage.atomic_files import exchange_folders, unfinished_file, unfinished_folder, write_atomically
-from flows.storage.parquet import write_table
-from flows.tables.cms_files import member_or_file, naming
+from flows.storage.atomic_files import exchange_folders, unfinished_folder, write_atomically
+from flows.storage.parquet import replace_table
+from flows.tables.cms_files import naming, read_download
 from schemas.reference import MEDICARE_TABLES, ZIP_LOCALITIES, load_reference, parse_reference
 from transforms.cms.fee_schedule import read_fee_schedule
 from transforms.cms.localities import read_zip_localities
@@ -36,10 +36,8 @@ def build_medicare(
     Returns:
         year, codes, localities, conversion_factor, left_out (rows whose total is not its parts), output.
     """
-    with naming(rvu):
-        rvu_csv = member_or_file(rvu, _PPRRVU, "PPRRVU csv", preferred="nonqpp")
-    with naming(gpci):
-        gpci_csv = member_or_file(gpci, _GPCI, "GPCI csv")
+    rvu_csv = read_download(rvu, _PPRRVU, "PPRRVU csv", ["nonqpp"])
+    gpci_csv = read_download(gpci, _GPCI, "GPCI csv")
     with naming(f"{rvu}, {gpci}"):
         reference, left_out = read_fee_schedule(rvu_csv, gpci_csv, year, codes)
     folder = target_dir / str(year)
@@ -75,14 +73,12 @@ def build_localities(source: Path, target: Path) -> dict[str, Any]:
     Returns:
         year, quarter, zips, output.
     """
+    content = read_download(source, _ZIP5, "ZIP5 xlsx, csv or txt", [".xlsx"])
     with naming(source):
-        edition = read_zip_localities(member_or_file(source, _ZIP5, "ZIP5 xlsx, csv or txt", preferred=".xlsx"))
+        edition = read_zip_localities(content)
     year, quarter = edition.select("year", "quarter").row(0)
     built = pl.concat([_other_years(_built_localities(target), edition), edition]).sort(ZIP_LOCALITIES.grain)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with unfinished_file(target.parent) as unfinished:
-        write_table(unfinished, ZIP_LOCALITIES, [built])
-        unfinished.replace(target)
+    replace_table(target, ZIP_LOCALITIES, [built])
     return {"year": year, "quarter": quarter, "zips": edition.height, "output": str(target)}
 
 

@@ -1,7 +1,6 @@
 """The slim NPPES lookup, built from CMS's download once and found again by the download's identity."""
 
 import hashlib
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -9,15 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
-import pyarrow.parquet as pq
 
 from flows.download.object_sources import find_object
-from flows.storage.atomic_files import remove_abandoned, unfinished_file, unfinished_folder
+from flows.storage.atomic_files import remove_abandoned, unfinished_folder
 from flows.storage.code_versions import code_version
 from flows.storage.layout import Layout
 from flows.storage.object_sync import download_object, ensure_local, upload
-from flows.storage.parquet import has_schema, write_table
-from flows.tables.cms_files import PARQUET, Progress, first_bytes, member_or_file, naming, opened_csv
+from flows.storage.parquet import has_schema, metadata_of, replace_table
+from flows.tables.cms_files import PARQUET, Progress, first_bytes, naming, opened_download, read_download
 from schemas.nppes import NPPES
 from transforms.cms.nppes import merge_records, read_deactivations, read_nppes
 from transforms.errors import UsageError
@@ -63,7 +61,7 @@ def build_nppes(
 
     def records() -> Iterator[pl.DataFrame]:
         for path in (source, *weekly):
-            with naming(path), opened_csv(path, _NPIDATA, "npidata_pfile csv", count) as (name, stream):
+            with naming(path), opened_download(path, _NPIDATA, "npidata_pfile csv", progress=count) as (name, stream):
                 names.append(name)
                 for frame in read_nppes(stream):
                     figures["records"] += frame.height
@@ -71,20 +69,16 @@ def build_nppes(
 
     lookup = merge_records(records(), map(_read_report, deactivated))
     made_from = ", ".join((*names, *(path.name for path in deactivated)))
-    target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.parent)
-    with unfinished_file(target.parent) as unfinished:
-        rows = write_table(unfinished, NPPES, lookup, made_from=made_from)
-        with unfinished.open("rb") as file:
-            os.fsync(file.fileno())
-        unfinished.replace(target)
+    rows = replace_table(target, NPPES, lookup, made_from=made_from)
     seconds = round(time.monotonic() - started, 3)
     return {"rows": rows, **figures, "seconds": seconds, "output": str(target), "output_bytes": target.stat().st_size}
 
 
 def _read_report(path: Path) -> pl.DataFrame:
+    content = read_download(path, _REPORT, "xlsx or csv")
     with naming(path):
-        return read_deactivations(member_or_file(path, _REPORT, "xlsx or csv"))
+        return read_deactivations(content)
 
 
 def nppes_lookup(source: Path, cache_dir: Path, progress: Progress | None = None) -> Path:
@@ -93,7 +87,9 @@ def nppes_lookup(source: Path, cache_dir: Path, progress: Progress | None = None
     The cached name follows from the source's path, size, times and inode, and from the code that builds it: a new
     download is built, and a cached lookup that can't be read is built again.
     """
-    if first_bytes(source) == PARQUET:
+    with naming(source):
+        is_built = first_bytes(source) == PARQUET
+    if is_built:
         check_lookup(source)
         return source
     stat = source.stat()
@@ -140,7 +136,7 @@ def check_lookup(path: Path) -> None:
 
 def downloads_behind(lookup: Path) -> str | None:
     """The downloads behind a built lookup; None for one that does not say."""
-    stated = (pq.read_schema(lookup).metadata or {}).get(b"made_from")
+    stated = metadata_of(lookup, NPPES).get(b"made_from")
     return None if stated is None else stated.decode()
 
 

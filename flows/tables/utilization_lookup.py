@@ -10,11 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from flows.storage.atomic_files import remove_abandoned, unfinished_file
-from flows.storage.parquet import has_schema, write_table
-from flows.tables.cms_files import Progress, naming, opened_csv
+from flows.storage.parquet import metadata_of, write_table
+from flows.tables.cms_files import Progress, naming, opened_download
 from schemas.code_families import CodeRange, families_of, family_of
 from schemas.reference import UTILIZATION
 from transforms.benchmark.evidence import evidence_year
@@ -82,7 +80,7 @@ def build_utilization(
     with ExitStack() as stack:
         for source in sources:
             services = ServicesByProvider(families)
-            with naming(source), opened_csv(source, _CSV, "csv", count, preferred="prov") as (name, stream):
+            with naming(source), opened_download(source, _CSV, "csv", ["prov"], count) as (name, stream):
                 before = figures["rows"]
                 for frame in read_utilization(stream, year or year_of_name(source.name) or year_of_name(name)):
                     figures["rows"] += frame.height
@@ -124,7 +122,7 @@ def find_utilization(folder: Path, month: date) -> Utilization | None:
     if year is None:
         return None
     path = paths[year]
-    stated = (pq.read_schema(path).metadata or {}) if _is_lookup(path) else {}
+    stated = metadata_of(path, UTILIZATION)
     try:
         made_from, families = stated[b"made_from"].decode(), stated[b"families"].decode().split(",")
     except KeyError:
@@ -134,7 +132,3 @@ def find_utilization(folder: Path, month: date) -> Utilization | None:
         ) from None
     LOG.info("utilization: services of %d, from %s", year, path)
     return Utilization(path, year, tuple(CodeRange(*held.split("-")) for held in families), made_from)
-
-
-def _is_lookup(path: Path) -> bool:
-    return has_schema(path, UTILIZATION.arrow())

@@ -76,16 +76,18 @@ _REFUSED = (
 _NOT_JSON = ((b"PAR1", "a Parquet file"), (b"%PDF", "a PDF document"))
 
 
-class PeekedStream(io.RawIOBase):
-    """A stream whose first bytes were looked at; counts what passes."""
+class CountedStream(io.RawIOBase):
+    """A stream that counts the bytes that pass, and begins with those that were read ahead."""
 
-    def __init__(self, stream: BinaryIO, head: bytes = b"") -> None:
+    def __init__(self, stream: BinaryIO, head: bytes = b"", on_read: Callable[[int], None] = lambda _: None) -> None:
+        """Args: on_read: called with the number of bytes just read."""
         self._stream = stream
         self._head = head
+        self._on_read = on_read
         self.bytes = 0
 
     @classmethod
-    def peek(cls, stream: BinaryIO) -> tuple[bytes, "PeekedStream"]:
+    def peek(cls, stream: BinaryIO) -> tuple[bytes, "CountedStream"]:
         """The first bytes of a stream, and a stream that still begins with them."""
         head = b""
         while len(head) < HEAD_BYTES and (more := stream.read(HEAD_BYTES - len(head))):
@@ -98,14 +100,11 @@ class PeekedStream(io.RawIOBase):
 
     def read(self, size: int = -1) -> bytes:
         """Up to ``size`` bytes; everything when negative."""
-        if self._head:
-            data = self._head if size < 0 else self._head[:size]
-            self._head = self._head[len(data) :]
-            if size < 0:
-                data += self._stream.read()
-        else:
-            data = self._stream.read(size)
-        self.bytes += len(data)
+        ahead = len(self._head) if size < 0 else size
+        data, self._head = self._head[:ahead], self._head[ahead:]
+        if size < 0 or not data:
+            data += self._stream.read(size)
+        self._count(len(data))
         return data
 
     def readinto(self, buffer: object) -> int:
@@ -114,17 +113,21 @@ class PeekedStream(io.RawIOBase):
         direct: Callable[[memoryview], int] | None = getattr(self._stream, "readinto", None)
         if direct is not None and not self._head:
             count = direct(view)
-            self.bytes += count
+            self._count(count)
             return count
         data = self.read(len(view))
         view[: len(data)] = data
         return len(data)
 
+    def _count(self, size: int) -> None:
+        self.bytes += size
+        self._on_read(size)
+
 
 class InflatedStream(io.RawIOBase):
     """A decompressor's bytes; its errors name the place, and so does the one for a file that inflates too far."""
 
-    def __init__(self, inflated: BinaryIO, packed: PeekedStream, kind: str, limits: "_Limited") -> None:
+    def __init__(self, inflated: BinaryIO, packed: CountedStream, kind: str, limits: "_Limited") -> None:
         self._inflated = inflated
         self._packed = packed
         self._kind = kind
@@ -208,7 +211,7 @@ def _open_layer(
 ) -> Iterator[Document]:
     if depth > limits.limits.nesting:
         raise crossed(limits.limits, "nesting", f"more containers in containers (at {name or 'the top'})")
-    head, stream = PeekedStream.peek(raw)
+    head, stream = CountedStream.peek(raw)
     if not depth:
         limits.packed = lambda: stream.bytes
     if not head:
@@ -224,7 +227,7 @@ def _open_layer(
         yield Document(name, *_as_json(head, stream))
 
 
-def _inflated(stream: PeekedStream, kind: str) -> BinaryIO:
+def _inflated(stream: CountedStream, kind: str) -> BinaryIO:
     if kind == "gzip":
         return cast("BinaryIO", igzip.IGzipFile(fileobj=stream, mode="rb"))  # type: ignore[no-untyped-call]
     import pyarrow as pa  # late: it takes longer to import than most files take to read
@@ -239,7 +242,7 @@ def _expect_end(stream: BinaryIO) -> None:
 
 
 def _open_zip(
-    raw: BinaryIO, stream: PeekedStream, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
+    raw: BinaryIO, stream: CountedStream, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
 ) -> Iterator[Document]:
     with _seekable(raw, stream, open_temporary) as whole:
         with _explaining("the zip is damaged or truncated"):
@@ -260,7 +263,7 @@ def _open_zip(
             shown = _shown(member.filename)
             inner = f"{name}!{shown}" if name else shown
             opened = _open_member(archive, member, inner)
-            packed = PeekedStream(cast("BinaryIO", io.BytesIO()))
+            packed = CountedStream(cast("BinaryIO", io.BytesIO()))
             packed.bytes = member.compress_size
             layer = cast("BinaryIO", InflatedStream(cast("BinaryIO", opened), packed, f"zip member {inner}", limits))
             with opened:
@@ -367,7 +370,7 @@ def _is_litter(member: zipfile.ZipInfo) -> bool:
     return member.filename.endswith(("/", ".DS_Store")) or member.filename.startswith("__MACOSX/")
 
 
-def _seekable(raw: BinaryIO, stream: PeekedStream, open_temporary: OpenTemporary) -> AbstractContextManager[BinaryIO]:
+def _seekable(raw: BinaryIO, stream: CountedStream, open_temporary: OpenTemporary) -> AbstractContextManager[BinaryIO]:
     """The caller's own file, left open; or a temporary one with the same bytes, closed with the context."""
     if getattr(raw, "seekable", lambda: False)():
         raw.seek(0)
@@ -378,14 +381,12 @@ def _seekable(raw: BinaryIO, stream: PeekedStream, open_temporary: OpenTemporary
     return spooled
 
 
-def _as_json(head: bytes, stream: PeekedStream) -> tuple[BinaryIO, int]:
+def _as_json(head: bytes, stream: CountedStream) -> tuple[BinaryIO, int]:
     """The stream behind a byte order mark, and how long that is."""
-    for magic, what in _REFUSED:
-        if head.startswith(magic):
-            raise BadFileError(f"the file is {what}")
-    for magic, what in _NOT_JSON:
-        if head.startswith(magic):
-            raise NotJsonError(f"the file is {what}")
+    for error, signs in ((BadFileError, _REFUSED), (NotJsonError, _NOT_JSON)):
+        for magic, what in signs:
+            if head.startswith(magic):
+                raise error(f"the file is {what}")
     mark = len(_BOM) if head.startswith(_BOM) else 0
     if mark:
         stream.read(mark)

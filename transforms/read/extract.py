@@ -22,7 +22,7 @@ from transforms.read import arrow_columns as arrow
 from transforms.read.account import REMOTE_REFERENCES, DocumentAccount, SourceAccount
 from transforms.read.clean import read_date
 from transforms.read.collect import ITEMS, Collected
-from transforms.read.containers import open_documents
+from transforms.read.containers import CountedStream, open_documents
 from transforms.read.read_ijson import read_document
 from transforms.read.spool import OpenTemporary, decoded
 
@@ -64,7 +64,7 @@ def extract_source(
     joined: dict[str, _JoinedBatches] = {}
     for number, document in enumerate(open_documents(raw, open_temporary, limits, set_aside.append)):
         collected = Collected(open_temporary, limits=limits)
-        stream = MeteredStream(document.stream, collected, on_progress)
+        stream = _counted(document.stream, collected, on_progress)
         try:
             reader(stream, wanted, collected, skip=skip)
             collected.check_cited()
@@ -87,31 +87,11 @@ def extract_source(
     return SourceAccount(tuple(accounts), len(set_aside))
 
 
-class MeteredStream:
-    """Counts inflated bytes and reports progress: (bytes, matched items)."""
-
-    def __init__(self, stream: BinaryIO, collected: Collected, on_progress: Callable[[int, int], None] | None) -> None:
-        self._stream = stream
-        self._collected = collected
-        self._on_progress = on_progress
-        self.bytes = 0
-
-    def read(self, size: int = -1) -> bytes:
-        """As a file's ``read``."""
-        data = self._stream.read(size)
-        self._count(len(data))
-        return data
-
-    def readinto(self, buffer: memoryview) -> int:
-        """As a file's ``readinto``."""
-        count: int = self._stream.readinto(buffer)  # type: ignore[attr-defined]
-        self._count(count)
-        return count
-
-    def _count(self, size: int) -> None:
-        self.bytes += size
-        if self._on_progress is not None:
-            self._on_progress(size, self._collected.items_matched)
+def _counted(stream: BinaryIO, collected: Collected, on_progress: Callable[[int, int], None] | None) -> CountedStream:
+    """The stream, which reports progress: (bytes, matched items)."""
+    if on_progress is None:
+        return CountedStream(stream)
+    return CountedStream(stream, on_read=lambda size: on_progress(size, collected.items_matched))
 
 
 def shape_of(root_keys: Iterable[str]) -> str:
