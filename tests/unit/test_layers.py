@@ -15,7 +15,7 @@ OF_OPEN_FILES = {"pread", "pwrite"}  # what os alone can do with a stream: read 
 OPENS = ("open", "read_", "write_", "scan_", "sink_")  # of a path, a frame, a library: a stream has read and write
 OF_STREAMS = {
     *("archive.open", "pyarrow.csv.open_csv", "pa.ipc.open_stream", "pl.read_excel", "writer.write_batch"),
-    *("self.grammar.open", "self.read_children"),
+    *("self.grammar.open", "self.read_children", "parser.read_events"),
 }  # members, sheets, elements and records of a stream that is open already
 
 
