@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from typing import Any
 
@@ -37,12 +37,16 @@ class Question:
 
 @dataclass(frozen=True)
 class PublishedCell:
-    """A cell as published. medicare: Medicare's row of the same code and geography, or none."""
+    """A cell as published."""
 
     month: date
     key: CellKey
     row: dict[str, Any]
-    medicare: pl.DataFrame
+
+    @classmethod
+    def of(cls, row: dict[str, Any]) -> "PublishedCell":
+        """A row of ``summaries``."""
+        return cls(row["month"], CellKey(**{each.name: row[each.name] for each in fields(CellKey)}), row)
 
 
 def parse_npi(text: str) -> int:
@@ -80,7 +84,7 @@ def find_cell(layout: Layout, asked: Question) -> PublishedCell:
     rows = here.filter(key.rows)
     if rows.is_empty():
         raise NothingUsableError(_no_cell(key, here.filter(pl.col("payer") == payer), month))
-    return PublishedCell(month, key, rows.row(0, named=True), here.filter(pl.col("payer") == MEDICARE))
+    return PublishedCell(month, key, rows.row(0, named=True))
 
 
 def _known(option: str, value: str, published: Iterable[str], month: date) -> str:

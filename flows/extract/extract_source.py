@@ -5,12 +5,12 @@ A worker process runs ``extract``; it writes beside the target and renames, so t
 
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
 from flows.download.http_validators import Validators
 from flows.download.open_source import open_source
@@ -19,7 +19,7 @@ from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import renewal
 from flows.extract.readers import default_engine, reader_of, reading_version
-from flows.settings.values import ReadSettings
+from flows.settings.values import Engine, ReadSettings
 from flows.storage.atomic_files import open_temporary, put_in_place, unfinished_folder
 from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
 from flows.storage.layout import Layout
@@ -70,9 +70,8 @@ class _Reading:
 
     def folder(self, sha256: str) -> Path:
         """Where the extract of this content is, or will be."""
-        codes = hashlib.sha256(",".join(sorted(self.settings.codes)).encode()).hexdigest()[:8]
         engine = self.settings.engine or default_engine()
-        return self.layout.extracts / f"{sha256}-{codes}-{engine}-{reading_version()}"
+        return self.layout.extracts / f"{sha256}-{_digest_of_codes(self.settings.codes)}-{engine}-{reading_version()}"
 
     def account(self, sha256: str) -> SourceAccount | None:
         """The account of this content where it was read before; in object storage nothing else is fetched."""
@@ -331,10 +330,23 @@ def _empty_tables() -> dict[str, bytes]:
     return {table.name: small_file(table.arrow()) for table in EXTRACTED}
 
 
-def find_extract(layout: Layout, sha256: str, code: str) -> tuple[Path, SourceAccount] | None:
-    """The extract of a content that was read for a code, and its account; None where the cache has none."""
-    for folder in sorted(layout.extracts.glob(f"{sha256}-*")):
-        stated = read_cache_entry(layout, folder, ACCOUNT, _CacheEntry)
+def find_extract(
+    layout: Layout, sha256: str, code: str, codes: Iterable[str] = ()
+) -> tuple[Path, SourceAccount] | None:
+    """The extract of a content that was read for a code, and its account; None where the cache has none.
+
+    Of several, one of the present version of reading, else the first by name.
+
+    Args: codes: a run's, under which an extract in object storage is looked for.
+    """
+    names = {f"{sha256}-{_digest_of_codes(codes)}-{engine}-{reading_version()}" for engine in get_args(Engine)}
+    names |= {folder.name for folder in layout.extracts.glob(f"{sha256}-*")}
+    for name in sorted(names, key=lambda name: (not name.endswith(reading_version()), name)):
+        stated = read_cache_entry(layout, layout.extracts / name, ACCOUNT, _CacheEntry)
         if stated is not None and any(code in document.codes for document in stated.account.documents):
-            return folder, stated.account
+            return layout.extracts / name, stated.account
     return None
+
+
+def _digest_of_codes(codes: Iterable[str]) -> str:
+    return hashlib.sha256(",".join(sorted(codes)).encode()).hexdigest()[:8]

@@ -127,8 +127,7 @@ class RemoteReferences:
             self.given_up[host] += 1
 
     def _target(self, sha256: str) -> Path:
-        """Where the groups of this content are, or will be."""
-        return self._layout.remote / f"{sha256}-{reading_version()}.parquet"
+        return remote_groups_path(self._layout, sha256)
 
     def _has(self, target: Path) -> bool:
         """Whether it was read before; a file that lost bytes is read again."""
@@ -185,6 +184,11 @@ class RemoteReferences:
             upload(self._layout, target)
             remember(source, self._layout, sha256, stream.bytes, stream.validators, unvalidated=True)
         return target
+
+
+def remote_groups_path(layout: Layout, sha256: str) -> Path:
+    """Where the provider groups of a remote reference's content are, or will be."""
+    return layout.remote / f"{sha256}-{reading_version()}.parquet"
 
 
 def _host(location: str) -> str:

@@ -19,7 +19,7 @@ from flows.storage.atomic_files import put_in_place, unfinished_folder
 from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
 from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
-from flows.storage.object_sync import upload
+from flows.storage.object_sync import ensure_local, upload
 from flows.storage.parquet import read_by_npi, write_table
 from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
@@ -35,6 +35,7 @@ from transforms.benchmark.taxonomy import therapy_taxonomies
 
 PAIRS_EACH = 1_000_000  # rate rows in memory at a time: about a kB each
 FIGURES = "figures.json"
+REMOTE = "remote.parquet"
 ELIGIBLE = "eligible"
 _EXCLUSION_NAMES = [rule.name for rule in EXCLUSIONS]
 _RULES_OF_THE_KNOWN = _EXCLUSION_NAMES[
@@ -54,6 +55,15 @@ _BUILDING_MODULES = (
     "flows.storage.parquet",
 )
 Fetched = dict[tuple[int, int, str, int], Path]  # by REFERENCE_GRAIN: Parquet of a remote reference's groups
+FETCHED = pl.Schema(
+    {
+        "source_id": pl.String(),
+        "document": pl.Int32(),
+        "ordinal": pl.Int64(),
+        "reference_key": pl.String(),
+        "sha256": pl.String(),
+    }
+)
 NO_FILES = pl.DataFrame(schema=dict.fromkeys(FILES_BEHIND, pl.String) | {"has_tin": pl.Boolean})
 
 
@@ -245,12 +255,29 @@ def build_payer(inputs: PayerInputs, extracts: Extracts, layout: Layout) -> Paye
     target = layout.payer_builds / key
     with unfinished_folder(layout.payer_builds) as temporary:
         figures = _write(inputs, extracts, temporary)
+        _write_fetched(inputs, temporary / REMOTE)
         write_cache_entry(temporary, FIGURES, _CacheEntry(figures=figures, source_ids=tuple(inputs.own_source_ids)))
         put_in_place(temporary, target)
     upload(layout, *sorted(target.glob("*.parquet")), target / FIGURES)
     built = cached_build(layout, inputs.payer, key)
     assert built is not None, f"no build of {inputs.payer} under {layout.payer_builds}"
     return built
+
+
+def _write_fetched(inputs: PayerInputs, path: Path) -> None:
+    """Write which content each remote reference had; no file where there are none."""
+    rows = [
+        (inputs.source_ids[source_no], document, ordinal, reference_key, groups.name.partition("-")[0])
+        for (source_no, document, reference_key, ordinal), groups in sorted(inputs.fetched.items())
+    ]
+    if rows:
+        pl.DataFrame(rows, schema=FETCHED, orient="row").write_parquet(path)
+
+
+def fetched_references(layout: Layout, key: str) -> pl.DataFrame | None:
+    """``FETCHED``: the content of each remote reference of a build; None where there is none, or no such build."""
+    path = layout.payer_builds / key / REMOTE
+    return pl.read_parquet(path) if ensure_local(layout, path) else None
 
 
 def _write(inputs: PayerInputs, extracts: Extracts, folder: Path) -> PayerFigures:

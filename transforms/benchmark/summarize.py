@@ -112,10 +112,16 @@ def compare_with_medicare(
     )
 
 
-def summarize_payers(observed: Observed, composites: Composites, *, with_nppes: bool) -> pl.DataFrame:
-    """One row per cell of payers and composites, with figures and counts; columns of SUMMARIES."""
+def summarize_payers(
+    observed: Observed, composites: Composites, *, with_nppes: bool, wanted: pl.Expr | None = None
+) -> pl.DataFrame:
+    """One row per cell of payers and composites, with figures and counts; columns of SUMMARIES.
+
+    Args: wanted: true for the geographies and tiers that are wanted; None: all.
+    """
     strata, providers = _number_strata(observed.providers)
     memberships = list_memberships(strata, composites, with_nppes=with_nppes)
+    memberships = memberships if wanted is None else memberships.filter(wanted)
     with_tin = providers.filter(pl.col("tin_no").is_not_null())
     files = observed.files.join(strata.lazy(), on=FILES_STRATUM, nulls_equal=True)
     npis = observe_npis(providers)

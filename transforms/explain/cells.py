@@ -17,7 +17,6 @@ from transforms.benchmark.summarize import (
     TIERS,
     US,
     Observed,
-    compare_with_medicare,
     summarize_payers,
 )
 
@@ -128,20 +127,16 @@ def work_out(rates_usd: pl.Series, times: pl.Series) -> list[Quantile]:
     return found
 
 
-def recompute(
-    key: CellKey, members: pl.DataFrame, files: pl.DataFrame, published: Mapping[str, Any], medicare: pl.DataFrame
-) -> dict[str, Any]:
-    """The cell's row of ``summaries`` computed anew; empty where the members have no such cell.
+def recompute(observed: Observed, key: CellKey | None = None) -> pl.DataFrame:
+    """Rows of ``summaries`` computed anew, without what follows from Medicare's: of one cell, or of all.
 
-    Args:
-        files: ``representative_rates.FILES_BEHIND`` of the members.
-        published: the row as published: month and fee schedule year.
-        medicare: Medicare's published row of the code and geography, or no row.
+    Args: observed: the members of the cell, or every provider, and the source files behind them.
     """
-    observed = Observed(members.lazy(), files.lazy())
-    rows = summarize_payers(observed, COMPOSITES, with_nppes=True).filter(key.rows)
-    compared = compare_with_medicare(rows, medicare, published["month"], published["medicare_year"]).collect()
-    return compared.row(0, named=True) if compared.height else {}
+    if key is None:
+        return summarize_payers(observed, COMPOSITES, with_nppes=True)
+    composites = {key.payer: COMPOSITES[key.payer]} if key.payer in COMPOSITES else {}
+    same = (pl.col("geography") == key.geography) & (pl.col("taxonomy_tier") == key.taxonomy_tier)
+    return summarize_payers(observed, composites, with_nppes=True, wanted=same).filter(key.rows)
 
 
 def differences(published: Mapping[str, Any], anew: Mapping[str, Any]) -> list[str]:
