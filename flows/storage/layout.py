@@ -40,6 +40,11 @@ def today(timezone: str, now: datetime | None = None) -> date:
     return (now or datetime.now(UTC)).astimezone(ZoneInfo(timezone)).date()
 
 
+def _path(folder: str, name: str) -> "cached_property[Path]":
+    """A path of a layout in one of its folders; cached, since each file of a run asks for several."""
+    return cached_property(lambda layout: Path(getattr(layout, folder), name))
+
+
 @dataclass(frozen=True)
 class Layout:
     """The paths of one output folder."""
@@ -74,7 +79,7 @@ class Layout:
         stored = self.stored(path)
         return str(path) if stored is None else stored[0].full(stored[1])
 
-    @cached_property  # of each file of a run
+    @cached_property
     def cache(self) -> Path:
         """Extracts, source ledger, remote references, NPPES lookups; safe to delete, costs a re-read."""
         if self.cache_location is None:
@@ -95,75 +100,23 @@ class Layout:
             return None if objects is None else (objects, path.relative_to(self.cache).as_posix())
         return None if self.store is None else (self.store, path.relative_to(self.root).as_posix())
 
-    @cached_property
-    def extracts(self) -> Path:
-        """One folder for each content, list of codes and reader version."""
-        return self.cache / "extracts"
-
-    @cached_property
-    def ledger(self) -> Path:
-        """The digest of each source's content when it was last read."""
-        return self.cache / "sources"
-
-    @property
-    def remote(self) -> Path:
-        """Provider groups fetched from ``location`` references."""
-        return self.cache / "remote"
-
-    @property
-    def payer_builds(self) -> Path:
-        """One folder for each payer and digest of its inputs: its part of a month."""
-        return self.cache / "payers"
-
-    @property
-    def listings(self) -> Path:
-        """The files that tables of contents listed when they were last read."""
-        return self.cache / "listings"
-
-    @property
-    def hosts(self) -> Path:
-        """The locks of ``flows.download.host_limits``, shared by all processes."""
-        return self.cache / "hosts"
-
-    @property
-    def reference(self) -> Path:
-        """Reference data that the user built: the NPPES lookup, further Medicare years, ZIP localities, utilization."""
-        return self.root / "reference"
-
-    @property
-    def nppes(self) -> Path:
-        """The lookup that `reference nppes` builds; runs use it if no other is given."""
-        return self.reference / "nppes.parquet"
-
-    @property
-    def zip_localities(self) -> Path:
-        """What `reference localities` builds."""
-        return self.reference / "zip_localities.parquet"
-
-    @property
-    def utilization(self) -> Path:
-        """What `reference utilization` builds: a file for each year."""
-        return self.reference / "utilization"
-
-    @property
-    def coverage(self) -> Path:
-        """What `reference coverage` and `reference ncci` build: a folder for each kind, a file for each edition."""
-        return self.reference / "coverage"
-
-    @property
-    def staging(self) -> Path:
-        """Months being built."""
-        return self.root / ".staging"
-
-    @property
-    def runs(self) -> Path:
-        """The record of the last run of each month."""
-        return self.root / ".state" / "runs"
-
-    @property
-    def manifest(self) -> Path:
-        """What was read, by which version, with which reference data."""
-        return self.root / "manifest.json"
+    # Of the cache
+    extracts = _path("cache", "extracts")  # a folder for each content, list of codes and reader version
+    ledger = _path("cache", "sources")  # the digest of each source's content when it was last read
+    remote = _path("cache", "remote")  # provider groups fetched from ``location`` references
+    payer_builds = _path("cache", "payers")  # a folder for each payer and digest of its inputs: its part of a month
+    listings = _path("cache", "listings")  # the files that tables of contents listed when they were last read
+    hosts = _path("cache", "hosts")  # the locks of ``flows.download.host_limits``, shared by all processes
+    # Reference data that the user built
+    reference = _path("root", "reference")
+    nppes = _path("reference", "nppes.parquet")  # by `reference nppes`; runs use it if no other is given
+    zip_localities = _path("reference", "zip_localities.parquet")  # by `reference localities`
+    utilization = _path("reference", "utilization")  # by `reference utilization`: a file for each year
+    coverage = _path("reference", "coverage")  # by `reference coverage` and `ncci`: kinds/editions
+    # Of the output
+    staging = _path("root", ".staging")  # months being built
+    runs = _path("root", ".state/runs")  # the record of the last run of each month
+    manifest = _path("root", "manifest.json")  # what was read, by which version, with which reference data
 
     def month_lock(self, month: date) -> Path:
         """The lock of the run that works on a month."""
