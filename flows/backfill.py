@@ -55,9 +55,7 @@ def backfill(
         with run_of(first, last):
             publish = month_updates(config, payers, force, gates, delta)
             steps = TaskSteps(days[1], settings.cluster)
-            found = run_backfill(
-                settings, *days, lambda day: publish(day, True), newest_first=newest_first, steps=steps, pages=report
-            )
+            found = run_backfill(settings, *days, publish, newest_first=newest_first, steps=steps, pages=report)
             return final_state(found)
     except TicRatesError as error:
         return failed(error)

@@ -77,7 +77,7 @@ def month(
 
 def month_updates(
     config: str, payers: list[str] | None, force: bool, gates: bool, delta: bool
-) -> Callable[[date, bool], MonthReport]:
+) -> Callable[..., MonthReport]:
     """A function that publishes one month as a subflow run, without the report; an error becomes a failed month.
 
     Raises:

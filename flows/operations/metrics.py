@@ -15,7 +15,7 @@ from itertools import chain
 from pathlib import Path
 
 from flows.operations.state import OutputState, read_state
-from flows.settings.values import Nightly
+from flows.settings.values import Config
 from flows.storage.atomic_files import write_atomically
 from flows.storage.layout import Layout, today
 from transforms.errors import TicRatesError
@@ -111,18 +111,17 @@ def write_metrics(path: Path, state: OutputState) -> None:
 
 
 @contextmanager
-def metrics_written(
-    path: Path | None, layout: Layout, timezone: str, nightly: Nightly, config: Path | None
-) -> Iterator[None]:
+def metrics_written(path: Path | None, layout: Layout, config: Config | None = None) -> Iterator[None]:
     """Write the metrics after the body, however it ends; a file that can't be written is logged and fails nothing.
 
-    Args: path: None: none are written.
+    Args: path: None: none are written. config: of the output; None: time is UTC, and nights have their defaults.
     """
     try:
         yield
     finally:
         if path is not None:
+            timezone, nightly, place = (config.timezone, config.nightly, config.path) if config else ("UTC", None, None)
             try:
-                write_metrics(path, read_state(layout, today(timezone), nightly, config))
+                write_metrics(path, read_state(layout, today(timezone), nightly, place))
             except (OSError, TicRatesError) as error:
                 LOG.warning("%s: the metrics can't be written: %s", path, error)

@@ -1,5 +1,6 @@
 """Files of an output or cache, local or in object storage: their sizes, their times, and their removal."""
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -29,22 +30,23 @@ class File:
         return cls(path, meta.size, meta.modified.timestamp())
 
 
-def list_files(layout: Layout, folder: Path) -> list[File]:
+def walk_files(layout: Layout, folder: Path) -> Iterator[File]:
     """The files under a folder of the layout, where they are published or cached: on the disk or in the store."""
     stored = layout.stored(folder)
     if stored is not None:
         objects, prefix = stored
-        return [File.stored(folder / each.key.removeprefix(f"{prefix}/"), each) for each in objects.list(prefix)]
-    return list(_local_files(folder))
-
-
-def _local_files(folder: Path) -> Iterator[File]:
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else [folder]:
+        yield from (File.stored(folder / each.key.removeprefix(f"{prefix}/"), each) for each in objects.list(prefix))
+        return
+    inside = (Path(parent, name) for parent, _, names in os.walk(folder) for name in names)
+    for path in inside if folder.is_dir() else [folder]:
         with suppress(FileNotFoundError):  # another process removed it
             status = path.lstat()
-            if not path.is_dir():
-                inode = (status.st_dev, status.st_ino)
-                yield File(path, status.st_size, status.st_mtime, inode, status.st_nlink)
+            yield File(path, status.st_size, status.st_mtime, (status.st_dev, status.st_ino), status.st_nlink)
+
+
+def list_files(layout: Layout, folder: Path) -> list[File]:
+    """The same, in order of their paths."""
+    return sorted(walk_files(layout, folder), key=lambda file: file.path)
 
 
 @dataclass

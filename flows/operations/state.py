@@ -4,11 +4,10 @@ It reads small files alone, writes nothing, and needs neither polars nor Prefect
 """
 
 import csv
-import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from importlib.metadata import version
 from importlib.resources import files
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.operations.events import next_step
+from flows.operations.retained_files import walk_files
 from flows.operations.run_records import FAILED, RUNNING, STOPPED, RunRecord, read_records
 from flows.publish.manifest import fill_manifest, now, parse_manifest
 from flows.settings.values import Nightly
@@ -39,10 +39,6 @@ class Finding:
     reason: str
     next: str
     counts: bool = True
-
-    def as_json(self) -> dict[str, Any]:
-        """A plain dictionary."""
-        return {name: getattr(self, name) for name in ("month", "what", "subject", "reason", "next", "counts")}
 
 
 @dataclass(frozen=True)
@@ -187,7 +183,7 @@ class OutputState:
             "checked_at": self.checked_at,
             "software": self.software,
             "months": [month.as_json() for month in self.months],
-            "findings": [each.as_json() for each in self.findings],
+            "findings": [asdict(each) for each in self.findings],
             "reference": dict(self.references),
             "exit_code": self.exit_code,
         }
@@ -210,16 +206,11 @@ def read_state(layout: Layout, today: date, nightly: Nightly | None = None, conf
         content = layout.store.get(layout.manifest.name)
     manifest, records = fill_manifest(parse_manifest(content, layout)), read_records(layout)
     parts = ("months", "failures", "awaited", "stale")
-    names = sorted({*records, *manifest["publishing"]}.union(*(manifest.get(part, {}) for part in parts)))
-    known = [name for name in names if name in manifest["months"] or _has_more(name, manifest, records)]
+    known = sorted({*records}.union(*(manifest.get(part, {}) for part in parts)))
     months = tuple(_month(name, manifest, records.get(name), layout, today, nightly) for name in known)
     recent = frozenset(known[-1 - nightly.months_back :])
     output = str(layout.location if layout.store else layout.root.absolute())
     return OutputState(output, months, _references(layout, months), config, recent)
-
-
-def _has_more(name: str, manifest: Mapping[str, Any], records: Mapping[str, RunRecord]) -> bool:
-    return name in records or any(name in manifest.get(part, {}) for part in ("failures", "awaited", "stale"))
 
 
 def _month(
@@ -251,7 +242,7 @@ def _references(layout: Layout, months: Iterable[MonthState]) -> dict[str, Any]:
     """The editions of reference data: those of the newest publication, and those built under ``reference/``."""
     used: Mapping[str, Any] = next((month.entry for month in reversed([*months]) if month.entry), {})
     nppes, utilization = used.get("nppes") or {}, used.get("utilization") or {}
-    built = list(_reference_files(layout))
+    built = [file.path.relative_to(layout.reference).as_posix() for file in walk_files(layout, layout.reference)]
     editions: dict[str, list[str]] = {}
     for each in used.get("coverage") or ():
         editions.setdefault(each["kind"], []).append(each["edition"])
@@ -277,42 +268,9 @@ def _packaged_years() -> set[int]:
     return {int(row["year"]) for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines())}
 
 
-def _reference_files(layout: Layout) -> Iterator[str]:
-    """Paths under ``reference/``."""
-    stored = layout.stored(layout.reference)
-    if stored is None:
-        paths = (path for path in layout.reference.rglob("*") if path.is_file())
-        yield from (path.relative_to(layout.reference).as_posix() for path in paths)
-    else:
-        objects, folder = stored
-        yield from (found.key.removeprefix(f"{folder}/") for found in objects.list(folder))
-
-
 def cache_size(layout: Layout) -> dict[str, Any]:
     """Place, bytes and files of the cache; walks it, one directory entry at a time."""
-    stored = layout.stored(layout.cache)
-    if stored is None:
-        sizes: Iterable[int] = _sizes(str(layout.cache))
-        place = str(layout.cache)
-    else:
-        objects, folder = stored
-        sizes, place = (found.size for found in objects.list(folder)), objects.full(folder)
     total = count = 0
-    for size in sizes:
-        total, count = total + size, count + 1
-    return {"place": place, "bytes": total, "files": count}
-
-
-def _sizes(folder: str) -> Iterator[int]:
-    """The size of every file below a folder; what another process removes meanwhile is left out."""
-    folders = [folder]
-    while folders:
-        try:
-            with os.scandir(folders.pop()) as entries:
-                for entry in entries:
-                    if entry.is_dir(follow_symlinks=False):
-                        folders.append(entry.path)
-                    else:
-                        yield entry.stat(follow_symlinks=False).st_size
-        except OSError:
-            continue
+    for file in walk_files(layout, layout.cache):
+        total, count = total + file.size, count + 1
+    return {"place": layout.name_of(layout.cache), "bytes": total, "files": count}

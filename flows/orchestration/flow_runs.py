@@ -257,7 +257,7 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
     back. Of a failed run it is in the error.
     """
     data = TypeAdapter(type(report)).dump_python(report, mode="json")
-    months = report.months if isinstance(report, BackfillReport) else [report]
+    months = report.months
     message = "; ".join(map(describe, months)) or "no month to do"
     failures = sum(month.status == "failed" for month in months)
     counts = {

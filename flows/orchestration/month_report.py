@@ -59,6 +59,11 @@ class MonthReport:
         return self.tables.get("rates", 0)
 
     @property
+    def months(self) -> "list[MonthReport]":
+        """Itself, as ``BackfillReport.months``."""
+        return [self]
+
+    @property
     def delta_failed(self) -> str | None:
         """Why a commit to the Delta tables failed, and what repeats it."""
         return None if self.delta is None else self.delta.failed

@@ -102,19 +102,10 @@ def run_month(
     steps = steps or Steps(read_elsewhere(config.cluster), build_elsewhere(config.cluster))
     chosen = _chosen(config, payers)
     layout = Layout.at(config.output)
-    request = RunRequest(
-        (),
-        month,
-        config.codes,
-        config.output,
-        config.nppes,
-        config.workers,
-        config.engine,
-        config.fetching,
-        force,
-    )
+    places = (config.output, config.nppes)
+    request = RunRequest((), month, config.codes, *places, config.workers, config.engine, config.fetching, force)
     layout.prepare()
-    observed = metrics_written(config.metrics_file, layout, config.timezone, config.nightly, config.path)
+    observed = metrics_written(config.metrics_file, layout, config)
     with observed, RecordedRun(layout, month) as recorded:
         with locked_month(layout, month):
             recorded.start()
@@ -162,18 +153,22 @@ def run_backfill(
 
 
 def run_night(
-    config: Config, update: Callable[[date, bool], MonthReport], *, steps: Steps | None = None, pages: bool = True
+    config: Config, update: Callable[..., MonthReport], *, steps: Steps | None = None, pages: bool = True
 ) -> NightReport:
     """What ``update`` made of this month and the configured number of months before it, the oldest first.
 
     Args:
-        update: is also told whether payers are expected by the configured day; of earlier months, they were.
+        update: gets the month, and as ``expected`` whether its payers are, by the configured day; of earlier months,
+            they were.
     """
     last = this_month(config.timezone)
     number = last.year * 12 + last.month - 1 - config.nightly.months_back
     first = date(number // 12, number % 12 + 1, 1)
-    done = run_backfill(config, first, last, lambda month: update(month, month == last), steps=steps, pages=pages)
-    return NightReport(done.months)
+
+    def update_one(month: date) -> MonthReport:
+        return update(month, expected=month == last)
+
+    return NightReport(run_backfill(config, first, last, update_one, steps=steps, pages=pages).months)
 
 
 def months_to_do(first: date, last: date, *, newest_first: bool = False) -> list[date]:
@@ -203,114 +198,149 @@ def _chosen(config: Config, names: Sequence[str]) -> tuple[PayerSource, ...]:
 
 
 def _publish_or_repeat(
-    config: Config,
-    chosen: Sequence[PayerSource],
-    request: RunRequest,
-    layout: Layout,
-    steps: Steps,
-    *,
-    expected: bool,
+    config: Config, chosen: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps, *, expected: bool
 ) -> MonthReport:
     """Once; again when another machine published the month meanwhile, which costs little: what was read is kept."""
     for _ in range(ATTEMPTS):
         prepare_output(layout)
         try:
-            before = PublishedMonth.of(layout, request.month)
-            read = _read_blocks(config, chosen, request, before, steps)
-            report = _report_of(config, read, request, layout, expected=expected)
-            _bring_up_to_date(config, read, report, request, before, steps, expected=expected)
-            _note(config, read, report, layout)
-            return report
+            attempt = _Attempt(config, request, steps, PublishedMonth.of(layout, request.month))
+            attempt.read(chosen)
+            attempt.publish(expected=expected)
+            attempt.note_payers()
+            return attempt.report
         except PublicationConflictError as error:
             LOG.warning("%s; starting again from there", error)
             again = error
     raise again
 
 
-def _report_of(config: Config, read: "_Read", request: RunRequest, layout: Layout, *, expected: bool) -> MonthReport:
-    """A report that says what was read, who is awaited and who is stale."""
-    month, day = request.month, today(config.timezone)
-    report = count_outcomes(request, read.outcomes)
-    report.sources = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in read.outcomes)
-    report.sources[NOT_PUBLISHED] = sum(map(len, read.awaited.values()))
-    report.sources += Counter()  # without zeros
-    report.undated = sorted(read.undated.items())
-    report.awaited = awaited_payers(read.awaited, layout, month, day)
-    report.late = expected and bool(read.awaited) and config.nightly.is_late(month, day)
-    report.stale = stale_payers(read.outcomes, layout, month, day, config.nightly)
-    return report
-
-
-def _bring_up_to_date(
-    config: Config,
-    read: "_Read",
-    report: MonthReport,
-    request: RunRequest,
-    before: PublishedMonth,
-    steps: Steps,
-    *,
-    expected: bool,
-) -> None:
-    """Publish what was read, unless nothing changed or no payer's files are there; ``report`` gets its figures."""
-    from flows.tables.coverage_editions import find_new_changes
-    from flows.tables.edition_downloads import fetch_editions
-    from flows.tables.month_inputs import MonthInputs
-
-    month, layout = request.month, before.layout
-    if month == this_month(config.timezone):  # also where no payer's files are there yet: exports are replaced weekly
-        report.references_failed = fetch_editions(config.reference, layout, config.codes, config.fetching)
-    baseline = Baseline(before, frozenset(read.blocks), frozenset(payer.name for payer in config.payers))
-    everything = [*read.outcomes, *baseline.outcomes]
-    if not any(outcome.usable and not outcome.is_index for outcome in everything):
-        if not everything and not read.awaited:
-            raise NothingUsableError(
-                f"no source for {month_name(month)}: check the patterns and templates in {config.path}"
-            )
-        refused = any(outcome.status == "quarantined" for outcome in everything)
-        if not refused and not report.late and (read.awaited or not expected):
-            report.status = NOT_PUBLISHED
-            return
-        missing = as_quarantined(report.awaited, read.awaited)
-        report.quarantined += [(outcome.source.name, str(outcome.reason)) for outcome in missing]
-        _note(config, read, report, layout)
-        require_usable([*everything, *missing], layout, report)
-    references = replace(load_references(request, layout), report_unchanged=True)
-    inputs, earlier = MonthInputs(references, read.outcomes, layout), previous_entry(layout, month)
-    identity = _identity(inputs, baseline, config.gates, earlier[1])
-    report.sources.update("unchanged" if outcome.usable else outcome.status for outcome in baseline.outcomes)
-    entry = before.entry
-    if not request.force and entry.get("inputs") == identity and not entry["unresolved_locations"]:
-        LOG.info("%s: nothing changed", month_name(month))
-        report.status = "unchanged"
-    else:
-        noted = {"inputs": identity, "undated": read.undated}
-        since = entry.get("published_at")
-        published = (entry or earlier[1]).get("coverage")
-        entry = build_and_publish(inputs, report, steps, baseline, config.gates, earlier, noted=noted, since=since)
-        if published is not None:  # else no edition is newer than another publication
-            report.coverage_changes = find_new_changes(references.coverage, published, request.codes)
-    report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
-    report.withheld = _withheld(entry, read.blocks)
-
-
-def _note(config: Config, read: "_Read", report: MonthReport, layout: Layout) -> None:
-    """Log who is awaited and stale, and put it into the manifest."""
-    log_payers(month_name(report.month), report.awaited, report.stale, late=report.late)
-    others = {payer.name for payer in config.payers} - read.blocks
-    note_payers(layout, report.month, report.awaited, report.stale, others)
-
-
 @dataclass
-class _Read:
-    """What was read: outcomes of ``blocks`` of the configuration.
+class _Attempt:
+    """One attempt to bring a month up to date.
 
-    undated: blocks without a file of the month, and why. awaited: sources that are not there, by block.
+    before: what is published of it. outcomes: what was read of ``blocks`` of the configuration. awaited: sources that
+    are not there, by block.
     """
 
+    config: Config
+    request: RunRequest
+    steps: Steps
+    before: PublishedMonth
     outcomes: list[Outcome] = field(default_factory=list)
     blocks: set[str] = field(default_factory=set)
-    undated: dict[str, str] = field(default_factory=dict)
     awaited: dict[str, list[Outcome]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.layout, self.month = self.before.layout, self.request.month
+        self.is_past = self.month < this_month(self.config.timezone)
+        self.report = MonthReport(self.month, "published")
+
+    def read(self, chosen: Sequence[PayerSource]) -> None:
+        """The files of the chosen blocks, and of those that can't be published without them."""
+        by_name = {payer.name: payer for payer in self.config.payers}
+        new = {payer.name for payer in chosen}
+        while new:
+            found = self._read_payers([by_name[name] for name in sorted(new)])
+            self.outcomes = _distinct_outcomes([*self.outcomes, *found])
+            self.blocks |= new
+            new = by_name.keys() - self.blocks
+            new = new and self.before.blocks_beside(self.outcomes, self.blocks, by_name.keys())
+        undated = undated_blocks(self.outcomes, self.month)
+        for block, reason in undated.items():
+            LOG.warning("%s: %s", block, reason)
+        split = split_missing(self.outcomes, self.before, is_past=self.is_past)
+        self.outcomes, self.awaited = split.outcomes, split.awaited
+        # what was published of them while their files were of the month stays
+        readable = split.removed | {outcome.source.payer for outcome in self.before.outcomes(undated) if outcome.usable}
+        self.outcomes = [outcome for outcome in self.outcomes if outcome.source.payer not in readable]
+        self.blocks = {block for block in self.blocks if block not in readable}
+        self._start_report(undated)
+
+    def _read_payers(self, payers: Sequence[PayerSource]) -> list[Outcome]:
+        """Outcomes of every file of these payers; a table of contents that can't be read is one, too.
+
+        A file that several blocks name is the first one's by name, whatever their order.
+        """
+        listings = self.steps.call(list_files, payers, self.month, self.layout, self.request.reading)
+        outcomes: list[Outcome] = []
+        sources: dict[str, Source] = {}
+        by_name = {payer.name: payer for payer in payers}
+        for listing in listings:
+            LOG.info("%s: %d files, %d left out", listing.payer, len(listing.sources), listing.left_out)
+            outcomes += [Outcome(source, "quarantined", reason=reason) for source, reason in listing.failed]
+            outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in listing.refused]
+            missing = missing_outcomes(listing, by_name[listing.payer], self.month, is_past=self.is_past)
+            outcomes += missing
+            for source in listing.sources if listing.missing or not missing else ():
+                sources.setdefault(source.identity, source)
+        read = extract_all(replace(self.request, sources=tuple(sources.values())), self.layout, self.steps)
+        if self.is_past:
+            dated = {each.identity for listing in listings for each in listing.sources if each not in listing.undated}
+            undated = frozenset(source for identity, source in sources.items() if identity not in dated)
+            read = mark_undated(read, undated, self.month)
+        return _distinct_outcomes([*outcomes, *read])
+
+    def _start_report(self, undated: dict[str, str]) -> None:
+        """Put into the report what was read, and who is awaited and stale."""
+        month, day = self.month, today(self.config.timezone)
+        self.report = report = count_outcomes(self.request, self.outcomes)
+        report.sources = Counter("unchanged" if outcome.unchanged else outcome.status for outcome in self.outcomes)
+        report.sources[NOT_PUBLISHED] = sum(map(len, self.awaited.values()))
+        report.sources += Counter()  # without zeros
+        report.undated = sorted(undated.items())
+        report.awaited = awaited_payers(self.awaited, self.layout, month, day)
+        report.stale = stale_payers(self.outcomes, self.layout, month, day, self.config.nightly)
+
+    def publish(self, *, expected: bool) -> None:
+        """Publish what was read, unless nothing changed or no payer's files are there; the report gets its figures."""
+        from flows.tables.coverage_editions import find_new_changes
+        from flows.tables.edition_downloads import fetch_editions
+        from flows.tables.month_inputs import MonthInputs
+
+        config, month, layout, report = self.config, self.month, self.layout, self.report
+        report.late = expected and bool(self.awaited) and config.nightly.is_late(month, today(config.timezone))
+        if month == this_month(config.timezone):  # also where no payer's files are there yet: exports change weekly
+            report.references_failed = fetch_editions(config.reference, layout, config.codes, config.fetching)
+        baseline = Baseline(self.before, frozenset(self.blocks), frozenset(payer.name for payer in config.payers))
+        everything = [*self.outcomes, *baseline.outcomes]
+        if not any(outcome.usable and not outcome.is_index for outcome in everything):
+            if not everything and not self.awaited:
+                what = f"no source for {month_name(month)}"
+                raise NothingUsableError(f"{what}: check the patterns and templates in {config.path}")
+            refused = any(outcome.status == "quarantined" for outcome in everything)
+            if not refused and not report.late and (self.awaited or not expected):
+                report.status = NOT_PUBLISHED
+                return
+            missing = as_quarantined(report.awaited, self.awaited)
+            report.quarantined += [(outcome.source.name, str(outcome.reason)) for outcome in missing]
+            self.note_payers()
+            require_usable([*everything, *missing], layout, report)
+        references = replace(load_references(self.request, layout), report_unchanged=True)
+        inputs, earlier = MonthInputs(references, self.outcomes, layout), previous_entry(layout, month)
+        identity = _identity(inputs, baseline, config.gates, earlier[1])
+        report.sources.update("unchanged" if outcome.usable else outcome.status for outcome in baseline.outcomes)
+        entry = self.before.entry
+        if not self.request.force and entry.get("inputs") == identity and not entry["unresolved_locations"]:
+            LOG.info("%s: nothing changed", month_name(month))
+            report.status = "unchanged"
+        else:
+            noted, since = {"inputs": identity, "undated": dict(report.undated)}, entry.get("published_at")
+            published = (entry or earlier[1]).get("coverage")
+            entry = build_and_publish(
+                inputs, report, self.steps, baseline, config.gates, earlier, noted=noted, since=since
+            )
+            if published is not None:  # else no edition is newer than another publication
+                report.coverage_changes = find_new_changes(references.coverage, published, self.request.codes)
+        report.tables, report.rows_eligible = entry["rows"], entry["rows_eligible"]
+        report.withheld = _withheld(entry, self.blocks)
+
+    def note_payers(self) -> None:
+        """Log who is awaited and stale, and put it into the manifest."""
+        report = self.report
+        log_payers(month_name(self.month), report.awaited, report.stale, late=report.late)
+        others = {payer.name for payer in self.config.payers} - self.blocks
+        note_payers(self.layout, self.month, report.awaited, report.stale, others)
 
 
 def _withheld(entry: Mapping[str, Any], blocks: set[str]) -> list[tuple[str, str]]:
@@ -323,32 +353,6 @@ def _withheld(entry: Mapping[str, Any], blocks: set[str]) -> list[tuple[str, str
     ]
 
 
-def _read_blocks(
-    config: Config, chosen: Sequence[PayerSource], request: RunRequest, before: PublishedMonth, steps: Steps
-) -> _Read:
-    """The files of the chosen blocks, and of those that can't be published without them."""
-    by_name = {payer.name: payer for payer in config.payers}
-    is_past = request.month < this_month(config.timezone)
-    read = _Read()
-    new = {payer.name for payer in chosen}
-    while new:
-        found = _read_payers([by_name[name] for name in sorted(new)], request, before.layout, steps, is_past=is_past)
-        read.outcomes = _distinct_outcomes([*read.outcomes, *found])
-        read.blocks |= new
-        new = by_name.keys() - read.blocks
-        new = new and before.blocks_beside(read.outcomes, read.blocks, by_name.keys())
-    read.undated = undated_blocks(read.outcomes, request.month)
-    for block, reason in read.undated.items():
-        LOG.warning("%s: %s", block, reason)
-    split = split_missing(read.outcomes, before, is_past=is_past)
-    read.outcomes, read.awaited = split.outcomes, split.awaited
-    # what was published of them while their files were of the month stays
-    readable = split.removed | {outcome.source.payer for outcome in before.outcomes(read.undated) if outcome.usable}
-    read.outcomes = [outcome for outcome in read.outcomes if outcome.source.payer not in readable]
-    read.blocks = {block for block in read.blocks if block not in readable}
-    return read
-
-
 def _distinct_outcomes(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """One outcome of each source, of the first block by name of those that name it."""
     kept: dict[str, Outcome] = {}
@@ -357,33 +361,6 @@ def _distinct_outcomes(outcomes: Iterable[Outcome]) -> list[Outcome]:
         if known is not outcome and (outcome.source.payer or "") < (known.source.payer or ""):
             kept[outcome.source.identity] = outcome
     return list(kept.values())
-
-
-def _read_payers(
-    payers: Sequence[PayerSource], request: RunRequest, layout: Layout, steps: Steps, *, is_past: bool
-) -> list[Outcome]:
-    """Outcomes of every file of these payers; a table of contents that can't be read is one, too.
-
-    A file that several blocks name is the first one's by name, whatever their order.
-    """
-    listings = steps.call(list_files, payers, request.month, layout, request.reading)
-    outcomes: list[Outcome] = []
-    sources: dict[str, Source] = {}
-    by_name = {payer.name: payer for payer in payers}
-    for listing in listings:
-        LOG.info("%s: %d files, %d left out", listing.payer, len(listing.sources), listing.left_out)
-        outcomes += [Outcome(source, "quarantined", reason=reason) for source, reason in listing.failed]
-        outcomes += [Outcome(source, "quarantined", reason=UNREACHABLE) for source in listing.refused]
-        missing = missing_outcomes(listing, by_name[listing.payer], request.month, is_past=is_past)
-        outcomes += missing
-        for source in listing.sources if listing.missing or not missing else ():
-            sources.setdefault(source.identity, source)
-    read = extract_all(replace(request, sources=tuple(sources.values())), layout, steps)
-    if is_past:
-        in_month = {each.identity for listing in listings for each in listing.sources if each not in listing.undated}
-        undated = [source for identity, source in sources.items() if identity not in in_month]
-        read = mark_undated(read, frozenset(undated), request.month)
-    return _distinct_outcomes([*outcomes, *read])
 
 
 def _identity(inputs: "MonthInputs", baseline: Baseline, gates: Gates, earlier: Mapping[str, Any]) -> str:

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -66,10 +65,11 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
     from flows.cli.show import print_result
     from flows.download.open_source import expand
     from flows.operations.events import post_events
+    from flows.operations.metrics import metrics_written
     from flows.orchestration.month_report import events_of
     from flows.orchestration.run import RunRequest
     from flows.settings.config import fetching_of
-    from flows.storage.layout import this_month
+    from flows.storage.layout import Layout, this_month
 
     if isinstance(nppes, Path) and not nppes.is_file():
         what = "is a folder" if nppes.is_dir() else "no such file"
@@ -87,23 +87,10 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
         delta=options["delta"],
         choice=choice_of(options),
     )
-    with _metrics(options["metrics"], request.output):
+    with metrics_written(options["metrics"], Layout.at(request.output)):
         result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
     post_events(None, events_of(result, None), ())  # no configuration names a webhook: to the log alone
     return Result(result.as_json(), partial(print_result, result), result.exit_code)
-
-
-def _metrics(path: Path | None, output: Path | str, settings: "Config | None" = None) -> AbstractContextManager[None]:
-    """Writes what `--metrics` asks for after the body, however it ends."""
-    from flows.operations.metrics import metrics_written
-    from flows.settings.values import Nightly
-    from flows.storage.layout import Layout
-
-    if path is None:
-        return nullcontext()
-    if settings is None:
-        return metrics_written(path, Layout.at(output), "UTC", Nightly(), None)
-    return metrics_written(path, Layout.at(output), settings.timezone, settings.nightly, settings.path)
 
 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
@@ -167,52 +154,39 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     tcp://HOST:8786 --nthreads 1`. All must see the same source files: docs/how-to/dask.md.
     """
     from flows.cli.show_months import print_months
+    from flows.operations.metrics import metrics_written
     from flows.orchestration.months import load_settings
+    from flows.storage.layout import Layout
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
-    with _metrics(options["metrics"], settings.output, settings):
-        if month is None:
-            night = _night(settings, options)
-            return Result(night.as_json(), partial(print_months, night.months), night.exit_code)
+    with metrics_written(options["metrics"], Layout.at(settings.output), settings):
         report = _nightly(settings, month, options)
-    return Result(report.as_json(), partial(print_months, [report]), report.exit_code)
+    return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
 
 
-def _night(settings: "Config", options: dict[str, Any]) -> "NightReport":
-    """The reports of all months of a night, by a Prefect flow or by plain calls; the webhook gets their events."""
-    from flows.orchestration.month_report import NightReport, failure_notified, notify_months
+def _nightly(settings: "Config", month: date | None, options: dict[str, Any]) -> "MonthReport | NightReport":
+    """The report of the month, or of all months of a night, by a Prefect flow or plain calls; posted to the webhook."""
+    from flows.orchestration.month_report import MonthReport, NightReport, failure_notified, notify_months
     from flows.orchestration.months import check_payers, run_month, run_night
     from flows.storage.layout import month_name, this_month
 
+    name = None if month is None else month_name(month)
     if _use_prefect(options["prefect"]):
         from flows.nightly import run_flow
 
-        return run_flow(settings.path, NightReport, **_flow_parameters(options))
-    payers, force = options["payers"], options["force"]
+        parameters = _flow_parameters(options)
+        if month is None:
+            return run_flow(settings.path, NightReport, **parameters)
+        return run_flow(settings.path, MonthReport, month=name, **parameters)
+    payers, pages = options["payers"], not options["no_report"]
+    update = partial(run_month, settings, payers=payers, force=options["force"])
     check_payers(settings, payers)
-
-    def update(month: date, expected: bool) -> "MonthReport":
-        return run_month(settings, month, payers=payers, force=force, pages=False, expected=expected)
-
-    with failure_notified(settings, month_name(this_month(settings.timezone))):
-        night = run_night(settings, update, pages=not options["no_report"])
-    notify_months(settings, night.months)
-    return night
-
-
-def _nightly(settings: "Config", month: date, options: dict[str, Any]) -> "MonthReport":
-    """The month's report, by a Prefect flow or by plain calls; the webhook gets its events."""
-    from flows.orchestration.month_report import MonthReport, failure_notified, notify_months
-    from flows.orchestration.months import run_month
-
-    if _use_prefect(options["prefect"]):
-        from flows.nightly import run_flow
-
-        return run_flow(settings.path, MonthReport, month=f"{month:%Y-%m}", **_flow_parameters(options))
-    payers, force, pages = options["payers"], options["force"], not options["no_report"]
-    with failure_notified(settings, f"{month:%Y-%m}"):
-        report = run_month(settings, month, payers=payers, force=force, pages=pages)
-    notify_months(settings, [report])
+    with failure_notified(settings, name or month_name(this_month(settings.timezone))):
+        if month is None:
+            report: MonthReport | NightReport = run_night(settings, partial(update, pages=False), pages=pages)
+        else:
+            report = update(month, pages=pages)
+    notify_months(settings, report.months)
     return report
 
 
@@ -240,14 +214,16 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
     from flows.cli.show_months import print_months
+    from flows.operations.metrics import metrics_written
     from flows.orchestration.month_report import notify_months
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
+    from flows.storage.layout import Layout
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     months_to_do(first, last)
     payers, force, pages = options["payers"], options["force"], not options["no_report"]
     check_payers(settings, payers)
-    with _metrics(options["metrics"], settings.output, settings):
+    with metrics_written(options["metrics"], Layout.at(settings.output), settings):
         if _use_prefect(options["prefect"]):
             from flows.backfill import run_flow
 
