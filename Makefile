@@ -36,6 +36,7 @@ fuzz: $(STAMP)
 
 fuzz-short: $(STAMP)
 	$(BIN)/python -m tests.fuzz run --seconds 60 --seed 1
+	$(BIN)/python -m tests.fuzz rows --items 300000 --seed 1
 
 # Small faults in the methodology's modules, each to be caught by a test or explained in tests/mutants/SURVIVORS.toml.
 mutants: $(STAMP)

@@ -185,7 +185,7 @@ def _tin_digits(kind: str | None, value: Json) -> str | None:
     digits = _digits(value)
     if digits is None or set(digits) == {"0"}:
         return None
-    return digits.rjust(9, "0") if (kind or "").strip().upper() == "EIN" else digits
+    return digits.rjust(9, "0") if (kind or "").strip().casefold() == "ein" else digits
 
 
 def as_business_name(value: Json) -> str | None:

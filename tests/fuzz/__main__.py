@@ -1,4 +1,4 @@
-"""``python -m tests.fuzz run|cover|replay|minimise``: see tests/fuzz/README.md."""
+"""``python -m tests.fuzz run|rows|cover|replay|minimise``: see tests/fuzz/README.md."""
 
 import argparse
 import os
@@ -12,12 +12,14 @@ from tests.fuzz.differential import compare
 from tests.fuzz.limits import small_limits
 from tests.fuzz.minimise import minimise
 from tests.fuzz.reading import without_bom
-from tests.fuzz.runner import run
+from tests.fuzz.row_worker import work_rows
+from tests.fuzz.runner import Job, run
 from tests.fuzz.statistics import say
 from tests.fuzz.targets import TARGETS
 from tests.fuzz.worker import RECURSION, shows
 
 FOR_EVER = 10**9
+ROWS = Job("rows", "elements", work_rows)
 
 
 def main() -> int:
@@ -26,8 +28,11 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="differential fuzzing of the readers")
     running.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", str(FOR_EVER))))
-    running.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    running.add_argument("--seed", type=int)
+    rowing = commands.add_parser("rows", help="rows of assembled documents against the plain reading's")
+    rowing.add_argument("--items", type=int, default=1_000_000, help="items and provider references to compare")
+    for command in (running, rowing):
+        command.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+        command.add_argument("--seed", type=int)
     covering = commands.add_parser("cover", help="coverage-guided fuzzing by atheris, a share of the time each")
     covering.add_argument("targets", nargs="*", help=f"all, or some of {', '.join(TARGETS)}")
     covering.add_argument("--seconds", type=float, default=float(os.environ.get("FUZZ_SECONDS", "900")))
@@ -36,8 +41,11 @@ def main() -> int:
         command.add_argument("files", type=Path, nargs="+")
     chosen = parser.parse_args()
     sys.setrecursionlimit(RECURSION)
-    if chosen.command == "run":
-        counts = run(chosen.seconds, chosen.workers, chosen.seed)
+    if chosen.command in ("run", "rows"):
+        if chosen.command == "run":
+            counts = run(chosen.seconds, chosen.workers, chosen.seed)
+        else:
+            counts = run(FOR_EVER, chosen.workers, chosen.seed, ROWS, chosen.items)
         return int(any(counts[name] for name in ("differences", "crashes", "hangs")))
     if chosen.command == "cover":
         return int(bool(cover(chosen.targets or list(TARGETS), chosen.seconds)["differences"]))

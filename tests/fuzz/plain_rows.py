@@ -85,7 +85,7 @@ def differs(found: Collected, plain: PlainExtract) -> str:
 
 
 def respelled(value: Any) -> Any:
-    """The one difference allowed: where text belongs, a number with an exponent may be spelled otherwise (1E-3)."""
+    """The one difference allowed: where text belongs, a number may be spelled otherwise (1E-3 as 0.001, -0 as 0)."""
     if isinstance(value, dict):
         return {respelled(key): respelled(inner) for key, inner in value.items()}
     if isinstance(value, set):
@@ -93,4 +93,6 @@ def respelled(value: Any) -> Any:
     if isinstance(value, tuple):
         parts = map(respelled, value)
         return tuple(parts) if hasattr(value, "_fields") else frozenset(parts)  # codes are sorted by their spelling
+    if value == "-0":
+        return "0"
     return Decimal(value) if isinstance(value, str) and NUMBER.fullmatch(value) else value

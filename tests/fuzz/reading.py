@@ -18,6 +18,7 @@ from transforms.scan import read_scan, scan_section
 DEFAULT = Limits()
 CODES = frozenset({"97026", "97028"})
 BOM = b"\xef\xbb\xbf"
+Scan = Callable[[Collected, bool], None]  # reads into these; skips what is unwanted
 ROOT_QUIRKS = ("duplicate root key", "provider_groups at the root")
 
 
@@ -80,16 +81,26 @@ def read_by_ijson(document: bytes, limits: Limits = DEFAULT) -> Read:
 
 
 def read_by_scan(document: bytes, cuts: tuple[int, ...], poison: int) -> Read:
+    return _read(scan_of(document, cuts, poison), DEFAULT)
+
+
+def scan_of(document: bytes, cuts: tuple[int, ...], poison: int) -> Scan:
+    """Reads the document, cut there."""
     section = SectionAhead if len(cuts) % 2 == 0 else scan_section.Section
 
     def read(collected: Collected, skip: bool) -> None:
-        read_scan.read_blocks(CutBlocks(document, cuts, poison), CODES, collected, skip=skip)
+        with patch.object(read_scan, "Section", section):
+            read_scan.read_blocks(CutBlocks(document, cuts, poison), CODES, collected, skip=skip)
 
-    with patch.object(read_scan, "Section", section):
-        return _read(read, DEFAULT)
+    return read
 
 
-def _read(read: Callable[[Collected, bool], None], limits: Limits) -> Read:
+def collect(read: Scan, limits: Limits = DEFAULT) -> tuple[Collected, bool]:
+    """What was collected, and whether only a second, fuller pass did it.
+
+    Raises:
+        BadFileError: the document is refused.
+    """
     for skip in (True, False):
         collected = Collected(open_temporary, limits=limits)
         try:
@@ -97,11 +108,24 @@ def _read(read: Callable[[Collected, bool], None], limits: Limits) -> Read:
         except FullReadingNeededError:
             if not skip:
                 raise
-        except BadFileError as error:
-            return Read(None, None, not skip, str(error))
         else:
-            return Read(reading_of(collected), collected, not skip, "")
+            return collected, not skip
     raise AssertionError("a full reading needs no fuller one")
+
+
+def _read(read: Scan, limits: Limits) -> Read:
+    again = False
+
+    def noted(collected: Collected, skip: bool) -> None:
+        nonlocal again
+        again = not skip
+        read(collected, skip)
+
+    try:
+        collected, again = collect(noted, limits)
+    except BadFileError as error:
+        return Read(None, None, again, str(error))
+    return Read(reading_of(collected), collected, again, "")
 
 
 def reading_of(found: Collected) -> Reading:

@@ -1,10 +1,12 @@
 """The processes of a run: started, watched, counted, started again when one dies."""
 
+import math
 import multiprocessing
 import os
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -16,16 +18,28 @@ from tests.fuzz.worker import SharedPlace, save, work
 
 LINE_SECONDS = 10
 STUCK_SECONDS = 600  # without a report, hung in compiled code; long, for a machine that others share
-TARGET = "differential"
 
 
-def run_worker(seed: int, path: str, seconds: float) -> None:
+@dataclass(frozen=True)
+class Job:
+    """What the processes do: ``work`` goes on until a time, ``unit`` is what its rate is said in."""
+
+    target: str
+    unit: str
+    work: Callable[[int, SharedPlace, float], object]
+
+
+DIFFERENTIAL = Job("differential", "executions", work)
+
+
+def run_worker(job: Job, seed: int, path: str, seconds: float) -> None:
     """The body of one process."""
-    work(seed, SharedPlace(Path(path)), time.monotonic() + seconds)
+    job.work(seed, SharedPlace(Path(path)), time.monotonic() + seconds)
 
 
 @dataclass
 class _Watched:
+    job: Job
     number: int
     seed: int
     seconds: float
@@ -39,7 +53,7 @@ class _Watched:
         path.unlink(missing_ok=True)
         self.place = SharedPlace(path)
         context = multiprocessing.get_context("spawn")
-        self.process = context.Process(target=run_worker, args=(self.seed, str(path), self.seconds))
+        self.process = context.Process(target=run_worker, args=(self.job, self.seed, str(path), self.seconds))
         self.process.start()
         say(f"process {self.number}: pid {self.process.pid}, seed {self.seed}")
 
@@ -53,9 +67,18 @@ class _Watched:
             self.reported = time.monotonic()
         return new
 
+    def unreported(self) -> int:
+        """How many of the job's unit it counted since."""
+        return self.place.counts()[self.job.unit] - self.last[self.job.unit]
 
-def run(seconds: float, workers: int, seed: int | None) -> Counter[str]:
-    """Fuzz for so long; what this run counted. Statistics are kept as it goes. SIGTERM ends it like Ctrl-C."""
+
+def run(
+    seconds: float, workers: int, seed: int | None, job: Job = DIFFERENTIAL, most: float = math.inf
+) -> Counter[str]:
+    """Fuzz for so long, or until there are ``most`` of the job's unit; what this run counted.
+
+    Statistics are kept as it goes. SIGTERM ends it like Ctrl-C.
+    """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     FOLDER.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + seconds
@@ -63,7 +86,7 @@ def run(seconds: float, workers: int, seed: int | None) -> Counter[str]:
 
     def start(number: int) -> _Watched:
         own = seeds.getrandbits(40) if seeds is not None else (seed or 0) + number
-        return _Watched(number, own, until - time.monotonic())
+        return _Watched(job, number, own, until - time.monotonic())
 
     watched = [start(number) for number in range(workers)]
     whole: Counter[str] = Counter()
@@ -79,6 +102,8 @@ def run(seconds: float, workers: int, seed: int | None) -> Counter[str]:
                 line = time.monotonic()
                 report(watched, whole, line - began)
             if time.monotonic() > until and not any(one.process.is_alive() for one in watched):
+                break
+            if whole[job.unit] + sum(one.unreported() for one in watched) >= most:
                 break
     finally:
         for one in watched:
@@ -108,14 +133,14 @@ def is_lost(one: _Watched, whole: Counter[str]) -> bool:
 
 def kept(one: _Watched, kind: str, detail: str) -> None:
     save(one.place.document(), Difference(kind, detail), False, "as it was")
-    add(TARGET, Counter({"crashes" if kind == "crash" else "hangs": 1}))
+    add(one.job.target, Counter({"crashes" if kind == "crash" else "hangs": 1}))
 
 
 def counted(one: _Watched) -> Counter[str]:
     """The process's news, in the statistics' terms and kept there."""
     new = one.news()
     new["seconds"] = new.pop("milliseconds", 0) / 1000  # type: ignore[assignment]
-    add(TARGET, new)
+    add(one.job.target, new)
     return new
 
 
@@ -123,6 +148,7 @@ def report(watched: list[_Watched], whole: Counter[str], seconds: float) -> None
     """One line: this run, and all so far."""
     for one in watched:
         whole.update(counted(one))
-    total = add(TARGET, Counter())
-    rate = whole["executions"] / max(whole["seconds"], 0.001)
-    say(f"{seconds:,.0f} s: {in_words(whole)}; {rate:,.0f} executions/s a process; ever: {total['executions']:,}")
+    job = watched[0].job
+    total = add(job.target, Counter())
+    rate = whole[job.unit] / max(whole["seconds"], 0.001)
+    say(f"{seconds:,.0f} s: {in_words(whole)}; {rate:,.0f} {job.unit}/s a process; ever: {total[job.unit]:,}")

@@ -39,9 +39,12 @@ LONG_OFTEN = 0.08
 SHORTEST_OF = 8
 RECURSION = 4_000  # so that the plain reading's is not the limit that shows
 MEMORY_BYTES = 2 << 30
-MAX_SHARED = 1 << 20
-COUNTS = struct.Struct("<9q")
-COUNTED = ("documents", "executions", "kernel", "sound", "explained", "plain", "differences", "hangs", "milliseconds")
+MAX_SHARED = 8 << 20
+COUNTED = (
+    *("documents", "executions", "kernel", "sound", "explained", "plain", "differences", "hangs", "milliseconds"),
+    *("elements", "decoded", "rows"),
+)
+COUNTS = struct.Struct(f"<{len(COUNTED)}q")
 
 
 class SharedPlace:
