@@ -94,29 +94,21 @@ LOW_SAMPLE_TIN = 3
 OUTLIER_LOW = 0.10  # of the national Medicare amount
 OUTLIER_HIGH = 10.0
 
-
-@dataclass(frozen=True)
-class Exclusion:
-    """One rule by which a rate row leaves the benchmark; rules apply in their order here, the first one names it."""
-
-    name: str
-    when: str
-
-
+# The rules by which a rate row leaves the benchmark: they apply in this order, and the first one names it
 EXCLUSIONS = (
-    Exclusion("arrangement", "arrangement is not ffs"),
-    Exclusion("not_dollars", "negotiated_type is not negotiated, derived or fee schedule"),
-    Exclusion("bad_rate", "rate missing, not finite, or not above zero"),
-    Exclusion("modifier", "any modifier outside GP, GO, GN, KX, 59, 96, 97, 00"),
-    Exclusion("place_of_service", "professional or both, with service codes that hold neither 11 nor CSTM-00"),
-    Exclusion("expired", "expiration date before the file's last_updated_on"),
-    Exclusion("provider_unresolved", "no provider group could be found"),
-    Exclusion("no_npi", "NPI is 0 or missing: a TIN-only price"),
-    Exclusion("npi_invalid", "not ten digits starting 1 or 2 with a valid check digit"),
-    Exclusion("npi_unknown", "not in NPPES"),
-    Exclusion("npi_deactivated", "deactivated in NPPES and not reactivated"),
-    Exclusion("outside_us", "practice location is none of the published geographies"),
-    Exclusion("billing_class", "class is not professional, both or institutional"),
+    Term("arrangement", "arrangement is not ffs"),
+    Term("not_dollars", "negotiated_type is not negotiated, derived or fee schedule"),
+    Term("bad_rate", "rate missing, not finite, or not above zero"),
+    Term("modifier", "any modifier outside GP, GO, GN, KX, 59, 96, 97, 00"),
+    Term("place_of_service", "professional or both, with service codes that hold neither 11 nor CSTM-00"),
+    Term("expired", "expiration date before the file's last_updated_on"),
+    Term("provider_unresolved", "no provider group could be found"),
+    Term("no_npi", "NPI is 0 or missing: a TIN-only price"),
+    Term("npi_invalid", "not ten digits starting 1 or 2 with a valid check digit"),
+    Term("npi_unknown", "not in NPPES"),
+    Term("npi_deactivated", "deactivated in NPPES and not reactivated"),
+    Term("outside_us", "practice location is none of the published geographies"),
+    Term("billing_class", "class is not professional, both or institutional"),
 )
 
 _CODE = re.compile(r"[A-Z0-9]{1,16}")

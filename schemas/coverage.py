@@ -4,7 +4,7 @@ No table has a place for a description of a code: those of CPT codes are the AMA
 """
 
 from schemas.codes import Term
-from schemas.table import Column, Table
+from schemas.table import MONTH, Column, Table
 
 NCD, LCD, ARTICLE, PTP, MUE, POLICY = "ncd", "lcd", "article", "ncci_ptp", "mue", "payer_policy"
 COVERED, RESTRICTED, NOT_COVERED, BUNDLED, UNITS = "covered", "restricted", "not_covered", "bundled", "units"
@@ -45,23 +45,21 @@ _RULE = (
     ),
     Column("version", "string", "of the document; of an edit its effective date; empty where there is none"),
     Column("geography", "string", "`US` or a two-letter USPS code"),
-    Column("title", "string", "as published; of NCCI the rationale", nullable=True),
-    Column("effective_date", "date", "of the version", nullable=True),
-    Column("end_date", "date", "last day, as published; null for none", nullable=True),
+    Column("title", "string?", "as published; of NCCI the rationale"),
+    Column("effective_date", "date?", "of the version"),
+    Column("end_date", "date?", "last day, as published; null for none"),
     Column("states", "list[string]", "all states of the document; none for `US`"),
-    Column("stance", "string", "see the code lists; null where the tables state none: LCDs, articles", nullable=True),
-    Column("partner_code", "string", "the other code of an NCCI edit", nullable=True),
-    Column("partner_column", "int32", "2: the partner is not paid beside the code; 1: the reverse", nullable=True),
-    Column("modifier_indicator", "string", "of an edit: 0 none allowed, 1 allowed, 9 not applicable", nullable=True),
-    Column("unit_limit", "int64", "most units of the code", "services", nullable=True),
-    Column(
-        "adjudication_indicator", "string", "of a limit: 1 a line, 2 a day, policy; 3 a day, clinical", nullable=True
-    ),
+    Column("stance", "string?", "see the code lists; null where the tables state none: LCDs, articles"),
+    Column("partner_code", "string?", "the other code of an NCCI edit"),
+    Column("partner_column", "int32?", "2: the partner is not paid beside the code; 1: the reverse"),
+    Column("modifier_indicator", "string?", "of an edit: 0 none allowed, 1 allowed, 9 not applicable"),
+    Column("unit_limit", "int64?", "most units of the code", "services"),
+    Column("adjudication_indicator", "string?", "of a limit: 1 a line, 2 a day, policy; 3 a day, clinical"),
     Column("diagnoses_covered", "list[string]", "ICD-10-CM codes that the article lists as covering"),
     Column("diagnoses_not_covered", "list[string]", "ICD-10-CM codes that the article lists as not covering"),
     Column("related_documents", "list[string]", "of an article its LCDs, of an LCD its articles"),
-    Column("source_url", "string", "where the document can be read", nullable=True),
-    Column("text_digest", "string", "of the document's text, which is not kept: it tells a change", nullable=True),
+    Column("source_url", "string?", "where the document can be read"),
+    Column("text_digest", "string?", "of the document's text, which is not kept: it tells a change"),
 )
 
 COVERAGE_EDITION = Table(
@@ -77,16 +75,14 @@ COVERAGE = Table(
     path="coverage/period=YYYY-MM/coverage.parquet",
     grain=("month", "billing_code", "kind", "authority", "document_id", "version", "geography"),
     columns=(
-        Column("month", "date", "first day of the month"),
+        MONTH,
         _CODE,
         _KIND,
         *_RULE,
         Column("status", "string", ", ".join(f"`{term.name}`" for term in COVERAGE_STATUSES)),
         Column("first_seen", "date", "the first edition that has the row"),
         Column("last_seen", "date", "the last edition that has the row"),
-        Column(
-            "changed_on", "date", "the last edition with which it changed; null: not since it was seen", nullable=True
-        ),
+        Column("changed_on", "date?", "the last edition with which it changed; null: not since it was seen"),
         Column("changes", "list[string]", "what that edition changed, such as `new`, `effective_date: A -> B`"),
     ),
 )

@@ -10,9 +10,9 @@ _DOCUMENT = Column("document", "int32", "number of the JSON document in the sour
 _ORDINAL = Column("ordinal", "int64", "number of the reference in its document: several can share an id")
 _RATE_ID = Column("rate_id", "int64", "negotiated_rates element, numbered within the document")
 _PROVIDERS = (
-    Column("tin_type", "string", "as published", nullable=True),
-    Column("tin", "string", "digits only; an EIN has nine", nullable=True),
-    Column("business_name", "string", "of the TIN, as published", nullable=True),
+    Column("tin_type", "string?", "as published"),
+    Column("tin", "string?", "digits only; an EIN has nine"),
+    Column("business_name", "string?", "of the TIN, as published"),
     Column("group_size", "int64", "distinct NPIs of the group, 0 and unreadable ones not counted", "NPIs"),
     Column("npi", "list[int64]", "distinct NPIs of the group; null: it states none"),
 )
@@ -25,16 +25,16 @@ PRICES = Table(
         _DOCUMENT,
         _RATE_ID,
         Column("item_offset", "int64", "where the in_network item's brace stands in the document's JSON", "bytes"),
-        Column("arrangement", "string", "negotiation_arrangement as published", nullable=True),
+        Column("arrangement", "string?", "negotiation_arrangement as published"),
         Column("billing_code", "string", "trimmed"),
-        Column("billing_code_type", "string", "trimmed, upper case", nullable=True),
-        Column("negotiated_type", "string", "as published", nullable=True),
-        Column("negotiated_rate", "float64", "as published", nullable=True),
-        Column("billing_class", "string", "trimmed, lower case", nullable=True),
-        Column("setting", "string", "as published", nullable=True),
+        Column("billing_code_type", "string?", "trimmed, upper case"),
+        Column("negotiated_type", "string?", "as published"),
+        Column("negotiated_rate", "float64?", "as published"),
+        Column("billing_class", "string?", "trimmed, lower case"),
+        Column("setting", "string?", "as published"),
         Column("service_codes", "list[string]", "cleaned"),
         Column("modifiers", "list[string]", "cleaned"),
-        Column("expiration_date", "date", "cleaned", nullable=True),
+        Column("expiration_date", "date?", "cleaned"),
     ),
 )
 
@@ -45,7 +45,7 @@ CITATIONS = Table(
     columns=(
         _DOCUMENT,
         _RATE_ID,
-        Column("reference_key", "string", "canonical id; null: the citation is not an id", nullable=True),
+        Column("reference_key", "string?", "canonical id; null: the citation is not an id"),
     ),
 )
 
@@ -64,7 +64,7 @@ REFERENCES = Table(
         _DOCUMENT,
         _ORDINAL,
         Column("reference_key", "string", "canonical id"),
-        Column("location", "string", "remote file, where the reference holds no groups itself", nullable=True),
+        Column("location", "string?", "remote file, where the reference holds no groups itself"),
         Column("network_names", "list[string]", "as published, trimmed, sorted, unique"),
         Column("n_groups", "int64", "provider groups it holds itself", "groups"),
         Column("reference_offset", "int64", "where its brace stands in the document's JSON", "bytes"),

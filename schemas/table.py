@@ -27,13 +27,25 @@ class SchemaError(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """One column: name, type (``string``, ``bool``, ``int32``, ``int64``, ``float64``, ``date``, ``list[...]``)."""
+    """One column: name, type (``string``, ``bool``, ``int32``, ``int64``, ``float64``, ``date``, ``list[...]``), ...
+
+    A type with a question mark, such as ``date?``, allows null.
+    """
 
     name: str
-    dtype: str
+    type: str
     description: str
     unit: str = ""
-    nullable: bool = False
+
+    @property
+    def dtype(self) -> str:
+        """The type without question mark."""
+        return self.type.removesuffix("?")
+
+    @property
+    def nullable(self) -> bool:
+        """Whether a value can be null."""
+        return self.type.endswith("?")
 
     @property
     def arrow(self) -> pa.Field:

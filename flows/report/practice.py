@@ -155,7 +155,7 @@ def _require_rated(own: pl.DataFrame, practice: Practice, month: date) -> None:
         return
     own = own.filter(pl.col("level") == "practice").sort("payer", "billing_code", "billing_class")
     failed = {*own["exclusions"].explode()}
-    rules = "; ".join(f"{rule.name} ({rule.when})" for rule in reversed(EXCLUSIONS) if rule.name in failed)
+    rules = "; ".join(f"{rule.name} ({rule.meaning})" for rule in reversed(EXCLUSIONS) if rule.name in failed)
     outliers = sorted({*own.filter(pl.col("status") == "outlier")["payer"]})
     excluded = f"{own['n_rates_excluded'].sum()} rate rows are excluded, by {rules}" if rules else ""
     far = f"all others are outliers, at {', '.join(outliers)}" if outliers else ""

@@ -16,7 +16,7 @@ from flows.storage.layout import Layout
 from flows.storage.object_sync import download_object, ensure_local, upload
 from flows.storage.parquet import has_schema, metadata_of, replace_table
 from flows.tables.cms_files import PARQUET, Progress, first_bytes, naming, opened_download, read_download
-from schemas.nppes import NPPES
+from schemas.reference import NPPES
 from transforms.cms.nppes import merge_records, read_deactivations, read_nppes
 from transforms.errors import UsageError
 
@@ -33,7 +33,7 @@ def build_nppes(
     deactivated: Sequence[Path] = (),
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Builds the lookup (``schemas.nppes.NPPES``, Parquet sorted by npi) at ``target``, replacing it at the end.
+    """Builds the lookup (``schemas.reference.NPPES``, Parquet sorted by npi) at ``target``, replacing it at the end.
 
     Memory: some 900 MiB for a full-sized file (9 million records, 10.8 GB).
 

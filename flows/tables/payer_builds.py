@@ -23,8 +23,8 @@ from flows.storage.object_sync import ensure_local, upload
 from flows.storage.parquet import read_by_npi, write_table
 from flows.tables.observations_external_sort import SortedObservations
 from schemas.codes import EXCLUSIONS
-from schemas.nppes import NPPES
 from schemas.published import PROVIDERS, RATES
+from schemas.reference import NPPES
 from transforms.benchmark.evidence import NO_EVIDENCE, find_evidence
 from transforms.benchmark.networks import rates_by_network
 from transforms.benchmark.payers import payer_slug

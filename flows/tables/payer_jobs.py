@@ -27,8 +27,7 @@ from flows.tables.month_inputs import (
 )
 from flows.tables.payer_builds import PayerBuild, PayerInputs, build_payer, payer_rules
 from schemas.extracted import EXTRACTED, INLINE_GROUPS, REFERENCE_GROUPS
-from schemas.nppes import NPPES
-from schemas.reference import UTILIZATION
+from schemas.reference import NPPES, UTILIZATION
 from schemas.table import Table
 
 

@@ -114,6 +114,21 @@ CODE_FAMILIES = Table(
     ),
 )
 
+NPPES = Table(
+    name="NPPES",
+    description="One row per NPI: practice location, taxonomies, deactivation",
+    grain=("npi",),
+    columns=(
+        Column("npi", "int64", "National Provider Identifier"),
+        Column("entity_type", "int32?", "1 individual, 2 organization; null once deactivated"),
+        Column("state", "string?", "practice location state as published, upper case"),
+        Column("country", "string?", "practice location country as published, upper case"),
+        Column("zip5", "string?", "practice location ZIP code, five digits; null outside the US"),
+        Column("taxonomies", "list[string]", "distinct taxonomy codes, sorted"),
+        Column("deactivated", "bool", "deactivated and not reactivated since"),
+    ),
+)
+
 UTILIZATION = Table(
     name="UTILIZATION",
     description="Services that each NPI billed, of the wanted codes and their families; every NPI of the file",
@@ -121,8 +136,8 @@ UTILIZATION = Table(
     columns=(
         Column("year", "int32", "year of the services", "year"),
         Column("npi", "int64", "provider"),
-        Column("billing_code", "string", "null: the NPI billed none of these codes", nullable=True),
-        Column("services", "float64", "of all places of service, to a thousandth", "services", nullable=True),
+        Column("billing_code", "string?", "null: the NPI billed none of these codes"),
+        Column("services", "float64?", "of all places of service, to a thousandth", "services"),
     ),
 )
 
@@ -140,10 +155,9 @@ LOCALITY_AMOUNTS = Table(
         Column("amount_usd", "float64", "first service of the day", "US dollars per service"),
         Column(
             "therapy_reduced_usd",
-            "float64",
+            "float64?",
             "second therapy service of the day: half the PE part; null where that rule does not apply",
             "US dollars per service",
-            nullable=True,
         ),
     ),
 )

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from schemas.nppes import NPPES
+from schemas.reference import NPPES
 from tests.bench.__main__ import machine
 
 RESULTS = Path(__file__).with_name("LOAD.md")

@@ -13,8 +13,7 @@ import pytest
 
 from flows.tables.fee_schedules import build_localities, build_medicare, load_localities, load_medicare
 from flows.tables.nppes_lookup import build_nppes, check_lookup, downloads_behind, nppes_lookup
-from schemas.nppes import NPPES
-from schemas.reference import MEDICARE_TABLES, ZIP_LOCALITIES, load_reference, parse_reference
+from schemas.reference import MEDICARE_TABLES, NPPES, ZIP_LOCALITIES, load_reference, parse_reference
 from tests.fee_schedule_files import gpci, pprrvu
 from tests.nppes_files import many_records, npidata, record, rows
 from transforms.cms.medicare import MedicareReference, price_service

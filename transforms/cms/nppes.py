@@ -8,7 +8,7 @@ from typing import BinaryIO
 import polars as pl
 
 from schemas.codes import US_COUNTRIES
-from schemas.nppes import NPPES
+from schemas.reference import NPPES
 from transforms.cms.large_csv import read_columns, read_header
 from transforms.cms.sheets import sheet_rows
 from transforms.errors import UsageError

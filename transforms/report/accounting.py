@@ -46,4 +46,4 @@ def _by_rule(exclusions: pl.DataFrame, remaining: int) -> Iterator[Step]:
     for rule in EXCLUSIONS:
         rows = int(excluded.get(rule.name, 0))
         remaining -= rows
-        yield Step(rule.name, rows, remaining, meaning=rule.when)
+        yield Step(rule.name, rows, remaining, meaning=rule.meaning)

@@ -23,7 +23,7 @@ BENCHMARKS = ("p25", "p50", "p75", "medicare")
 _ZERO = Decimal(0)
 _NEEDED = ("billing_code", "units")
 Place = tuple[str, str, str | None]  # billing code, geography, class
-_MEANING = {rule.name: rule.when for rule in EXCLUSIONS}
+_MEANING = {rule.name: rule.meaning for rule in EXCLUSIONS}
 _SAME = ("billing_code", "billing_class", "geography", "status", "n_npi", "rank", "n_market", "low_sample", "tin")
 
 

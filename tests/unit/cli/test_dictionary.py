@@ -137,7 +137,7 @@ def test_every_published_column_and_code_is_in_the_dictionary() -> None:
     for name in [*(column.name for table in PUBLISHED for column in table), *(term.name for term in terms)]:
         assert f"| `{name}` |" in text
     for rule in EXCLUSIONS:
-        assert f"| `{rule.name}` | {rule.when} |" in text
+        assert f"| `{rule.name}` | {rule.meaning} |" in text
 
 
 def test_every_question_has_an_answer_in_each_library() -> None:

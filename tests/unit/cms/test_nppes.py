@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import polars as pl
 import pytest
 
-from schemas.nppes import NPPES
+from schemas.reference import NPPES
 from tests.nppes_files import NAMES, many_records, npidata, record, rows, workbook
 from tests.shared_files import shared_path
 from transforms.cms.nppes import DEACTIVATIONS, RECORDS, WANTED_COLUMNS, merge_records, read_deactivations, read_nppes

@@ -42,7 +42,7 @@ from flows.storage.parquet import write_table
 from flows.tables import payer_jobs
 from flows.tables.payer_jobs import PayerJob
 from flows.tables.utilization_lookup import build_utilization
-from schemas.nppes import NPPES
+from schemas.reference import NPPES
 from tests.command_line import digests
 from tests.documents import ANN, BOB, document, group, item, rate
 from tests.json_text import json_bytes
