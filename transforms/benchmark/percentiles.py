@@ -4,6 +4,8 @@ CONTRACT sections 3 and 4: percentiles interpolate linearly between order statis
 default). All values are US dollars, without nulls.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -18,28 +20,33 @@ def group_medians(rows: pl.DataFrame, key: list[str]) -> pl.DataFrame:
 
     Sorts once, because an aggregation of many small groups takes four times as long.
     """
-    ordered = rows.select(*key, "rate_usd").sort(*key, "rate_usd")
-    starts = _group_starts(ordered, key)
-    sizes = _group_sizes(starts, ordered.height)
+    return sorted_medians(rows.select(*key, "rate_usd").sort(*key, "rate_usd"), key)
+
+
+def sorted_medians(ordered: pl.DataFrame, key: list[str]) -> pl.DataFrame:
+    """The median ``rate_usd`` of every group: the middle value, or (a + b) / 2 of the two middle ones: key, rate_usd.
+
+    Args: ordered: the rows of each group one after the other, sorted by ``rate_usd``.
+    """
+    starts = group_starts(ordered, key)
+    sizes = group_sizes(starts, ordered.height)
     rate = ordered["rate_usd"]
     medians = (rate.gather(starts + (sizes - 1) // 2) + rate.gather(starts + sizes // 2)) / 2
     return ordered.select(pl.col(key).gather(starts)).with_columns(rate_usd=medians)
 
 
-def sorted_list_median(ordered: pl.Expr) -> pl.Expr:
-    """The median of each sorted list: the middle value, or (a + b) / 2 of the two middle ones."""
-    length = ordered.list.len()
-    return (ordered.list.get((length - 1) // 2) + ordered.list.get(length // 2)) / 2
-
-
-def _group_starts(ordered: pl.DataFrame, key: list[str]) -> pl.Series:
-    """The row number of each group's first row, in rows sorted by key."""
-    first = pl.int_range(pl.len()) == 0
+def is_first(key: Sequence[str]) -> pl.Expr:
+    """Whether a row is the first one of its group, in rows whose groups stand one after the other."""
     changed = pl.any_horizontal(pl.col(name).ne_missing(pl.col(name).shift()) for name in key)
-    return ordered.select((first | changed).arg_true()).to_series().cast(pl.Int64)
+    return (pl.int_range(pl.len()) == 0) | changed
 
 
-def _group_sizes(starts: pl.Series, height: int) -> pl.Series:
+def group_starts(ordered: pl.DataFrame, key: Sequence[str]) -> pl.Series:
+    """The row number of each group's first row."""
+    return ordered.select(is_first(key).arg_true()).to_series().cast(pl.Int64)
+
+
+def group_sizes(starts: pl.Series, height: int) -> pl.Series:
     """The number of rows of each group."""
     return starts.shift(-1, fill_value=height) - starts
 
@@ -63,8 +70,8 @@ def cell_percentiles(counted: pl.DataFrame, cell: list[str]) -> pl.DataFrame:
     Returns: cell, mean_usd, min_usd, p10_usd ... p90_usd, max_usd; sorted by cell.
     """
     ordered = counted.sort("rate_usd").sort(*cell, maintain_order=True)  # two sorts by one key each: twice as fast
-    starts = _group_starts(ordered, cell)
-    ends = starts + _group_sizes(starts, ordered.height) - 1
+    starts = group_starts(ordered, cell)
+    ends = starts + group_sizes(starts, ordered.height) - 1
     rate, running = ordered["rate_usd"].to_numpy(), ordered["count"].cum_sum().to_numpy()
     last = running[ends.to_numpy()]
     before = np.concatenate([[0], last[:-1]])[: len(last)]  # observations of all cells before this one

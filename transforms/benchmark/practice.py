@@ -110,8 +110,8 @@ def _listed(rates: pl.DataFrame) -> pl.DataFrame:
 def _observe_networks(by_network: pl.DataFrame, places: pl.DataFrame, national: pl.DataFrame) -> pl.DataFrame:
     """The representative rate of each (payer, code, class, TIN, NPI) from the rates that name a network."""
     key = ["payer", "billing_code", "billing_class", "tin", "npi", "network_name"]
-    eligible = by_network.lazy().filter(pl.col("exclusion").is_null())
-    found = represent(eligible, key).join(national.lazy(), on="billing_code", how="left").collect()
+    eligible = by_network.filter(pl.col("exclusion").is_null())
+    found = represent(eligible, key).join(national, on="billing_code", how="left")
     outlier = pl.when(is_outlier(pl.col("representative_rate_usd"))).then(pl.lit("outlier")).alias("exclusion")
     return (
         found.with_columns(outlier)

@@ -15,9 +15,10 @@ The result does not depend on the order of the rows: percentiles are order stati
 mean is an exact sum. Memory: the month's providers that are not outliers, six numbers each, and one sorted copy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 
 import polars as pl
 
@@ -34,7 +35,7 @@ from schemas.codes import (
 )
 from schemas.published import SUMMARIES
 from transforms.benchmark.evidence import times_counted
-from transforms.benchmark.percentiles import cell_percentiles, count_values, group_medians
+from transforms.benchmark.percentiles import cell_percentiles, count_values, group_medians, sorted_medians
 
 CLASSES = ("professional", "institutional")
 TIERS = {"strict": ("strict",), "balanced": ("strict", "balanced"), "all": ("strict", "balanced", "other", None)}
@@ -46,6 +47,7 @@ US = "US"
 
 FILES_STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier", "evidence"]
 STRATUM = [*FILES_STRATUM, "locality"]
+_POOL = pl.when(pl.col("payer_kind") == "composite").then("payer").alias("pool")
 
 
 @dataclass(frozen=True)
@@ -122,39 +124,37 @@ def summarize_payers(
     strata, providers = _number_strata(observed.providers)
     memberships = list_memberships(strata, composites, with_nppes=with_nppes)
     memberships = memberships if wanted is None else memberships.filter(wanted)
-    with_tin = providers.filter(pl.col("tin_no").is_not_null())
     files = observed.files.join(strata.lazy(), on=FILES_STRATUM, nulls_equal=True)
     npis = observe_npis(providers)
     npi_values = count_values(npis.lazy(), ["stratum_no"])
-    local = _compare_locally(npi_values, strata, memberships)
-    billed = providers.filter(pl.col("services").is_not_null())
+    has_tin, has_services = pl.col("tin_no").is_not_null(), pl.col("services").is_not_null()
+    billed = providers.filter(has_services)
     service_values = repeat_by_services(npis, billed)
-    tins = observe_tins(with_tin, memberships)
-    tin_values = count_values(tins.lazy(), ["cell_no"])
-    n_tin = tins.group_by("cell_no").agg(n_tin=_distinct("tin_no"))
+    tin_figures, n_tin = _summarize_tins(providers.lazy().filter(has_tin), memberships)
+    local = _compare_locally(npi_values, strata, memberships)
     weighted = (
-        ("npi", _percentiles_by_cell(npi_values, memberships), local, n_tin, providers, files),
-        ("tin", cell_percentiles(tin_values, ["cell_no"]), local.clear(), n_tin, with_tin, files.filter("has_tin")),
+        ("npi", pl.lit(value=True), _percentiles_by_cell(npi_values, memberships), local, n_tin, files),
+        ("tin", has_tin, tin_figures, local.clear(), n_tin, files.filter("has_tin")),
         (
             "services",
+            has_services,
             _percentiles_by_cell(service_values, memberships),
             _compare_locally(service_values, strata, memberships),
             _count_distinct(billed.drop_nulls("tin_no"), "tin_no", memberships).rename({"n": "n_tin"}),
-            billed,
             files.filter(pl.col("evidence") == BILLED),
         ),
     )
     cells = memberships.select("cell_no", *CELL, "payer_kind").unique()
     return pl.concat(
         cells.join(percentiles, on="cell_no")
-        .join(_count_rates(behind, memberships), on="cell_no")
-        .join(_count_distinct(behind, "npi", memberships).rename({"n": "n_npi"}), on="cell_no")
+        .join(_count_rates(providers.lazy().filter(counts), memberships), on="cell_no")
+        .join(_count_npis(providers.lazy().filter(counts), memberships), on="cell_no")
         .join(_count_files(files_behind, memberships), on="cell_no")
         .join(holders, on="cell_no", how="left")
         .join(compared, on="cell_no", how="left")
         .drop("cell_no")
         .with_columns(pl.col("n_tin").fill_null(0), weighting=pl.lit(weighting))
-        for weighting, percentiles, compared, holders, behind, files_behind in weighted
+        for weighting, counts, percentiles, compared, holders, files_behind in weighted
     )
 
 
@@ -233,8 +233,7 @@ def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
     A join of providers with one part adds no rows. This bounds the memory of percentiles, medians per
     TIN and distinct NPIs.
     """
-    pool = pl.when(pl.col("payer_kind") == "composite").then("payer").alias("pool")
-    parts = memberships.select("stratum_no", "cell_no", "taxonomy_tier", pool, national=pl.col("geography") == US)
+    parts = memberships.select("stratum_no", "cell_no", "taxonomy_tier", _POOL, national=pl.col("geography") == US)
     return [part.select("stratum_no", "cell_no") for part in parts.partition_by("taxonomy_tier", "pool", "national")]
 
 
@@ -258,29 +257,51 @@ def repeat_by_services(npis: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame
     return count_values(repeated, ["stratum_no"], pl.col("times"))
 
 
-def observe_tins(with_tin: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+def observe_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Per payer, code, class, TIN, geography and tier the median over its NPIs: cell_no, tin_no, rate_usd.
+
+    In parts, each of some cells. The providers are sorted once for ``US`` and once for the states: the providers of a
+    tier are some of these rows, in the same order.
+    """
+    own = memberships.filter(pl.col("payer_kind") == "payer")
+    market = [name for name in CELL if name != "taxonomy_tier"]
+    markets = own.select(market).unique().with_row_index("market_no")
+    of_strata = own.join(markets, on=market).with_columns(national=pl.col("geography") == US)
+    for tiers in of_strata.partition_by("national"):
+        ordered = (
+            with_tin.select("stratum_no", "tin_no", "rate_usd")
+            .join(tiers.lazy().select("stratum_no", "market_no").unique(), on="stratum_no")
+            .sort("market_no", "tin_no", "rate_usd")
+            .collect()
+        )
+        for tier in _disjoint_parts(tiers):
+            rows = ordered.join(tier, on="stratum_no", maintain_order="left")
+            yield sorted_medians(rows, ["cell_no", "tin_no"])
+
+
+def _summarize_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """``cell_percentiles`` of the TINs' observations, and their number: cell_no, n_tin.
 
     Composites pool their payers' observations.
     """
-    own = memberships.filter(pl.col("payer_kind") == "payer")
-    empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "tin_no": pl.UInt32, "rate_usd": pl.Float64})
-    observed = [
-        group_medians(with_tin.join(part, on="stratum_no"), ["cell_no", "tin_no"]) for part in _disjoint_parts(own)
-    ]
-    return (
-        pl.concat([empty, *observed])
-        .join(_pooled_cells(memberships), on="cell_no")
-        .drop("cell_no")
-        .rename({"pooled": "cell_no"})
-    )
+    pooled = _pooled_cells(memberships)
+    none = pl.DataFrame(schema={"cell_no": pl.UInt32, "tin_no": pl.UInt32, "rate_usd": pl.Float64})
+    figures, counts = [], [pl.DataFrame(schema={"cell_no": pl.UInt32, "n_tin": pl.Int64})]
+    for tins in chain([none], observe_tins(with_tin, memberships)):
+        values = count_values(tins.lazy(), ["cell_no"]).join(pooled, on="cell_no").drop("cell_no", "pool")
+        figures.append(cell_percentiles(values.rename({"pooled": "cell_no"}), ["cell_no"]))
+        for pool in pooled.partition_by("pool"):
+            in_pool = tins.join(pool, on="cell_no")
+            counts.append(in_pool.group_by(cell_no="pooled").agg(n_tin=_distinct("tin_no")))
+    return pl.concat(figures), pl.concat(counts)
 
 
 def _pooled_cells(memberships: pl.DataFrame) -> pl.DataFrame:
-    """The cells in which the observations of a payer's own cell count: cell_no, pooled."""
+    """The cells in which the observations of a payer's own cell count: cell_no, pool (null: itself), pooled."""
     alike = ["stratum_no", "geography", "taxonomy_tier"]
     own = memberships.filter(pl.col("payer_kind") == "payer").select(*alike, "cell_no")
-    return own.join(memberships.select(*alike, pooled="cell_no"), on=alike).select("cell_no", "pooled").unique()
+    pools = memberships.select(*alike, _POOL, pooled="cell_no")
+    return own.join(pools, on=alike).select("cell_no", "pool", "pooled").unique()
 
 
 def _percentiles_by_cell(values: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -300,22 +321,32 @@ def _compare_locally(npi_values: pl.DataFrame, strata: pl.DataFrame, memberships
     return _percentiles_by_cell(percents, memberships).select("cell_no", pct_of_local_medicare="p50_usd")
 
 
-def _count_rates(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+def _count_rates(providers: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
     """The number of rate rows: cell_no, n_rates."""
-    by_stratum = providers.group_by("stratum_no").agg(pl.col("n_rates").sum())
-    return (
-        by_stratum.join(memberships.select("stratum_no", "cell_no"), on="stratum_no")
-        .group_by("cell_no")
-        .agg(pl.col("n_rates").sum())
-    )
+    return _sum_strata(providers.group_by("stratum_no").agg(pl.col("n_rates").sum()), memberships)
 
 
-def _count_distinct(providers: pl.DataFrame, column: str, memberships: pl.DataFrame) -> pl.DataFrame:
-    """The number of distinct NPIs or TINs, those of several pooled payers counted once: cell_no, n."""
-    values = providers.select("stratum_no", column).unique()
+def _count_npis(providers: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of distinct NPIs, those of several pooled payers counted once: cell_no, n_npi."""
+    npis = providers.select("stratum_no", "npi").unique().collect()
+    by_stratum = npis.lazy().group_by("stratum_no").agg(n_npi=pl.len().cast(pl.Int64))
+    is_own = pl.col("payer_kind") == "payer"
+    own = _sum_strata(by_stratum, memberships.filter(is_own))  # an NPI is in one stratum of a payer's cell
+    pooled = _count_distinct(npis, "npi", memberships.filter(~is_own))
+    return pl.concat([own, pooled.rename({"n": "n_npi"})])
+
+
+def _sum_strata(by_stratum: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """Numbers of strata, added up by cell. Args: by_stratum: stratum_no, and what is added up."""
+    cells = memberships.lazy().select("stratum_no", "cell_no")
+    return by_stratum.join(cells, on="stratum_no").drop("stratum_no").group_by("cell_no").sum().collect()
+
+
+def _count_distinct(values: pl.DataFrame, column: str, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of distinct NPIs or TINs, those of several strata and pooled payers counted once: cell_no, n."""
     empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "n": pl.Int64})
     counts = [
-        values.join(part, on="stratum_no").group_by("cell_no").agg(n=_distinct(column))
+        values.select("stratum_no", column).join(part, on="stratum_no").group_by("cell_no").agg(n=_distinct(column))
         for part in _disjoint_parts(memberships)
     ]
     return pl.concat([empty, *counts])

@@ -153,11 +153,7 @@ def wrong_providers(rates: pl.DataFrame, members: pl.DataFrame) -> pl.DataFrame:
 
     Args: rates: the eligible rows of these members.
     """
-    found = (
-        represent(rates.lazy(), PROVIDER)
-        .collect()
-        .select(*PROVIDER, anew_usd="representative_rate_usd", n_anew="n_rates")
-    )
+    found = represent(rates, PROVIDER).select(*PROVIDER, anew_usd="representative_rate_usd", n_anew="n_rates")
     joined = members.join(found, on=PROVIDER, how="left", nulls_equal=True)
     same = pl.col("anew_usd").eq_missing(pl.col("representative_rate_usd")) & pl.col("n_anew").eq_missing(
         pl.col("n_rates")
