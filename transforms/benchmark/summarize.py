@@ -315,10 +315,11 @@ def _compare_locally(npi_values: pl.DataFrame, strata: pl.DataFrame, memberships
 
     Providers without a known locality do not count.
     """
-    percents = npi_values.join(strata.select("stratum_no", "medicare_usd").drop_nulls(), on="stratum_no").with_columns(
-        rate_usd=100 * pl.col("rate_usd") / pl.col("medicare_usd")
-    )
-    return _percentiles_by_cell(percents, memberships).select("cell_no", pct_of_local_medicare="p50_usd")
+    local = npi_values.join(strata.select("stratum_no", "medicare_usd").drop_nulls(), on="stratum_no")
+    # by numpy: polars multiplies by the reciprocal where every row has the same amount, which may be one bit off
+    percents = 100 * local["rate_usd"].to_numpy() / local["medicare_usd"].to_numpy()
+    values = local.with_columns(rate_usd=pl.Series(percents, dtype=pl.Float64))
+    return _percentiles_by_cell(values, memberships).select("cell_no", pct_of_local_medicare="p50_usd")
 
 
 def _count_rates(providers: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:

@@ -110,8 +110,7 @@ def _unresolved(
 
 def _numbered(groups: pl.LazyFrame, providers: pl.DataFrame) -> pl.LazyFrame:
     """The groups that name one of the providers, by provider_no."""
-    npis = providers["npi"].unique().implode()
-    with_any = pl.col("npi").list.eval(pl.element().is_in(npis)).list.any().fill_null(value=False)
-    if providers["npi"].has_nulls():
-        with_any = with_any | pl.col("npi").is_null() | (pl.col("npi").list.len() == 0)
+    npis = providers["npi"].unique()
+    wanted = pl.element().is_in(npis.implode(), nulls_equal=True)
+    with_any = pl.col("npi").list.eval(wanted).list.any().fill_null(npis.has_nulls())
     return groups.filter(with_any).explode("npi").join(providers.lazy(), on=PROVIDER_KEY, nulls_equal=True)

@@ -269,6 +269,19 @@ RATE_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
+@pytest.mark.parametrize("rate", [5.25, 7.5, 9.1, 33.33])
+def test_providers_of_one_kind_alone_have_the_same_local_percent_as_among_others(rate: float) -> None:
+    """Every row has then the same Medicare amount, by whose reciprocal polars multiplies."""
+    cells = summarize(observed([local_row(n, rate + n) for n in (-1, 0, 1)]), MONTH, MEDICARE, with_nppes=True)
+    found = cells.filter(pl.col("payer") == "Aetna")["pct_of_local_medicare"].drop_nulls()
+    assert set(found) == {100 * rate / 9.88}
+
+
+def local_row(npi: int, rate: float) -> Row:
+    who = ("Aetna", "97026", "professional", "000000001", 1_000_000_000 + npi)
+    return *who, "AK", None, "AK 01", "strict", None, None, rate, 9.88, 1, None, ["a"]
+
+
 LOCAL_AMOUNTS = {"billing_code": pl.String, "locality": pl.String, "medicare_usd": pl.Float64}
 NO_PLACES = pl.DataFrame(schema=PLACES)
 
