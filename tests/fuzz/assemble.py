@@ -14,6 +14,7 @@ ODDNESS = (*(0.0,) * 9, *(0.0005,) * 4, 0.004, 0.004, 0.03)
 STYLES, OF_A_STYLE = 12, 14
 SHARES = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.97, 0.9, 0.6, 0.3, 0.03)
 FEWEST, MOST = 200, 8_000
+ODD, MOST_ODD = 0.002, 1_000  # elements that only the plain grammar reads take ten times as long
 ITEMS = ("in_network",) * 5 + ("in_networks",)
 REFERENCES = ("provider_references",) * 5 + (
     "provider_reference",
@@ -27,6 +28,9 @@ HEADER = (
     b'"x":[{"billing_code":"97026"}]',
     b'"last_updated_on":"2026-06-01"',
 )
+
+
+Numbered = list[NDArray[np.int64]]  # templates, as the numbers of the pools for their places
 
 
 class Section(NamedTuple):
@@ -77,7 +81,7 @@ class Assembler:
         self.pools: dict[bytes | str, int] = {}
         for name, parts in Fresh(self.random).pools().items():
             self._add(name, parts)
-        self.styles = [self._style(self.random.choice(ODDNESS)) for _ in range(STYLES)]
+        self.styles = [self._style(self.random.choice(ODDNESS)) for _ in range(STYLES)]  # templates, most elements
         self.firsts, self.sizes = np.array(self.first), np.array(self.size)
 
     def _add(self, name: bytes | str, parts: list[bytes]) -> int:
@@ -88,15 +92,16 @@ class Assembler:
             self.parts += parts
         return self.pools[name]
 
-    def _style(self, oddness: float) -> tuple[list[NDArray[np.int64]], list[NDArray[np.int64]]]:
-        """Templates of items and of references that a document may have together."""
+    def _style(self, oddness: float) -> tuple[Numbered, Numbered, int]:
+        """Templates of items and of references that a document may have together, and how many of each at most."""
         templates = Templates(self.random, oddness)
         items = [templates.item() for _ in range(OF_A_STYLE)]
         references = [templates.reference() for _ in range(OF_A_STYLE)]
         if oddness:
             items.append(["odd element"])
             references.append(["odd element"])
-        return [*map(self._numbered, items)], [*map(self._numbered, references)]
+        most = MOST if oddness < ODD else MOST_ODD
+        return [*map(self._numbered, items)], [*map(self._numbered, references)], most
 
     def _numbered(self, parts: Parts) -> NDArray[np.int64]:
         """A template as the numbers of its pools; bytes that follow each other are one part."""
@@ -116,17 +121,17 @@ class Assembler:
     def document(self) -> Document:
         """The next document."""
         random = self.random
-        items, references = random.choice(self.styles)
-        sections = [Section(random.choice(ITEMS), self._elements(items, random.choice(SHARES)))]
+        items, references, most = random.choice(self.styles)
+        sections = [Section(random.choice(ITEMS), self._elements(items, random.choice(SHARES), most))]
         if random.random() < 0.85:
             place = 0 if random.random() < 0.6 else 1
-            sections.insert(place, Section(random.choice(REFERENCES), self._elements(references, 1.0)))
+            sections.insert(place, Section(random.choice(REFERENCES), self._elements(references, 1.0, most)))
         header = random.sample(HEADER, random.randrange(len(HEADER)))
         return Document(header, sections, random.choice(SEPARATORS))
 
-    def _elements(self, templates: list[NDArray[np.int64]], share: float) -> list[bytes]:
-        """So many elements; ``share`` of them have a wanted code."""
-        count = int(FEWEST * (MOST / FEWEST) ** self.random.random())
+    def _elements(self, templates: Numbered, share: float, most: int) -> list[bytes]:
+        """Up to so many elements; ``share`` of them have a wanted code."""
+        count = int(FEWEST * (most / FEWEST) ** self.random.random())
         few = self.random.sample(templates, self.random.randint(1, len(templates)))
         chosen = [few[number] for number in self.numbers.integers(0, len(few), count).tolist()]
         ends = np.cumsum([len(template) for template in chosen])

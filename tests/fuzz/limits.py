@@ -11,7 +11,7 @@ HANG_SECONDS = 5.0
 
 
 class HangError(Exception):
-    """A document kept the processor busy for ``HANG_SECONDS``."""
+    """A document kept the processor busy for too long."""
 
 
 @contextmanager
@@ -37,16 +37,16 @@ def small_limits(small: bool) -> Iterator[None]:
 
 
 def watch_for_hangs() -> None:
-    """From now on, ``start_watch`` gives what follows ``HANG_SECONDS`` of processor time."""
+    """From now on, ``start_watch`` gives what follows so much processor time."""
 
     def hang(_number: int, _frame: FrameType | None) -> None:
-        raise HangError(f"{HANG_SECONDS} s of processor time")
+        raise HangError("no end in the processor time that a document has")
 
     signal.signal(signal.SIGVTALRM, hang)
 
 
-def start_watch() -> None:
-    signal.setitimer(signal.ITIMER_VIRTUAL, HANG_SECONDS)
+def start_watch(seconds: float = HANG_SECONDS) -> None:
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
 
 
 def stop_watch() -> None:

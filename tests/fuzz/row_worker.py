@@ -21,6 +21,7 @@ SMALL_EVERY = 200
 COLLECT_EVERY = 50
 MOST_FINDS = 20
 BISECT_SECONDS = 60.0
+HANG_SECONDS = 60.0  # for thousands of elements
 
 
 class RowFuzzer:
@@ -58,7 +59,7 @@ class RowFuzzer:
     def compare(self, document: Document, how: Reading, small: bool) -> None:
         """The scanner's rows with the plain reading's."""
         try:
-            start_watch()
+            start_watch(HANG_SECONDS)
             verdict = compared(document, how)
         except HangError as error:
             self.counts["hangs"] += 1

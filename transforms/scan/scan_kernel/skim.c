@@ -195,7 +195,7 @@ INLINE int64_t skim_as(
                     plain = is_plainly_unwanted(data, size, value, table);
                 } else if (plain) {
                     found_id = plain_id_hash(data, size, value);
-                    plain = found_id >= 0 && !(kind == REFERENCES_FILTERED && is_in_table(table, found_id));
+                    plain = found_id >= 0 && !(kind == REFERENCES_FILTERED && is_cited(table, found_id));
                 }
                 if (!plain) {
                     at = ELEMENT_NEXT;
