@@ -23,10 +23,10 @@ from flows.storage.parquet import metadata_of, replace_table
 from flows.tables.cms_files import ZIP, first_bytes, is_zip_of_files, naming, only_member, opened_download
 from schemas.coding import coding_of
 from schemas.coverage import ARTICLE, COVERAGE_EDITION, LCD, POLICY, PTP
-from transforms.cms.coverage_exports import Articles, Export, read_lcds, read_ncds
+from transforms.cms.coverage_exports import Export, Lcds, read_articles, read_lcds, read_ncds
 from transforms.cms.coverage_history import Edition, counted_editions, list_changes, read_histories
 from transforms.cms.coverage_rules import Rules
-from transforms.cms.ncci import open_sheet, read_ncci, text_rows
+from transforms.cms.ncci import read_ncci, text_rows
 from transforms.cms.policies import read_policies
 from transforms.cms.sheets import sheet_rows, workbook_rows
 from transforms.errors import UsageError
@@ -56,13 +56,7 @@ class StoredEdition:
         return Edition(self.kind, self.date, codes, parts, pl.read_parquet(self.path))
 
 
-@dataclass(frozen=True)
-class _Found:
-    """What one download says."""
-
-    source: Path
-    date: date
-    rules: Rules
+Found = tuple[Path, date, Rules]  # a download, its edition, what it says
 
 
 def build_coverage(
@@ -96,7 +90,7 @@ def build_coverage(
                     exports[export.kind] = (source, export)
                 else:
                     rules = read_policies(sheet_rows(source.read_bytes()), codes)
-                    found.append(_Found(source, _edition(edition, None, source), rules))
+                    found.append((source, _edition(edition, None, source), rules))
         if LCD in exports and ARTICLE not in exports:
             raise UsageError(
                 f"{exports[LCD][0]}: LCDs have no codes; give current_article.zip of the same week with it"
@@ -116,14 +110,8 @@ def build_ncci(
     found = []
     for source in sources:
         with naming(source), _opened_rows(source, codes) as (name, rows):
-            sheet = open_sheet(rows, f"{source.name} {name}")
-            found.append(
-                _Found(
-                    source,
-                    _edition(edition, sheet.edition, source),
-                    read_ncci(sheet, codes, PurePath(name).stem.lower()),
-                )
-            )
+            rules, stated = read_ncci(rows, codes, f"{source.name} {name}", PurePath(name).stem.lower())
+            found.append((source, _edition(edition, stated, source), rules))
     return _store(found, target_dir, codes, started)
 
 
@@ -150,21 +138,20 @@ def _spooled(stream: IO[bytes]) -> Iterator[IO[bytes]]:
 
 def _read_exports(
     exports: Mapping[str, tuple[Path, Export]], codes: Collection[str], edition: date | None
-) -> Iterator[_Found]:
-    lcds: dict[str, dict[str, set[str]]] = {}
+) -> Iterator[Found]:
+    lcds: Lcds = {}
     week = None
     for kind, (source, export) in sorted(exports.items()):  # articles before LCDs
         with naming(source):
             stated = export.edition
             week = week or stated
             if kind == ARTICLE:
-                articles = Articles(export, codes)
-                lcds, rules = articles.lcds, articles.rules
+                rules, lcds = read_articles(export, codes)
             elif kind == LCD:
                 rules = read_lcds(export, lcds)
             else:
                 rules = read_ncds(export, _sections(codes))
-            yield _Found(source, _edition(edition, stated, source, week), rules)
+            yield source, _edition(edition, stated, source, week), rules
 
 
 def _sections(codes: Iterable[str]) -> dict[str, tuple[str, ...]]:
@@ -203,19 +190,18 @@ def _edition(given: date | None, stated: date | None, source: Path, week: date |
     return found
 
 
-def _store(found: Sequence[_Found], target_dir: Path, codes: Collection[str], started: float) -> dict[str, Any]:
-    editions: dict[tuple[str, date], list[_Found]] = {}
-    for each in found:
-        editions.setdefault((each.rules.kind, each.date), []).append(each)
+def _store(found: Sequence[Found], target_dir: Path, codes: Collection[str], started: float) -> dict[str, Any]:
+    editions: dict[tuple[str, date], tuple[Rules, list[Path]]] = {}
+    for source, edition, own in found:
+        rules, sources = editions.setdefault((own.kind, edition), (Rules(own.kind), []))
+        rules.rows += own.rows
+        rules.left_out += own.left_out
+        rules.parts |= own.parts
+        sources.append(source)
     figures, paths = {}, []
-    for (kind, edition), parts in sorted(editions.items()):
-        rules = Rules(kind)
-        for each in parts:
-            rules.rows += each.rules.rows
-            rules.left_out += each.rules.left_out
-            rules.parts |= each.rules.parts
-        with naming(", ".join(str(each.source) for each in parts)):
-            stored, rows = _write(rules, edition, [each.source.name for each in parts], target_dir, codes)
+    for (kind, edition), (rules, sources) in sorted(editions.items(), key=lambda item: item[0]):
+        with naming(", ".join(map(str, sources))):
+            stored, rows = _write(rules, edition, [source.name for source in sources], target_dir, codes)
         _warn(rules, stored, target_dir)
         figures[f"{kind} {edition}"] = {"rows": rows, "left out": len(rules.left_out)}
         paths.append(stored.path)

@@ -33,6 +33,7 @@ _NCD_TEXTS = ("itm_srvc_desc", "indctn_lmtn", "xref_txt", "othr_txt")
 
 Document = tuple[str, str]  # id, version
 Places = Mapping[Document, Mapping[str, set[str]]]  # authority -> states
+Lcds = dict[str, dict[str, set[str]]]  # LCD -> code -> articles
 
 
 class Export:
@@ -110,65 +111,53 @@ def _rows(reader: Any, table: str, needed: Collection[str], optional: Collection
         raise UsageError(f"{table} line {reader.line_num}: {error}; the file is damaged, download it again") from error
 
 
-class Articles:
-    """The active articles that list a wanted code."""
-
-    def __init__(self, export: Export, codes: Collection[str]) -> None:
-        """Reads the tables of ``current_article``."""
-        self.rules = Rules(ARTICLE)
-        key = ("article_id", "article_version")
-        self._codes: dict[Document, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
-        for row in export.rows("article_x_hcpc_code", (*key, "hcpc_code_id", "hcpc_code_group")):
-            if row["hcpc_code_id"].upper() in codes:
-                own = self._codes[row["article_id"], row["article_version"]]
-                own[row["hcpc_code_id"].upper()].add(row["hcpc_code_group"])
-        self._paragraphs = {
-            (row["article_id"], row["article_version"], row["hcpc_code_group"]): row["paragraph"]
-            for row in export.rows("article_x_hcpc_code_group", (*key, "hcpc_code_group", "paragraph"))
-            if (row["article_id"], row["article_version"]) in self._codes
-        }
-        self._diagnoses = {
-            name: _lists(export, f"article_x_icd10_{name}", "icd10_code_id", self._codes)
-            for name in ("covered", "noncovered")
-        }
-        self._lcds = _lists(export, "article_related_documents", "r_lcd_id", self._codes)
-        self._places = _places(export, "article", self._codes, self.rules)
-        self.lcds: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # LCD -> code -> articles
-        self._add(export)
-
-    def _add(self, export: Export) -> None:
-        needed = ("article_id", "article_version", "title", "status", "date_retired")
-        ends, starts = ("article_end_date",), ("article_rev_eff_date", "article_eff_date", "article_pub_date")
-        for row in export.rows("article", needed, (*_ARTICLE_TEXTS, *ends, *starts)):
-            document = row["article_id"], row["article_version"]
-            if document not in self._codes or row["status"].upper() not in _ACTIVE:
-                continue
-            lcds = sorted({f"L{each.removeprefix('L')}" for each in self._lcds[document] if each.strip("0 ")})
-            for code, groups in sorted(self._codes[document].items()):
-                for lcd in lcds:
-                    self.lcds[lcd][code].add(f"A{row['article_id']}")
-                paragraphs = [self._paragraphs.get((*document, group), "") for group in sorted(groups)]
-                _add_document(
-                    self.rules,
-                    row,
-                    self._places.get(document, {}),
-                    dates=(starts, ("date_retired", *ends)),
-                    billing_code=code,
-                    document_id=f"A{row['article_id']}",
-                    version=row["article_version"],
-                    diagnoses_covered=sorted(self._diagnoses["covered"][document]),
-                    diagnoses_not_covered=sorted(self._diagnoses["noncovered"][document]),
-                    related_documents=lcds,
-                    source_url=f"{_SITE}/article.aspx?articleid={document[0]}&ver={document[1]}",
-                    text_digest=digest_of_texts([*paragraphs, *(row.get(name, "") for name in _ARTICLE_TEXTS)]),
-                )
+def read_articles(export: Export, codes: Collection[str]) -> tuple[Rules, Lcds]:
+    """The active articles that list a wanted code, and the LCDs to which they belong."""
+    rules, key = Rules(ARTICLE), ("article_id", "article_version")
+    groups: dict[Document, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by code, of its paragraphs
+    for row in export.rows("article_x_hcpc_code", (*key, "hcpc_code_id", "hcpc_code_group")):
+        if (code := row["hcpc_code_id"].upper()) in codes:
+            groups[row["article_id"], row["article_version"]][code].add(row["hcpc_code_group"])
+    paragraphs = {
+        (row["article_id"], row["article_version"], row["hcpc_code_group"]): row["paragraph"]
+        for row in export.rows("article_x_hcpc_code_group", (*key, "hcpc_code_group", "paragraph"))
+        if (row["article_id"], row["article_version"]) in groups
+    }
+    covered = _lists(export, "article_x_icd10_covered", "icd10_code_id", groups)
+    noncovered = _lists(export, "article_x_icd10_noncovered", "icd10_code_id", groups)
+    related = _lists(export, "article_related_documents", "r_lcd_id", groups)
+    places = _places(export, "article", groups, rules)
+    articles_of: Lcds = defaultdict(lambda: defaultdict(set))
+    needed = (*key, "title", "status", "date_retired")
+    ends, starts = ("article_end_date",), ("article_rev_eff_date", "article_eff_date", "article_pub_date")
+    for row in export.rows("article", needed, (*_ARTICLE_TEXTS, *ends, *starts)):
+        document = row["article_id"], row["article_version"]
+        if document not in groups or row["status"].upper() not in _ACTIVE:
+            continue
+        lcds = sorted({f"L{each.removeprefix('L')}" for each in related[document] if each.strip("0 ")})
+        for code, own in sorted(groups[document].items()):
+            for lcd in lcds:
+                articles_of[lcd][code].add(f"A{row['article_id']}")
+            texts = [paragraphs.get((*document, group), "") for group in sorted(own)]
+            _add_document(
+                rules,
+                row,
+                places.get(document, {}),
+                dates=(starts, ("date_retired", *ends)),
+                billing_code=code,
+                document_id=f"A{row['article_id']}",
+                version=row["article_version"],
+                diagnoses_covered=sorted(covered[document]),
+                diagnoses_not_covered=sorted(noncovered[document]),
+                related_documents=lcds,
+                source_url=f"{_SITE}/article.aspx?articleid={document[0]}&ver={document[1]}",
+                text_digest=digest_of_texts([*texts, *(row.get(name, "") for name in _ARTICLE_TEXTS)]),
+            )
+    return rules, articles_of
 
 
-def read_lcds(export: Export, lcds: Mapping[str, Mapping[str, set[str]]]) -> Rules:
-    """The active LCDs to which articles of the wanted codes belong.
-
-    Args: lcds: ``Articles.lcds``.
-    """
+def read_lcds(export: Export, lcds: Lcds) -> Rules:
+    """The active LCDs to which articles of the wanted codes belong."""
     rules = Rules(LCD)
     needed = ("lcd_id", "lcd_version", "title", "status", "orig_det_eff_date", "rev_eff_date", "indication")
     starts, ends = ("rev_eff_date", "orig_det_eff_date"), ("date_retired", "rev_end_date", "ent_det_end_date")

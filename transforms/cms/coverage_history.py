@@ -13,15 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from schemas.coverage import (
-    COVERAGE,
-    ENDED,
-    FUTURE,
-    IN_FORCE,
-    POLICY,
-    SUPERSEDED,
-    WITHDRAWN,
-)
+from schemas.coverage import COVERAGE, ENDED, FUTURE, IN_FORCE, POLICY, SUPERSEDED, WITHDRAWN
 
 NEW, AGAIN, CODE_ADDED, CODE_REMOVED = "new", "published again", "code added", "code removed"
 STATE_ADDED, STATE_REMOVED = "state added", "state removed"

@@ -64,6 +64,12 @@ def read_columns(stream: BinaryIO, header: Sequence[str], wanted: Sequence[str],
         raise UsageError(f"{file}: {_without_content(error)}, {place}; download it again") from error
 
 
+def trimmed(column: str) -> pl.Expr:
+    """A column of texts without blanks around them; null for a blank one."""
+    text = pl.col(column).str.strip_chars()
+    return pl.when(text != "").then(text)
+
+
 class _Cutter:
     """The kernel's columns of a csv, as far as its records are plain."""
 

@@ -13,18 +13,14 @@ from functools import cached_property
 
 import polars as pl
 
-from schemas.reference import (
-    LOCALITY_AMOUNTS,
-    MEDICARE_TABLES,
-    NATIONAL_AMOUNTS,
-    load_reference,
-)
+from schemas.reference import LOCALITY_AMOUNTS, MEDICARE_TABLES, NATIONAL_AMOUNTS, load_reference
 from schemas.table import Table
 from transforms.errors import UsageError
 
 THERAPY_INDICATOR = "5"  # multiple procedure indicator 5: the second therapy service of a day is paid half its PE part
 PAID_STATUSES = frozenset({"A", "R", "T"})  # active, restricted coverage, paid only alone; N, I, B, C, X, ... are not
 
+_LOCALITY = ("mac", "state", "locality", "locality_name", "work_gpci", "pe_gpci", "mp_gpci")
 _CENT = Decimal("0.01")
 _HALF = Decimal("0.5")
 Gpcis = tuple[Decimal, Decimal, Decimal]  # work, practice expense, malpractice
@@ -118,16 +114,10 @@ class MedicareReference:
 
     def localities(self, year: int) -> list[Locality]:
         """The localities of a year, sorted by state and number."""
-        rows = self.gpcis.filter(pl.col("year") == year).sort("state", "locality", "mac").iter_rows(named=True)
+        gpcis = self.gpcis.filter(pl.col("year") == year).sort("state", "locality", "mac")
         return [
-            Locality(
-                row["mac"],
-                row["state"],
-                row["locality"],
-                row["locality_name"],
-                (Decimal(row["work_gpci"]), Decimal(row["pe_gpci"]), Decimal(row["mp_gpci"])),
-            )
-            for row in rows
+            Locality(mac, state, number, name, (Decimal(work), Decimal(pe), Decimal(mp)))
+            for mac, state, number, name, work, pe, mp in gpcis.select(_LOCALITY).iter_rows()
         ]
 
 

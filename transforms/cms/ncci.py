@@ -7,7 +7,6 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date
 from itertools import chain, islice
 from typing import BinaryIO
@@ -41,15 +40,7 @@ _EFFECTIVE = re.compile(r"eff\w*[-_ ](\d\d)-(\d\d)-(20\d\d)", re.IGNORECASE)
 _VERSION = re.compile(r"v(\d\d)([0-3])r\d", re.IGNORECASE)  # ccipra-v320r0-f1: 32.0 is the first quarter of 2026
 _FIRST_VERSION = 1994
 
-
-@dataclass(frozen=True)
-class Sheet:
-    """A file's columns by our names, its rows after the header, and the edition that its heading states."""
-
-    kind: str
-    columns: dict[str, int]
-    rows: Iterator[Sequence[str]]
-    edition: date | None
+Rows = Iterator[Sequence[str]]
 
 
 def text_rows(stream: BinaryIO) -> Iterator[list[str]]:
@@ -64,29 +55,24 @@ def text_rows(stream: BinaryIO) -> Iterator[list[str]]:
             raise UsageError(f"line {reader.line_num}: {error}; the file is damaged, download it again") from error
 
 
-def open_sheet(rows: Iterable[Sequence[str]], name: str) -> Sheet:
-    """What stands below the heading lines, whichever of the two files it is.
-
-    Args: name: of the file; those of CMS state the edition, or that it is the one of hospitals.
-
-    Raises:
-        UsageError: neither has such columns, or it is not the practitioners' file.
-    """
+def _below_heading(rows: Iterable[Sequence[str]], name: str) -> tuple[str, dict[str, int], Rows, date | None]:
+    """The kind, columns by our names, rows after the header, and the edition that the name or the heading states."""
     lines, heading = iter(rows), [name]
     for cells in islice(lines, MOST_HEADING_LINES):
         words = [" ".join(cell.upper().split()) for cell in cells]
         if {"COLUMN 1", "COLUMN 2"} <= set(words):
             header, following = _wrapped_header(words, lines)
-            _refuse_hospitals(name)
-            return Sheet(PTP, find_columns(header, PTP_COLUMNS, "PTP edits"), following, edition_of(heading))
+            if re.search(r"hospital|ccioph", name, re.IGNORECASE):
+                raise UsageError("the PTP edits of hospitals; use those of practitioners (ccipra)")
+            return PTP, find_columns(header, PTP_COLUMNS, "PTP edits"), following, edition_of(heading)
         if any(re.fullmatch(MUE_COLUMNS["code"], word) for word in words):
-            return Sheet(MUE, find_columns(words, MUE_COLUMNS, "MUE values"), lines, edition_of(heading))
+            return MUE, find_columns(words, MUE_COLUMNS, "MUE values"), lines, edition_of(heading)
         heading.append(" ".join(cells))
     found = heading[1][:80] if len(heading) > 1 else ""
     raise UsageError(f"neither PTP edits nor MUE values: no header with Column 1 and Column 2; it begins {found!r}")
 
 
-def _wrapped_header(words: list[str], lines: Iterator[Sequence[str]]) -> tuple[list[str], Iterator[Sequence[str]]]:
+def _wrapped_header(words: list[str], lines: Rows) -> tuple[list[str], Rows]:
     """The header with the words of the lines that go on with it, up to the first line with a code."""
     header = list(words)
     for cells in lines:
@@ -95,11 +81,6 @@ def _wrapped_header(words: list[str], lines: Iterator[Sequence[str]]) -> tuple[l
         more = [" ".join(cell.upper().split()) for cell in cells]
         header = [f"{word} {more[n] if n < len(more) else ''}".strip() for n, word in enumerate(header)]
     return header, iter(())
-
-
-def _refuse_hospitals(name: str) -> None:
-    if re.search(r"hospital|ccioph", name, re.IGNORECASE):
-        raise UsageError("the PTP edits of hospitals; use those of practitioners (ccipra)")
 
 
 def edition_of(texts: Iterable[str]) -> date | None:
@@ -114,23 +95,29 @@ def edition_of(texts: Iterable[str]) -> date | None:
     return None
 
 
-def read_ncci(sheet: Sheet, codes: Collection[str], part: str) -> Rules:
-    """The rows of the wanted codes; one that can't be read is left out.
+def read_ncci(rows: Iterable[Sequence[str]], codes: Collection[str], name: str, part: str) -> tuple[Rules, date | None]:
+    """What a file of edits or limits says of the wanted codes, and its edition; a row that can't be read is left out.
 
-    Args: part: which file of the edition it is.
+    Args:
+        name: of the file; those of CMS state the edition, or that it is the one of hospitals.
+        part: which file of the edition it is.
+
+    Raises:
+        UsageError: it has the columns of neither, or is not the practitioners' file.
     """
-    rules = Rules(sheet.kind, parts={part})
-    add = _add_edit if sheet.kind == PTP else _add_limit
-    width = max(sheet.columns.values())
-    keys = [sheet.columns[name] for name in ("column_1", "column_2", "code") if name in sheet.columns]
-    for cells in sheet.rows:
+    kind, columns, lines, edition = _below_heading(rows, name)
+    rules = Rules(kind, parts={part})
+    add = _add_edit if kind == PTP else _add_limit
+    width = max(columns.values())
+    keys = [columns[key] for key in ("column_1", "column_2", "code") if key in columns]
+    for cells in lines:
         if len(cells) > width and any(_cell(cells[key]) in codes for key in keys):
-            values = {name: _cell(cells[position]) for name, position in sheet.columns.items()}
+            values = {name: _cell(cells[position]) for name, position in columns.items()}
             try:
                 add(rules, codes, part, **values)
             except ValueError as error:
                 rules.left_out.append(f"{' '.join(values.values())}: {error}")
-    return rules
+    return rules, edition
 
 
 def _add_edit(rules: Rules, codes: Collection[str], part: str, **edit: str) -> None:

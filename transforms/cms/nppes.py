@@ -9,7 +9,7 @@ import polars as pl
 
 from schemas.codes import US_COUNTRIES
 from schemas.reference import NPPES
-from transforms.cms.large_csv import read_columns, read_header
+from transforms.cms.large_csv import read_columns, read_header, trimmed
 from transforms.cms.sheets import sheet_rows
 from transforms.errors import UsageError
 
@@ -86,24 +86,19 @@ def _header(stream: BinaryIO) -> list[str]:
 
 def _records(texts: pl.DataFrame) -> pl.DataFrame:
     taxonomies = pl.concat_str(TAXONOMY_COLUMNS, separator=",", ignore_nulls=True)
-    in_us = _trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US").is_in(US_COUNTRIES)
+    in_us = trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US").is_in(US_COUNTRIES)
     return texts.select(
-        npi=_trimmed(NPI_COLUMN).cast(pl.Int64),
-        entity_type=_trimmed(ENTITY_COLUMN).cast(pl.Int8),
-        state=_trimmed(STATE_COLUMN).str.to_uppercase().cast(pl.Categorical),
-        country=_trimmed(COUNTRY_COLUMN).str.to_uppercase().cast(pl.Categorical),
+        npi=trimmed(NPI_COLUMN).cast(pl.Int64),
+        entity_type=trimmed(ENTITY_COLUMN).cast(pl.Int8),
+        state=trimmed(STATE_COLUMN).str.to_uppercase().cast(pl.Categorical),
+        country=trimmed(COUNTRY_COLUMN).str.to_uppercase().cast(pl.Categorical),
         zip5=pl.when(in_us)
         .then(pl.col(POSTAL_COLUMN).str.extract(r"^\s*(\d{5})(?:[-\s]?\d{4})?\s*$"))
         .cast(pl.Categorical),
         taxonomies=taxonomies.str.to_uppercase().cast(pl.Categorical),
-        deactivation_date=_trimmed(DEACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
-        reactivation_date=_trimmed(REACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
+        deactivation_date=trimmed(DEACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
+        reactivation_date=trimmed(REACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
     )
-
-
-def _trimmed(column: str) -> pl.Expr:
-    text = pl.col(column).str.strip_chars()
-    return pl.when(text != "").then(text)
 
 
 def merge_records(

@@ -15,7 +15,7 @@ import polars as pl
 
 from schemas.code_families import CodeRange
 from schemas.reference import UTILIZATION
-from transforms.cms.large_csv import read_columns, read_header
+from transforms.cms.large_csv import read_columns, read_header, trimmed
 from transforms.errors import UsageError
 
 ROWS = pl.Schema({"npi": pl.Int64(), "billing_code": pl.String(), "services": pl.Float64(), "year": pl.Int32()})
@@ -74,8 +74,8 @@ def read_utilization(stream: BinaryIO, year: int | None) -> Iterator[pl.DataFram
     for texts in read_columns(stream, names, wanted, "utilization file"):
         yield texts.select(
             npi=_digits(layout.npi, r"[12]\d{9}"),
-            billing_code=_trimmed(layout.billing_code).str.to_uppercase(),
-            services=_trimmed(layout.services).str.replace_all(",", "").cast(pl.Float64, strict=False),
+            billing_code=trimmed(layout.billing_code).str.to_uppercase(),
+            services=trimmed(layout.services).str.replace_all(",", "").cast(pl.Float64, strict=False),
             year=pl.lit(year, pl.Int32) if stated is None else _digits(stated, r"20\d\d").cast(pl.Int32),
         )
 
@@ -92,11 +92,6 @@ def _layout_of(names: Collection[str], beginning: str) -> Layout:
         what = f"is missing: {', '.join(missing)}" if missing else f"is there twice: {', '.join(map(str, repeated))}"
         raise UsageError(f"read as {found.name}, a column {what}")
     return found
-
-
-def _trimmed(column: str) -> pl.Expr:
-    text = pl.col(column).str.strip_chars()
-    return pl.when(text != "").then(text)
 
 
 def _digits(column: str, pattern: str) -> pl.Expr:

@@ -81,11 +81,6 @@ class IndexGrammar:
         self.strict = strict
         self.is_index = False
 
-    def expect_index(self) -> None:
-        """At the end, with ``strict``: raise an error unless the document is an index."""
-        if self.strict and not self.is_index:
-            raise BadFileError(NOTHING_KNOWN)
-
     def open(self, outer: OpenElement, key: str | None, *, is_object: bool, depth: int) -> OpenElement | None:
         """The element for a child that is too long to decode at once; None for one that is never that long.
 

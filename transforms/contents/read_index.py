@@ -18,9 +18,8 @@ import msgspec
 
 from schemas.mrf import ENTRIES_KEYS, LISTED_KEY
 from transforms.contents.complete_children import finder
-from transforms.contents.index_grammar import IndexGrammar, Kind, OpenElement
-from transforms.contents.index_values import Found
-from transforms.contents.usual_structures import read_usual
+from transforms.contents.index_grammar import NOTHING_KNOWN, IndexGrammar, Kind, OpenElement
+from transforms.contents.index_values import Found, read_usual
 from transforms.errors import BadFileError
 from transforms.limits import Limits, crossed
 from transforms.read.guard import GuardedStream, has_long_number, has_long_string
@@ -105,7 +104,8 @@ class _Reading:
         while self.open:
             yield from self.read_children()
         self.expect_end()
-        self.grammar.expect_index()
+        if self.grammar.strict and not self.grammar.is_index:
+            raise BadFileError(NOTHING_KNOWN)
 
     # ---- objects and arrays --------------------------------------------------------------------------------
 

@@ -7,13 +7,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from typing import Any
 
-from schemas.reference import (
-    MEDICARE_CONVERSION_FACTORS,
-    MEDICARE_GPCIS,
-    MEDICARE_RVUS,
-    ZIP_LOCALITIES,
-    load_reference,
-)
+from schemas.reference import MEDICARE_CONVERSION_FACTORS, MEDICARE_GPCIS, MEDICARE_RVUS, ZIP_LOCALITIES, load_reference
 from schemas.table import Table
 
 ZIP_YEAR = 2026  # of the packaged ZIP to locality file

@@ -39,9 +39,9 @@ ITEMS = pa.schema(
         ("arrangement", pa.string()),
         ("billing_code", pa.string()),
         ("billing_code_type", pa.string()),
-        ("first_rate", pa.int64()),
-        ("rates_end", pa.int64()),
-        ("item_offset", pa.int64()),
+        ("first_rate", pa.int64()),  # rate_id of its first rate
+        ("rates_end", pa.int64()),  # behind that of its last one
+        ("item_offset", pa.int64()),  # the byte of its brace
     ]
 )
 PRICES = pa.schema(
@@ -54,11 +54,11 @@ PRICES = pa.schema(
         ("service_codes", _TEXTS),
         ("modifiers", _TEXTS),
         ("expiration_date", pa.date32()),
-        ("date_not_read", pa.bool_()),
+        ("date_not_read", pa.bool_()),  # whether there is an expiration date that can't be read
     ]
 )
-CITATIONS = pa.schema([("rate_id", pa.int64()), ("key", pa.int64())])
-GROUPS = pa.schema([("rate_id", pa.int64()), *_GROUP])
+CITATIONS = pa.schema([("rate_id", pa.int64()), ("key", pa.int64())])  # key: number of a reference key
+GROUPS = pa.schema([("rate_id", pa.int64()), *_GROUP])  # the inline provider groups
 REFERENCES = pa.schema(
     [
         ("reference_no", pa.int64()),
@@ -105,16 +105,7 @@ class Marks(NamedTuple):
 
 @dataclass
 class Collected:
-    """One document's matched prices, cited provider groups, header and account.
-
-    Rows of the spools:
-        items: (arrangement, billing_code, billing_code_type, first rate_id, rate_id past the last, byte of its brace)
-        prices: (rate_id, negotiated_type, negotiated_rate, billing_class, setting, service_codes, modifiers,
-            expiration_date, whether there is an expiration date that can't be read)
-        citations: (rate_id, number of a reference key)
-        groups: (rate_id, tin_type, tin, business_name, group_size, npis), the inline provider groups
-        references: (reference_no, number of its key, location, network_names, number of groups, byte of its brace)
-        reference_groups: (reference_no, tin_type, tin, business_name, group_size, npis)
+    """One document's matched prices, cited provider groups, header and account; the spools have the schemas above.
 
     Bytes are counted from the first one that the reader sees, behind a byte order mark.
     """

@@ -187,6 +187,7 @@ class _Limited:
 
     limits: Limits
     set_aside: SetAside
+    open_temporary: OpenTemporary
     packed: Callable[[], int] = int  # the file's own bytes: those read so far, or all of them where it is sought
     inflated: int = 0
     members: int = 0
@@ -203,12 +204,10 @@ def open_documents(
     Raises:
         BadFileError: not a container or text that can hold TiC JSON, or damaged; says what it is and the next step.
     """
-    yield from _open_layer(raw, "", open_temporary, _Limited(limits or Limits(), set_aside), 0)
+    yield from _open_layer(raw, "", _Limited(limits or Limits(), set_aside, open_temporary), 0)
 
 
-def _open_layer(
-    raw: BinaryIO, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
-) -> Iterator[Document]:
+def _open_layer(raw: BinaryIO, name: str, limits: _Limited, depth: int) -> Iterator[Document]:
     if depth > limits.limits.nesting:
         raise crossed(limits.limits, "nesting", f"more containers in containers (at {name or 'the top'})")
     head, stream = CountedStream.peek(raw)
@@ -217,11 +216,11 @@ def _open_layer(
     if not head:
         raise BadFileError("the file is empty: fetch it again")
     if head.startswith(_ZIP):
-        yield from _open_zip(raw, stream, name, open_temporary, limits, depth)
+        yield from _open_zip(raw, stream, name, limits, depth)
     elif head.startswith((_GZIP, _ZSTD)):
         kind = "gzip" if head.startswith(_GZIP) else "zstd"
         layer = cast("BinaryIO", InflatedStream(_inflated(stream, kind), stream, kind, limits))
-        yield from _open_layer(layer, name, open_temporary, limits, depth + 1)
+        yield from _open_layer(layer, name, limits, depth + 1)
         _expect_end(layer)
     else:
         yield Document(name, *_as_json(head, stream))
@@ -241,10 +240,8 @@ def _expect_end(stream: BinaryIO) -> None:
         raise BadFileError("the container goes on after the document in it")
 
 
-def _open_zip(
-    raw: BinaryIO, stream: CountedStream, name: str, open_temporary: OpenTemporary, limits: _Limited, depth: int
-) -> Iterator[Document]:
-    with _seekable(raw, stream, open_temporary) as whole:
+def _open_zip(raw: BinaryIO, stream: CountedStream, name: str, limits: _Limited, depth: int) -> Iterator[Document]:
+    with _seekable(raw, stream, limits.open_temporary) as whole:
         with _explaining("the zip is damaged or truncated"):
             archive = zipfile.ZipFile(cast("BinaryIO", _MeasuredDirectory(whole, limits)))
         members = [member for member in archive.infolist() if not _is_litter(member)]
@@ -268,7 +265,7 @@ def _open_zip(
             layer = cast("BinaryIO", InflatedStream(cast("BinaryIO", opened), packed, f"zip member {inner}", limits))
             with opened:
                 try:
-                    for document in _open_layer(layer, inner, open_temporary, limits, depth + 1):
+                    for document in _open_layer(layer, inner, limits, depth + 1):
                         found = True
                         yield document
                     _expect_end(layer)

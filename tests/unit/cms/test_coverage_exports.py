@@ -14,7 +14,7 @@ import pytest
 
 from schemas.coverage import COVERAGE_EDITION
 from tests.coverage_files import AMA, ARTICLES, CODES, LCDS, NCDS, PLACES, Rows, ncd, write_export
-from transforms.cms.coverage_exports import Articles, Export, read_lcds, read_ncds
+from transforms.cms.coverage_exports import Export, Lcds, read_articles, read_lcds, read_ncds
 from transforms.cms.coverage_rules import Rules, date_of, readable, state_of
 from transforms.demo.rules import HEADERS
 from transforms.errors import UsageError
@@ -30,9 +30,11 @@ def export(folder: Path, tables: Mapping[str, Rows], headers: Mapping[str, str] 
         yield Export(inner)
 
 
-def articles(folder: Path, tables: Mapping[str, Rows] = ARTICLES, headers: Mapping[str, str] = HEADERS) -> Articles:
+def articles(
+    folder: Path, tables: Mapping[str, Rows] = ARTICLES, headers: Mapping[str, str] = HEADERS
+) -> tuple[Rules, Lcds]:
     with export(folder, tables, headers) as opened:
-        return Articles(opened, CODES)
+        return read_articles(opened, CODES)
 
 
 def plain_table(folder: Path, name: str) -> list[dict[str, str]]:
@@ -96,30 +98,30 @@ def row_of(rules: Rules, **wanted: str) -> dict[str, Any]:
 
 
 def test_every_kept_article_equals_a_plain_reading(tmp_path: Path) -> None:
-    table = articles(tmp_path).rules.table()
+    table = articles(tmp_path)[0].table()
     assert kept(table) == plain_articles(tmp_path)
     assert table.height == 8
 
 
 def test_an_article_has_its_dates_text_states_and_lcds(tmp_path: Path) -> None:
-    row = row_of(articles(tmp_path).rules, billing_code="97026", geography="AK")
+    row = row_of(articles(tmp_path)[0], billing_code="97026", geography="AK")
     assert row["title"] == "Infrared & heat: détails"
     assert (row["effective_date"], row["end_date"]) == (date(2025, 1, 1), None)
     assert row["states"] == ["AK", "MP"]
     assert row["related_documents"] == ["L33631"]
     assert row["source_url"].endswith("/article.aspx?articleid=52369&ver=17")
     assert row["stance"] is None
-    other = row_of(articles(tmp_path).rules, document_id="A52372", geography="MP")
+    other = row_of(articles(tmp_path)[0], document_id="A52372", geography="MP")
     assert (other["effective_date"], other["end_date"]) == (date(2024, 2, 1), date(2099, 12, 31))
     assert other["related_documents"] == []
 
 
 def test_descriptions_of_codes_are_not_kept(tmp_path: Path) -> None:
-    assert AMA not in articles(tmp_path).rules.table().write_json()
+    assert AMA not in articles(tmp_path)[0].table().write_json()
 
 
 def test_lcds_are_found_by_the_articles_of_the_codes(tmp_path: Path) -> None:
-    found = articles(tmp_path).lcds
+    found = articles(tmp_path)[1]
     with export(tmp_path, LCDS) as opened:
         table = read_lcds(opened, found).table()
     assert table.select("billing_code", "authority", "document_id", "version", "geography").rows() == [
@@ -172,10 +174,10 @@ def test_a_missing_column_is_named(table: str, column: str, tmp_path: Path) -> N
 
 
 def test_a_new_column_changes_no_row(tmp_path: Path) -> None:
-    before = articles(tmp_path).rules.table()
+    before = articles(tmp_path)[0].table()
     headers = {name: f"new_one {header}" for name, header in HEADERS.items()}
     tables = {name: [("new", *row) for row in rows] for name, rows in ARTICLES.items()}
-    assert articles(tmp_path, tables, headers).rules.table().equals(before)
+    assert articles(tmp_path, tables, headers)[0].table().equals(before)
 
 
 def test_a_missing_table_is_named(tmp_path: Path) -> None:
@@ -192,16 +194,16 @@ def test_a_row_of_another_width_names_its_line(tmp_path: Path) -> None:
 def test_what_can_t_be_placed_or_dated_is_left_out_and_said(tmp_path: Path) -> None:
     article = ("52372", "3", "Ultraviolet", "A", "", "soon", "", "")
     found = articles(tmp_path, ARTICLES | {"article": [*ARTICLES["article"][:1], article]})
-    assert found.rules.left_out == ["A52372 version 3: date not read: 'soon'"]
+    assert found[0].left_out == ["A52372 version 3: date not read: 'soon'"]
     nowhere = articles(tmp_path, ARTICLES | {"state_lookup": [(n, "FC", "Foreign Country") for n in "12345"]})
-    assert nowhere.rules.table().is_empty()
-    assert "contractor 10: state 1 is no published geography" in nowhere.rules.left_out
-    assert "A52372 version 3: no contractor of it has a state" in nowhere.rules.left_out
+    assert nowhere[0].table().is_empty()
+    assert "contractor 10: state 1 is no published geography" in nowhere[0].left_out
+    assert "A52372 version 3: no contractor of it has a state" in nowhere[0].left_out
 
 
 def test_contractors_without_a_name_have_their_number(tmp_path: Path) -> None:
     tables = {name: rows for name, rows in ARTICLES.items() if name != "contractor"}
-    assert set(articles(tmp_path, tables).rules.table()["authority"]) == {"contractor 10", "contractor 11"}
+    assert set(articles(tmp_path, tables)[0].table()["authority"]) == {"contractor 10", "contractor 11"}
 
 
 def test_another_export_is_refused(tmp_path: Path) -> None:

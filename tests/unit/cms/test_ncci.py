@@ -11,7 +11,7 @@ import pytest
 from tests.coverage_files import CODES, MUE_HEADER, MUE_ROWS, PTP_HEADING, PTP_ROWS, mue_text, ptp_text
 from tests.nppes_files import workbook
 from transforms.cms.coverage_rules import Rules
-from transforms.cms.ncci import edition_of, open_sheet, read_ncci, text_rows
+from transforms.cms.ncci import edition_of, read_ncci, text_rows
 from transforms.cms.sheets import workbook_rows
 from transforms.errors import UsageError
 
@@ -19,7 +19,7 @@ PTP_COLUMNS = ["billing_code", "document_id", "version", "partner_code", "partne
 
 
 def read(content: bytes, name: str = "ccipra-v323r0-f1.txt") -> Rules:
-    return read_ncci(open_sheet(text_rows(io.BytesIO(content)), name), CODES, "part")
+    return read_ncci(text_rows(io.BytesIO(content)), CODES, name, "part")[0]
 
 
 def as_workbook(lines: Sequence[Sequence[str]]) -> bytes:
@@ -57,9 +57,8 @@ def test_a_limit_is_a_row() -> None:
 def test_workbooks_say_the_same_as_text() -> None:
     lines = [*csv.reader(io.StringIO(PTP_HEADING, newline=""), delimiter="\t"), *PTP_ROWS]
     for content, rows in ((ptp_text(), lines), (mue_text(), [["copyright"], [""], MUE_HEADER, *MUE_ROWS])):
-        sheet = open_sheet(workbook_rows(io.BytesIO(as_workbook(rows)), CODES), "f1.xlsx")
-        found = read_ncci(sheet, CODES, "part").table()
-        assert found.drop("title").equals(read(content).table().drop("title"))
+        found, _ = read_ncci(workbook_rows(io.BytesIO(as_workbook(rows)), CODES), CODES, "f1.xlsx", "part")
+        assert found.table().drop("title").equals(read(content).table().drop("title"))
 
 
 def test_what_can_t_be_read_of_a_row_leaves_it_out() -> None:
