@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from base64 import b64decode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,3 +99,15 @@ def digests(output: Path, *tables: str) -> dict[str, str]:
         for path in sorted((output / table).rglob("*.parquet"))
         if path.name != "files.parquet" or tables
     }
+
+
+def files_with(folder: Path, text: str) -> list[Path]:
+    """The files under a folder that hold a text, as it is or in the rows of an extract's account."""
+    return [path for path in folder.rglob("*") if path.is_file() and text.encode() in _content(path)]
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.name != "account.json":
+        return data
+    return data + b"".join(map(b64decode, json.loads(data)["rows"].values()))

@@ -8,13 +8,13 @@ import polars as pl
 from flows.download.sources import parse_stored
 from flows.extract.extract_source import find_extract
 from flows.extract.provider_references import remote_groups_path
+from flows.extract.stored_tables import StoredTables
 from flows.publish.manifest import published_entry
 from flows.storage.layout import Layout
-from flows.storage.object_sync import ensure_local, missing_files
-from flows.tables.month_inputs import table_in
+from flows.storage.object_sync import ensure_local
 from flows.tables.payer_builds import FETCHED, fetched_references
-from schemas.extracted import CITATIONS, EXTRACTED, INLINE_GROUPS, PRICES, REFERENCE_GROUPS, REFERENCES
-from schemas.table import Table
+from schemas.extracted import EXTRACTED, REFERENCE_GROUPS
+from transforms.errors import UsageError
 from transforms.explain.statements import ExtractTables, find_statements
 
 PLACED = pl.Schema(
@@ -79,27 +79,21 @@ class Extracts:
         if found is None:
             return None
         folder, account = found
-        if missing_files(self._layout, [table_in(folder, table) for table in EXTRACTED]):
+        try:
+            stored = StoredTables(self._layout, {0: folder})
+            scans = [stored.scan(table).drop("source_no") for table in EXTRACTED]
+        except UsageError:  # a table is missing
             return None
-        if "item_offset" not in pl.read_parquet_schema(table_in(folder, PRICES)):
+        if "item_offset" not in scans[0].collect_schema():
             return None
-
-        def scan(table: Table) -> pl.LazyFrame:
-            return pl.scan_parquet(table_in(folder, table))
-
         entities = [
             (number, document.header.get("reporting_entity_name") or None)
             for number, document in enumerate(account.documents)
         ]
-        tables = ExtractTables(
-            pl.DataFrame(entities, schema={"document": pl.Int32, "entity": pl.String}, orient="row"),
-            scan(PRICES),
-            scan(CITATIONS),
-            scan(INLINE_GROUPS),
-            scan(REFERENCES),
-            scan(REFERENCE_GROUPS),
-        )
-        return tables, {number: document.name for number, document in enumerate(account.documents)}
+        documents = pl.DataFrame(entities, schema={"document": pl.Int32, "entity": pl.String}, orient="row")
+        return ExtractTables(documents, *scans), {
+            number: document.name for number, document in enumerate(account.documents)
+        }
 
     def _fetched_of(self, payer: str) -> pl.DataFrame:
         """The remote references that the payer's published tables were built from: ``FETCHED``."""

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast, get_args
 
@@ -19,9 +19,10 @@ from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import renewal
 from flows.extract.readers import default_engine, reader_of, reading_version
+from flows.extract.stored_tables import ACCOUNT, StoredRows, TableWriters, columns_version
 from flows.settings.values import Engine, ReadSettings
 from flows.storage.atomic_files import open_temporary, put_in_place, unfinished_folder
-from flows.storage.cache_entries import CacheEntry, read_cache_entry, write_cache_entry
+from flows.storage.cache_entries import read_cache_entry, write_cache_entry
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.storage.resource_errors import raise_if_exhausted
@@ -38,19 +39,16 @@ from transforms.read.containers import NotJsonError
 
 if TYPE_CHECKING:  # imported where something is read: what did not change shall not wait for it
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     from schemas.table import Table
 
-ACCOUNT = "account.json"
 SNIFF_ZIP = b"PK"
-SMALL_BYTES = 64 << 10  # of a table's rows, which are not worth compressing
 STARTS = 3  # of one reading, where the content changes on the server meanwhile
 
 Progress = Callable[[int, int, int], None]  # raw bytes, JSON bytes, items matched: since the last call
 
 
-class _CacheEntry(CacheEntry):
+class _CacheEntry(StoredRows):
     """An extract's account, and the limits that it was read within."""
 
     account: SourceAccount
@@ -204,28 +202,30 @@ def _read(reading: _Reading, known: Validators | None) -> tuple[Entry, SourceAcc
         opened = open_source(source, settings.fetching, layout, known=known, renew=renewal(layout, settings))
         with opened as stream, _raw(source, stream) as raw:
             temporary = unfinished.enter_context(unfinished_folder(layout.extracts))
-            with _Writers(temporary, source) as writers:
+            with TableWriters(temporary) as writers:
+                unsigned = _Unsigned(writers, source)
                 account = extract_source(
                     raw,
                     settings.codes,
-                    writers.write,
+                    unsigned.write,
                     partial(open_temporary, layout.extracts),
                     reader=reader_of(settings.engine, overlap=reading.overlap),
                     skip=reading.skip,
                     on_progress=_progress(stream, reading.on_progress),
                     limits=settings.limits,
                 )
-            entry = Entry(stream.finish(), stream.bytes, before, stream.validators, writers.signed)
+            entry = Entry(stream.finish(), stream.bytes, before, stream.validators, unsigned.signed)
         if fingerprint(source) != before:
             raise BadFileError("the file changed while it was read; run again")
         limits = limits_of_content(settings.limits)
         account = redact_headers(account)
-        write_cache_entry(temporary, ACCOUNT, _CacheEntry(account=account, limits=limits))
+        stored = _CacheEntry(account=account, limits=limits, rows=writers.rows(), columns=columns_version())
+        write_cache_entry(temporary, ACCOUNT, stored)
         folder = reading.folder(entry.sha256)
         put_in_place(temporary, folder)
         # when another process read the same content, its tables may be in the store alone
         if layout.stored(folder) is not None:
-            upload(layout, *(sorted(folder.glob("*.parquet")) if account.items_matched else []), folder / ACCOUNT)
+            upload(layout, *sorted(folder.glob("*.parquet")), folder / ACCOUNT)
         return entry, account
 
 
@@ -255,55 +255,20 @@ def _progress(stream: HashingStream, on_progress: Progress | None) -> Callable[[
     return report
 
 
-class _Writers:
-    """One Parquet file per extract table, all present even when empty; addresses in them without their signatures.
+class _Unsigned:
+    """Writes batches with the addresses in them without their signatures.
 
     signed: the addresses to fetch, by what is written of them.
     """
 
-    def __init__(self, folder: Path, source: Source) -> None:
-        self._folder = folder
+    def __init__(self, writers: TableWriters, source: Source) -> None:
+        self._writers = writers
         self._source = source
         self.signed: dict[str, str] = {}
 
-    def __enter__(self) -> "_Writers":
-        self._writers: dict[str, pq.ParquetWriter] = {}
-        self._held: dict[str, pa.RecordBatch] = {}  # a small first batch, which is the only one of a small source
-        self._open = ExitStack()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        from flows.storage.parquet import small_file
-
-        self._open.__exit__(kind, *raised)  # type: ignore[arg-type]
-        if kind is None:
-            for name, empty in _empty_tables().items():
-                if (held := self._held.get(name)) is not None:
-                    self._path(name).write_bytes(small_file(held.schema, held))
-                elif name not in self._writers:
-                    self._path(name).write_bytes(empty)
-
     def write(self, table: "Table", batch: "pa.RecordBatch") -> None:
         """Append a batch."""
-        if "location" in batch.schema.names:
-            batch = self._unsigned(batch)
-        if table.name not in self._writers:
-            held = self._held.pop(table.name, None)
-            if held is None and batch.nbytes < SMALL_BYTES:
-                self._held[table.name] = batch
-                return
-            self._writers[table.name] = self._writer(table)
-            if held is not None:
-                self._writers[table.name].write_batch(held)
-        self._writers[table.name].write_batch(batch)
-
-    def _writer(self, table: "Table") -> "pq.ParquetWriter":
-        from flows.storage.parquet import parquet_writer
-
-        return self._open.enter_context(parquet_writer(self._path(table.name), table.arrow(), internal=True))
-
-    def _path(self, table: str) -> Path:
-        return self._folder / f"{table.lower()}.parquet"
+        self._writers.write(table, self._unsigned(batch) if "location" in batch.schema.names else batch)
 
     def _unsigned(self, batch: "pa.RecordBatch") -> "pa.RecordBatch":
         from flows.download.sources import strip_signature
@@ -321,15 +286,6 @@ class _Writers:
         return batch.set_column(at, batch.schema.field(at), arrow_columns.texts(stored))
 
 
-@cache
-def _empty_tables() -> dict[str, bytes]:
-    """Each extract table without rows, as a file: of small sources most tables are empty, and writers take a while."""
-    from flows.storage.parquet import small_file
-    from schemas.extracted import EXTRACTED
-
-    return {table.name: small_file(table.arrow()) for table in EXTRACTED}
-
-
 def find_extract(
     layout: Layout, sha256: str, code: str, codes: Iterable[str] = ()
 ) -> tuple[Path, SourceAccount] | None:
@@ -343,7 +299,8 @@ def find_extract(
     names |= {folder.name for folder in layout.extracts.glob(f"{sha256}-*")}
     for name in sorted(names, key=lambda name: (not name.endswith(reading_version()), name)):
         stated = read_cache_entry(layout, layout.extracts / name, ACCOUNT, _CacheEntry)
-        if stated is not None and any(code in document.codes for document in stated.account.documents):
+        documents = stated.account.documents if stated is not None and stated.is_readable else ()
+        if stated is not None and any(code in document.codes for document in documents):
             return layout.extracts / name, stated.account
     return None
 

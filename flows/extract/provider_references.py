@@ -23,6 +23,7 @@ from flows.download.open_source import open_source
 from flows.download.sources import Source, parse_stored
 from flows.extract.ledger import fingerprint, recall, recall_digest, remember
 from flows.extract.readers import reading_version
+from flows.extract.stored_tables import StoredTables
 from flows.settings.values import Fetching
 from flows.storage.atomic_files import open_temporary, unfinished_file
 from flows.storage.cache_entries import note_use
@@ -196,12 +197,12 @@ def _host(location: str) -> str:
     return urlsplit(location).hostname or ""
 
 
-def cited_digests(folder: Path) -> set[str]:
+def cited_digests(layout: Layout, folder: Path) -> set[str]:
     """Digests of the addresses that an extract cites, under which the ledger has them; but for relative ones.
 
     Memory: its references.
     """
-    references = pl.scan_parquet(folder / f"{REFERENCES.name.lower()}.parquet")
+    references = StoredTables(layout, {0: folder}).scan(REFERENCES)
     wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
     stored = wanted.select(pl.col("location").unique()).collect().to_series()
     return {parse_stored(location)[1] or Source(location).digest for location in stored}

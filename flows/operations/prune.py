@@ -18,10 +18,10 @@ from typing import Any
 import polars as pl
 
 from flows.download.sources import Source
-from flows.extract.extract_source import ACCOUNT
 from flows.extract.ledger import ledger_path, stated_content
 from flows.extract.provider_references import cited_digests
 from flows.extract.readers import reading_version
+from flows.extract.stored_tables import ACCOUNT
 from flows.operations.retained_files import File, Usage, freed_bytes, list_files, remove_entry
 from flows.publish.manifest import parse_manifest, read_manifest
 from flows.publish.object_publication import MANIFEST, abandoned_uploads
@@ -284,7 +284,7 @@ def _is_hashed_since(layout: Layout, path: Path, since: float) -> bool:
 
 def _unused_references(layout: Layout, extracts: Iterable[Path], since: float) -> dict[str, Entries]:
     """Remote references and the ledger's records, but for those that these extracts cite."""
-    cited = {digest for folder in extracts for digest in _cited(folder)}
+    cited = {digest for folder in extracts for digest in _cited(layout, folder)}
     contents = {stated_content(ledger_path(digest, layout)) for digest in cited}
     sources, remote = _entries(layout, layout.ledger), _entries(layout, layout.remote)
     return {
@@ -293,9 +293,9 @@ def _unused_references(layout: Layout, extracts: Iterable[Path], since: float) -
     }
 
 
-def _cited(folder: Path) -> set[str]:
+def _cited(layout: Layout, folder: Path) -> set[str]:
     try:
-        return cited_digests(folder)
-    except (pl.exceptions.PolarsError, OSError) as error:  # the next run reads the source again
+        return cited_digests(layout, folder)
+    except (pl.exceptions.PolarsError, OSError, UsageError) as error:  # the next run reads the source again
         LOG.warning("%s: a damaged extract: %s", folder, str(error).splitlines()[0])
         return set()

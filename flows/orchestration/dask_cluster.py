@@ -20,11 +20,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from flows.download.sources import Source
-from flows.extract.extract_source import ACCOUNT, extract
+from flows.extract.extract_source import extract
 from flows.extract.ledger import Entry, fingerprint, recall, remember
 from flows.extract.outcome import Outcome, log_outcome
 from flows.extract.progress import add, make_counters, shown
 from flows.extract.readers import reading_version
+from flows.extract.stored_tables import ACCOUNT
 from flows.extract.workers import ReadElsewhere, batch_sources, find_unchanged_many
 from flows.orchestration.dask_client import (
     LOOK_SECONDS,

@@ -6,7 +6,7 @@ any other file is downloaded again (``refresh``). Several processes may do eithe
 
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from flows.storage.atomic_files import unfinished_file, write_atomically
 from flows.storage.layout import Layout
 from flows.storage.object_store import PIECE_BYTES, ObjectMeta, Objects, StoreError
 from flows.storage.threads import map_in_threads
-from transforms.errors import BadFileError
+from transforms.errors import BadFileError, UsageError
 
 AT_ONCE = 16
 
@@ -27,11 +27,17 @@ def ensure_local(layout: Layout, path: Path) -> bool:
     return stored is not None and download_object(*stored, path)
 
 
-def missing_files(layout: Layout, paths: Iterable[Path]) -> list[Path]:
-    """The files that are neither local nor in the store; downloads the others (``ensure_local``)."""
-    absent = [path for path in paths if not path.exists()]
-    local = map_in_threads(absent, partial(ensure_local, layout), AT_ONCE)
-    return [path for path, is_local in zip(absent, local, strict=True) if not is_local]
+def require_files(layout: Layout, paths: Sequence[Path]) -> None:
+    """Download the files of the cache that are not here from the store.
+
+    Raises:
+        UsageError: one is missing.
+    """
+    wanted = [path for path in paths if not path.exists()]
+    local = map_in_threads(wanted, partial(ensure_local, layout), AT_ONCE)
+    absent = [path for path, is_local in zip(wanted, local, strict=True) if not is_local]
+    if absent:
+        raise UsageError(f"{absent[0]}: missing from the cache, with {len(absent) - 1} more; run again with --force")
 
 
 def refresh(layout: Layout, path: Path) -> bool:

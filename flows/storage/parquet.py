@@ -64,16 +64,6 @@ def parquet_writer(path: Path, schema: pa.Schema, *, internal: bool = False) -> 
         raise
 
 
-def small_file(schema: pa.Schema, *batches: pa.RecordBatch) -> bytes:
-    """A table of the cache of few rows as a file: plain and not compressed, which takes a third of the time."""
-    stream = pa.BufferOutputStream()
-    plain = {"compression": "none", "use_dictionary": False, "write_statistics": False, "store_schema": False}
-    with pq.ParquetWriter(stream, schema, **plain) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
-    return bytes(stream.getvalue().to_pybytes())
-
-
 def _internal_layout(schema: pa.Schema) -> dict[str, Any]:
     """Dictionaries for texts that repeat alone: numbers and keys fill a dictionary, and then are written once more."""
     whole = {field.name: "DELTA_BINARY_PACKED" for field in schema if field.type == pa.int64()}

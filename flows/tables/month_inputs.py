@@ -5,7 +5,7 @@
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -18,10 +18,10 @@ from flows.download.sources import parse_stored, resolve_location
 from flows.extract.ledger import content_of
 from flows.extract.outcome import Outcome, UnresolvedReferences
 from flows.extract.provider_references import RemoteReferences
+from flows.extract.stored_tables import StoredTables
 from flows.settings.values import Fetching
 from flows.storage.code_versions import code_version, digest_of
 from flows.storage.layout import Layout
-from flows.storage.object_sync import missing_files
 from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.coverage_editions import StoredEdition
 from flows.tables.nppes_lookup import downloads_behind
@@ -29,7 +29,6 @@ from flows.tables.payer_builds import EvidenceInputs, Fetched, Observer, PayerIn
 from flows.tables.utilization_lookup import Utilization
 from schemas.code_families import family_of
 from schemas.extracted import EXTRACTED, REFERENCE_GROUPS, REFERENCES
-from schemas.table import Table
 from transforms.benchmark.evidence import NO_EVIDENCE
 from transforms.benchmark.payers import map_payers, reviewed_payers
 from transforms.benchmark.rates import PLACES, locate_providers
@@ -37,7 +36,6 @@ from transforms.benchmark.representative_rates import MedicareAmounts
 from transforms.benchmark.resolve import REFERENCE_GRAIN, Extracts
 from transforms.cms.localities import locality_name, locate_zips
 from transforms.cms.medicare import MedicareReference, medicare_year_for, national_amounts, price_localities
-from transforms.errors import UsageError
 from transforms.read.clean import date_of
 
 LOG = logging.getLogger(__name__)
@@ -267,32 +265,14 @@ def _documents(sources: Sequence[Outcome], blocks: Mapping[str | None, Sequence[
     return pl.DataFrame(rows, schema=DOCUMENTS, orient="row")
 
 
-def require_files(layout: Layout, paths: Sequence[Path]) -> None:
-    """Download the files that are not here from the store.
-
-    Raises:
-        UsageError: one is missing.
-    """
-    absent = missing_files(layout, paths)
-    if absent:
-        raise UsageError(f"{absent[0]}: missing from the cache, with {len(absent) - 1} more; run again with --force")
-
-
 def bytes_of(paths: Iterable[Path]) -> int:
     """Of these files together."""
     return sum(path.stat().st_size for path in paths)
 
 
-def table_in(folder: Path, table: Table) -> Path:
-    """One of an extract's tables."""
-    return folder / f"{table.name.lower()}.parquet"
-
-
-def extract_folders(sources: Sequence[Outcome], numbers: pl.Series, layout: Layout) -> dict[int, Path]:
-    """Where these sources' extract tables are, all of them here."""
-    folders = name_extracts(sources, numbers.to_list(), layout)
-    require_files(layout, [table_in(folder, table) for folder in folders.values() for table in EXTRACTED])
-    return folders
+def stored_tables(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout) -> StoredTables:
+    """The extract tables of these sources."""
+    return StoredTables(layout, name_extracts(sources, numbers, layout))
 
 
 def name_extracts(sources: Sequence[Outcome], numbers: Iterable[int], layout: Layout) -> dict[int, Path]:
@@ -302,31 +282,18 @@ def name_extracts(sources: Sequence[Outcome], numbers: Iterable[int], layout: La
     }
 
 
-def load_extracts(folders: dict[int, Path], documents: pl.DataFrame) -> Extracts:
-    """The extract tables of one payer's documents."""
-    ours = documents.lazy()
+def rows_of(documents: pl.DataFrame, rows: pl.LazyFrame) -> pl.LazyFrame:
+    """The rows of an extract table that are of these documents."""
     key = ["source_no", "document"]
-    tables = {table.name: _scan(folders, table).join(ours.select(key), on=key, how="semi") for table in EXTRACTED}
-    return Extracts(
-        documents=ours,
-        prices=tables["PRICES"],
-        citations=tables["CITATIONS"],
-        inline_groups=tables["INLINE_GROUPS"],
-        references=tables["REFERENCES"],
-        reference_groups=tables["REFERENCE_GROUPS"],
-    )
+    return rows.join(documents.lazy().select(key), on=key, how="semi")
 
 
-def resolvable_extracts(own: PayerInputs, folders: dict[int, Path]) -> Extracts:
+def resolvable_extracts(own: PayerInputs, stored: StoredTables) -> Extracts:
     """The extract tables of one payer, with the groups of its remote references."""
-    extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
-    return replace(extracts, reference_groups=pl.concat([extracts.reference_groups, *as_reference_groups(own.fetched)]))
-
-
-def _scan(folders: dict[int, Path], table: Table) -> pl.LazyFrame:
-    paths = {str(table_in(folder, table)): no for no, folder in folders.items()}
-    no_of_path = pl.col("path").replace_strict(paths, return_dtype=pl.UInt32).alias("source_no")
-    return pl.scan_parquet(list(paths), include_file_paths="path").with_columns(no_of_path).drop("path")
+    documents = own.documents.select(list(DOCUMENTS))
+    tables = [rows_of(documents, stored.scan(table)) for table in EXTRACTED]
+    tables[-1] = pl.concat([tables[-1], *as_reference_groups(own.fetched)])
+    return Extracts(documents.lazy(), *tables)
 
 
 def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteReferences) -> Fetched:
@@ -355,12 +322,10 @@ def fetch_remote(sources: Sequence[Outcome], layout: Layout, remote: RemoteRefer
 def _remote_references(sources: Sequence[Outcome], layout: Layout) -> Iterator[dict[str, Any]]:
     """Rows of REFERENCES that have a location and no groups, with their source_no."""
     numbers = [no for no, outcome in enumerate(sources) if outcome.account.cites_remotely]
-    folders = name_extracts(sources, numbers, layout)
-    require_files(layout, [table_in(folder, REFERENCES) for folder in folders.values()])
-    for no, folder in folders.items():
-        references = pl.scan_parquet(table_in(folder, REFERENCES))
+    for no, folder in name_extracts(sources, numbers, layout).items():
+        references = StoredTables(layout, {no: folder}).scan(REFERENCES)
         wanted = references.filter((pl.col("n_groups") == 0) & pl.col("location").is_not_null())
-        yield from wanted.with_columns(source_no=pl.lit(no, pl.UInt32)).collect().iter_rows(named=True)
+        yield from wanted.collect().iter_rows(named=True)
 
 
 def as_reference_groups(fetched: Fetched) -> Iterator[pl.LazyFrame]:

@@ -13,16 +13,15 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from flows.extract.worker_processes import SeparateProcess
+from flows.storage.object_sync import require_files
 from flows.storage.parquet import read_frames, write_table
 from flows.storage.resource_errors import explain_resource_errors
 from flows.tables.files_table import count_files, describe_files, merge_files
 from flows.tables.month_inputs import (
     MonthInputs,
     bytes_of,
-    extract_folders,
-    require_files,
     resolvable_extracts,
-    table_in,
+    stored_tables,
 )
 from flows.tables.payer_builds import (
     COUNTED,
@@ -52,8 +51,6 @@ NPI_BYTES = 4  # about, in an extract
 
 BuildElsewhere = Callable[[MonthInputs, Sequence[PayerInputs]], Sequence[PayerBuild]]
 
-_GROUPS = (INLINE_GROUPS, REFERENCE_GROUPS)
-
 
 def build_payers(
     inputs: MonthInputs, process: SeparateProcess, elsewhere: BuildElsewhere | None = None
@@ -78,12 +75,13 @@ def build_payers(
 
 
 def _build_payer(inputs: MonthInputs, own: PayerInputs, process: SeparateProcess) -> PayerBuild:
-    folders = extract_folders(inputs.sources, own.documents["source_no"], inputs.layout)
+    numbers = own.documents["source_no"].unique().to_list()
+    stored = stored_tables(inputs.sources, numbers, inputs.layout)
     # pairs of price and provider, at most: a few bytes of an extract hold an NPI
     remote = bytes_of(own.fetched.values())
-    sizes = {no: remote + bytes_of(table_in(folder, table) for table in _GROUPS) for no, folder in folders.items()}
+    sizes = {no: remote + stored.size(no, INLINE_GROUPS, REFERENCE_GROUPS) for no in numbers}
     pairs = sum(inputs.sources[no].account.prices * size // NPI_BYTES for no, size in sizes.items())
-    return process.run(build_payer, own, resolvable_extracts(own, folders), inputs.layout, large=pairs >= LARGE_PAIRS)
+    return process.run(build_payer, own, resolvable_extracts(own, stored), inputs.layout, large=pairs >= LARGE_PAIRS)
 
 
 class MonthBuilder:

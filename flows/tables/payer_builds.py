@@ -49,6 +49,7 @@ COUNTED = {  # what is counted, by which columns
     "unknown_entities": ["value"],
 }
 _BUILDING_MODULES = (
+    "flows.extract.stored_tables",
     "flows.tables.month_inputs",
     "flows.tables.payer_builds",
     "flows.tables.observations_external_sort",

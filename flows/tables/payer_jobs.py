@@ -12,21 +12,19 @@ from pathlib import Path
 
 import polars as pl
 
+from flows.extract.stored_tables import StoredTables
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout
+from flows.storage.object_sync import require_files
 from flows.tables.month_inputs import (
-    DOCUMENTS,
     MonthInputs,
     as_reference_groups,
-    extract_folders,
-    load_extracts,
     name_extracts,
-    require_files,
     resolvable_extracts,
-    table_in,
+    rows_of,
 )
 from flows.tables.payer_builds import PayerBuild, PayerInputs, build_payer, payer_rules
-from schemas.extracted import EXTRACTED, INLINE_GROUPS, REFERENCE_GROUPS
+from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.reference import NPPES, UTILIZATION
 from schemas.table import Table
 
@@ -55,14 +53,10 @@ def building_version() -> str:
 def make_job(inputs: MonthInputs, own: PayerInputs, *, with_files: bool) -> PayerJob:
     """The job of one payer. Args: with_files: for a machine that does not see the cache."""
     layout, numbers = inputs.layout, own.documents["source_no"]
-    files = None
+    files, folders = None, name_extracts(inputs.sources, numbers, layout)
     if with_files:
-        folders = extract_folders(inputs.sources, numbers, layout)
-        tables = [table_in(folder, table) for folder in folders.values() for table in EXTRACTED]
-        paths = {*tables, *own.fetched.values()}
+        paths = {*StoredTables(layout, folders).files(), *own.fetched.values()}
         files = {path.relative_to(layout.cache).as_posix(): path.read_bytes() for path in sorted(paths)}
-    else:
-        folders = name_extracts(inputs.sources, numbers, layout)
     ours = set(folders)
     known = [source_id if number in ours else "" for number, source_id in enumerate(own.source_ids)]
     lookups = ((own.nppes, NPPES), (None if own.evidence is None else own.evidence.path, UTILIZATION))
@@ -75,10 +69,9 @@ def make_job(inputs: MonthInputs, own: PayerInputs, *, with_files: bool) -> Paye
 
 
 def _own_providers(own: PayerInputs, lookup: Path, table: Table, folders: dict[int, Path], layout: Layout) -> bytes:
-    tables = (INLINE_GROUPS, REFERENCE_GROUPS)
-    require_files(layout, [table_in(folder, table) for folder in folders.values() for table in tables])
-    extracts = load_extracts(folders, own.documents.select(list(DOCUMENTS)))
-    groups = (extracts.inline_groups, extracts.reference_groups, *as_reference_groups(own.fetched))
+    stored = StoredTables(layout, folders)
+    tables = (rows_of(own.documents, stored.scan(each)) for each in (INLINE_GROUPS, REFERENCE_GROUPS))
+    groups = (*tables, *as_reference_groups(own.fetched))
     npis = pl.concat([each.select("npi").explode("npi") for each in groups]).drop_nulls().unique()
     found = pl.scan_parquet(lookup).select(table.names).join(npis, on="npi", how="semi").collect()
     written = BytesIO()
@@ -105,6 +98,5 @@ def build_job(job: PayerJob, layout: Layout, scratch: Path) -> PayerBuild:
     fetched = {grain: layout.remote / path.name for grain, path in job.inputs.fetched.items()}
     own = replace(job.inputs, nppes=nppes, evidence=evidence, fetched=fetched)
     folders = {number: layout.extracts / name for number, name in job.extracts.items()}
-    tables = [table_in(folder, table) for folder in folders.values() for table in EXTRACTED]
-    require_files(layout, [*tables, *fetched.values()])
-    return build_payer(own, resolvable_extracts(own, folders), layout)
+    require_files(layout, list(fetched.values()))
+    return build_payer(own, resolvable_extracts(own, StoredTables(layout, folders)), layout)

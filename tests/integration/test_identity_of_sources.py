@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from tests.command_line import Ended, call
+from tests.command_line import Ended, call, files_with
 from tests.documents import ANN, document, group, item, price, rate
 from tests.http_server import Page, Server, serve
 from tests.json_text import json_bytes
@@ -31,10 +31,6 @@ def entities(output: Path, month: str = "2026-06") -> set[str]:
     return set(found["reporting_entity_name"])
 
 
-def left_behind(output: Path) -> list[Path]:
-    return [path for path in output.rglob("*") if path.is_file() and b"c4n4ry" in path.read_bytes()]
-
-
 @pytest.mark.parametrize("workers", [1, 2])
 def test_two_queries_are_two_sources(workers: int, tmp_path: Path, capsys: Capture) -> None:
     with serve(pages()) as server:
@@ -44,7 +40,7 @@ def test_two_queries_are_two_sources(workers: int, tmp_path: Path, capsys: Captu
     assert entities(tmp_path) == set(PAYERS.values())
     files = pl.read_parquet(tmp_path / "quality" / "*=2026-06" / "files.parquet", hive_partitioning=False)
     assert files["source"].n_unique() == 2
-    assert left_behind(tmp_path) == []
+    assert files_with(tmp_path, "c4n4ry") == []
 
 
 def test_a_months_file_is_not_answered_by_last_months(tmp_path: Path, capsys: Capture) -> None:
@@ -66,7 +62,7 @@ def test_files_of_the_configuration_differ_by_their_query(tmp_path: Path, capsys
         assert nightly(capsys, tmp_path, server).json_line["sources"] == {"matched": 2}
         assert entities(tmp_path / "out") == set(PAYERS.values())
         assert nightly(capsys, tmp_path, server).json_line["status"] == "unchanged"
-    assert left_behind(tmp_path / "out") == []
+    assert files_with(tmp_path / "out", "c4n4ry") == []
 
 
 def test_an_index_says_by_their_query_that_two_files_are_two(tmp_path: Path, capsys: Capture) -> None:
@@ -84,4 +80,4 @@ def test_an_index_says_by_their_query_that_two_files_are_two(tmp_path: Path, cap
         ).json_line
     assert run["sources"] == {"matched": 2, "no_match": 1}
     assert entities(tmp_path) == set(PAYERS.values())
-    assert left_behind(tmp_path) == []
+    assert files_with(tmp_path, "c4n4ry") == []

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.command_line import Ended, call, digests, end, execute, start
+from tests.command_line import Ended, call, digests, end, execute, files_with, start
 from tests.containers import gzipped
 from tests.documents import ANN, BOB, document, group, item, price, rate
 from tests.effort import usually
@@ -123,8 +123,7 @@ def test_new_signatures_are_the_same_files_and_are_kept_nowhere(tmp_path: Path, 
         sign("c4n4ry-two")
         assert nightly(capsys, config).json_line["sources"] == {"unchanged": FILES}
         assert {path for path, sent in server.body_bytes.items() if sent} == {"/2026-06_index.json"}
-    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"c4n4ry" in path.read_bytes()]
-    assert left == []
+    assert files_with(tmp_path / "out", "c4n4ry") == []
 
 
 def test_credentials_in_a_listed_address_are_kept_nowhere(tmp_path: Path, capsys: Capture) -> None:
@@ -132,8 +131,7 @@ def test_credentials_in_a_listed_address_are_kept_nowhere(tmp_path: Path, capsys
         address = server.url.replace("//", "//user:c4n4ry@") + "/0.json.gz"
         server.pages["/2026-06_index.json"] = Page(json_bytes({"in_network_files": [{"location": address}]}))
         assert nightly(capsys, write_config(tmp_path, server)).json_line["sources"] == {"matched": 1}
-    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"c4n4ry" in path.read_bytes()]
-    assert left == []
+    assert files_with(tmp_path / "out", "c4n4ry") == []
 
 
 def test_a_signature_that_expires_during_the_night_is_renewed(tmp_path: Path, capsys: Capture) -> None:

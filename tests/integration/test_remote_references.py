@@ -12,7 +12,7 @@ import pytest
 from flows.extract.provider_references import FAILURES_PER_HOST, FETCHES_AT_ONCE, RemoteReferences
 from flows.settings.values import Fetching
 from flows.storage.layout import Layout
-from tests.command_line import Ended, call, digests
+from tests.command_line import Ended, call, digests, files_with
 from tests.documents import ANN, BOB, EVE, document, group, item, rate
 from tests.http_server import Asked, ChooseFault, Fault, Page, serve
 from tests.json_text import json_bytes
@@ -221,8 +221,7 @@ def test_a_signed_reference_stays_resolved_while_the_file_that_cites_it_stays(tm
         nightly(capsys, config)
         assert nightly(capsys, config).json_line["status"] == "unchanged"
     assert providers(tmp_path / "out") == {("97026", ANN)}
-    left = [path for path in (tmp_path / "out").rglob("*") if path.is_file() and b"c4n4ry" in path.read_bytes()]
-    assert left == []
+    assert files_with(tmp_path / "out", "c4n4ry") == []
 
 
 def test_a_signed_reference_outlives_a_prune_with_the_file_that_cites_it(tmp_path: Path, capsys: Capture) -> None:
