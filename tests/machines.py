@@ -80,9 +80,13 @@ class Machines:
         if not self.writes(number, what):
             self._signal(number, signal.SIGCONT)
             return False
+        self.kill(number)
+        return True
+
+    def kill(self, number: int) -> None:
+        """Kill a worker with all of its processes."""
         self._signal(number, signal.SIGKILL)
         self.workers[number].wait()
-        return True
 
     def _signal(self, number: int, which: signal.Signals) -> None:
         for pid in self.processes(number):

@@ -5,6 +5,7 @@ Dask decides which worker does what, and gives what a lost worker had to the oth
 
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
@@ -182,24 +183,33 @@ def _answer(future: Any) -> Any:
 
 
 class Watch:
-    """Which workers there are; a lost one is logged, since Dask gives its work to the others without a word."""
+    """Whether there are workers. A lost one is logged, since Dask gives its work to the others without a word.
+
+    The scheduler sends an event for each worker that leaves, in order with what comes of the jobs. So a worker that
+    joined after the last look and is lost before the next one is named, too.
+    """
 
     def __init__(self, address: str, client: Any) -> None:
         self._address, self._client = address, client
         self._looked = self._seen = time.monotonic()
-        self._workers = workers_of(client)
+        self._lost: deque[str] = deque()
+        client.subscribe_topic("all", self._on_event)
+
+    def _on_event(self, event: tuple[float, Any]) -> None:
+        """In the client's own thread, which has no Prefect run to log for: so this only notes the lost worker."""
+        _, message = event
+        if isinstance(message, dict) and message.get("action") == "remove-worker":
+            self._lost.append(message["worker"])
 
     def check(self, *, last: bool = False) -> None:
-        """Raise OutageError when there has been no worker for long; ``last``: look now, and only log who was lost."""
+        """Log the lost workers; raise OutageError when there has been no worker for long, but not at the last look."""
+        while self._lost:
+            LOG.warning("lost the Dask worker at %s; the others do its work", self._lost.popleft())
         now = time.monotonic()
-        if now - self._looked < COUNT_SECONDS and not last:
+        if last or now - self._looked < COUNT_SECONDS:
             return
         self._looked = now
-        workers = workers_of(self._client)
-        for lost in sorted(self._workers - workers):
-            LOG.warning("lost the Dask worker at %s; the others do its work", lost)
-        self._workers = workers
-        if workers or last:
+        if workers_of(self._client):
             self._seen = now
         elif now - self._seen > ALONE_SECONDS:
             raise OutageError(

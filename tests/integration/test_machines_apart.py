@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.orchestration.dask_client import Watch, connect, workers_of
 from tests.bench.machines import make_market, run, run_on
-from tests.command_line import digests, execute
+from tests.command_line import digests, execute, wait_until
 from tests.machines import HERE, Machines, dask_machines
 from tests.shared_files import REPOSITORY
 
@@ -49,6 +50,23 @@ def test_the_tables_are_those_of_one_machine_whatever_is_killed(
     run_on(two, market, output, "--nppes", nppes, kill_while=kill_while)
     assert digests(output) == expected
     assert kill_while or two.left() == []  # what a killed one leaves is removed by the next worker of its machine
+
+
+def test_a_worker_that_joins_during_a_run_and_is_killed_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with dask_machines(tmp_path / "machines", 1) as machines, connect(machines.address) as client:
+        watch, first = Watch(machines.address, client), workers_of(client)
+        machines.add_worker()
+        wait_until(lambda: len(workers_of(client)) > 1, "the second worker")
+        (second,) = workers_of(client) - first
+        machines.kill(1)
+
+        def is_named() -> bool:
+            watch.check()
+            return f"lost the Dask worker at {second}" in caplog.text
+
+        wait_until(is_named, "the loss to be logged")
 
 
 def test_a_worker_of_another_version_is_named(market: Path, tmp_path: Path) -> None:

@@ -255,23 +255,33 @@ def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     assert ended.stdout == "set()\n"
 
 
-def test_a_lost_dask_worker_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    workers = {"tcp://10.0.0.2:1": 1, "tcp://10.0.0.3:1": 1}
-    client = SimpleNamespace(nthreads=lambda: dict(workers))
-    watch = Watch("tcp://10.0.0.1:8786", client)
-    del workers["tcp://10.0.0.3:1"]
-    watch.check(last=True)
-    watch.check(last=True)
-    assert caplog.text.count("lost the Dask worker at tcp://10.0.0.3:1") == 1
+class Scheduler:
+    """A client whose scheduler has events and no workers but one."""
+
+    def __init__(self) -> None:
+        self.handlers: dict[str, Callable[[Any], None]] = {}
+        self.subscribe_topic = self.handlers.__setitem__
+        self.nthreads = lambda: {"tcp://10.0.0.2:1": 1}
+
+    def send(self, **message: object) -> None:
+        self.handlers["all"]((0.0, message))
 
 
-def test_no_worker_is_lost_where_dask_renews_what_it_knows(caplog: pytest.LogCaptureFixture) -> None:
-    """``scheduler_info`` has no workers while the client renews it in the background."""
-    known = iter([{"tcp://10.0.0.2:1": {"host": "10.0.0.2"}}, {}])
-    client = SimpleNamespace(
-        nthreads=lambda: {"tcp://10.0.0.2:1": 1}, scheduler_info=lambda **_: {"workers": next(known)}
-    )
-    Watch("tcp://10.0.0.1:8786", client).check(last=True)
+def test_a_worker_that_joins_and_is_lost_between_two_looks_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch("tcp://10.0.0.1:8786", client := Scheduler())
+    client.send(action="add-worker", worker="tcp://10.0.0.3:1")
+    client.send(action="remove-worker", worker="tcp://10.0.0.3:1", expected=False)
+    watch.check()
+    watch.check(last=True)
+    assert caplog.text.count("lost the Dask worker at ") == 1
+    assert "lost the Dask worker at tcp://10.0.0.3:1; the others do its work" in caplog.text
+
+
+def test_other_events_of_the_cluster_are_no_lost_workers(caplog: pytest.LogCaptureFixture) -> None:
+    watch = Watch("tcp://10.0.0.1:8786", client := Scheduler())
+    client.send(action="gather", count=3)
+    client.handlers["all"]((0.0, "what another client logs"))
+    watch.check(last=True)
     assert "lost" not in caplog.text
 
 
