@@ -101,13 +101,8 @@ def nppes_lookup(source: Path, cache_dir: Path, progress: Progress | None = None
 
 
 def _cached_name(*identity: object) -> str:
-    text = "|".join(map(str, (lookup_version(), *identity)))
+    text = "|".join(map(str, (code_version(*_BUILDERS), *identity)))
     return f"nppes-{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.parquet"
-
-
-def lookup_version() -> str:
-    """The version of what a lookup holds for the same download."""
-    return code_version(*_BUILDERS)
 
 
 def is_lookup(path: Path) -> bool:

@@ -20,7 +20,8 @@ from transforms.errors import UsageError
 THERAPY_INDICATOR = "5"  # multiple procedure indicator 5: the second therapy service of a day is paid half its PE part
 PAID_STATUSES = frozenset({"A", "R", "T"})  # active, restricted coverage, paid only alone; N, I, B, C, X, ... are not
 
-_LOCALITY = ("mac", "state", "locality", "locality_name", "work_gpci", "pe_gpci", "mp_gpci")
+_VALUES = "billing_code status_code multiple_procedure_indicator work_rvu pe_nonfacility_rvu mp_rvu".split()
+_LOCALITY = "mac state locality locality_name work_gpci pe_gpci mp_gpci".split()
 _CENT = Decimal("0.01")
 _HALF = Decimal("0.5")
 Gpcis = tuple[Decimal, Decimal, Decimal]  # work, practice expense, malpractice
@@ -97,20 +98,19 @@ class MedicareReference:
         return tuple(sorted(set.intersection(*(set(frame["year"]) for frame in self.frames))))
 
     def relative_values(self, year: int, codes: Iterable[str] | None = None) -> list[RelativeValues]:
-        """The priced codes of a year (those of ``codes``, or all), sorted by code; unpriced ones are not there."""
-        wanted = self.rvus.filter(pl.col("year") == year).sort("billing_code")
+        """The priced codes of a year (those of ``codes``, or all), sorted by code.
+
+        Excluded, bundled and carrier-priced codes have no Medicare amount, even where CMS prints relative values.
+        """
+        is_paid = pl.col("status_code").is_in(PAID_STATUSES)
+        wanted = self.rvus.filter(pl.col("year") == year, is_paid).sort("billing_code")
         if codes is not None:
             wanted = wanted.filter(pl.col("billing_code").is_in(sorted(set(codes))))
-        return [
-            RelativeValues(
-                row["billing_code"],
-                row["status_code"],
-                row["multiple_procedure_indicator"] or "",
-                *(Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu")),
-            )
-            for row in wanted.iter_rows(named=True)
-            if _priced(row)
-        ]
+        found = (
+            RelativeValues(code, status, indicator or "", Decimal(work), Decimal(pe), Decimal(mp))
+            for code, status, indicator, work, pe, mp in wanted.select(_VALUES).iter_rows()
+        )
+        return [values for values in found if values.total_rvu]
 
     def localities(self, year: int) -> list[Locality]:
         """The localities of a year, sorted by state and number."""
@@ -123,13 +123,6 @@ class MedicareReference:
 
 def _overlay(below: pl.DataFrame, above: pl.DataFrame, key: list[str]) -> pl.DataFrame:
     return pl.concat([below.join(above, on=key, how="anti"), above])
-
-
-def _priced(row: dict[str, str]) -> bool:
-    """Excluded, bundled and carrier-priced codes have no Medicare amount, even where CMS prints relative values."""
-    return row["status_code"] in PAID_STATUSES and any(
-        Decimal(row[part]) for part in ("work_rvu", "pe_nonfacility_rvu", "mp_rvu")
-    )
 
 
 def medicare_year_for(reference: MedicareReference, month: datetime.date) -> int | None:

@@ -3,7 +3,6 @@
 Both come as text or as a workbook, under heading lines of any number: the header is found by its columns' names.
 """
 
-import csv
 import io
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -13,7 +12,7 @@ from typing import BinaryIO
 
 from schemas.coverage import BUNDLED, CMS, MUE, PTP, UNITS
 from transforms.cms.coverage_rules import Rules, date_of, readable
-from transforms.cms.sheets import find_columns
+from transforms.cms.sheets import csv_rows, find_columns
 from transforms.errors import UsageError
 
 PTP_COLUMNS = {
@@ -48,11 +47,7 @@ def text_rows(stream: BinaryIO) -> Iterator[list[str]]:
     with io.TextIOWrapper(stream, "latin-1", newline="") as text:
         beginning = list(islice(text, MOST_HEADING_LINES))
         delimiter = "\t" if any("\t" in line for line in beginning) else ","
-        reader = csv.reader(chain(beginning, text), delimiter=delimiter)
-        try:
-            yield from reader
-        except csv.Error as error:
-            raise UsageError(f"line {reader.line_num}: {error}; the file is damaged, download it again") from error
+        yield from (cells for _, cells in csv_rows(chain(beginning, text), delimiter))
 
 
 def _below_heading(rows: Iterable[Sequence[str]], name: str) -> tuple[str, dict[str, int], Rows, date | None]:

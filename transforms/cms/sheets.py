@@ -33,7 +33,15 @@ def sheet_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
     Raises:
         UsageError: damaged, or neither of the two.
     """
-    return _workbook_rows(content) if content.startswith(_WORKBOOK) else _csv_rows(content)
+    if content.startswith(_WORKBOOK):
+        return _workbook_rows(content)
+    if b"\0" in content or content.startswith(b"%PDF"):
+        raise UsageError("not CSV text: unpack the zip or export the sheet as csv")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    return csv_rows(io.StringIO(text, newline=""))
 
 
 def _workbook_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
@@ -47,14 +55,13 @@ def _workbook_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
     return ((number, [(cell or "").strip() for cell in row]) for number, row in enumerate(sheet.iter_rows(), 1))
 
 
-def _csv_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
-    if b"\0" in content or content.startswith(b"%PDF"):
-        raise UsageError("not CSV text: unpack the zip or export the sheet as csv")
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = content.decode("latin-1")
-    reader = csv.reader(io.StringIO(text, newline=""))
+def csv_rows(lines: Iterable[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+    """Line number and trimmed cells.
+
+    Raises:
+        UsageError: damaged.
+    """
+    reader = csv.reader(lines, delimiter=delimiter)
     try:
         for cells in reader:
             yield reader.line_num, [cell.strip() for cell in cells]

@@ -143,7 +143,8 @@ class GuardedStream:
         masked = _masked(_MASK[:1] + data[1:] if self._cut_escape else data)
         self._cut_escape = masked.endswith(b"\\")
         self._number += masked
-        self._check_numbers()
+        if has_long_number(self._number, self._limits.number_digits, inside=self.inside):
+            raise crossed(self._limits, "number_digits", f"a number of more digits {self._place(self._bytes)}")
         first = masked.find(_QUOTE)
         if self.inside:
             self._length += len(masked) if first < 0 else first
@@ -153,16 +154,9 @@ class GuardedStream:
             self._length = len(masked) - masked.rfind(_QUOTE) - 1
             if self.inside:
                 self._check_length()
-        self._number = b"" if self.inside else self._number_at_end()
+        end = b"" if self.inside else self._number[-self._limits.number_digits - 1 :]
+        self._number = end[len(end.rstrip(_NUMBER)) :]
 
     def _check_length(self) -> None:
         if self._length > self._limits.string_bytes:
             raise crossed(self._limits, "string_bytes", f"a string of more bytes {self._place(self._bytes)}")
-
-    def _check_numbers(self) -> None:
-        if has_long_number(self._number, self._limits.number_digits, inside=self.inside):
-            raise crossed(self._limits, "number_digits", f"a number of more digits {self._place(self._bytes)}")
-
-    def _number_at_end(self) -> bytes:
-        end = self._number[-self._limits.number_digits - 1 :]
-        return end[len(end.rstrip(_NUMBER)) :]

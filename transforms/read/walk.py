@@ -317,17 +317,9 @@ class Walker:
         """Type, digits and business name; a scalar is a value alone."""
         if event != "start_map":
             return None, tin_of(self.within_limit(self.scalar(event, value)), None), None
-        tin_type: str | None = None
-        name: str | None = None
-        digits: object = None
-        for key, first, part in self.members(TIN_KEYS):
-            if key == "type":
-                tin_type = text_of(self.within_limit(self.scalar(first, part)))
-            elif key == "business_name":
-                name = text_of(self.within_limit(self.scalar(first, part)))
-            else:
-                digits = self.within_limit(self.scalar(first, part))
-        return tin_type, tin_of(digits, tin_type), name
+        found = {key: self.within_limit(self.scalar(first, part)) for key, first, part in self.members(TIN_KEYS)}
+        tin_type = text_of(found.get("type"))
+        return tin_type, tin_of(found.get("value"), tin_type), text_of(found.get("business_name"))
 
     # ---- provider_references -------------------------------------------------------------------------------
 
