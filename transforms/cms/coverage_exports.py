@@ -16,6 +16,7 @@ from typing import Any
 
 from schemas.coverage import ARTICLE, CMS, COVERED, LCD, NCD, NOT_COVERED, RESTRICTED
 from transforms.cms.coverage_rules import Rules, date_of, digest_of_texts, first_date, readable, state_of
+from transforms.cms.sheets import csv_rows
 from transforms.errors import UsageError
 
 MOST_CELL = 64 << 20
@@ -87,28 +88,22 @@ class Export:
         member = self._members.get(table)
         if member is None:
             raise UsageError(f"{table}.csv is missing from the export; it has {', '.join(sorted(self._members))}")
-        archive, before = self._zip, csv.field_size_limit(MOST_CELL)
+        archive, file, before = self._zip, f"{table}.csv", csv.field_size_limit(MOST_CELL)
         try:
-            with archive.open(member) as file, io.TextIOWrapper(file, "latin-1", newline="") as text:
-                yield from _rows(csv.reader(text), f"{table}.csv", needed, optional)
+            with archive.open(member) as stream, io.TextIOWrapper(stream, "latin-1", newline="") as text:
+                lines = csv_rows(text, file=file)
+                header = [readable(cell).lstrip("\ufeff").lower() for cell in next(lines, (0, []))[1]]
+                if missing := [name for name in needed if name not in header]:
+                    raise UsageError(f"{file}: a column is missing: {', '.join(missing)}; it has {', '.join(header)}")
+                positions = {name: header.index(name) for name in (*needed, *optional) if name in header}
+                for line, cells in lines:
+                    if cells and len(cells) != len(header):
+                        found = f"{len(cells)} cells, where its header has {len(header)}"
+                        raise UsageError(f"{file} line {line}: {found}; the file is damaged, download it again")
+                    if cells:
+                        yield {name: cells[position] for name, position in positions.items()}
         finally:
             csv.field_size_limit(before)
-
-
-def _rows(reader: Any, table: str, needed: Collection[str], optional: Collection[str]) -> Iterator[dict[str, str]]:
-    try:
-        header = [readable(cell).lstrip("\ufeff").lower() for cell in next(reader, [])]
-        if missing := [name for name in needed if name not in header]:
-            raise UsageError(f"{table}: a column is missing: {', '.join(missing)}; it has {', '.join(header)}")
-        positions = {name: header.index(name) for name in (*needed, *optional) if name in header}
-        for cells in reader:
-            if cells and len(cells) != len(header):
-                found = f"{len(cells)} cells, where its header has {len(header)}"
-                raise UsageError(f"{table} line {reader.line_num}: {found}; the file is damaged, download it again")
-            if cells:
-                yield {name: cells[position].strip() for name, position in positions.items()}
-    except csv.Error as error:
-        raise UsageError(f"{table} line {reader.line_num}: {error}; the file is damaged, download it again") from error
 
 
 def read_articles(export: Export, codes: Collection[str]) -> tuple[Rules, Lcds]:

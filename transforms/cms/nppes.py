@@ -13,24 +13,18 @@ from transforms.cms.large_csv import read_columns, read_header, trimmed
 from transforms.cms.sheets import sheet_rows
 from transforms.errors import UsageError
 
-NPI_COLUMN = "NPI"
-ENTITY_COLUMN = "Entity Type Code"
-STATE_COLUMN = "Provider Business Practice Location Address State Name"
-POSTAL_COLUMN = "Provider Business Practice Location Address Postal Code"
-COUNTRY_COLUMN = "Provider Business Practice Location Address Country Code (If outside U.S.)"
-DEACTIVATION_COLUMN = "NPI Deactivation Date"
-REACTIVATION_COLUMN = "NPI Reactivation Date"
+_LOCATION = "Provider Business Practice Location Address"
+COLUMNS = {
+    "npi": "NPI",
+    "entity_type": "Entity Type Code",
+    "state": f"{_LOCATION} State Name",
+    "country": f"{_LOCATION} Country Code (If outside U.S.)",
+    "postal_code": f"{_LOCATION} Postal Code",
+    "deactivation_date": "NPI Deactivation Date",
+    "reactivation_date": "NPI Reactivation Date",
+}
 TAXONOMY_COLUMNS = tuple(f"Healthcare Provider Taxonomy Code_{number}" for number in range(1, 16))
-WANTED_COLUMNS = (
-    NPI_COLUMN,
-    ENTITY_COLUMN,
-    STATE_COLUMN,
-    COUNTRY_COLUMN,
-    POSTAL_COLUMN,
-    DEACTIVATION_COLUMN,
-    REACTIVATION_COLUMN,
-    *TAXONOMY_COLUMNS,
-)
+WANTED_COLUMNS = (*COLUMNS.values(), *TAXONOMY_COLUMNS)
 RECORDS = pl.Schema(  # 34 bytes a record: all of them are held, and sorted, in memory
     {
         "npi": pl.Int64(),
@@ -73,7 +67,7 @@ def read_nppes(stream: BinaryIO) -> Iterator[pl.DataFrame]:
 
 def _header(stream: BinaryIO) -> list[str]:
     names, beginning = read_header(stream)
-    if NPI_COLUMN not in names:
+    if COLUMNS["npi"] not in names:
         raise UsageError(
             f"not an NPPES npidata csv: its first line begins {beginning!r}; use the zip of "
             "https://download.cms.gov/nppes/NPI_Files.html or the npidata_pfile csv in it"
@@ -86,18 +80,18 @@ def _header(stream: BinaryIO) -> list[str]:
 
 def _records(texts: pl.DataFrame) -> pl.DataFrame:
     taxonomies = pl.concat_str(TAXONOMY_COLUMNS, separator=",", ignore_nulls=True)
-    in_us = trimmed(COUNTRY_COLUMN).str.to_uppercase().fill_null("US").is_in(US_COUNTRIES)
+    stated = {name: trimmed(column) for name, column in COLUMNS.items()}
+    country = stated["country"].str.to_uppercase()
+    zip5 = stated["postal_code"].str.extract(r"^(\d{5})(?:[-\s]?\d{4})?$")
     return texts.select(
-        npi=trimmed(NPI_COLUMN).cast(pl.Int64),
-        entity_type=trimmed(ENTITY_COLUMN).cast(pl.Int8),
-        state=trimmed(STATE_COLUMN).str.to_uppercase().cast(pl.Categorical),
-        country=trimmed(COUNTRY_COLUMN).str.to_uppercase().cast(pl.Categorical),
-        zip5=pl.when(in_us)
-        .then(pl.col(POSTAL_COLUMN).str.extract(r"^\s*(\d{5})(?:[-\s]?\d{4})?\s*$"))
-        .cast(pl.Categorical),
+        npi=stated["npi"].cast(pl.Int64),
+        entity_type=stated["entity_type"].cast(pl.Int8),
+        state=stated["state"].str.to_uppercase().cast(pl.Categorical),
+        country=country.cast(pl.Categorical),
+        zip5=pl.when(country.fill_null("US").is_in(US_COUNTRIES)).then(zip5).cast(pl.Categorical),
         taxonomies=taxonomies.str.to_uppercase().cast(pl.Categorical),
-        deactivation_date=trimmed(DEACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
-        reactivation_date=trimmed(REACTIVATION_COLUMN).str.to_date("%m/%d/%Y"),
+        deactivation_date=stated["deactivation_date"].str.to_date("%m/%d/%Y"),
+        reactivation_date=stated["reactivation_date"].str.to_date("%m/%d/%Y"),
     )
 
 
@@ -148,7 +142,7 @@ def read_deactivations(content: bytes) -> pl.DataFrame:
         rows = iter(list(sheet_rows(content)))
     except UsageError as error:
         raise UsageError(f"deactivation report: {error}") from error
-    if not any(cells and cells[0].upper() == NPI_COLUMN for _, cells in rows):
+    if not any(cells and cells[0].upper() == COLUMNS["npi"] for _, cells in rows):
         raise UsageError("deactivation report: no row begins with NPI; use CMS's xlsx, its zip, or a csv of it")
     found = [_deactivation(cells, number) for number, cells in rows if cells and cells[0]]
     return pl.DataFrame(found, schema=DEACTIVATIONS, orient="row")

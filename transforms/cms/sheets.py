@@ -55,18 +55,19 @@ def _workbook_rows(content: bytes) -> Iterator[tuple[int, list[str]]]:
     return ((number, [(cell or "").strip() for cell in row]) for number, row in enumerate(sheet.iter_rows(), 1))
 
 
-def csv_rows(lines: Iterable[str], delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
+def csv_rows(lines: Iterable[str], delimiter: str = ",", file: str = "") -> Iterator[tuple[int, list[str]]]:
     """Line number and trimmed cells.
 
     Raises:
-        UsageError: damaged.
+        UsageError: damaged; the text begins with ``file``.
     """
     reader = csv.reader(lines, delimiter=delimiter)
     try:
         for cells in reader:
             yield reader.line_num, [cell.strip() for cell in cells]
     except csv.Error as error:  # a quote that never closes makes a cell of 128 KiB
-        raise UsageError(f"line {reader.line_num}: {error}; the file is damaged, download it again") from error
+        place = f"{file} line {reader.line_num}".strip()
+        raise UsageError(f"{place}: {error}; the file is damaged, download it again") from error
 
 
 def find_columns(header: Sequence[str], patterns: Mapping[str, str], file: str) -> dict[str, int]:
