@@ -1,10 +1,12 @@
 """An append-only table of rows that can be cut back to a mark, and moves to disk when it grows past its limit.
 
 Rows come one by one or as Arrow batches, and are kept as Arrow: in memory up to a limit, then as Arrow streams in one
-temporary file. Memory: ``limit`` bytes of batches, whatever the file; rows that came one by one count by their weight.
+temporary file, which a thread writes meanwhile. Memory: ``limit`` bytes of batches and as many that are being written,
+whatever the file; rows that came one by one count by their weight.
 """
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -42,6 +44,8 @@ class Spool:
         self._spilled: list[_Spilled] = []
         self._on_disk = 0
         self._file: BinaryIO | None = None
+        self._writer: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
 
     def __len__(self) -> int:
         return self._on_disk + self._in_batches + len(self._rows)
@@ -67,6 +71,8 @@ class Spool:
             del self._rows[kept:], self._weights[kept:]
             return
         self._rows, self._weights, self._weight = [], [], 0
+        if mark < self._on_disk:
+            self._wait()
         while mark < self._on_disk:
             last = self._spilled.pop()
             self._batches = list(self._read(last))
@@ -96,12 +102,15 @@ class Spool:
     def encoded_batches(self) -> Iterator[pa.RecordBatch]:
         """All rows as they are stored: columns may be dictionary-encoded."""
         self._seal()
+        self._wait()
         for spilled in [*self._spilled]:
             yield from self._read(spilled)
         yield from [*self._batches]
 
     def close(self) -> None:
         """Close the temporary file; the spool is empty."""
+        if self._writer is not None:
+            self._writer.shutdown()
         if self._file is not None:
             self._file.close()
         self._rows, self._weights, self._batches, self._spilled = [], [], [], []
@@ -121,16 +130,29 @@ class Spool:
             self._spill()
 
     def _spill(self) -> None:
-        if self._file is None:
+        self._wait()
+        if self._writer is None:
             self._file = self._open_temporary()
+            self._writer = ThreadPoolExecutor(1, "spool")
+        self._writing = self._writer.submit(self._write, self._batches, self._on_disk)
+        self._on_disk += self._in_batches
+        self._batches, self._bytes, self._in_batches = [], 0, 0
+
+    def _write(self, batches: list[pa.RecordBatch], first: int) -> None:
+        assert self._file is not None
         end = self._file.seek(0, 2)
-        for batch in self._batches:
+        for batch in batches:
             with pa.ipc.new_stream(self._file, batch.schema) as writer:
                 writer.write_batch(batch)
             start, end = end, self._file.tell()
-            self._spilled.append(_Spilled(self._on_disk, batch.num_rows, start, end - start))
-            self._on_disk += batch.num_rows
-        self._batches, self._bytes, self._in_batches = [], 0, 0
+            self._spilled.append(_Spilled(first, batch.num_rows, start, end - start))
+            first += batch.num_rows
+
+    def _wait(self) -> None:
+        """Until the file holds what goes there; raise the error that writing it ended with."""
+        if self._writing is not None:
+            self._writing.result()
+            self._writing = None
 
     def _read(self, spilled: _Spilled) -> Iterator[pa.RecordBatch]:
         assert self._file is not None

@@ -199,6 +199,7 @@ class Decoder:
 
     def _forget_texts(self) -> None:
         self._texts.forget()
+        self._dictionaries.clear()
         self._known_texts = 0
         k.forget_texts(self._address)
         self._read_texts()
@@ -214,12 +215,11 @@ class Decoder:
             entry[1], entry[5] = self._texts.read(rule, bytes(held[offset : offset + length]))
         self._known_texts = columns.text_count
         columns.unread = 0
-        self._dictionaries.clear()
 
     def _cleaned(self, rule: int) -> list[pa.Array]:
         """What the texts of a rule are cleaned to, by their numbers: one array for each part of a value."""
-        if rule not in self._dictionaries:
-            values: list[Any] = self._texts.values[rule]
+        values: list[Any] = self._texts.values[rule]
+        if rule not in self._dictionaries or len(self._dictionaries[rule][0]) < len(values):
             if rule == k.AS_DATE:
                 days, unread = zip(*((None, None) if pair is None else pair for pair in values), strict=True)
                 arrays = [arrow.dates(days), arrow.flags(np.array(unread, np.bool_))]

@@ -146,3 +146,14 @@ def test_rows_that_come_and_go_at_the_limit_are_not_moved_again_and_again(kept: 
         spool.truncate(kept)
     assert len(spool_rows(spool)) == kept
     assert file.moved < 1_000 * 2 * ROW_BYTES
+
+
+def test_an_error_of_writing_is_raised_where_the_rows_are_read() -> None:
+    class FullDisk(io.BytesIO):
+        def write(self, data: Any) -> int:
+            raise OSError("no space left on device")
+
+    with closing(Spool(FullDisk, NUMBERS, limit=1)) as spool:
+        spool.append_batch(batch_of([(1,)], NUMBERS))
+        with pytest.raises(OSError, match="no space left"):
+            spool_rows(spool)

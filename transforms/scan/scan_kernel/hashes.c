@@ -147,7 +147,7 @@ static int64_t text_hash(const uint8_t *data, int64_t start, int64_t end) {
 }
 
 /* A hash of a billing code's text, eight bytes at a time */
-static int64_t code_hash(const uint8_t *data, int64_t start, int64_t end) {
+INLINE int64_t code_hash(const uint8_t *data, int64_t start, int64_t end) {
     uint64_t value = (uint64_t)(end - start);
     for (; end - start > 8; start += 8)
         value = (uint64_t)integer_hash(value ^ word_at(data, start));

@@ -100,32 +100,13 @@ typedef struct {
     uint64_t inside;
 } place_in_elements;
 
-/* Pass over blocks in which no element ends and no key of interest begins, and that hold nothing odd */
-INLINE place_in_elements skim_plain(
-    const uint8_t *data, int64_t last_block, place_in_elements at, bool items, int64_t deepest) {
-    const int64_t far = items ? 7 : 15, last = items ? 13 : 18;
-    const uint8_t letter = items ? 'g' : '_';
-    while (at.pos <= last_block) {
-        const uint64_t quotes = quotes_at(data, at.pos);
-        const uint64_t strings = running_parity(quotes) ^ at.inside;
-        const uint64_t keys = quotes & strings & bytes_at(data, at.pos + far, letter) & quotes_at(data, at.pos + last);
-        if ((keys | (oddities_at(data, at.pos) & strings)) != 0)
-            break;
-        const uint64_t curly = curly_at(data, at.pos);
-        const uint64_t opens = opens_at(data, at.pos) & ~strings, closes = closes_at(data, at.pos) & ~strings;
-        const int64_t closed = count_ones(closes);
-        if ((uint64_t)(at.depth - closed - 1) >= (uint64_t)deepest &&
-            (at.depth > closed                                      /* nested too deep */
-             || at.depth <= count_ones(closes & LOWER_HALF)         /* an element may end here: in the first half, */
-             || at.depth + count_ones(opens & LOWER_HALF) <= closed /* in the second */
-             ))
-            break;
-        at.depth += count_ones(opens) - closed;
-        at.braces += count_ones(opens & curly) - count_ones(closes & curly);
-        at.inside = 0 - (strings >> 63);
-        at.pos += 64;
-    }
-    return at;
+/* Whether an element of depth 1 may end in this block, or nests too deep: never wrong where it says no */
+INLINE bool may_end(int64_t depth, uint64_t opens, uint64_t closes, int64_t closed, int64_t deepest) {
+    if ((uint64_t)(depth - closed - 1) < (uint64_t)deepest)
+        return false;
+    return depth > closed                                      /* nested too deep */
+           || depth <= count_ones(closes & LOWER_HALF)         /* an element may end here: in the first half, */
+           || depth + count_ones(opens & LOWER_HALF) <= closed /* in the second */;
 }
 
 /* Pass over elements that are plainly unwanted, from the brace at `pos`: where to go on, `state` says how.
@@ -147,19 +128,22 @@ INLINE int64_t skim_as(
     const int64_t before_pos = (int64_t)((uintptr_t)(data + pos) & (LINE - 1)); /* whole lines are read a quarter faster */
     place.pos -= before_pos;
     uint64_t valid = ALL_ONES << before_pos; /* of the first block's bytes */
-    while (at < 0) {
-        if (valid == ALL_ONES)
-            place = skim_plain(data, last_block, place, items, deepest);
+    while (at < 0 && place.pos <= last_block) {
         pos = place.pos;
-        if (pos > last_block)
-            break;
         const uint64_t quotes = quotes_at(data, pos) & valid;
-        const uint64_t strings = running_parity(quotes) ^ place.inside;
-        const uint64_t curly = curly_at(data, pos);
-        uint64_t opens = opens_at(data, pos) & ~strings & valid, closes = closes_at(data, pos) & ~strings & valid;
-        valid = ALL_ONES;
+        const uint64_t strings = running_parity(quotes) ^ place.inside, outside = ~strings & valid;
+        const uint64_t curly = curly_at(data, pos), odd = oddities_at(data, pos) & strings;
+        uint64_t opens = opens_at(data, pos) & outside, closes = closes_at(data, pos) & outside;
         uint64_t keys = quotes & strings & bytes_at(data, pos + far, letter) & quotes_at(data, pos + last);
-        const uint64_t odd = oddities_at(data, pos) & strings;
+        valid = ALL_ONES;
+        const int64_t closed_all = count_ones(closes);
+        if ((keys | odd) == 0 && !may_end(place.depth, opens, closes, closed_all, deepest)) {
+            place.depth += count_ones(opens) - closed_all;
+            place.braces += count_ones(opens & curly) - count_ones(closes & curly);
+            place.inside = 0 - (strings >> 63);
+            place.pos += 64;
+            continue;
+        }
         if (odd != 0) { /* count up to there, for elements that end before it */
             const uint64_t sure = (odd & (0 - odd)) - 1;
             opens &= sure;
@@ -170,14 +154,8 @@ INLINE int64_t skim_as(
         uint64_t left = place.depth - closed <= 0 ? closes : 0;
         int64_t passed = 0;
         while (at < 0 && (keys | left) != 0) {
-            uint64_t end = 0; /* the next closing bracket that ends an element */
-            while (left != 0 && end == 0) {
-                const uint64_t bit = left & (0 - left);
-                left ^= bit;
-                passed++;
-                if (place.depth + count_ones(opens & (bit - 1)) == passed)
-                    end = bit;
-            }
+            /* the next closing bracket that ends an element */
+            const uint64_t end = left == 0 ? 0 : closing_of(opens, left, place.depth - passed);
             const uint64_t below = end - 1; /* all ones when there is none */
             while ((keys & below) != 0) {
                 const uint64_t bit = keys & (0 - keys), before = bit - 1;
@@ -209,6 +187,8 @@ INLINE int64_t skim_as(
                 break;
             }
             const int64_t stop = pos + lowest_one(end) + 1;
+            left &= ~(end | below);
+            passed = count_ones(closes & (end | below));
             seen++;
             if (kind == REFERENCES_INDEXED)
                 index[indexed++] = (index_row){found_id, start + spooled, stop + spooled};
@@ -235,6 +215,7 @@ INLINE int64_t skim_as(
     }
     state->seen += seen;
     state->indexed = indexed;
+    pos = place.pos;
     if (at < 0 && start < pos) {
         state->state = OWN;
         state->start = start;

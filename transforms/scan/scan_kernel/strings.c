@@ -151,7 +151,7 @@ static bool is_scalar(const uint8_t *data, int64_t start, int64_t end) {
 }
 
 /* Which key of interest this is */
-static int64_t key_kind(const uint8_t *data, int64_t start, int64_t end) {
+INLINE int64_t key_kind(const uint8_t *data, int64_t start, int64_t end) {
     if (end - start == 12)
         return IS_TEXT(data, start, "billing_code") ? CODE_KEY : OTHER_KEY;
     if (end - start == 17) {
