@@ -10,11 +10,11 @@ from tests.fuzz.parts import Fresh
 from tests.fuzz.templates import Parts, Templates
 
 CODE = -1  # the place of an item's code: wanted or another
-ODDNESS = (*(0.0,) * 9, *(0.0005,) * 4, 0.004, 0.004, 0.03)
+ODDNESS = (*(0.0,) * 12, *(0.0005,) * 3, 0.004, 0.03)
 STYLES, OF_A_STYLE = 12, 14
 SHARES = (1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.97, 0.9, 0.6, 0.3, 0.03)
-FEWEST, MOST = 200, 8_000
-ODD, MOST_ODD = 0.002, 1_000  # elements that only the plain grammar reads take ten times as long
+FEWEST, MOST = 300, 8_000
+MOST_ODD = 800  # elements that only the plain grammar reads take ten times as long
 ITEMS = ("in_network",) * 5 + ("in_networks",)
 REFERENCES = ("provider_references",) * 5 + (
     "provider_reference",
@@ -100,7 +100,7 @@ class Assembler:
         if oddness:
             items.append(["odd element"])
             references.append(["odd element"])
-        most = MOST if oddness < ODD else MOST_ODD
+        most = MOST_ODD if oddness else MOST
         return [*map(self._numbered, items)], [*map(self._numbered, references)], most
 
     def _numbered(self, parts: Parts) -> NDArray[np.int64]:

@@ -39,7 +39,7 @@ LONG_OFTEN = 0.08
 SHORTEST_OF = 8
 RECURSION = 4_000  # so that the plain reading's is not the limit that shows
 MEMORY_BYTES = 2 << 30
-MAX_SHARED = 8 << 20
+MAX_SHARED = 16 << 20
 COUNTED = (
     *("documents", "executions", "kernel", "sound", "explained", "plain", "differences", "hangs", "milliseconds"),
     *("elements", "decoded", "rows"),
