@@ -11,13 +11,14 @@ import pyarrow.parquet as pq
 from jinja2 import Environment
 
 from flows.report.report_parts import File, frame_csv
-from flows.report.report_site import make_environment
+from flows.report.report_site import derivation_page, make_environment
 from flows.report.report_tables import Published
 from flows.storage.layout import Layout, month_name
 from schemas.coding import coding_of
 from schemas.geographies import name_of
 from schemas.practices import PRACTICES
 from transforms.report.charts import Span, make_span
+from transforms.report.figures import anchor_of, show_name
 from transforms.report.practice import (
     Place,
     Standing,
@@ -88,6 +89,9 @@ def practice_files(layout: Layout, published: Published, environment: Environmen
         rows = PRACTICES.complete(pl.read_parquet(path, hive_partitioning=False))
         entry = published.manifest.get("months", {}).get(month_name(month), {})
         context = _context(path, rows, str(entry.get("published_at", "")), urls)
+        is_derived = month == published.month and not context["stale"]  # the report derives the latest tables alone
+        first = rows.filter(pl.col("taxonomy_tier") == context["tier"])
+        context["hows"] = _derivations(published, first) if is_derived else {}
         yield urls[0], environments[month].get_template("practice.html").render(**context)
         yield urls[1], frame_csv(rows)
 
@@ -147,6 +151,18 @@ def _context(path: Path, rows: pl.DataFrame, published_at: str, urls: tuple[str,
             (Path(urls[1]).name, "All rows (CSV)"),
             (f"../../../{path.relative_to(path.parents[3]).as_posix()}", "practices (Parquet)"),
         ],
+    }
+
+
+def _derivations(published: Published, rows: pl.DataFrame) -> dict[tuple[Place, str], str]:
+    """Where the market's figures are derived, by place and payer as shown: of those that are rows of ``summaries``."""
+    grain = ("billing_code", "geography", "billing_class", "payer", "taxonomy_tier", "weighting")
+    cells = rows.with_columns(weighting=pl.lit("npi")).join(published.latest.select(grain), on=grain, how="semi")
+    return {
+        ((code, geography, billing_class), show_name(payer)): (
+            f"../../{code}/{derivation_page(payer)}#{anchor_of(geography, billing_class, tier, weighting)}"
+        )
+        for code, geography, billing_class, payer, tier, weighting in cells.select(grain).unique().iter_rows()
     }
 
 

@@ -10,7 +10,8 @@ from jinja2 import Environment
 from flows.publish.publish import fetch_published, publish_folder, sync_folder
 from flows.publish.retention import published_in_use
 from flows.report.practice_pages import practice_files, practice_links
-from flows.report.report_derivations import Derivations, count_rates
+from flows.report.report_counts import count_month
+from flows.report.report_derivations import Derivations
 from flows.report.report_method import methodology_files
 from flows.report.report_pages import MOST_ON_FIRST_PAGE, CodePages
 from flows.report.report_parts import CALCULATOR_CSV, File, calculator_context, parquet_links
@@ -86,11 +87,10 @@ def report_files(layout: Layout, published: Published) -> Iterator[File]:
 
     environment, medicare = make_environment(published), load_medicare(layout.reference)
     fees = calculator_figures(medicare, published.codes)
-    rates, providers = count_rates(layout.month("rates", published.month)), layout.month("providers", published.month)
+    providers = layout.month("providers", published.month) / "providers.parquet"
+    counts = count_month(published, layout.month("rates", published.month), providers)
     views = [CodeViews(published, code) for code in published.codes]
-    codes = [
-        CodePages(each, environment, fees, Derivations(each, rates, providers / "providers.parquet")) for each in views
-    ]
+    codes = [CodePages(each, environment, fees, Derivations(each, counts, providers)) for each in views]
     for pages in codes:
         yield from pages.files()
     yield _first_page(layout, published, codes, environment)

@@ -8,12 +8,13 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from flows.report.report_parts import File
+from flows.report.report_site import derivation_page
 from flows.report.report_tables import Published
 from schemas import codes
 from schemas.geographies import NATIONAL
 from schemas.published import PROVIDERS
 from transforms.report.csv_text import csv_text
-from transforms.report.figures import to_cents
+from transforms.report.figures import anchor_of, to_cents
 
 ABSENT = "absent"
 FROM_WIDEST = ("all", "balanced", "strict", "billed")
@@ -58,7 +59,7 @@ def describe_evidence(published: Published, providers: Path) -> dict[str, Any] |
     return {
         "utilization": utilization,
         "billing_class": billing_class,
-        "tiers": {code: [row for row in rows if row.billing_code == code] for code in held},
+        "tiers": {code: [(row, _how(row, billing_class)) for row in rows if row.billing_code == code] for code in held},
         "shares": {
             code: {row.evidence: row for row in shares if row.billing_code == code}
             for code in held
@@ -70,7 +71,7 @@ def describe_evidence(published: Published, providers: Path) -> dict[str, Any] |
 def evidence_csvs(evidence: dict[str, Any] | None) -> Iterator[File]:
     """The section's tables as CSV; none without utilization."""
     if evidence is not None:
-        tiers = (row for rows in evidence["tiers"].values() for row in rows)
+        tiers = (row for rows in evidence["tiers"].values() for row, _ in rows)
         yield "tiers.csv", csv_text(TierRow._fields, tiers)
         shares = (row for rows in evidence["shares"].values() for row in rows.values())
         yield "evidence.csv", csv_text(EvidenceRow._fields, shares)
@@ -117,6 +118,12 @@ def count_evidence(providers: Path, billing_class: str) -> list[EvidenceRow]:
         for evidence in EVIDENCE_ORDER
         for count in [found.get((code, evidence), 0)]
     ]
+
+
+def _how(row: TierRow, billing_class: str) -> str:
+    """Where the row's figures are derived."""
+    anchor = anchor_of(NATIONAL, billing_class, row.taxonomy_tier, row.weighting)
+    return f"{row.billing_code}/{derivation_page(codes.COMPOSITE_ALL)}#{anchor}"
 
 
 def _tenth(value: Decimal) -> Decimal:

@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 from jinja2 import Environment
 
-from flows.report.report_derivations import FOLDER, Derivations
+from flows.report.report_derivations import Derivations
 from flows.report.report_parts import (
     CALCULATOR_CSV,
     RULES_CSV,
@@ -21,6 +21,7 @@ from flows.report.report_parts import (
     scale_of,
 )
 from flows.report.report_payers import HEAT_PAGE, heat_page, payer_page
+from flows.report.report_site import derivation_of, derivation_page
 from flows.report.report_tables import TREND_COLUMNS, CodeFigures, CodeViews, Published, largest
 from flows.storage.layout import month_name
 from schemas.codes import MEDICARE
@@ -39,7 +40,7 @@ MOST_IN_TABLE = 100
 MOST_ON_FIRST_PAGE = 15
 MOST_IN_CHART = 25
 MOST_ON_MAP = 15
-MOST_OTHERS = 120
+MOST_OTHERS = 60
 MOST_MONTHS = 24
 
 
@@ -68,14 +69,14 @@ class CodePages:
         for geography in views.national.geographies:
             figures = views.of_place(geography)
             yield f"{code}/{geography}.html", self._geography_page(geography, figures)
-            if self.derivations is not None:
-                yield f"{code}/{_derivation(geography)}", self.derivations.page(self.environment, geography)
             yield f"{code}/{geography}.csv", frame_csv(figures.by_place.get(geography, figures.rows.clear()))
             if geography in figures.others:
                 yield f"{code}/{geography}-other-views.csv", frame_csv(figures.others[geography])
             if len(published.months) > 1:
                 history = figures.history.get(geography, published.history.clear())
                 yield f"{code}/{geography}-trend.csv", frame_csv(history.select(TREND_COLUMNS))
+        if self.derivations is not None:
+            yield from self.derivations.files(self.environment)
         if published.with_states:
             yield f"{code}/states.csv", frame_csv(views.national.rows)
             yield f"{code}/{HEAT_PAGE}", heat_page(self.environment, views)
@@ -138,10 +139,11 @@ class CodePages:
             coding=make_panel(panel, rules.rows if rules else ()),
             **self.start(geography),
             findings=describe_geography(cells.values(), figures.cells(NATIONAL), is_national=geography == NATIONAL),
-            shown=[(cell, cell.name, f"payers/{figures.slugs[cell.payer]}.html", "") for cell in shown],
+            shown=[
+                (cell, cell.name, f"payers/{figures.slugs[cell.payer]}.html", "", derivation_of(cell)) for cell in shown
+            ],
             left_out=len(cells) - len(shown),
-            how=lambda cell: f"{_derivation(geography)}#{figures.slugs[cell.payer]}",
-            derivation=_derivation(geography),
+            derivation_page=derivation_page,
             charted=[(cell, cell.name) for cell in charted],
             scale=scale_of(charted, medicare),
             medicare=medicare,
@@ -174,7 +176,7 @@ class CodePages:
         if len(months) < 2 or not cells:
             return None
         shown, medians = months[-MOST_MONTHS:], figures.medians(geography)
-        rows = [(cell.name, [medians[cell.payer].get(month) for month in shown]) for cell in cells]
+        rows = [(cell, [medians[cell.payer].get(month) for month in shown]) for cell in cells]
         return {"months": shown, "left_out": len(months) - len(shown), "rows": rows}
 
     def _calculator(self, geography: str) -> dict[str, Any] | None:
@@ -197,8 +199,3 @@ class CodePages:
             links.append((RULES_CSV, "Coverage rules of every state and version (CSV)"))
         links.append((f"../{CALCULATOR_CSV}", "Medicare by locality, the calculator's figures (CSV)"))
         return [*links, *parquet_links("../../", month, with_coverage=self.rules is not None)]
-
-
-def _derivation(geography: str) -> str:
-    """The page that says how a geography's figures come about, beside its own."""
-    return f"{FOLDER}/{geography}.html"

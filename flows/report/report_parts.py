@@ -10,6 +10,7 @@ from flows.report.report_site import embed_json
 from flows.report.report_tables import CodeFigures, largest
 from schemas.codes import COMPOSITE_ALL
 from schemas.geographies import BY_CODE
+from transforms.report.calculator import pack
 from transforms.report.charts import Scale, make_scale
 from transforms.report.csv_text import csv_text
 from transforms.report.figures import Cell, ratio
@@ -59,7 +60,7 @@ def calculator_context(fees: Mapping[str, Any], code: str, state: str, month: da
     if not fees["years"]:
         return None
     years = [year for year in fees["years"] if int(year) <= month.year] or list(fees["years"])
-    return {"code": code, "state": state, "year": years[-1], "json": embed_json(fees)}
+    return {"code": code, "state": state, "year": years[-1], "json": embed_json(pack(fees))}
 
 
 def parquet_links(up: str, month: str, with_coverage: bool = False) -> Links:

@@ -3,6 +3,7 @@
 from jinja2 import Environment
 
 from flows.report.report_parts import RULES_CSV, parquet_links, scale_of, share_of, tile_map
+from flows.report.report_site import derivation_of, derivation_page, network_anchor
 from flows.report.report_tables import CodeViews, largest
 from flows.storage.layout import month_name
 from schemas.codes import MEDICARE
@@ -28,8 +29,9 @@ def payer_page(environment: Environment, views: CodeViews, payer: str, rules: Co
     places = {code: figures.payers[payer][code] for code in figures.geographies if code in figures.payers[payer]}
     labels = {code: f"{code} {name_of(code)}" for code in places}
     medicare, national = figures.cells(NATIONAL).get(MEDICARE), places.get(NATIONAL)
-    networks = figures.network_cells(payer)
-    shown_networks = sorted(networks, key=lambda cell: -(cell.n_npi or 0))[:MOST_NETWORKS]
+    networks = [*figures.network_cells(payer).values()]
+    hows = [f"../{derivation_page(payer)}#{network_anchor(n)}" for n in range(len(networks))]
+    shown_networks = sorted(zip(networks, hows, strict=True), key=lambda each: -(each[0].n_npi or 0))[:MOST_NETWORKS]
     links = [(f"{slug}.csv", "This table (CSV)")]
     if payer in figures.networks:
         links.append((f"{slug}-networks.csv", "Networks by state (CSV)"))
@@ -45,12 +47,15 @@ def payer_page(environment: Environment, views: CodeViews, payer: str, rules: Co
         insights=describe_payer(name, places),
         remark=small_sample_rule(),
         heat=HEAT_PAGE,
-        shown=[(cell, labels[code], f"../{code}.html", share_of(cell, national)) for code, cell in places.items()],
+        shown=[
+            (cell, labels[code], f"../{code}.html", share_of(cell, national), derivation_of(cell, "../"))
+            for code, cell in places.items()
+        ],
         map=drawn if figures.published.with_states else None,
         charted=[(cell, labels[code]) for code, cell in places.items()],
         scale=scale_of(places.values(), medicare),
         medicare=medicare,
-        networks=[(cell, cell.name, "", share_of(cell, national)) for cell in shown_networks],
+        networks=[(cell, cell.name, "", share_of(cell, national), how) for cell, how in shown_networks],
         networks_left_out=len(networks) - len(shown_networks),
         policies=policies,
         policies_left_out=policies_left_out,
@@ -80,7 +85,9 @@ def heat_page(environment: Environment, views: CodeViews) -> str:
         why=views.why(),
         code=figures.code,
         heat=heat_table({payer: figures.payers[payer] for payer in payers}, measure),
-        payers=[(figures.names[payer], f"payers/{figures.slugs[payer]}.html") for payer in payers],
+        payers=[
+            (figures.names[payer], f"payers/{figures.slugs[payer]}.html", derivation_page(payer)) for payer in payers
+        ],
         left_out=len(figures.payers) - len(payers),
         finding=describe_heat({payer: figures.payers[payer] for payer in payers}).text,
         remark=small_sample_rule(),

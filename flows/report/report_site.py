@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Container, Iterator
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from importlib import resources
 from typing import Any
 
@@ -19,10 +19,12 @@ from markupsafe import Markup
 from flows.report.report_tables import Published
 from flows.storage.layout import month_name
 from schemas.codes import METHODOLOGY
+from transforms.benchmark.payers import payer_slug
 from transforms.report.charts import sparkline
 from transforms.report.figures import Cell, show_name, usd
 from transforms.report.sentences import join_names
 
+DERIVATIONS = "derivations"  # in a code's folder: a page a payer
 WITHOUT_STATES = (
     "This month has no figures by state because it was made without an NPPES reference, which says where providers "
     "practice and what their taxonomies are. The pages are national only, every taxonomy counts, and NPIs that are "
@@ -72,6 +74,9 @@ def make_templates() -> Environment:
         "month": month_name,
         "shown": show_name,
         "spark": sparkline,
+        "derivation": derivation_of,
+        "linked": figure_cell,
+        "providers": count_providers,
     }
     return environment
 
@@ -119,6 +124,38 @@ def show_localities(medicare: Cell) -> str:
 def show_moment(text: str | None) -> str:
     """``2025-07-01 02:03 UTC`` from the manifest's time; nothing where it has none."""
     return f"{datetime.fromisoformat(text).astimezone(UTC):%Y-%m-%d %H:%M} UTC" if text else ""
+
+
+@cache
+def derivation_page(payer: str) -> str:
+    """The page that derives a payer's figures, within a code's folder."""
+    return f"{DERIVATIONS}/{payer_slug(payer)}.html"
+
+
+def derivation_of(cell: Cell, up: str = "") -> str:
+    """Where a cell's figures are derived, from a page that reaches the code's folder by ``up``."""
+    return f"{up}{derivation_page(cell.payer)}#{cell.anchor}"
+
+
+def network_anchor(number: int) -> str:
+    """The row of a payer's network on the page that derives the payer's figures."""
+    return f"network-{number}"
+
+
+def figure_cell(text: str, how: str, kind: str = "") -> str:
+    """A table's cell whose figure, if there is one, leads to its derivation.
+
+    Args:
+        text: of a figure: digits and signs, nothing to escape.
+        how: of ``derivation_of``; empty where the figure has no derivation.
+    """
+    start = f'<td class="{kind}">' if kind else "<td>"
+    return f'{start}<a href="{how}">{text}</a></td>' if text and how else f"<td>{text}</td>"
+
+
+def count_providers(cell: Cell) -> str:
+    """``1,204``, ``7*`` where the sample is small; nothing for Medicare."""
+    return "" if cell.n_npi is None else f"{cell.n_npi:,}{'*' if cell.low_sample else ''}"
 
 
 def _package_text(name: str) -> str:

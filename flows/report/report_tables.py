@@ -23,7 +23,7 @@ from schemas.published import NETWORK_SUMMARIES, SUMMARIES
 from transforms.benchmark.payers import payer_slug
 from transforms.errors import UsageError
 from transforms.explain.views import BENCHMARK, View, choose_headline, choose_views, explain_headline
-from transforms.report.figures import KIND_ORDER, Cell, make_cell, show_name, to_cents
+from transforms.report.figures import KIND_ORDER, Cell, anchor_of, make_cell, show_name, to_cents
 from transforms.report.paragraph import Place
 from transforms.report.sentences import pooled_of
 
@@ -140,10 +140,14 @@ class CodeFigures:
         """A payer's national row, if it has one."""
         return [cell for code, cell in self.payers.get(payer, {}).items() if code == NATIONAL]
 
-    def network_cells(self, payer: str) -> list[Cell]:
-        """The national figures of a payer's networks, by name."""
+    def network_cells(self, payer: str) -> dict[str, Cell]:
+        """The national figures of a payer's networks, by name as published."""
         rows = self.networks.get(payer, self.published.networks.clear()).filter(pl.col("geography") == NATIONAL)
-        return [replace(make_cell(row), name=show_name(row["network_name"])) for row in rows.iter_rows(named=True)]
+        names = rows["network_name"].to_list()
+        return {
+            name: replace(make_cell(row), name=show_name(name))
+            for name, row in zip(names, rows.iter_rows(named=True), strict=True)
+        }
 
     def medians(self, geography: str) -> dict[str, dict[date, Decimal]]:
         """P50 as shown, by payer and month."""
@@ -159,6 +163,7 @@ class TierMedian(NamedTuple):
     p50: Decimal
     n_npi: int | None
     low_sample: bool
+    anchor: str  # of transforms.report.figures.Cell
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,7 @@ class Tiers:
 
     columns: list[str]
     headline: int
-    rows: list[tuple[str, list[TierMedian | None]]]
+    rows: list[tuple[str, list[TierMedian | None]]]  # by payer as published
 
 
 @dataclass(frozen=True)
@@ -228,21 +233,21 @@ class CodeViews:
         return Tiers(
             columns=[(tier if weighting == "npi" else f"{tier}, by {weighting}") for tier, weighting in columns],
             headline=columns.index((view.taxonomy_tier, view.weighting)),
-            rows=[
-                (show_name(payer), [rows[payer].get(column) for column in columns]) for payer in payers if payer in rows
-            ],
+            rows=[(payer, [rows[payer].get(column) for column in columns]) for payer in payers if payer in rows],
         )
 
     @cached_property
     def _by_tier(self) -> dict[str, dict[str, dict[tuple[str, str], TierMedian]]]:
         """By geography, payer, and tier and weighting."""
-        same = (pl.col("billing_class") == self.published.views[0].billing_class) & (pl.col("weighting") != "tin")
+        billing_class = self.published.views[0].billing_class
+        same = (pl.col("billing_class") == billing_class) & (pl.col("weighting") != "tin")
         names = ("geography", "payer", "taxonomy_tier", "weighting", "p50_usd", "n_npi", "low_sample")
         rows = self.published.latest.filter(pl.col("billing_code") == self.code, same, ~BENCHMARK).select(names)
         found: dict[str, dict[str, dict[tuple[str, str], TierMedian]]] = {}
         for geography, payer, tier, weighting, median, n_npi, small in rows.iter_rows():
             figures = found.setdefault(geography, {}).setdefault(payer, {})
-            figures[tier, weighting] = TierMedian(to_cents(median), n_npi, small)
+            anchor = anchor_of(geography, billing_class, tier, weighting)
+            figures[tier, weighting] = TierMedian(to_cents(median), n_npi, small, anchor)
         return found
 
     def place(self, geography: str = NATIONAL) -> Place:
@@ -287,7 +292,14 @@ def load_published(layout: Layout) -> Published:
         codes=tuple(sorted({*latest["billing_code"], *codes})),
         views=views,
         with_states=with_states,
-        latest=latest.sort(_rank("payer_kind", KIND_ORDER), "payer", _rank("geography", (NATIONAL, *IN_ORDER))),
+        latest=latest.sort(
+            _rank("payer_kind", KIND_ORDER),
+            "payer",
+            _rank("geography", (NATIONAL, *IN_ORDER)),
+            pl.col("billing_class") != "professional",
+            _rank("taxonomy_tier", TAXONOMY_TIERS),
+            "weighting",
+        ),
         networks=_read_networks(layout.month("network_summaries", max(paths))),
         history=pl.concat(history).sort("month", "payer").collect(),
         manifest=manifest,

@@ -202,8 +202,8 @@ def test_a_csv_has_the_rows_of_its_table_in_their_order(
 ) -> None:
     shown_rows = page_at(demo_report / f"{page}.html").tables[table]
     rows = csv_at(demo_report / f"{file}.csv")
-    assert len(rows) == len(shown_rows) > 5
-    for row, downloaded in zip(shown_rows, rows, strict=True):
+    assert 5 < len(shown_rows) == (min(len(rows), MOST_OTHERS) if table == "others" else len(rows))
+    for row, downloaded in zip(shown_rows, rows[: len(shown_rows)], strict=True):
         assert row.get("Payer", row.get("State", "")).startswith(downloaded[key])
         assert all(row[heading] == shown(float(downloaded[column])) for heading, column in COLUMNS.items())
 

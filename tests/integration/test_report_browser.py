@@ -28,7 +28,7 @@ TILES = (
 )
 PAGES = (
     *("index", "calculator", "methodology", "97026/US", "97026/AK"),
-    *("97026/payers/cigna", "97026/payers-by-state"),
+    *("97026/payers/cigna", "97026/payers-by-state", "97026/derivations/cigna", "97026/derivations/medicare"),
 )
 CLIPPED = (  # tables of figures wider than the box that scrolls them, by caption
     "Array.from(document.querySelectorAll('.scroll')).filter(box => box.querySelector('.figures, .networks'))"

@@ -14,6 +14,7 @@ from flows.storage.layout import Layout
 from schemas.codes import TAXONOMY_TIERS
 from schemas.published import SUMMARIES
 from tests.report_market import published_example, summary, write_output
+from transforms.benchmark.payers import payer_slug
 from transforms.report.figures import to_cents
 
 
@@ -46,7 +47,10 @@ def test_the_tiers_of_a_code_are_those_of_summaries_and_how_far_from_all(demo_pa
         of_all = to_cents(published[row["billing_code"], "all", "npi"]["p50_usd"])
         if row["taxonomy_tier"] != "all":
             assert Decimal(row["against_all_usd"]) == Decimal(row["p50_usd"]) - of_all
-        assert f"<td>{row['n_npi']}</td><td>{row['p25_usd']}</td><td>{row['p50_usd']}</td>" in demo_page
+        anchor = f"US-{row['taxonomy_tier']}{'-services' if row['weighting'] == 'services' else ''}"
+        how = f'<a href="{row["billing_code"]}/derivations/{payer_slug("All commercial")}.html#{anchor}">'
+        figures = (row["n_npi"], row["p25_usd"], row["p50_usd"], row["p75_usd"])
+        assert "".join(f"<td>{how}{figure}</a></td>" for figure in figures) in demo_page
 
 
 def test_the_shares_of_evidence_are_those_of_the_providers(demo_page: str, demo_output: Path) -> None:

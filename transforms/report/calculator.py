@@ -45,6 +45,26 @@ def only_state(figures: Mapping[str, Any], state: str) -> dict[str, Any]:
     return {**figures, "years": years}
 
 
+def pack(figures: Mapping[str, Any]) -> dict[str, Any]:
+    """The same for the page's script, in fewer bytes: each name once, and a locality's cents in a row.
+
+    Returns: a locality is state, number, the place of its name in ``names``, and for each code of ``codes`` two cents,
+        null where the code has no price.
+    """
+    names: dict[str, int] = {}
+    years = {
+        year: of_year
+        | {
+            "places": [
+                [state, number, names.setdefault(name, len(names)), [cents.get(code) for code in figures["codes"]]]
+                for state, number, name, cents in of_year["places"]
+            ]
+        }
+        for year, of_year in figures["years"].items()
+    }
+    return {**figures, "years": years, "names": [*names]}
+
+
 def _year_figures(reference: MedicareReference, codes: Iterable[str], year: int) -> dict[str, Any]:
     factor = conversion_factor_for(reference, datetime.date(year, _LAST_MONTH, 1))
     assert factor is not None  # the year is one of those loaded

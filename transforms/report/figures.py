@@ -62,6 +62,17 @@ class Cell:
         """Payers by name, then composites, then Medicare."""
         return KIND_ORDER[self.payer_kind], self.payer
 
+    @property
+    def anchor(self) -> str:
+        """Its row on the page that derives the payer's figures."""
+        return anchor_of(self.geography, self.billing_class, self.taxonomy_tier, self.weighting)
+
+
+def anchor_of(geography: str, billing_class: str, taxonomy_tier: str, weighting: str) -> str:
+    """``AK-balanced``, ``AK-institutional-all-tin``: a row of a payer's ``summaries`` of a month and code."""
+    usual = ("professional", "npi", "locality")  # of most rows: pages hold thousands of these texts
+    return "-".join(part for part in (geography, billing_class, taxonomy_tier, weighting) if part not in usual)
+
 
 def to_cents(value: float) -> Decimal:
     """Half-up to the cent."""

@@ -88,17 +88,17 @@ def map_data(payers: Mapping[str, Places], names: Mapping[str, str]) -> dict[str
 
 
 def heat_table(payers: Mapping[str, Places], measure: Measure) -> dict[str, Any]:
-    """Payers by state on one scale of shades: for each geography with figures a text, shade and flag per payer.
+    """Payers by state on one scale of shades: for each geography with figures a cell per payer.
 
-    Returns: ``rows`` (geography, then a cell per payer: text, shade, small sample; None without a figure), ``legend``.
+    Returns: ``rows`` (geography, then per payer text, shade, small sample, anchor; None without a figure), ``legend``.
     """
     shades = divide(getattr(cell, measure.key) for places in payers.values() for cell in places.values())
 
-    def show(cell: Cell | None) -> tuple[str, int, bool] | None:
+    def show(cell: Cell | None) -> tuple[str, int, bool, str] | None:
         if cell is None:
             return None
         figure = getattr(cell, measure.key)
-        return write_figure(figure, measure), shades[figure], cell.low_sample
+        return write_figure(figure, measure), shades[figure], cell.low_sample, cell.anchor
 
     rows = [
         (code, [show(places.get(code)) for places in payers.values()])

@@ -65,14 +65,15 @@
       localities();
     }
     function localities() {
-      const entries = places().map((place) => [place[1], place[1] + " " + place[2]]);
+      const entries = places().map((place) => [place[1], place[1] + " " + figures.names[place[2]]]);
       fill(locality, [["", "all (" + entries.length + ")"], ...entries], "");
       show();
     }
     function row(place, count) {
-      const [full, reduced] = place[3][code.value], line = document.createElement("tr"), head = document.createElement("th");
+      const [full, reduced] = place[3][figures.codes.indexOf(code.value)];
+      const line = document.createElement("tr"), head = document.createElement("th");
       head.scope = "row";
-      head.textContent = place[0] + " " + place[1] + " " + place[2];
+      head.textContent = place[0] + " " + place[1] + " " + figures.names[place[2]];
       const amounts = [full, full * count, reduced, reduced === null ? null : full + reduced * (count - 1)];
       line.append(head, ...amounts.map((cents) => { const cell = document.createElement("td"); cell.textContent = money(cents); return cell; }));
       return line;
@@ -100,6 +101,8 @@
     states();
   }
 
+  // One stop of the tab key for each row of figures: its median. The other figures lead to the same place.
+  all(":is(.figures, .networks, .others) td:not(.middle) > a").forEach((link) => { link.tabIndex = -1; });
   navigation();
   all(".map").forEach(map);
   const fees = data("rvu-data");

@@ -1,11 +1,12 @@
 """The calculator's figures are the command's, for every locality of every year."""
 
+import json
 from decimal import Decimal
 from itertools import product
 
 from schemas.codes import DEFAULT_CODES
 from transforms.cms.medicare import MedicareReference, price_service
-from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows, only_state
+from transforms.report.calculator import CALCULATOR_COLUMNS, calculator_figures, calculator_rows, only_state, pack
 
 REFERENCE = MedicareReference.packaged()
 FIGURES = calculator_figures(REFERENCE, DEFAULT_CODES)
@@ -26,6 +27,19 @@ def test_every_state_and_year_has_the_amounts_that_the_command_gives() -> None:
                 assert Decimal(full) / 100 == expected.amount_usd
                 assert Decimal(full * 3) / 100 == expected.units_usd
                 assert Decimal(full + reduced * 2) / 100 == expected.units_reduced_usd
+
+
+def test_what_the_script_reads_has_the_same_amounts_in_fewer_bytes() -> None:
+    packed = pack(FIGURES)
+    for year, of_year in FIGURES["years"].items():
+        assert packed["years"][year]["rvus"] == of_year["rvus"]
+        places = [
+            [state, number, packed["names"][name], dict(zip(packed["codes"], cents, strict=True))]
+            for state, number, name, cents in packed["years"][year]["places"]
+        ]
+        assert places == of_year["places"]
+    assert len(json.dumps(packed)) < 0.75 * len(json.dumps(FIGURES))
+    assert pack(calculator_figures(REFERENCE, ["99999"]))["years"]["2025"]["places"][0][3] == [None]
 
 
 def test_one_state_keeps_its_own_localities_alone() -> None:

@@ -91,9 +91,9 @@ def test_a_table_of_payers_by_state_has_one_scale_of_shades_and_no_row_without_f
     payers["Cigna"]["WY"] = make_cell(summary("Cigna", "WY", (3.0, 1, 1, 1), low_sample=True))
     assert heat_table(payers, MEAN) == {
         "rows": [
-            ("US", [("5.00", 2, False), ("5.00", 2, False)]),
-            ("AK", [("1.00", 0, False), None]),
-            ("WY", [("9.00", 3, False), ("3.00", 1, True)]),
+            ("US", [("5.00", 2, False, "US-balanced"), ("5.00", 2, False, "US-balanced")]),
+            ("AK", [("1.00", 0, False, "AK-balanced"), None]),
+            ("WY", [("9.00", 3, False, "WY-balanced"), ("3.00", 1, True, "WY-balanced")]),
         ],
         "legend": ["1.00", "3.00", "5.00", "9.00"],
     }
