@@ -14,6 +14,7 @@ from hypothesis import Phase, settings
 
 from flows.cli.demo import run_demo
 from flows.orchestration.run import run
+from flows.storage.layout import Layout
 
 settings.register_profile("shrinking", settings())
 settings.register_profile("prompt", phases=(Phase.explicit, Phase.reuse, Phase.generate))
@@ -26,7 +27,7 @@ DEMO_MONTH = date(2026, 6, 1)
 def demo_output(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The output folder of `tic-rates demo`: treat it as read-only."""
     output = tmp_path_factory.mktemp("demo") / "output"
-    run_demo(output, DEMO_MONTH, run)
+    run_demo(Layout.at(output), DEMO_MONTH, run)
     return output
 
 

@@ -11,11 +11,16 @@ from typing import Any, NoReturn
 
 import click
 
-from flows.cli.commands.file_commands import inspect_command, rvu_command
 from flows.cli.commands.month_commands import backfill_command, demo_command, nightly_command, run_command
 from flows.cli.commands.operation_commands import prune_command, serve_command, status_command
+from flows.cli.commands.reading_commands import (
+    explain_command,
+    inspect_command,
+    practice_command,
+    report_command,
+    rvu_command,
+)
 from flows.cli.commands.reference_commands import reference_command
-from flows.cli.commands.table_commands import explain_command, practice_command, report_command
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
 from flows.storage.log_lines import FORMAT_ENVIRONMENT, FORMATS, check_format, set_up_logging

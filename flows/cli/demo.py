@@ -16,7 +16,6 @@ from flows.download.open_source import expand
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.run import RunRequest
 from flows.report.practice import compare_with_market
-from flows.settings.addresses import Location
 from flows.storage.layout import Layout
 from flows.storage.object_sync import upload
 from flows.tables.coverage_editions import build_coverage, build_ncci
@@ -34,13 +33,12 @@ class WrongAnswerError(TicRatesError):
     """The pipeline's figures are not the market's: a bug."""
 
 
-def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthReport]) -> Result:
+def run_demo(layout: Layout, month: date, run: Callable[[RunRequest], MonthReport]) -> Result:
     """Write the market under ``output/demo``, run it into ``output``, check every published cell.
 
     Raises:
         WrongAnswerError: a cell, a row count or a coverage rule differs from the known answer; names the first ones.
     """
-    layout = Layout.at(output)
     files = write_market(layout.root / "demo", month)
     upload(layout, *files.sources, files.nppes, *files.utilization)
     reference = layout.root / "demo" / "reference"
@@ -53,7 +51,9 @@ def run_demo(output: Location, month: date, run: Callable[[RunRequest], MonthRep
     build_utilization(files.utilization, utilization, DEFAULT_CODES)
     sources = expand(layout.name_of(path) for path in files.sources)
     nppes = layout.name_of(files.nppes) if layout.store else files.nppes
-    request = RunRequest(sources, month, DEFAULT_CODES, output, nppes, utilization=utilization, coverage=coverage)
+    request = RunRequest(
+        sources, month, DEFAULT_CODES, layout.location, nppes, utilization=utilization, coverage=coverage
+    )
     result = run(request)
     summaries = pl.read_parquet(layout.month("summaries", month) / "summaries.parquet")
     by_network = pl.read_parquet(layout.month("network_summaries", month) / "network_summaries.parquet")

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import click
 
 from flows.cli.streams import write_output
 from flows.settings.addresses import location_of
+from flows.storage.layout import Layout
 from flows.storage.resource_errors import explain_resource_errors
 from transforms.errors import UsageError
 
@@ -28,7 +29,7 @@ class Result:
     """What a command comes to: the machine-readable line, how it is printed for people, the exit code."""
 
     line: dict[str, Any]
-    show: Callable[[], object]
+    show: Callable[[], object] | None = None  # None: a line for each figure
     exit_code: int = 0
 
 
@@ -83,10 +84,11 @@ def command(name: str, *, example: str) -> Callable[[Callable[..., Result]], Com
         @click.option("--json", "as_json", is_flag=True, help="One machine-readable result line on stdout.")
         @functools.wraps(function)
         def run(*, as_json: bool, **options: Any) -> int:
-            with explain_resource_errors(f"running {name}", options.get("output") or Path.cwd()):
+            layout = options.get("layout")
+            with explain_resource_errors(f"running {name}", layout.root if layout else Path.cwd()):
                 result = function(**options)
-                line = functools.partial(print_json, result.line)
-                write_output(line if as_json else result.show)
+                show = result.show or functools.partial(print_figures, result.line)
+                write_output(functools.partial(print_json, result.line) if as_json else show)
             return result.exit_code
 
         return click.command(name, cls=Command, epilog=f"example: tic-rates {example}")(run)
@@ -110,27 +112,37 @@ def print_json(line: dict[str, Any]) -> None:
         print("}")
 
 
-def month_of(text: str) -> date:
-    """The first day of a month written as YYYY-MM."""
-    try:
-        return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
-    except ValueError:
-        raise click.BadParameter(f"expected YYYY-MM, for example 2025-06, not {text!r}") from None
+def print_figures(figures: Mapping[str, Any]) -> None:
+    """One line a figure; the header and the documents of an inspected file are in --json alone."""
+    for key, value in figures.items():
+        if key not in ("header", "documents", "index"):
+            print(f"{key:<22}{_text(value)}")
 
 
-def year_of(text: str) -> int:
-    """A year of four digits."""
-    if len(text) != 4 or not text.isdecimal():
-        raise click.BadParameter(f"expected YYYY, for example 2025, not {text!r}")
-    return int(text)
+def _text(value: Any) -> str:
+    """``1,204``; ``a, b``; ``97026: 3 items, 103 prices``."""
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if isinstance(value, dict):
+        return "; ".join(f"{key}: {', '.join(f'{n:,} {what}' for what, n in of.items())}" for key, of in value.items())
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
-def day_of(text: str) -> date:
-    """A day written as YYYY-MM-DD."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise click.BadParameter(f"expected YYYY-MM-DD, for example 2026-10-01, not {text!r}") from None
+def _converter(parse: Callable[[str], Any], expected: str) -> Callable[[str], Any]:
+    """What ``parse`` makes of an option's text; a text that it refuses is wrong usage."""
+
+    def convert(text: str) -> Any:
+        try:
+            return parse(text)
+        except ValueError:
+            raise click.BadParameter(f"expected {expected}, not {text!r}") from None
+
+    return convert
+
+
+month_of = _converter(lambda text: datetime.strptime(text, "%Y-%m").date(), "YYYY-MM, for example 2025-06")
+year_of = _converter(lambda text: datetime.strptime(text, "%Y").year, "YYYY, for example 2025")
+day_of = _converter(date.fromisoformat, "YYYY-MM-DD, for example 2026-10-01")
 
 
 def codes_of(text: str) -> tuple[str, ...]:
@@ -143,6 +155,12 @@ def codes_of(text: str) -> tuple[str, ...]:
         raise click.BadParameter(str(error)) from None
 
 
+def layout_of(text: str) -> Layout:
+    """The layout of an output, a folder or a place in object storage."""
+
+    return Layout.at(location_of(text))
+
+
 def metrics_path(path: Path | None) -> Path | None:
     """A path whose folder exists: hours of reading shall not end at a mistyped one."""
     if path is not None and not path.parent.is_dir():
@@ -151,7 +169,12 @@ def metrics_path(path: Path | None) -> Path | None:
 
 
 output_option = click.option(
-    "--output", type=location_of, default="output", metavar="DIR", help="Folder, or s3://... (default: output)."
+    "--output",
+    "layout",
+    type=layout_of,
+    default="output",
+    metavar="DIR",
+    help="Folder, or s3://... (default: output).",
 )
 codes_option = click.option(
     "--codes",

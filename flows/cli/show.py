@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from flows.cli.options import print_figures
 from flows.orchestration.month_report import MonthReport
 from flows.storage.layout import Layout, month_name
 from transforms.cms.medicare import ServicePrice
@@ -136,22 +137,6 @@ def _label(file: Mapping[str, Any], folder: str) -> str:
     """A file's name within the folder, and its description if that says more."""
     name, description = file["name"].removeprefix(folder), file["description"] or ""
     return f"{name} {'' if description in name else description}".strip()
-
-
-def print_figures(figures: Mapping[str, Any]) -> None:
-    """One line a figure; the header and the documents of an inspected file are in --json alone."""
-    for key, value in figures.items():
-        if key not in ("header", "documents", "index"):
-            print(f"{key:<22}{_text(value)}")
-
-
-def _text(value: Any) -> str:
-    """``1,204``; ``a, b``; ``97026: 3 items, 103 prices``."""
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    if isinstance(value, dict):
-        return "; ".join(f"{key}: {', '.join(f'{n:,} {what}' for what, n in of.items())}" for key, of in value.items())
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
 
 
 def print_changes(figures: Mapping[str, Any], changes: Sequence[Mapping[str, Any]]) -> None:

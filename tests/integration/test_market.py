@@ -21,6 +21,7 @@ from flows.cli.demo import run_demo
 from flows.download.sources import HashingStream, Source
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.run import RunRequest, run
+from flows.storage.layout import Layout
 from flows.tables.nppes_lookup import build_nppes
 from flows.tables.utilization_lookup import build_utilization
 from schemas.published import NETWORK_SUMMARIES, RATE_GRAIN
@@ -341,5 +342,5 @@ def test_counts_of_the_demo_reconcile(tmp_path: Path) -> None:
         kept.append(run(request))
         return kept[0]
 
-    run_demo(tmp_path, MONTH, run_and_keep)
+    run_demo(Layout.at(tmp_path), MONTH, run_and_keep)
     assert_reconciles(Month(tmp_path, kept[0]))

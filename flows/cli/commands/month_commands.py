@@ -27,6 +27,7 @@ from flows.cli.options import (
     report_option,
 )
 from flows.settings.addresses import location_of
+from flows.storage.layout import Layout, month_name, this_month
 from transforms.errors import UsageError
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
     from flows.orchestration.month_report import events_of
     from flows.orchestration.run import RunRequest
     from flows.settings.config import fetching_of
-    from flows.storage.layout import Layout, this_month
 
     if isinstance(nppes, Path) and not nppes.is_file():
         what = "is a folder" if nppes.is_dir() else "no such file"
@@ -78,7 +78,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
         expand(sources),
         month or this_month("UTC"),  # no configuration names a time zone here
         options["codes"],
-        options["output"],
+        options["layout"].location,
         nppes,
         workers=options["workers"] or 0,
         engine=options["reader"],
@@ -87,7 +87,7 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
         delta=options["delta"],
         choice=choice_of(options),
     )
-    with metrics_written(options["metrics"], Layout.at(request.output)):
+    with metrics_written(options["metrics"], options["layout"]):
         result = _runner(prefect=options["prefect"], dask=options["dask"])(request)
     post_events(None, events_of(result, None), ())  # no configuration names a webhook: to the log alone
     return Result(result.as_json(), partial(print_result, result), result.exit_code)
@@ -156,7 +156,6 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     from flows.cli.show_months import print_months
     from flows.operations.metrics import metrics_written
     from flows.orchestration.months import load_settings
-    from flows.storage.layout import Layout
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     with metrics_written(options["metrics"], Layout.at(settings.output), settings):
@@ -168,7 +167,6 @@ def _nightly(settings: "Config", month: date | None, options: dict[str, Any]) ->
     """The report of the month, or of all months of a night, by a Prefect flow or plain calls; posted to the webhook."""
     from flows.orchestration.month_report import MonthReport, NightReport, failure_notified, notify_months
     from flows.orchestration.months import check_payers, run_month, run_night
-    from flows.storage.layout import month_name, this_month
 
     name = None if month is None else month_name(month)
     if _use_prefect(options["prefect"]):
@@ -217,7 +215,6 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     from flows.operations.metrics import metrics_written
     from flows.orchestration.month_report import notify_months
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
-    from flows.storage.layout import Layout
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     months_to_do(first, last)
@@ -239,7 +236,7 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
 @click.option("--month", type=month_of, default="2026-06", metavar="YYYY-MM", help="Default: 2026-06.")
 @output_option
 @prefect_option
-def demo_command(*, month: date, output: Path | str, prefect: bool | None) -> Result:
+def demo_command(*, month: date, layout: Layout, prefect: bool | None) -> Result:
     """Write a small synthetic market with known answers, run it and check every cell.
 
     The market's files are in DIR/demo, its tables beside them: DIR is an ordinary output folder. Two made-up editions
@@ -247,4 +244,4 @@ def demo_command(*, month: date, output: Path | str, prefect: bool | None) -> Re
     """
     from flows.cli.demo import run_demo
 
-    return run_demo(output, month, _runner(prefect=prefect))
+    return run_demo(layout, month, _runner(prefect=prefect))

@@ -1,4 +1,4 @@
-"""The commands that operate the pipeline: status, serve. Each imports what it uses when it runs."""
+"""The commands that operate the pipeline: status, serve, prune. Each imports what it uses when it runs."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -10,6 +10,7 @@ import click
 from flows.cli.options import POSITIVE, Result, command, config_option, metrics_option, output_option
 from flows.cli.streams import print_error, write_output
 from flows.settings.addresses import location_of
+from flows.storage.layout import Layout, today
 
 
 @command("status", example="status --output output")
@@ -41,7 +42,6 @@ def status_command(*, output: Path | str | None, config: Path | None, metrics: P
     from flows.operations.metrics import write_metrics
     from flows.operations.state import cache_size, read_state
     from flows.settings.values import Nightly
-    from flows.storage.layout import Layout, today
     from flows.storage.resource_errors import explain_resource_errors
 
     nightly, timezone, place = Nightly(), "UTC", output or Path("output")
@@ -91,7 +91,7 @@ def serve_command(*, config: Path, host: str, port: int) -> Result:
             write_output(lambda: print(text))
 
     serve(settings, host, port, say, nightly, backfill)
-    return Result({}, lambda: None)
+    return Result({})
 
 
 @command("prune", example="prune --keep-months 24 --cache-days 90 --dry-run")
@@ -109,7 +109,7 @@ def serve_command(*, config: Path, host: str, port: int) -> Result:
 )
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would go, and how many bytes.")
 @output_option
-def prune_command(*, keep_months: int | None, cache_days: int | None, dry_run: bool, output: Path | str) -> Result:
+def prune_command(*, keep_months: int | None, cache_days: int | None, dry_run: bool, layout: Layout) -> Result:
     """Remove published months beyond a number, unused cache entries, and leftovers of killed runs.
 
     Without --keep-months no month goes, without --cache-days no cache entry; only leftovers of killed runs do. A month
@@ -120,9 +120,8 @@ def prune_command(*, keep_months: int | None, cache_days: int | None, dry_run: b
     publishes those again. Refused (exit code 2) while a run uses the output or its cache.
     """
     from flows.operations.prune import prune
-    from flows.storage.layout import Layout
 
-    found = prune(Layout.at(output), keep_months, cache_days, dry_run=dry_run)
+    found = prune(layout, keep_months, cache_days, dry_run=dry_run)
     return Result(found, partial(_print_pruned, found))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from flows.cli.options import Group, Result, codes_option, command, edition_option, output_option, year_of
+from flows.storage.layout import Layout
 from transforms.errors import UsageError
 
 
@@ -25,21 +26,15 @@ from transforms.errors import UsageError
     help="CMS's report of deactivated NPIs; may be given again.",
 )
 @output_option
-def nppes_command(*, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Path, ...], output: Path | str) -> Result:
+def nppes_command(*, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Path, ...], layout: Layout) -> Result:
     """Build the provider lookup from CMS's monthly NPPES download.
 
     FILE is CMS's zip or csv. Writes DIR/reference/nppes.parquet, where `run` with the same --output finds it.
     """
-    from flows.cli.show import print_figures
-    from flows.storage.layout import Layout
-    from flows.storage.object_sync import upload
     from flows.tables.nppes_lookup import build_nppes
 
-    layout = Layout.at(output)
-    target = layout.nppes
-    figures = {"lookup": layout.name_of(target)} | build_nppes(file, target, weekly=weekly, deactivated=deactivated)
-    upload(layout, target, dated=True)
-    return Result(figures, partial(print_figures, figures))
+    figures = build_nppes(file, layout.nppes, weekly=weekly, deactivated=deactivated)
+    return _uploaded(layout, {"lookup": layout.name_of(layout.nppes)} | figures, layout.nppes)
 
 
 @command("medicare", example="reference medicare --rvu PPRRVU26_JAN.csv --gpci GPCI2026.csv --year 2026")
@@ -47,41 +42,30 @@ def nppes_command(*, file: Path, weekly: tuple[Path, ...], deactivated: tuple[Pa
 @click.option("--gpci", type=Path, required=True, metavar="FILE", help="GPCI csv, or the zip that holds it.")
 @click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2026.")
 @output_option
-def medicare_command(*, rvu: Path, gpci: Path, year: int, output: Path | str) -> Result:
+def medicare_command(*, rvu: Path, gpci: Path, year: int, layout: Layout) -> Result:
     """Add a year of the Physician Fee Schedule.
 
     2020 to 2026 come with the package, for 97026 and 97028; a year built here has every code and overrides them. `run`
     and `rvu` read it when given the same --output.
     """
-    from flows.cli.show import print_figures
-    from flows.storage.layout import Layout
-    from flows.storage.object_sync import upload
     from flows.tables.fee_schedules import build_medicare
 
-    layout = Layout.at(output)
     figures = build_medicare(rvu, gpci, year, layout.reference)
-    upload(layout, *sorted((layout.reference / str(year)).glob("*.csv")), dated=True)
-    return Result(figures, partial(print_figures, figures))
+    return _uploaded(layout, figures, *sorted((layout.reference / str(year)).glob("*.csv")))
 
 
 @command("localities", example="reference localities ZIP5_JAN2026.xlsx")
 @click.argument("file", type=Path, metavar="FILE")
 @output_option
-def localities_command(*, file: Path, output: Path | str) -> Result:
+def localities_command(*, file: Path, layout: Layout) -> Result:
     """Add an edition of CMS's ZIP Code to Carrier Locality file.
 
     FILE is the ZIP5 file as xlsx, csv or txt, or CMS's zip. The first quarter of 2026 comes with the package; an
     edition built here replaces the one of its year. `run` reads it when given the same --output.
     """
-    from flows.cli.show import print_figures
-    from flows.storage.layout import Layout
-    from flows.storage.object_sync import upload
     from flows.tables.fee_schedules import build_localities
 
-    layout = Layout.at(output)
-    figures = build_localities(file, layout.zip_localities)
-    upload(layout, layout.zip_localities, dated=True)
-    return Result(figures, partial(print_figures, figures))
+    return _uploaded(layout, build_localities(file, layout.zip_localities), layout.zip_localities)
 
 
 @command("utilization", example="reference utilization MUP_PHY_R25_P05_V20_D23_Prov_Svc.csv")
@@ -94,24 +78,17 @@ def localities_command(*, file: Path, output: Path | str) -> Result:
 )
 @codes_option
 @output_option
-def utilization_command(
-    *, files: tuple[Path, ...], year: int | None, codes: tuple[str, ...], output: Path | str
-) -> Result:
+def utilization_command(*, files: tuple[Path, ...], year: int | None, codes: tuple[str, ...], layout: Layout) -> Result:
     """Add years of services that each provider billed: the evidence behind tier `billed` and weighting `services`.
 
     FILE is CMS's Medicare Physician & Other Practitioners by Provider and Service (csv or its zip), or a csv with npi,
     billing_code and services; one for each year. A year built here replaces the same year. `run` with the same --output
     reads the year of its month, or the latest one before. Kept are the codes wanted and their families.
     """
-    from flows.cli.show import print_figures
-    from flows.storage.layout import Layout
-    from flows.storage.object_sync import upload
     from flows.tables.utilization_lookup import build_utilization
 
-    layout = Layout.at(output)
     figures = build_utilization(files, layout.utilization, codes, year)
-    upload(layout, *(layout.utilization / f"{built}.parquet" for built in figures["years"]), dated=True)
-    return Result(figures, partial(print_figures, figures))
+    return _uploaded(layout, figures, *(layout.utilization / f"{built}.parquet" for built in figures["years"]))
 
 
 @command("coverage", example="reference coverage ncd.zip current_lcd.zip current_article.zip")
@@ -121,7 +98,7 @@ def utilization_command(
 @codes_option
 @output_option
 def coverage_command(
-    *, files: tuple[Path, ...], changes: bool, edition: date | None, codes: tuple[str, ...], output: Path | str
+    *, files: tuple[Path, ...], changes: bool, edition: date | None, codes: tuple[str, ...], layout: Layout
 ) -> Result:
     """Add an edition of coverage rules: NCDs, LCDs and articles of Medicare, or payers' policies.
 
@@ -131,11 +108,16 @@ def coverage_command(
     codes are not. NCDs are those of the manual's sections that schemas/coding.json names for a code: where to look, no
     statement on its coverage.
     """
-    from flows.tables.coverage_editions import build_coverage
+    from flows.cli.show import print_changes
+    from flows.tables.coverage_editions import build_coverage, find_changes
 
     if not files and not changes:
         raise UsageError("give FILE, or --changes for what the loaded editions changed")
-    return _build_editions(build_coverage, files, edition, codes, output, with_changes=changes)
+    built = _build_editions(build_coverage, files, edition, codes, layout)
+    if not changes:
+        return built
+    found = find_changes(layout.coverage, codes)
+    return Result(built.line | {"changes": found}, partial(print_changes, built.line, found))
 
 
 @command("ncci", example="reference ncci ccipra-v323r0-f1.zip ccipra-v323r0-f2.zip MUE_Eff_10-01-2026.zip")
@@ -143,9 +125,7 @@ def coverage_command(
 @edition_option
 @codes_option
 @output_option
-def ncci_command(
-    *, files: tuple[Path, ...], edition: date | None, codes: tuple[str, ...], output: Path | str
-) -> Result:
+def ncci_command(*, files: tuple[Path, ...], edition: date | None, codes: tuple[str, ...], layout: Layout) -> Result:
     """Add an edition of NCCI: the code pairs that are not paid together (PTP edits), and unit limits (MUE values).
 
     FILE is CMS's zip, text, csv or xlsx, of practitioners; give all files of a quarter's PTP edits. Older editions
@@ -153,7 +133,7 @@ def ncci_command(
     """
     from flows.tables.coverage_editions import build_ncci
 
-    return _build_editions(build_ncci, files, edition, codes, output)
+    return _build_editions(build_ncci, files, edition, codes, layout)
 
 
 def _build_editions(
@@ -161,25 +141,23 @@ def _build_editions(
     files: tuple[Path, ...],
     edition: date | None,
     codes: tuple[str, ...],
-    output: Path | str,
-    *,
-    with_changes: bool = False,
+    layout: Layout,
 ) -> Result:
-    from flows.cli.show import print_changes, print_figures
-    from flows.storage.layout import Layout
-    from flows.storage.object_sync import refresh_folder, upload
-    from flows.tables.coverage_editions import find_changes
+    from flows.storage.object_sync import refresh_folder
 
-    layout = Layout.at(output)
     refresh_folder(layout, layout.coverage)
-    figures: dict[str, Any] = {}
-    if files:
-        figures = build(files, layout.coverage, codes, edition)
-        upload(layout, *figures.pop("paths"), dated=True)
-    if not with_changes:
-        return Result(figures, partial(print_figures, figures))
-    changes = find_changes(layout.coverage, codes)
-    return Result({**figures, "changes": changes}, partial(print_changes, figures, changes))
+    if not files:
+        return Result({})
+    figures = build(files, layout.coverage, codes, edition)
+    return _uploaded(layout, figures, *figures.pop("paths"))
+
+
+def _uploaded(layout: Layout, figures: dict[str, Any], *built: Path) -> Result:
+    """The figures of lookups, which are in the output now, also in object storage."""
+    from flows.storage.object_sync import upload
+
+    upload(layout, *built, dated=True)
+    return Result(figures)
 
 
 reference_command = Group(

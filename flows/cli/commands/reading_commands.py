@@ -1,4 +1,4 @@
-"""The commands on published tables: report, practice, explain. Each imports what it uses when it runs."""
+"""The commands that read and show: inspect, rvu, report, practice, explain. Each imports what it uses when it runs."""
 
 from datetime import date
 from functools import partial
@@ -7,22 +7,32 @@ from typing import Any
 
 import click
 
-from flows.cli.options import Result, command, month_of, output_option
+from flows.cli.options import (
+    POSITIVE,
+    Result,
+    choice_of,
+    codes_option,
+    command,
+    listed_options,
+    month_of,
+    output_option,
+    reader_option,
+    year_of,
+)
+from flows.storage.layout import Layout
+from transforms.errors import UsageError
 
 
 @command("report", example="report --output output")
 @output_option
-def report_command(*, output: Path | str) -> Result:
+def report_command(*, layout: Layout) -> Result:
     """Rebuild the HTML report from the published tables.
 
     Writes DIR/report: pages by code, state and payer, that open from disk, offline. Open DIR/report/index.html.
     """
-    from flows.cli.show import print_figures
     from flows.report.report import build_report
-    from flows.storage.layout import Layout
 
-    figures = build_report(Layout.at(output))
-    return Result(figures, partial(print_figures, figures))
+    return Result(build_report(layout))
 
 
 @command("practice", example="practice --npi 1234567893 --volumes units.csv")
@@ -45,7 +55,7 @@ def report_command(*, output: Path | str) -> Result:
 )
 @output_option
 def practice_command(
-    *, npis: tuple[str, ...], tins: tuple[str, ...], month: date | None, volumes: Path | None, output: Path | str
+    *, npis: tuple[str, ...], tins: tuple[str, ...], month: date | None, volumes: Path | None, layout: Layout
 ) -> Result:
     """Compare one provider's or group's rates with its market.
 
@@ -57,9 +67,8 @@ def practice_command(
     """
     from flows.cli.show import print_practice
     from flows.report.practice import compare_with_market, parse_practice
-    from flows.storage.layout import Layout
 
-    found = compare_with_market(Layout.at(output), parse_practice(npis, tins), month, volumes)
+    found = compare_with_market(layout, parse_practice(npis, tins), month, volumes)
     return Result(found, partial(print_practice, found))
 
 
@@ -86,7 +95,7 @@ def practice_command(
 @click.option("--weighting", type=click.Choice(["npi", "tin", "services", "locality"]), help="Default: npi.")
 @click.option("--show", is_flag=True, help="Print the bytes of the first items and references, of local sources.")
 @output_option
-def explain_command(*, npi: str | None, output: Path | str, show: bool, **options: Any) -> Result:
+def explain_command(*, npi: str | None, layout: Layout, show: bool, **options: Any) -> Result:
     """Walk one published figure back: cell, observations, rate rows, files, bytes.
 
     The figures are computed anew from the observations, and these from the rate rows; a difference is an error. For
@@ -101,12 +110,57 @@ def explain_command(*, npi: str | None, output: Path | str, show: bool, **option
     from flows.explain.explain import explain
     from flows.explain.show_bytes import show_bytes
     from flows.publish.retention import published_in_use
-    from flows.storage.layout import Layout
 
-    layout = Layout.at(output)
     asked = Question(**options, npi=None if npi is None else parse_npi(npi))
     with published_in_use(layout):
         explained = explain(layout, asked)
         shown = show_bytes(explained) if show else []
         line = explained.as_json() | ({"shown": shown} if show else {})
     return Result(line, partial(print_explanation, explained, shown))
+
+
+@command("inspect", example="inspect in-network.json.gz --json")
+@click.argument("source", metavar="SOURCE")
+@reader_option
+@codes_option
+@listed_options
+def inspect_command(*, source: str, reader: Any, codes: tuple[str, ...], **options: Any) -> Result:
+    """Show what is in one file: header, shape, codes, quirks; an index's files.
+
+    SOURCE is a file or a URL. One streaming pass with the reader that `run` uses; writes nothing. Of an index: each
+    file with its plans, markets and size where known, and which of the options keep it, as `run` would.
+    """
+    from flows.cli.inspection import inspect
+    from flows.cli.show import print_inspection
+    from flows.download.open_source import expand
+    from flows.settings.config import fetching_of
+    from flows.settings.values import ReadSettings
+
+    sources = expand([source])
+    if len(sources) > 1:
+        raise UsageError(f"{source} is {len(sources)} files; inspect reads one")
+    settings = ReadSettings(frozenset(codes), reader, fetching_of())
+    found = inspect(sources[0], settings, choice_of(options))
+    return Result(found, partial(print_inspection, found))
+
+
+@command("rvu", example="rvu 97026 --units 1 --state AK --year 2026")
+@click.argument("code", type=str.upper, metavar="CODE")
+@click.option("--units", type=POSITIVE, default=1, metavar="N", help="How many services (default: 1).")
+@click.option("--state", type=str.upper, required=True, metavar="XX", help="Two-letter USPS code.")
+@click.option("--year", type=year_of, required=True, metavar="Y", help="Fee schedule year, such as 2026.")
+@output_option
+def rvu_command(*, code: str, units: int, state: str, year: int, layout: Layout) -> Result:
+    """Show RVUs and the Medicare amount of a code.
+
+    CODE is a CPT or HCPCS code. One line per Medicare locality of the state: services of one day, by one provider,
+    outside facilities.
+    """
+    from flows.cli.show import print_service, service_as_json
+    from flows.storage.object_sync import refresh_folder
+    from flows.tables.fee_schedules import load_medicare
+    from transforms.cms.medicare import price_service
+
+    refresh_folder(layout, layout.reference, layout.nppes)
+    price = price_service(load_medicare(layout.reference), code, units, state, year)
+    return Result(service_as_json(price), partial(print_service, price))
