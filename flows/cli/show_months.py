@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from flows.orchestration.month_report import MonthReport
+from flows.orchestration.month_report import MonthReport, details_of
 from flows.storage.layout import month_name
 
 
@@ -13,14 +13,9 @@ def print_months(months: Sequence[MonthReport]) -> None:
         rows = f"  {month.rows:,} rate rows, {month.rows_eligible:,} eligible" if month.rows else ""
         print(f"{month_name(month.month)}  {month.status:<11}{counts}{rows}  {month.seconds:.1f} s")
     for month in months:
-        reasons = [("failed", month.reason)] if month.reason is not None else []
-        reasons += [(f"withheld {payer}", reason) for payer, reason in month.withheld]
-        reasons += [("references", str(month.references))] if month.references.count else []
-        reasons += [(f"undated {payer}", reason) for payer, reason in month.undated]
-        since = "not there since" if month.late else "awaited since"
-        reasons += [(f"{since} {each.since} {each.payer}", each.reason) for each in month.awaited]
-        reasons += [(f"stale {each.payer}", f"last updated on {each.last_updated_on}") for each in month.stale]
-        reasons += [("Delta", str(month.delta))] if month.delta and (month.delta.commits or month.delta.failed) else []
-        reasons += [(f"quarantined {source}", reason) for source, reason in month.quarantined]
-        for what, reason in reasons:
-            print(f"{month_name(month.month)} {what}: {reason}")
+        lines = [] if month.reason is None else [f"failed: {month.reason}"]
+        lines += [*details_of(month), *(f"{source} quarantined: {reason}" for source, reason in month.quarantined)]
+        if month.delta is not None and month.delta.commits:
+            lines.append(f"Delta: {month.delta}")
+        for line in lines:
+            print(f"{month_name(month.month)} {line}")

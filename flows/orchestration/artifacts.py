@@ -15,8 +15,8 @@ from prefect.artifacts import (
 )
 from prefect.events import emit_event
 
-from flows.operations.events import PREFECT_PREFIX, Event
-from flows.orchestration.month_report import MonthReport, changed_rules
+from flows.operations.events import PREFECT_PREFIX, Event, next_step
+from flows.orchestration.month_report import MonthReport
 from flows.orchestration.task_steps import OnProgress
 from flows.settings.addresses import Location
 from flows.settings.values import Config
@@ -27,24 +27,16 @@ MOST_SHOWN = 200  # rows in a page
 _IN_MANIFEST = "see manifest.json"
 _DOLLARS = ("p25_usd", "p50_usd", "p75_usd")
 _NATIONAL = "US dollars per service; n: providers (* small sample), or Medicare's localities; taxonomy tier {tier}."
-_QUARANTINED = (
-    "{count:,} source(s) quarantined. Next: do what the reason says (`tic-rates inspect SOURCE` shows more), then "
-    "`tic-rates backfill --config {config} --from {month} --to {month}`: only these are read."
-)
-_WITHHELD = (
-    "{count:,} payer(s) withheld; their last good figures stand. Next: look at `quality/`; if the new figures are "
-    "right, `tic-rates nightly --config {config} --month {month} --no-gates`."
-)
-_AWAITED = (
-    "{count:,} payer(s) of {month} not published yet. Each night asks again; `expect_by_day` in {config} sets the "
-    "day after which this is a failure."
-)
-_DELTA = "The published tables of {month} are complete; the Delta tables under `delta/` lack {count:,} commit(s)."
-_CHANGED = (
-    "{count:,} document(s) changed by new editions of coverage rules, in `coverage` of {month}; "
-    "`tic-rates reference coverage --changes` lists all."
-)
-_STALE = "{count:,} payer(s) with old files, by `stale_after_days` in {config}. Next: look for newer ones at the payer."
+# By a key of ``MonthReport.left_out``: the artifact, the heading of its names, and where those that it lacks are
+_TABLES = {
+    "quarantined": ("quarantine", "source", "see quality/files"),
+    "withheld": ("withheld", "payer", _IN_MANIFEST),
+    "awaited": ("awaited", "payer", _IN_MANIFEST),
+    "late": ("awaited", "payer", _IN_MANIFEST),
+    "stale": ("stale", "payer", _IN_MANIFEST),
+    "delta": ("delta", "tables", _IN_MANIFEST),
+    "changed": ("coverage", "document", "see `tic-rates reference coverage --changes`"),
+}
 
 
 @contextmanager
@@ -71,22 +63,12 @@ def show_month(config: Config, report: MonthReport) -> None:
     rows, tier = national_table(config.output, report.month)
     if rows:
         create_table_artifact(rows, key=f"national-{name}", description=_NATIONAL.format(tier=tier))
-    awaited = [(each.payer, f"since {each.since}: {each.reason}") for each in report.awaited]
-    stale = [(each.payer, f"last updated on {each.last_updated_on}") for each in report.stale]
-    changed = changed_rules(report)
-    uncommitted = [("delta", report.delta_failed)] if report.delta_failed else []
-    for key, column, left_out, text, all_of_them in (
-        ("quarantine", "source", report.quarantined, _QUARANTINED, "see quality/files"),
-        ("withheld", "payer", report.withheld, _WITHHELD, _IN_MANIFEST),
-        ("awaited", "payer", awaited, _AWAITED, _IN_MANIFEST),
-        ("stale", "payer", stale, _STALE, _IN_MANIFEST),
-        ("delta", "tables", uncommitted, _DELTA, _IN_MANIFEST),
-        ("coverage", "document", changed, _CHANGED, "see `tic-rates reference coverage --changes`"),
-    ):
-        if left_out:
+    for what, (key, column, others) in _TABLES.items():
+        if left_out := report.left_out.get(what):
             reasons = "".join(f"\n- {each}: {why}" for each, why in left_out[:MOST_EXPLAINED])  # a table cuts them off
-            description = text.format(count=len(left_out), config=config.path, month=name) + f"\n{reasons}"
-            table = left_out_table(column, left_out, all_of_them)
+            step = next_step(what, name, config.path)
+            description = f"{len(left_out):,} {what} in {name}. Next: {step}.\n{reasons}"
+            table = left_out_table(column, left_out, others)
             create_table_artifact(table, key=f"{key}-{name}", description=description)
     layout = Layout.at(config.output)
     index = layout.root / "report" / "index.html"

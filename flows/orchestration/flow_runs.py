@@ -5,6 +5,7 @@ Parameters carry the configuration's path, months, payers' names and flags: neve
 
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -35,6 +36,17 @@ LOG = logging.getLogger(__name__)
 TAG = "tic-rates"
 STOPPED = re.compile("(termination|interrupt) signal")  # in Prefect's message of a run that was asked to stop
 RETRIES, RETRY_SECONDS = 3, 600  # a share that is unmounted, a network that is away: back within the hour, or not
+
+# Words of a run's state for kinds of ``MonthReport.left_out``
+_LEFT_OUT = {
+    "late": "not there in time",
+    "withheld": "withheld",
+    "quarantined": "quarantined",
+    "delta": "not in the Delta tables",
+    "coverage": "coverage rules not fetched",
+    "references": "references given up",
+}
+_NOTED = {"awaited": "awaited", "stale": "stale", "changed": CHANGES}
 
 Month = Annotated[str, Field(pattern=r"^\d{4}-(0[1-9]|1[0-2])$", description="YYYY-MM", examples=["2025-06"])]
 
@@ -260,20 +272,13 @@ def final_state(report: MonthReport | BackfillReport) -> State[Any]:
     months = report.months
     message = "; ".join(map(describe, months)) or "no month to do"
     failures = sum(month.status == "failed" for month in months)
-    counts = {
-        "not there in time": sum(len(month.awaited) for month in months if month.late),
-        "withheld": sum(len(month.withheld) for month in months),
-        "quarantined": sum(len(month.quarantined) for month in months),
-        "not in the Delta tables": sum(month.delta_failed is not None for month in months),
-        "coverage rules not fetched": sum(len(month.references_failed) for month in months),
-        "references given up": sum(sum(month.references.given_up.values()) for month in months),
-    }
-    noted = {
-        "awaited": sum(len(month.awaited) for month in months if not month.late),
-        "stale": sum(len(month.stale) for month in months),
-        CHANGES: sum(len(month.coverage_changes) for month in months),
-    }
-    left_out, more = ([f"{count:,} {what}" for what, count in each.items() if count] for each in (counts, noted))
+    counts: Counter[str] = Counter()
+    for month in months:
+        counts.update({what: len(names) for what, names in month.left_out.items()})
+        counts["references"] += sum(month.references.given_up.values()) - len(month.references.given_up)
+    left_out, more = (
+        [f"{counts[what]:,} {words}" for what, words in names.items() if counts[what]] for names in (_LEFT_OUT, _NOTED)
+    )
     if failures:
         kind = "Failed" if failures == len(months) else f"Failed {failures} of {len(months)} months"
         name = ", ".join([kind, *left_out, *more])

@@ -20,6 +20,9 @@ from flows.storage.redaction import redact_text
 from transforms.errors import BadFileError, NothingUsableError, TicRatesError
 
 CHANGES = "change(s) of coverage rules"
+# Kinds of ``MonthReport.left_out`` that make the exit code 3; the first one of them names the event's next step
+MISSING = ("withheld", "quarantined", "late", "references", "delta", "coverage")
+_WORDS = {"late": "not there", "awaited": "awaited", "delta": "tables:", "coverage": "not fetched:"}
 CHANGES_NAMED = 5  # in a line; the artifact and the result line have more
 CHANGE_CHARS = 200
 
@@ -69,12 +72,28 @@ class MonthReport:
         return None if self.delta is None else self.delta.failed
 
     @property
+    def left_out(self) -> dict[str, list[tuple[str, str]]]:
+        """What is missing, late or to be known, by a key of ``flows.operations.events.STEPS``: names and reasons."""
+        found = {
+            "withheld": self.withheld,
+            "quarantined": self.quarantined,
+            "late" if self.late else "awaited": [
+                (each.payer, f"since {each.since}: {each.reason}") for each in self.awaited
+            ],
+            "references": [(host, f"{count:,} given up") for host, count in sorted(self.references.given_up.items())],
+            "delta": [("delta", self.delta_failed)] if self.delta_failed else [],
+            "coverage": self.references_failed,
+            "stale": [(each.payer, f"last updated on {each.last_updated_on}") for each in self.stale],
+            "changed": changed_rules(self),
+        }
+        return {what: names for what, names in found.items() if names}
+
+    @property
     def exit_code(self) -> int:
         """0 all well, 3 something left out, late or not committed to the Delta tables, 4 nothing usable."""
         if self.status == "failed":
             return NothingUsableError.exit_code
-        left_out = self.quarantined or self.withheld or self.late or self.references.given_up or self.delta_failed
-        return BadFileError.exit_code if left_out or self.references_failed else 0
+        return BadFileError.exit_code if self.left_out.keys() & MISSING else 0
 
     def as_json(self) -> dict[str, Any]:
         """The result line of CONTRACT section 2."""
@@ -157,22 +176,21 @@ class NightReport(BackfillReport):
 
 def describe(report: MonthReport) -> str:
     """One month in one line."""
-    parts = [f"{month_name(report.month)} {report.status}"]
-    if report.reason:
-        parts.append(redact_text(report.reason))
+    parts = [f"{month_name(report.month)} {report.status}", *([redact_text(report.reason)] if report.reason else [])]
     if report.quarantined:
         parts.append(f"{len(report.quarantined):,} of {report.sources.total():,} source(s) quarantined")
-    if report.references.count:
-        parts.append(str(report.references))
-    parts += [f"{payer} withheld: {why}" for payer, why in report.withheld]
-    parts += [f"{payer} undated: {redact_text(why)}" for payer, why in report.undated]
-    since = "not there since" if report.late else "awaited since"
-    parts += [f"{each.payer} {since} {each.since}" for each in report.awaited]
-    parts += [f"{each.payer} stale: last updated on {each.last_updated_on}" for each in report.stale]
-    parts += [f"Delta tables: {report.delta_failed}"] if report.delta_failed else []
-    parts += [f"coverage rules not fetched: {name}: {redact_text(why)}" for name, why in report.references_failed]
+    parts += details_of(report)
     parts += [_describe_changes(report)] if report.coverage_changes else []
     return ", ".join(parts)
+
+
+def details_of(report: MonthReport) -> list[str]:
+    """A line for each thing left out, but for quarantined files, and for documents that changed."""
+    lines = [str(report.references)] if report.references.count else []
+    found = report.left_out | {"undated": report.undated}
+    for what in ("withheld", "undated", "late", "awaited", "stale", "delta", "coverage"):
+        lines += [f"{name} {_WORDS.get(what, f'{what}:')} {redact_text(why)}" for name, why in found.get(what, ())]
+    return lines
 
 
 def _describe_changes(report: MonthReport) -> str:
@@ -207,11 +225,12 @@ def events_of(report: MonthReport, config: Path | None, run: str | None = None) 
     if report.status == "failed":
         return [event("failed", "failed", (name for name, _ in report.quarantined), report.reason or text)]
     found = []
-    if report.withheld:
-        found.append(event("withheld", "withheld", (payer for payer, _ in report.withheld)))
-    left_out = _left_out(report)
-    if left_out:
-        found.append(event("partial", next(iter(left_out)), {name for names in left_out.values() for name in names}))
+    names = {what: {name for name, _ in each} for what, each in report.left_out.items()}
+    if "withheld" in names:
+        found.append(event("withheld", "withheld", names["withheld"]))
+    missing = {what: names[what] for what in MISSING[1:] if what in names}
+    if missing:
+        found.append(event("partial", next(iter(missing)), set().union(*missing.values())))
     if report.status == "published" and not found:
         found.append(event("published", "published"))
     stale = [each.payer for each in report.stale if each.is_new]
@@ -220,18 +239,6 @@ def events_of(report: MonthReport, config: Path | None, run: str | None = None) 
     if report.coverage_changes:
         found.append(event("changed", "changed", {each["document_id"] for each in report.coverage_changes}))
     return found
-
-
-def _left_out(report: MonthReport) -> dict[str, list[str]]:
-    """What is missing besides withheld payers, by its next step."""
-    parts = {
-        "quarantined": [name for name, _ in report.quarantined],
-        "late": [each.payer for each in report.awaited if report.late],
-        "references": list(report.references.given_up),
-        "delta": ["delta"] if report.delta_failed else [],
-        "coverage": [name for name, _ in report.references_failed],
-    }
-    return {what: names for what, names in parts.items() if names}
 
 
 def notify_months(config: Config, reports: Sequence[MonthReport], run: str | None = None) -> list[Event]:

@@ -55,7 +55,7 @@ def test_what_is_missing_comes_with_its_reason_and_the_next_command(
     show_month(config, MonthReport(MONTH, "published", quarantined=[("a.json", "cut")], withheld=[("Cigna", "few")]))
     rows, text = shown["quarantine-2026-06"]
     assert rows == [{"source": "a.json", "reason": "cut"}]
-    assert "`tic-rates backfill --config /etc/t.toml --from 2026-06 --to 2026-06`" in text
+    assert "`tic-rates nightly --config /etc/t.toml --month 2026-06`" in text
     awaited, stale = AwaitedPayer("Aetna", MONTH, "404"), StalePayer("Cigna", date(2025, 1, 1))
     show_month(config, MonthReport(MONTH, "not_published", awaited=[awaited], stale=[stale]))
     assert shown["awaited-2026-06"][0] == [{"payer": "Aetna", "reason": "since 2026-06-01: 404"}]
@@ -63,7 +63,7 @@ def test_what_is_missing_comes_with_its_reason_and_the_next_command(
     show_month(config, MonthReport(MONTH, "published", delta=DeltaCommits(failed="disk full; `tic-rates nightly`")))
     rows, text = shown["delta-2026-06"]
     assert rows == [{"tables": "delta", "reason": "disk full; `tic-rates nightly`"}]
-    assert "published tables of 2026-06 are complete" in text
+    assert "repeats the commit" in text
     rows, text = shown["withheld-2026-06"]
     assert rows == [{"payer": "Cigna", "reason": "few"}]
     assert "`tic-rates nightly --config /etc/t.toml --month 2026-06 --no-gates`" in text

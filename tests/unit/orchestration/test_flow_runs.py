@@ -198,9 +198,9 @@ def test_a_month_is_described_in_a_line() -> None:
     assert describe(report) == "2025-06 published, 1 of 5 source(s) quarantined, Cigna withheld: few"
     assert describe(MonthReport(MONTH, "failed", reason="none")) == "2025-06 failed, none"
     report = MonthReport(MONTH, "unchanged", awaited=[AWAITED], stale=[STALE])
-    expected = "2025-06 unchanged, Aetna awaited since 2025-06-02, Cigna stale: last updated on 2025-01-01"
+    expected = "2025-06 unchanged, Aetna awaited since 2025-06-02: 404, Cigna stale: last updated on 2025-01-01"
     assert describe(report) == expected
-    assert describe(UNCOMMITTED) == "2025-06 published, Delta tables: delta/summaries: not committed: disk full"
+    assert describe(UNCOMMITTED) == "2025-06 published, delta tables: delta/summaries: not committed: disk full"
 
 
 WITHHELD = MonthReport(MONTH, "published", withheld=[("Aetna", "few"), ("Cigna", "few")])
