@@ -59,7 +59,7 @@ def edit_source(monkeypatch: pytest.MonkeyPatch, module: str, text: str) -> None
     source = code_versions._source
     edited = {module: f"# {text}".encode()}
     monkeypatch.setattr(code_versions, "_source", lambda name: source(name) + edited.get(name, b""))
-    monkeypatch.setattr(code_versions, "_digest_of_sources", cache(code_versions._digest_of_sources.__wrapped__))
+    set_everywhere(monkeypatch, "code_version", cache(code_versions.code_version.__wrapped__))
 
 
 class World:

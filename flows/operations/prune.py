@@ -10,6 +10,7 @@ marks: there an entry's age counts from when it was written, and remote referenc
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +23,7 @@ from flows.extract.ledger import ledger_path, stated_content
 from flows.extract.provider_references import cited_digests
 from flows.extract.readers import reading_version
 from flows.extract.stored_tables import ACCOUNT
-from flows.operations.retained_files import File, Usage, freed_bytes, list_files, remove_entry
+from flows.operations.retained_files import File, Inode, freed_bytes, list_files, remove_entry
 from flows.publish.manifest import parse_manifest, read_manifest
 from flows.publish.object_publication import MANIFEST, abandoned_uploads
 from flows.publish.older_outputs import older_months
@@ -66,14 +67,14 @@ class Plan:
     @property
     def freed(self) -> dict[str, dict[str, int]]:
         """By kind: how many entries and files, and the bytes that are free without them."""
-        usage = Usage()
+        names: Counter[Inode] = Counter()
         kinds: dict[str, list[list[File]]] = {kind: [*found.values()] for kind, found in self.published.items()}
         kinds |= {kind: [*found.values()] for kind, found in self.cached.items()}
         return {
             kind: {
                 "entries": len(entries),
                 "files": sum(map(len, entries)),
-                "bytes": freed_bytes((file for files in entries for file in files), usage),
+                "bytes": freed_bytes((file for files in entries for file in files), names),
             }
             for kind, entries in kinds.items()
         }

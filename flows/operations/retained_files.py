@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from flows.storage.atomic_files import remove_folder
@@ -49,20 +49,16 @@ def list_files(layout: Layout, folder: Path) -> list[File]:
     return sorted(walk_files(layout, folder), key=lambda file: file.path)
 
 
-@dataclass
-class Usage:
-    """How many names of each local file go, of those counted so far."""
+def freed_bytes(files: Iterable[File], names: Counter[Inode]) -> int:
+    """The bytes that are free when these files go, too; a file whose bytes have another name frees nothing.
 
-    names: Counter[Inode] = field(default_factory=Counter)
-
-
-def freed_bytes(files: Iterable[File], usage: Usage) -> int:
-    """The bytes that are free when these files go, too; a file whose bytes have another name frees nothing."""
+    Args: names: how many names of each local file go, of those counted so far.
+    """
     total = 0
     for file in files:
         if file.inode is not None:
-            usage.names[file.inode] += 1
-        if file.inode is None or usage.names[file.inode] == file.links:
+            names[file.inode] += 1
+        if file.inode is None or names[file.inode] == file.links:
             total += file.size
     return total
 

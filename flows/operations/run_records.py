@@ -7,12 +7,11 @@ import json
 import logging
 import socket
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import date
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from flows.publish.manifest import now
 from flows.storage.atomic_files import write_atomically
@@ -80,18 +79,25 @@ def _left_out(line: Mapping[str, Any]) -> dict[str, str]:
     return {what: redact_text(why) for what, why in found.items() if why}
 
 
+@contextmanager
+def recorded_run(layout: Layout, month: date) -> Iterator["RecordedRun"]:
+    """The record of a run, which is written when it starts, and at the end of the body, however that ends."""
+    run = RecordedRun(layout, month)
+    with logged_with(month=month_name(month)):
+        try:
+            yield run
+        except BaseException as error:
+            run.note_error(error)
+            raise
+
+
 class RecordedRun:
-    """Writes the record of a run: when ``start`` is called, and at the end of the body, however that ends."""
+    """Writes the record of a run."""
 
     def __init__(self, layout: Layout, month: date) -> None:
         self._layout, self._month = layout, month
         self._started = time.perf_counter()
         self._record: RunRecord | None = None
-
-    def __enter__(self) -> Self:
-        self._context = ExitStack()
-        self._context.enter_context(logged_with(month=month_name(self._month)))
-        return self
 
     def start(self) -> None:
         """The run has its turn: no other one works on the month."""
@@ -110,14 +116,9 @@ class RecordedRun:
         said = {"reason": line["reason"], "sources": line["sources"], "late": line["late"], "left_out": _left_out(line)}
         self._end(line["status"], line["exit_code"], **said)
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
-    ) -> None:
-        with self._context:
-            self._note_error(error)
-
-    def _note_error(self, error: BaseException | None) -> None:
-        if error is None or self._record is None or self._record.finished_at is not None:
+    def note_error(self, error: BaseException) -> None:
+        """Note how the run ended that this error ends; nothing where it had not started, or has a record already."""
+        if self._record is None or self._record.finished_at is not None:
             return
         if isinstance(error, TicRatesError):
             details = getattr(error, "details", None) or {}

@@ -16,7 +16,7 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import mark_undated, undated_blocks
 from flows.operations.metrics import metrics_written
-from flows.operations.run_records import RecordedRun
+from flows.operations.run_records import recorded_run
 from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
 from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, failed_month
 from flows.orchestration.run import (
@@ -106,7 +106,7 @@ def run_month(
     request = RunRequest((), month, config.codes, *places, config.workers, config.engine, config.fetching, force)
     layout.prepare()
     observed = metrics_written(config.metrics_file, layout, config)
-    with observed, RecordedRun(layout, month) as recorded:
+    with observed, recorded_run(layout, month) as recorded:
         with locked_month(layout, month):
             recorded.start()
             remove_all_abandoned(layout)

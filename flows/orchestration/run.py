@@ -16,7 +16,7 @@ from flows.download.sources import Source, distinct_names
 from flows.extract.outcome import Outcome
 from flows.extract.readers import READER_VERSION
 from flows.extract.workers import extract_many
-from flows.operations.run_records import RecordedRun
+from flows.operations.run_records import recorded_run
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.steps import Publication, Steps, build_pages, commit_delta, normalise, summarise
 from flows.publish.delta import DeltaCommitError, DeltaCommits, require_deltalake
@@ -86,7 +86,7 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     if request.delta:
         require_deltalake()
     prepare_output(layout)
-    with RecordedRun(layout, request.month) as recorded:
+    with recorded_run(layout, request.month) as recorded:
         with locked_month(layout, request.month):
             recorded.start()
             remove_all_abandoned(layout)

@@ -66,7 +66,9 @@ def missing_outcomes(listing: PayerListing, payer: PayerSource, month: date, *, 
     if not listing.listed:
         reason = "its index lists no in-network file"
     elif (
-        listing.sources and not is_past and all(_is_of_another_month(each, listing, month) for each in listing.sources)
+        listing.sources
+        and not is_past
+        and all(each in listing.undated and _names_another_month(each.location, month) for each in listing.sources)
     ):
         reason = f"its index lists {len(listing.sources):,} file(s), all of other months by their addresses"
     else:
@@ -75,9 +77,8 @@ def missing_outcomes(listing: PayerListing, payer: PayerSource, month: date, *, 
     return [Outcome(index, "quarantined", reason=reason, missing=True)]
 
 
-def _is_of_another_month(source: Source, listing: PayerListing, month: date) -> bool:
-    names_one = _ANY_MONTH.search(source.location) is not None and not names_month(source.location, month)
-    return source in listing.undated and names_one
+def _names_another_month(address: str, month: date) -> bool:
+    return _ANY_MONTH.search(address) is not None and not names_month(address, month)
 
 
 def split_missing(outcomes: Sequence[Outcome], before: PublishedMonth, *, is_past: bool) -> MissingSplit:

@@ -90,10 +90,12 @@ def commit_months(layout: Layout) -> DeltaCommits:
 
 def _commits(layout: Layout, name: str, place: str) -> Iterator[str]:
     """The months that a commit was made of, in order."""
-    months = _published_months(layout, name)
-    table = _open(layout, place)
+    manifest, table = read_manifest(layout), _open(layout, place)
+    stated = ((month, _identity(layout, manifest, name, month)) for month in manifest.get("months", {}))
+    months = {month: identity for month, identity in stated if identity is not None}
+    periods = [] if table is None else sorted(str(each[PARTITION]) for each in table.partitions())
     stale = [month for month in sorted(months) if _committed(table, month) != _number(months[month]["sha256"])]
-    removed = [month for month in _periods(table) if month not in months and _committed(table, month) != REMOVED]
+    removed = [month for month in periods if month not in months and _committed(table, month) != REMOVED]
     for month in stale:
         if _commit(layout, name, place, month):
             yield month
@@ -101,13 +103,6 @@ def _commits(layout: Layout, name: str, place: str) -> Iterator[str]:
         LOG.warning("%s: %s is not published any more; its rows are removed", place, month)
         _remove(layout, place, month)
         yield month
-
-
-def _published_months(layout: Layout, name: str) -> dict[str, dict[str, Any]]:
-    """The manifest's identity of every published month that has the table."""
-    manifest = read_manifest(layout)
-    found = {month: _identity(layout, manifest, name, month) for month in manifest.get("months", {})}
-    return {month: identity for month, identity in found.items() if identity is not None}
 
 
 def _identity(layout: Layout, manifest: Mapping[str, Any], name: str, month: str) -> dict[str, Any] | None:
@@ -236,10 +231,6 @@ def _committed(table: "DeltaTable | None", month: str) -> int | None:
 def _number(sha256: str) -> int:
     """The digest as a transaction's version, a signed number of 64 bits."""
     return int(sha256[:15], 16)
-
-
-def _periods(table: "DeltaTable | None") -> list[str]:
-    return [] if table is None else sorted(str(each[PARTITION]) for each in table.partitions())
 
 
 def _open(layout: Layout, place: str) -> "DeltaTable | None":

@@ -1,7 +1,7 @@
 """Gates before publishing: a payer whose month looks wrong is withheld, and its last good rows stay."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from flows.extract.outcome import Outcome
@@ -109,19 +109,18 @@ def check_figures(gates: Gates, figures: PayerFigures, before: Mapping[str, Any]
         before: the payer's entry in the manifest of the last month published before; None for a new payer.
         month: that month's name.
     """
-    return "; ".join(_wrong_figures(gates, figures, before or {}, month)) or None
-
-
-def _wrong_figures(gates: Gates, figures: PayerFigures, before: Mapping[str, Any], month: str) -> Iterable[str]:
+    before, wrong = before or {}, []
     least, share = gates.min_nppes_share, figures.nppes_share
     if least is not None and share is not None and share < least:
-        yield f"NPPES knows {share:.1%} of its NPIs (gate min_nppes_share is {least:g})"
+        wrong.append(f"NPPES knows {share:.1%} of its NPIs (gate min_nppes_share is {least:g})")
     most, rows, now = gates.max_rows_change, before.get("rows_eligible", 0), figures.rows_eligible
     if most is not None and rows and abs(now - rows) > most * rows:
-        yield f"{now:,} eligible rows where {month} has {rows:,} (gate max_rows_change is {most:g})"
+        wrong.append(f"{now:,} eligible rows where {month} has {rows:,} (gate max_rows_change is {most:g})")
     most = gates.max_median_change
     for code, then in sorted(before.get("medians_usd", {}).items()) if most is not None else ():
         median = figures.medians_usd.get(code)
         if median is None or abs(median - then) > most * then:
             found = "missing" if median is None else f"{median:.2f} dollars"
-            yield f"the median of {code} is {found} where {month} has {then:.2f} (gate max_median_change is {most:g})"
+            change = f"the median of {code} is {found} where {month} has {then:.2f}"
+            wrong.append(f"{change} (gate max_median_change is {most:g})")
+    return "; ".join(wrong) or None

@@ -10,7 +10,6 @@ of whatever month: it has the record and the uploads, which stay until the next 
 """
 
 import copy
-import hashlib
 import json
 import logging
 import re
@@ -20,6 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from flows.download.sources import sha256_of
 from flows.publish.manifest import check_layout
 from flows.storage.object_store import ObjectMeta, Objects
 from flows.storage.threads import map_in_threads
@@ -66,11 +66,13 @@ def publish(objects: Objects, change: Change, files: Mapping[str, Path], replace
         files: by path under the output. A file whose published content is the same is not sent.
         replaced: folders, or files, from which all other files are deleted.
     """
-    ours = {path: _described(file) for path, file in files.items()}
+    ours = {path: {"sha256": sha256_of(file), "bytes": file.stat().st_size} for path, file in files.items()}
     for _ in range(ATTEMPTS):
         finish_publication(objects)
         before = published_manifest(objects)
-        _refuse_strangers(objects, before)
+        if before and "publication" not in before:
+            what = "does not name its files (copied there from a folder, or of an older version)"
+            raise UsageError(f"{objects.full(MANIFEST)}: {what}; use an empty place")
         manifest = copy.deepcopy(before)
         change(manifest)
         there: Files = before.get("objects", {})
@@ -174,19 +176,6 @@ def _send(objects: Objects, files: Mapping[str, Path]) -> dict[str, str]:
     keys = {path: f"{folder}/{path}" for path in files}
     map_in_threads(keys, lambda path: objects.put(keys[path], files[path]), AT_ONCE)
     return keys
-
-
-def _described(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        return {"sha256": hashlib.file_digest(file, "sha256").hexdigest(), "bytes": path.stat().st_size}
-
-
-def _refuse_strangers(objects: Objects, manifest: Mapping[str, Any]) -> None:
-    if manifest and "publication" not in manifest:
-        raise UsageError(
-            f"{objects.full(MANIFEST)}: does not name its files (copied there from a folder, or of an older version); "
-            "use an empty place"
-        )
 
 
 def _within(path: str, folders: Iterable[str]) -> bool:

@@ -1,7 +1,6 @@
 """Outputs of earlier versions: tables under ``month=`` and ``payer=`` get today's folders and columns."""
 
 import logging
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from flows.storage.atomic_files import put_in_place, remove_folder, unfinished_f
 from flows.storage.layout import Layout
 from flows.storage.parquet import read_frames, write_table
 from schemas.published import PUBLISHED
+from schemas.table import Table
 
 LOG = logging.getLogger(__name__)
 _OLDER_MONTH, _OLDER_PAYER = "month=", "payer="
@@ -34,21 +34,13 @@ def upgrade_output(layout: Layout) -> None:
         if not target.exists():
             with unfinished_folder(layout.staging) as folder:
                 for path in sorted(older.rglob("*.parquet")):
-                    _rewrite(path, folder / _new_name(path.relative_to(older)), month, older.parent.name)
+                    parts = (part.replace(_OLDER_PAYER, "payer_slug=") for part in path.relative_to(older).parts)
+                    _rewrite(path, Path(folder, *parts), _TABLE_OF[older.parent.name, path.name], month)
                 put_in_place(folder, target)
         remove_folder(older)
         LOG.info("%s is now %s, with the columns of this version", older, target.name)
 
 
-def _new_name(path: Path) -> Path:
-    return Path(*(part.replace(_OLDER_PAYER, "payer_slug=") for part in path.parts))
-
-
-def _rewrite(path: Path, target: Path, month: date, folder: str) -> None:
-    table = _TABLE_OF[folder, path.name]
-
-    def pieces() -> Iterator[pl.DataFrame]:
-        for piece in read_frames(path):
-            yield table.complete(piece.with_columns(month=pl.lit(month)))
-
-    write_table(target, table, pieces())
+def _rewrite(path: Path, target: Path, table: Table, month: date) -> None:
+    pieces = (table.complete(piece.with_columns(month=pl.lit(month))) for piece in read_frames(path))
+    write_table(target, table, pieces)

@@ -67,16 +67,11 @@ def publish_month(layout: Layout, month: date, built: Path, note: Change) -> Non
         _publish_here(layout, month, built, note)
     else:
         _publish_there(layout, month, built, note)
-    _remove_empty(layout, month)
-    publish_package(layout)
-
-
-def _remove_empty(layout: Layout, month: date) -> None:
-    """Remove the month's folders of tables that it does not have, such as ``coverage`` where no edition is loaded."""
     for folder in (layout.month(table, month) for table in TABLES):
         for each in (folder, folder.parent):
-            if each.exists() and not any(each.iterdir()):
+            if each.exists() and not any(each.iterdir()):  # the month has no such table, such as ``coverage``
                 each.rmdir()
+    publish_package(layout)
 
 
 def _publish_there(layout: Layout, month: date, built: Path, note: Change) -> None:
@@ -228,7 +223,7 @@ def fetch_published(layout: Layout, *folders: str) -> None:
     A killed publication is finished first, in a local output too; tables of an earlier version are rewritten there.
 
     Raises:
-        UsageError: other runs published too often while this one read, or a later version of tic-rates published.
+        UsageError: other runs published too often while this one read, or another version of tic-rates published.
     """
     from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files
 
@@ -241,22 +236,14 @@ def fetch_published(layout: Layout, *folders: str) -> None:
     for _ in range(ATTEMPTS):
         finish_publication(layout.store)
         refresh(layout, layout.manifest)
-        _refuse_older(layout)
-        files = {
-            layout.root / path: file["sha256"] for path, file in named_files(full_manifest(layout), *folders).items()
-        }
+        manifest = full_manifest(layout)
+        if any("/month=" in path for path in named_files(manifest, *TABLES)):  # a store has no rename
+            how = "publish its months again under another address, with `tic-rates backfill`"
+            raise UsageError(f"{layout.location}: published by an earlier version, with folders named month=; {how}")
+        files = {layout.root / path: file["sha256"] for path, file in named_files(manifest, *folders).items()}
         if _bring_files(layout.store, layout, files, folders):
             return
     raise UsageError(f"{layout.location}: other runs published {ATTEMPTS} times while this one read; run again")
-
-
-def _refuse_older(layout: Layout) -> None:
-    """Raise ``UsageError`` where an earlier version published under ``month=``: a store has no rename."""
-    from flows.publish.object_publication import named_files
-
-    if any("/month=" in path for path in named_files(full_manifest(layout), *TABLES)):
-        how = "publish its months again under another address, with `tic-rates backfill`"
-        raise UsageError(f"{layout.location}: published by an earlier version, with folders named month=; {how}")
 
 
 def _bring_files(objects: Objects, layout: Layout, files: Mapping[Path, str], folders: Iterable[str]) -> bool:

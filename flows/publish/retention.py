@@ -115,19 +115,16 @@ def _note_pruned(manifest: dict[str, Any], name: str) -> None:
     """Replace the month's entry by what later months are compared with. ``pruning``: until all else is done, too."""
     entry = manifest["months"].pop(name, None)
     if entry is not None:
-        payers = {payer: _compared_figures(each) for payer, each in entry.get("payers", {}).items()}
+        payers = {}
+        for payer, figures in entry.get("payers", {}).items():  # files matter only where no configured block is behind
+            keys = _COMPARED if figures.get("groups") else (*_COMPARED, "source_ids")
+            payers[payer] = {key: figures[key] for key in keys if key in figures}
         compared = {key: entry[key] for key in ("published_at", "software", "coverage") if key in entry}
         manifest["pruned"][name] = {"pruned_at": now(), "payers": payers, **compared}
     for key in _NOTED:
         manifest.get(key, {}).pop(name, None)
     manifest["publishing"] = [other for other in manifest["publishing"] if other != name]
     manifest["pruning"] = True
-
-
-def _compared_figures(payer: Mapping[str, Any]) -> dict[str, Any]:
-    """Of a payer's entry; its files only where no blocks of a configuration are behind it."""
-    keys = _COMPARED if payer.get("groups") else (*_COMPARED, "source_ids")
-    return {key: payer[key] for key in keys if key in payer}
 
 
 def leftover_folders(layout: Layout) -> list[Path]:

@@ -27,13 +27,9 @@ def digest_of(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()[:_LENGTH]
 
 
+@cache
 def code_version(*modules: str) -> str:
     """The digest of the source of these modules and of what they import from ``transforms`` and ``schemas``."""
-    return _digest_of_sources(modules)
-
-
-@cache
-def _digest_of_sources(modules: tuple[str, ...]) -> str:
     return digest_of([(name, hashlib.sha256(source).hexdigest()) for name, source in sorted(_sources(modules).items())])
 
 

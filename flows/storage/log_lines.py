@@ -77,12 +77,8 @@ def logged_stage(logger: logging.Logger, stage: str) -> Iterator[None]:
         status = "done"
     finally:
         seconds = time.perf_counter() - started
-        line = ("%s%s: %s after %.1f s", _month_prefix(), stage, status, seconds)
+        line = ("%s%s: %s after %.1f s", f"{_WORKED_ON.get('month', '')} ".lstrip(), stage, status, seconds)
         log_event(logger, "stage_finished", *line, stage=stage, status=status, seconds=round(seconds, 3))
-
-
-def _month_prefix() -> str:
-    return f"{_WORKED_ON['month']} " if "month" in _WORKED_ON else ""
 
 
 def check_format(environ: Mapping[str, str] = os.environ) -> None:
@@ -145,20 +141,15 @@ def set_up_logging(level: int = logging.INFO) -> None:
         FILES.setLevel(logging.INFO)
     else:
         handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(_text_format(on_terminal=sys.stderr.isatty()))
         FILES.setLevel(logging.CRITICAL)
+        formatter = logging.Formatter("%(levelname)s %(message)s")
         if sys.stderr.isatty():
             handler.addFilter(lambda record: record.levelno > logging.INFO or not hasattr(record, "event"))
+        else:  # each line has its time, UTC
+            formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
+            formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler])
-
-
-def _text_format(*, on_terminal: bool) -> logging.Formatter:
-    """Elsewhere than on a terminal each line has its time, UTC."""
-    if on_terminal:
-        return logging.Formatter("%(levelname)s %(message)s")
-    formatter = logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-    formatter.converter = time.gmtime
-    return formatter
 
 
 def json_error(text: str, event: str, **fields: Any) -> str:

@@ -28,7 +28,8 @@ def write_table(path: Path, table: Table, frames: Iterable[pl.DataFrame], **meta
     rows = 0
     with parquet_writer(path, schema) as writer:
         for group in _row_groups(frames, table):
-            writer.write_table(_to_arrow(group, schema), row_group_size=ROW_GROUP_ROWS)
+            plain = group.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).combine_chunks()
+            writer.write_table(plain, row_group_size=ROW_GROUP_ROWS)
             rows += group.height
     return rows
 
@@ -122,7 +123,3 @@ def _row_groups(frames: Iterable[pl.DataFrame], table: Table) -> Iterator[pl.Dat
             buffered = buffered.slice(ROW_GROUP_ROWS)
     if buffered.height:
         yield buffered
-
-
-def _to_arrow(frame: pl.DataFrame, schema: pa.Schema) -> pa.Table:
-    return frame.rechunk().to_arrow(compat_level=pl.CompatLevel.oldest()).cast(schema).combine_chunks()

@@ -139,7 +139,7 @@ def test_a_payer_that_is_not_there_by_the_day_is_a_failure(
         assert (ended.code, found["exit_code"], found["late"]) == (3 if late else 0, 3 if late else 0, late)
         assert (found["status"], [each["since"] for each in found["awaited"]]) == ("unchanged", ["2026-07-02"])
         lines = call(capsys, "nightly", "--config", config, "--month", "2026-07").out
-        assert f"2026-07 {'not there' if late else 'awaited'} since 2026-07-02 aetna: {server.url}/aetna/" in lines
+        assert f"2026-07 aetna {'not there' if late else 'awaited'} since 2026-07-02: {server.url}/aetna/" in lines
 
 
 def test_the_month_before_no_longer_fails_for_who_never_published_it(

@@ -1,8 +1,9 @@
 """The bytes that are free when files go."""
 
+from collections import Counter
 from pathlib import Path
 
-from flows.operations.retained_files import Usage, freed_bytes, list_files, remove_entry
+from flows.operations.retained_files import Inode, freed_bytes, list_files, remove_entry
 from flows.storage.layout import Layout
 
 
@@ -14,9 +15,9 @@ def test_a_file_with_two_names_frees_its_bytes_with_the_last_one(tmp_path: Path)
     (tmp_path / "cache" / "rates.parquet").hardlink_to(tmp_path / "rates" / "rates.parquet")
     (tmp_path / "cache" / "counts.parquet").write_bytes(b"x" * 10)
     published, cached = (list_files(layout, tmp_path / name) for name in ("rates", "cache"))
-    assert freed_bytes(published, Usage()) == 0
-    usage = Usage()
-    assert [freed_bytes(files, usage) for files in (published, cached)] == [0, 110]
+    assert freed_bytes(published, Counter()) == 0
+    names: Counter[Inode] = Counter()
+    assert [freed_bytes(files, names) for files in (published, cached)] == [0, 110]
 
 
 def test_a_folder_that_is_not_there_has_no_files(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from flows.extract.outcome import UnresolvedReferences
 from flows.operations.events import STEPS, next_step
 from flows.operations.metrics import METRICS, metrics_written, render_metrics, write_metrics
-from flows.operations.run_records import RecordedRun, RunRecord, read_records
+from flows.operations.run_records import RunRecord, read_records, recorded_run
 from flows.operations.state import OutputState, cache_size, read_state
 from flows.orchestration.month_report import MonthReport
 from flows.publish.delta import DeltaCommits
@@ -75,7 +75,7 @@ def test_a_payer_is_late_after_the_day_of_the_configuration(write: Write, day: i
 
 def test_a_run_that_is_at_work_and_one_that_was_killed(write: Write) -> None:
     layout, month = write(months={"2026-06": GOOD}), date(2026, 6, 1)
-    with pytest.raises(KeyboardInterrupt), RecordedRun(layout, month) as recorded:
+    with pytest.raises(KeyboardInterrupt), recorded_run(layout, month) as recorded:
         recorded.start()
         with locked(layout.month_lock(month)):
             (at_work,) = read_state(layout, TODAY).months
@@ -91,11 +91,11 @@ def test_a_run_that_is_at_work_and_one_that_was_killed(write: Write) -> None:
 def test_a_record_says_why_a_run_failed_without_secrets_and_when_one_last_succeeded(write: Write) -> None:
     layout, month = write(months={"2026-06": GOOD}), date(2026, 6, 1)
     line = MonthReport(month, "unchanged").as_json()
-    with RecordedRun(layout, month) as recorded:
+    with recorded_run(layout, month) as recorded:
         recorded.start()
         recorded.finish(line)
     succeeded = read_records(layout)["2026-06"].finished_at
-    with pytest.raises(NothingUsableError), RecordedRun(layout, month) as recorded:
+    with pytest.raises(NothingUsableError), recorded_run(layout, month) as recorded:
         recorded.start()
         raise NothingUsableError("403 for https://mrf.example.com/a.json?sig=5ecre7")
     record = read_records(layout)["2026-06"]
@@ -109,7 +109,7 @@ def test_what_a_run_left_out_besides_payers_and_files_is_found(write: Write) -> 
     report = MonthReport(month, "published", references=UnresolvedReferences(2, {"mrf.example.com": 2}))
     report.delta = DeltaCommits(failed="delta/summaries: disk full")
     report.references_failed = [("https://example.com/lcd.zip?sig=5ecre7", "404")]
-    with RecordedRun(layout, month) as recorded:
+    with recorded_run(layout, month) as recorded:
         recorded.start()
         recorded.finish(report.as_json())
     state = read_state(layout, TODAY)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from flows.extract.readers import READING_MODULES, reading_version
-from flows.storage.code_versions import _digest_of_sources, _sources, code_version
+from flows.storage.code_versions import _sources, code_version
 from flows.tables.payer_builds import _BUILDING_MODULES, payer_rules
 from tests.shared_files import REPOSITORY
 from tests.walk import edit_source
@@ -63,5 +63,5 @@ def test_the_sources_of_a_compiled_part_count(tmp_path: Path, monkeypatch: pytes
     monkeypatch.syspath_prepend(tmp_path)
     before = code_version("compiled_part")
     (package / "kernel.c").write_text("int two;")
-    _digest_of_sources.cache_clear()
+    code_version.cache_clear()
     assert code_version("compiled_part") != before
