@@ -13,14 +13,13 @@ from flows.orchestration.flow_runs import (
     failed,
     final_state,
     flow_options,
-    parse_month,
     run_here,
     run_of,
 )
 from flows.orchestration.month_report import BackfillReport
 from flows.orchestration.months import check_payers, load_settings, run_backfill
 from flows.orchestration.task_steps import TaskSteps
-from flows.storage.layout import month_name
+from flows.storage.layout import month_name, month_of_name
 from transforms.errors import TicRatesError
 
 
@@ -50,7 +49,7 @@ def backfill(
         delta: commit to Delta tables, too, also where the configuration does not say so.
     """
     try:
-        settings, days = load_settings(config, gates=gates, delta=delta), (parse_month(first), parse_month(last))
+        settings, days = load_settings(config, gates=gates, delta=delta), (month_of_name(first), month_of_name(last))
         check_payers(settings, payers or ())
         with run_of(first, last):
             publish = month_updates(config, payers, force, gates, delta)

@@ -19,7 +19,6 @@ from flows.orchestration.flow_runs import (
     failed,
     final_state,
     flow_options,
-    parse_month,
     report_of,
     run_here,
     run_of,
@@ -31,7 +30,7 @@ from flows.orchestration.task_steps import TaskSteps
 from flows.settings.addresses import is_object_url
 from flows.settings.config import fetching_of
 from flows.settings.values import Cluster
-from flows.storage.layout import month_name
+from flows.storage.layout import month_name, month_of_name
 from transforms.contents.listing import Choice
 from transforms.errors import NothingUsableError, UsageError
 
@@ -62,7 +61,7 @@ def month(
         delta: commit to Delta tables, too, also where the configuration does not say so.
     """
     try:
-        settings, day = load_settings(config, gates=gates, delta=delta), parse_month(month)
+        settings, day = load_settings(config, gates=gates, delta=delta), month_of_name(month)
         with run_of(month), progress(month) as on_progress:
             steps = TaskSteps(day, settings.cluster, on_progress)
             names = tuple(payers or ())
@@ -140,7 +139,7 @@ def _request(sources: list[str], month: str, codes: list[str], output: str, nppe
     where, lookup = places
     assert where is not None
     found = expand(sources)
-    return RunRequest(found, parse_month(month), tuple(codes), where, lookup, fetching=fetching_of())
+    return RunRequest(found, month_of_name(month), tuple(codes), where, lookup, fetching=fetching_of())
 
 
 def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:

@@ -26,7 +26,7 @@ from flows.extract.outcome import Outcome, log_outcome
 from flows.extract.progress import add, make_counters, shown
 from flows.extract.readers import reading_version
 from flows.extract.stored_tables import ACCOUNT
-from flows.extract.workers import ReadElsewhere, batch_sources, find_unchanged_many
+from flows.extract.workers import batch_sources, find_unchanged_many
 from flows.orchestration.dask_client import (
     LOOK_SECONDS,
     Lost,
@@ -47,7 +47,6 @@ from transforms.errors import UsageError
 
 if TYPE_CHECKING:
     from flows.tables.month_inputs import MonthInputs
-    from flows.tables.month_tables import BuildElsewhere
     from flows.tables.payer_builds import PayerBuild, PayerInputs
     from flows.tables.payer_jobs import PayerJob
 
@@ -95,16 +94,6 @@ class Built:
     version: str
     needs_files: bool = False
     returned: dict[str, bytes] | None = field(default=None, repr=False)
-
-
-def read_elsewhere(cluster: Cluster) -> ReadElsewhere | None:
-    """How files are read on the cluster; None: here."""
-    return partial(read_on_dask, cluster=cluster) if cluster.dask else None
-
-
-def build_elsewhere(cluster: Cluster) -> "BuildElsewhere | None":
-    """How payers' tables are built on the cluster; None: here."""
-    return partial(build_on_dask, cluster=cluster) if cluster.dask else None
 
 
 def read_on_dask(

@@ -8,7 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -29,7 +29,7 @@ from flows.orchestration.month_report import CHANGES, BackfillReport, MonthRepor
 from flows.settings.config import load_config
 from flows.storage.layout import month_name, this_month
 from flows.storage.redaction import redact_text
-from transforms.errors import NothingUsableError, OutageError, TicRatesError, UsageError
+from transforms.errors import NothingUsableError, OutageError, TicRatesError
 
 Report = TypeVar("Report", MonthReport, BackfillReport, NightReport)
 LOG = logging.getLogger(__name__)
@@ -71,27 +71,12 @@ def can_heal(error: object) -> bool:
     return isinstance(error, (OSError, OutageError, httpx.TransportError)) and not isinstance(error, permanent)
 
 
-def parse_month(text: str) -> date:
-    """The first day of a month written as YYYY-MM."""
-    try:
-        return datetime.strptime(text, "%Y-%m").replace(tzinfo=UTC).date()
-    except ValueError:
-        raise UsageError(f"invalid month {text!r}: expected YYYY-MM, for example 2025-06") from None
-
-
 def name_run(parameters: dict[str, Any]) -> str:
     """What a run does, its months and payers: what tells one run from another in a list."""
     if "sources" in parameters:
         return f"run {parameters['month']}, {len(parameters['sources'])} source(s)"
     payers = ", ".join(parameters.get("payers") or ["all payers"])
-    if "first" in parameters:
-        return f"backfill {parameters['first']} to {parameters['last']}, {payers}"
-    return f"{_month_of(parameters)}, {payers}"
-
-
-def name_this_run() -> str:
-    """The name of the flow run that is going on."""
-    return name_run(runtime.flow_run.parameters)
+    return f"{'backfill ' if 'first' in parameters else ''}{_month_of(parameters)}, {payers}"
 
 
 def _month_of(parameters: dict[str, Any]) -> str:
@@ -178,7 +163,7 @@ def flow_options() -> dict[str, Any]:
     """What every flow is declared with: its name, its small result on disk as JSON, threads for tasks, hooks."""
     hooks = [notify]
     return {
-        "flow_run_name": name_this_run,
+        "flow_run_name": lambda: name_run(runtime.flow_run.parameters),
         "task_runner": ThreadPoolTaskRunner(),
         "persist_result": True,
         "result_serializer": "json",

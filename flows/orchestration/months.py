@@ -4,7 +4,6 @@ Free of Prefect: the command line calls this as it is, ``flows.month``, ``nightl
 """
 
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -16,19 +15,16 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.undated_sources import mark_undated, undated_blocks
 from flows.operations.metrics import metrics_written
-from flows.operations.run_records import recorded_run
-from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
 from flows.orchestration.month_report import BackfillReport, MonthReport, NightReport, failed_month
 from flows.orchestration.run import (
     UNREACHABLE,
     RunRequest,
     build_and_publish,
-    commit_published,
     count_outcomes,
     extract_all,
     load_references,
-    locked_month,
     require_usable,
+    work_on_month,
 )
 from flows.orchestration.steps import Steps, build_pages, list_files
 from flows.publish.awaited import (
@@ -45,7 +41,6 @@ from flows.publish.delta import require_deltalake
 from flows.publish.manifest import previous_entry
 from flows.publish.publish import PublicationConflictError, prepare_output
 from flows.publish.published_month import Baseline, PublishedMonth
-from flows.publish.retention import remove_all_abandoned
 from flows.settings.config import load_config
 from flows.settings.values import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
@@ -98,27 +93,18 @@ def run_month(
         NothingUsableError: every source was quarantined, or none is there by the configured day; the last good tables
             stand.
     """
-    started = time.perf_counter()
-    steps = steps or Steps(read_elsewhere(config.cluster), build_elsewhere(config.cluster))
+    steps = steps or Steps(config.cluster)
     chosen = _chosen(config, payers)
-    layout = Layout.at(config.output)
-    places = (config.output, config.nppes)
+    layout, places = Layout.at(config.output), (config.output, config.nppes)
     request = RunRequest((), month, config.codes, *places, config.workers, config.engine, config.fetching, force)
     layout.prepare()
-    observed = metrics_written(config.metrics_file, layout, config)
-    with observed, recorded_run(layout, month) as recorded:
-        with locked_month(layout, month):
-            recorded.start()
-            remove_all_abandoned(layout)
-            report = _publish_or_repeat(config, chosen, request, layout, steps, expected=expected)
-        if config.delta:
-            repeat = f"`tic-rates nightly --config {config.path} --month {month_name(month)} --delta`"
-            report.delta = commit_published(layout, steps, repeat)
-        if pages and report.status == "published":
-            steps.call(build_pages, layout)
-        report.seconds = time.perf_counter() - started
-        recorded.finish(report.as_json())
-    return report
+    repeat = f"`tic-rates nightly --config {config.path} --month {month_name(month)} --delta`" if config.delta else None
+
+    def publish() -> MonthReport:
+        return _publish_or_repeat(config, chosen, request, layout, steps, expected=expected)
+
+    with metrics_written(config.metrics_file, layout, config):
+        return work_on_month(layout, month, steps, publish, pages=pages, delta=repeat)
 
 
 def run_backfill(

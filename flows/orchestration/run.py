@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import partial
@@ -18,8 +18,8 @@ from flows.extract.readers import READER_VERSION
 from flows.extract.workers import extract_many
 from flows.operations.run_records import recorded_run
 from flows.orchestration.month_report import MonthReport
-from flows.orchestration.steps import Publication, Steps, build_pages, commit_delta, normalise, summarise
-from flows.publish.delta import DeltaCommitError, DeltaCommits, require_deltalake
+from flows.orchestration.steps import Publication, Steps, build_pages, normalise, summarise
+from flows.publish.delta import DeltaCommitError, DeltaCommits, commit_months, require_deltalake
 from flows.publish.manifest import now
 from flows.publish.publish import change_manifest, prepare_output
 from flows.publish.retention import output_in_use, remove_all_abandoned, remove_unused_builds
@@ -80,41 +80,61 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     """
     from flows.tables.month_inputs import MonthInputs
 
-    started = time.perf_counter()
     steps = steps or Steps()
     layout = Layout.at(request.output)
     if request.delta:
         require_deltalake()
     prepare_output(layout)
-    with recorded_run(layout, request.month) as recorded:
-        with locked_month(layout, request.month):
+
+    def publish() -> MonthReport:
+        month = load_references(request, layout)
+        outcomes = extract_all(request, layout, steps)
+        report = count_outcomes(request, outcomes)
+        require_usable(outcomes, layout, report)
+        build_and_publish(MonthInputs(month, outcomes, layout), report, steps)
+        return report
+
+    repeat = "the same `tic-rates run`" if request.delta else None
+    return work_on_month(layout, request.month, steps, publish, pages=request.report, delta=repeat)
+
+
+def work_on_month(
+    layout: Layout, month: date, steps: Steps, publish: Callable[[], MonthReport], *, pages: bool, delta: str | None
+) -> MonthReport:
+    """What ``publish`` made of a month, on which one run works at a time; a second one waits until it has published.
+
+    The run is recorded. A commit to the Delta tables that fails leaves the published tables, and is logged.
+
+    Args:
+        pages: build the report after publishing.
+        delta: the command that repeats the commit to the Delta tables; None: there is none.
+    """
+
+    def log_waiting() -> None:
+        LOG.warning("another run of %s is at work; waiting for it", month_name(month))
+
+    started, doing = time.perf_counter(), f"working on {month_name(month)}"
+    with recorded_run(layout, month) as recorded:
+        with (
+            explain_resource_errors(doing, layout.root),
+            locked(layout.month_lock(month), log_waiting),
+            output_in_use(layout),
+        ):
             recorded.start()
             remove_all_abandoned(layout)
-            month = load_references(request, layout)
-            outcomes = extract_all(request, layout, steps)
-            report = count_outcomes(request, outcomes)
-            require_usable(outcomes, layout, report)
-            build_and_publish(MonthInputs(month, outcomes, layout), report, steps)
-        if request.delta:
-            report.delta = commit_published(layout, steps, "the same `tic-rates run`")
-        if request.report:
+            report = publish()
+        if delta is not None:
+            try:
+                report.delta = steps.call(commit_months, layout)
+            except DeltaCommitError as error:
+                reason = f"{error}; the published tables are complete, and {delta} repeats the commit"
+                LOG.error("%s", reason)
+                report.delta = DeltaCommits(failed=reason)
+        if pages and report.status == "published":
             steps.call(build_pages, layout)
         report.seconds = time.perf_counter() - started
         recorded.finish(report.as_json())
     return report
-
-
-def commit_published(layout: Layout, steps: Steps, repeat: str) -> DeltaCommits:
-    """What was committed to the Delta tables. A commit that fails leaves the published tables, and is logged.
-
-    Args: repeat: the command that repeats it.
-    """
-    try:
-        return steps.call(commit_delta, layout)
-    except DeltaCommitError as error:
-        reason = f"{error}; the published tables are complete, and {repeat} repeats the commit"
-        LOG.error("%s", reason)
-        return DeltaCommits(failed=reason)
 
 
 def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
@@ -216,7 +236,9 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: MonthRep
     """Nothing usable: the last good tables stay, the manifest says what failed."""
     if any(outcome.usable and not outcome.is_index for outcome in outcomes):
         return
-    change_manifest(layout, lambda manifest: _note_failure(manifest, result))
+    quarantined = [{"source": name, "reason": reason} for name, reason in result.quarantined]
+    failure = {month_name(result.month): {"failed_at": now(), "quarantined": quarantined}}
+    change_manifest(layout, lambda manifest: manifest["failures"].update(failure))
     undated = ((o.source.name, o.reason) for o in outcomes if o.status == "undated")
     refused = [*result.quarantined, *undated]
     reasons = "".join(f"\n  {name}: {reason}" for name, reason in refused[:MOST_LOGGED])
@@ -303,26 +325,3 @@ def _manifest_entry(inputs: "MonthInputs", report: MonthReport, baseline: "Basel
         + ([] if baseline is None else baseline.files),
         "quarantined": [{"source": name, "reason": reason} for name, reason in quarantined],
     }
-
-
-def _note_failure(manifest: dict[str, Any], result: MonthReport) -> None:
-    manifest["failures"][month_name(result.month)] = {
-        "failed_at": now(),
-        "quarantined": [{"source": name, "reason": reason} for name, reason in result.quarantined],
-    }
-
-
-@contextmanager
-def locked_month(layout: Layout, month: date) -> Iterator[None]:
-    """One run of a month at a time: a second one waits until the first has published."""
-
-    def log_waiting() -> None:
-        LOG.warning("another run of %s is at work; waiting for it", month_name(month))
-
-    place = layout.month_lock(month)
-    with (
-        explain_resource_errors(f"working on {month_name(month)}", layout.root),
-        locked(place, log_waiting),
-        output_in_use(layout),
-    ):
-        yield

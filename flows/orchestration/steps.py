@@ -18,10 +18,11 @@ from flows.download.sources import Source, sha256_of
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
 from flows.extract.workers import ExtractOne, ReadElsewhere
-from flows.publish.delta import DELTA_TABLES, DeltaCommits, commit_months
+from flows.orchestration.dask_cluster import build_on_dask, read_on_dask
+from flows.publish.delta import DELTA_TABLES
 from flows.publish.manifest import now
 from flows.publish.publish import PublicationConflictError, publish_month
-from flows.settings.values import Gates, PayerSource, ReadSettings
+from flows.settings.values import Cluster, Gates, PayerSource, ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.log_lines import logged_stage
 from flows.storage.resource_errors import explain_resource_errors
@@ -37,8 +38,9 @@ if TYPE_CHECKING:
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 LISTINGS_AT_ONCE = 4
+HERE = Cluster()
 REPLACED = "replaced.json"
-_STAGES = {"list_files": "list files", "publish_tables": "publish", "commit_delta": "delta", "build_pages": "report"}
+_STAGES = {"list_files": "list files", "publish_tables": "publish", "commit_months": "delta", "build_pages": "report"}
 LOG = logging.getLogger(__name__)
 
 
@@ -50,10 +52,13 @@ def stage_of(step: Callable[..., Any]) -> str:
 class Steps:
     """Runs the steps as plain calls. ``flows.orchestration.task_steps.TaskSteps`` runs them as Prefect tasks."""
 
-    def __init__(self, elsewhere: ReadElsewhere | None = None, build_elsewhere: "BuildElsewhere | None" = None) -> None:
-        """Args: elsewhere, build_elsewhere: read files and build payers' tables on other machines instead."""
-        self.elsewhere = elsewhere
-        self.build_elsewhere = build_elsewhere
+    elsewhere: ReadElsewhere | None = None  # files are read, and payers' tables built, on other machines instead
+    build_elsewhere: "BuildElsewhere | None" = None
+
+    def __init__(self, cluster: Cluster = HERE) -> None:
+        if cluster.dask:
+            self.elsewhere = partial(read_on_dask, cluster=cluster)
+            self.build_elsewhere = partial(build_on_dask, cluster=cluster)
 
     def spread(self, sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
         """Outcomes in the order of sources, so many of which are read at a time."""
@@ -196,15 +201,6 @@ def undo_publication(publication: Publication) -> None:
     """Nothing: readers see the month's previous tables again, and no month where there were none."""
     layout, month = publication.layout, publication.month
     publish_month(layout, month, publication.folder, publication.note_undone)
-
-
-def commit_delta(layout: Layout) -> DeltaCommits:
-    """What was committed to the Delta tables, which have all published months then.
-
-    Raises:
-        DeltaCommitError: a commit failed; the published tables are complete.
-    """
-    return commit_months(layout)
 
 
 def build_pages(layout: Layout) -> None:

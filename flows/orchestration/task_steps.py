@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
 from datetime import date
-from typing import Any, ParamSpec, TypedDict, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from prefect import task
 from prefect.assets import Asset
-from prefect.cache_policies import NO_CACHE, CachePolicy
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.futures import PrefectConcurrentFuture, PrefectFuture
+from prefect.futures import PrefectConcurrentFuture
 from prefect.tasks import MaterializingTask, Task
 from prefect.transactions import Transaction, transaction
 
@@ -22,8 +22,9 @@ from flows.download.sources import Source
 from flows.extract.outcome import Outcome
 from flows.extract.workers import ExtractOne, batch_sources
 from flows.orchestration import steps
-from flows.orchestration.dask_cluster import build_elsewhere, read_on_dask
+from flows.orchestration.dask_cluster import read_on_dask
 from flows.orchestration.steps import Publication, Steps
+from flows.publish.delta import commit_months
 from flows.publish.publish import TABLES
 from flows.settings.values import Cluster, ReadSettings
 from flows.storage.layout import Layout, month_name
@@ -37,14 +38,8 @@ Result = TypeVar("Result")
 _PUBLICATION = "publication"  # under this name in the transaction
 
 
-class TaskOptions(TypedDict):
-    """What every task is declared with: its result is small and stays in memory; files hold the rest."""
-
-    persist_result: bool
-    cache_policy: CachePolicy
-
-
-_OPTIONS = TaskOptions(persist_result=False, cache_policy=NO_CACHE)
+# What every task is declared with: its result is small and stays in memory; files hold the rest
+_OPTIONS: dict[str, Any] = {"persist_result": False, "cache_policy": NO_CACHE}
 
 
 @task(name="extract", task_run_name="{name}", **_OPTIONS)
@@ -54,14 +49,10 @@ def extract_batch(name: str, sources: list[Source], extract_one: ExtractOne) -> 
 
 
 extract_on_dask = Task(read_on_dask, name="extract on Dask", **_OPTIONS)
-list_files = Task(steps.list_files, name="list files", **_OPTIONS)
-normalise = Task(steps.normalise, name="normalise", **_OPTIONS)
-summarise = Task(steps.summarise, name="summarise", **_OPTIONS)
-commit_delta = Task(steps.commit_delta, name="delta", **_OPTIONS)
-build_pages = Task(steps.build_pages, name="report", **_OPTIONS)
 publish_tables = MaterializingTask(steps.publish_tables, name="publish", assets=[], **_OPTIONS)
 TASKS: dict[Callable[..., Any], Task[..., Any]] = {
-    each.fn: each for each in (list_files, normalise, summarise, publish_tables, commit_delta, build_pages)
+    step: Task(step, name=steps.stage_of(step), **_OPTIONS)
+    for step in (steps.list_files, steps.normalise, steps.summarise, commit_months, steps.build_pages)
 }
 
 
@@ -78,7 +69,9 @@ class TaskSteps(Steps):
     """
 
     def __init__(self, month: date, cluster: Cluster, on_progress: OnProgress = lambda _done, _total: None) -> None:
-        super().__init__(self._read_on_dask if cluster.dask else None, build_elsewhere(cluster))
+        super().__init__(cluster)
+        if cluster.dask:
+            self.elsewhere = self._read_on_dask
         self._month = month_name(month)
         self._cluster, self._on_progress = cluster, on_progress
         self._before: list[State[Any]] = []
@@ -86,7 +79,10 @@ class TaskSteps(Steps):
     def spread(self, sources: Sequence[Source], extract_one: ExtractOne, workers: int) -> list[Outcome]:
         """Outcomes in the order of sources; a task for each batch."""
         batches = batch_sources(sources, workers)
-        named = [(self._batch_name(number, batch), batch) for number, batch in enumerate(batches, start=1)]
+        named = [
+            (f"{self._month} {short_name(*batch) if len(batch) == 1 else f'batch {number}: {len(batch)} files'}", batch)
+            for number, batch in enumerate(batches, start=1)
+        ]
         count = self._counter(len(sources))
         if workers > 1:
             states = self._submit(named, extract_one, workers, count)
@@ -117,7 +113,7 @@ class TaskSteps(Steps):
                 number, (name, batch) = waiting.pop()
                 given = {"name": name, "sources": batch, "extract_one": extract_one}
                 future = extract_batch.submit(**given, return_state=False, wait_for=self._before)
-                running[number] = _submitted(future)
+                running[number] = cast("PrefectConcurrentFuture[Any]", future)  # our flows run their tasks in threads
             wait([future.wrapped_future for future in running.values()], POLL_SECONDS, FIRST_COMPLETED)
             for number in [number for number, future in running.items() if future.wrapped_future.done()]:
                 state: Any = running.pop(number).wrapped_future.result()
@@ -154,10 +150,6 @@ class TaskSteps(Steps):
         )
         return found
 
-    def _batch_name(self, number: int, batch: Sequence[Source]) -> str:
-        what = short_name(batch[0]) if len(batch) == 1 else f"batch {number}: {len(batch)} files"
-        return f"{self._month} {what}"
-
     def _counter(self, total: int) -> Callable[[list[Outcome]], None]:
         done = 0
 
@@ -184,8 +176,3 @@ def table_assets(layout: Layout) -> list[Asset]:
 def _result(state: State[Any]) -> Any:
     finished: Any = state
     return finished.result(_sync=True)
-
-
-def _submitted(future: PrefectFuture[Any]) -> PrefectConcurrentFuture[Any]:
-    assert isinstance(future, PrefectConcurrentFuture), "our flows run their tasks in threads"
-    return future

@@ -95,7 +95,6 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
 
 def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any], Any]:
     """The run as plain calls, or the same steps as a Prefect flow; here, or on a cluster."""
-    from flows.orchestration.dask_cluster import build_elsewhere, read_elsewhere
     from flows.settings.values import Cluster
 
     cluster = Cluster(dask)
@@ -106,7 +105,7 @@ def _runner(*, prefect: bool | None, dask: str | None = None) -> Callable[[Any],
     from flows.orchestration.run import run
     from flows.orchestration.steps import Steps
 
-    return partial(run, steps=Steps(read_elsewhere(cluster), build_elsewhere(cluster)))
+    return partial(run, steps=Steps(cluster))
 
 
 def _use_prefect(asked: bool | None) -> bool:

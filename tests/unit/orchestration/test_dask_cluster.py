@@ -26,10 +26,8 @@ from flows.orchestration.dask_cluster import (
     Answer,
     Batch,
     Built,
-    build_elsewhere,
     build_on_worker,
     is_shared,
-    read_elsewhere,
     read_on_dask,
     read_one_by_one,
     share,
@@ -176,7 +174,7 @@ def test_a_run_elsewhere_gives_the_same_tables(
     run(replace(request, workers=1))
     Pretended(read_one_by_one, 1).put(monkeypatch)
     cluster = Cluster("tcp://pretended")
-    steps = Steps(read_elsewhere(cluster), build_elsewhere(cluster))
+    steps = Steps(cluster)
     run(replace(request, workers=1, output=tmp_path / "there", force=True), steps)
     assert digests(tmp_path / "there") == digests(tmp_path / "here")
 
@@ -248,7 +246,7 @@ def test_a_scheduler_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch)
 def test_one_machine_imports_neither_dask_nor_prefect() -> None:
     program = (
         "import sys; from flows.orchestration import dask_cluster, months\n"
-        "assert dask_cluster.read_elsewhere(dask_cluster.Cluster()) is None\n"
+        "assert months.Steps(dask_cluster.Cluster()).elsewhere is None\n"
         "print({'dask', 'distributed', 'prefect'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=REPOSITORY)
@@ -340,7 +338,7 @@ def run_on(cluster: Pretended, request: RunRequest) -> None:
     with pytest.MonkeyPatch.context() as patch:
         cluster.put(patch)
         named = Cluster("tcp://pretended")
-        run(request, Steps(read_elsewhere(named), build_elsewhere(named)))
+        run(request, Steps(named))
 
 
 def tables_of(request: RunRequest, tmp_path: Path) -> dict[str, str]:

@@ -37,7 +37,6 @@ from flows.orchestration.flow_runs import (
     final_state,
     name_run,
     notify,
-    parse_month,
     report_of,
 )
 from flows.orchestration.month_report import BackfillReport, MonthReport, describe
@@ -185,12 +184,6 @@ def test_prefect_yaml_names_flows_that_are_there_and_pulls_nothing(entrypoint: s
     assert declared["pull"] == []
     module, _, name = entrypoint.rpartition(".")
     assert isinstance(getattr(importlib.import_module(module), name), Flow)
-
-
-def test_a_month_that_is_none_is_wrong_usage() -> None:
-    assert parse_month("2025-06") == MONTH
-    with pytest.raises(UsageError, match="expected YYYY-MM, for example 2025-06"):
-        parse_month("June")
 
 
 def test_a_month_is_described_in_a_line() -> None:
