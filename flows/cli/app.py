@@ -21,12 +21,14 @@ from flows.cli.commands.reading_commands import (
     rvu_command,
 )
 from flows.cli.commands.reference_commands import reference_command
+from flows.cli.completion import VARIABLE, complete, install
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
 from flows.storage.log_lines import FORMAT_ENVIRONMENT, FORMATS, check_format, set_up_logging
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 INTERRUPTED = 130
+VERSIONS = "tic-rates {version}\nmethodology {methodology}, layout {layout}\nPython {python} on {platform}"
 EPILOG = """\
 First steps (every command has --help with an example):
   tic-rates demo                                     a small market with known answers, into output/
@@ -71,17 +73,6 @@ def _versions() -> dict[str, Any]:
     }
 
 
-def _version() -> str:
-    text = "tic-rates {version}\nmethodology {methodology}, layout {layout}\nPython {python} on {platform}"
-    return text.format(**_versions())
-
-
-def _install_completion() -> str:
-    from flows.cli.completion import install
-
-    return install(PROGRAM, Path.home(), os.environ.get("SHELL", ""))
-
-
 PROGRAM = Group(
     "tic-rates",
     (
@@ -93,10 +84,14 @@ PROGRAM = Group(
     epilog=EPILOG,
 )
 printing_option(
-    "--version", _version, "Print the versions of the program, methodology, layout and Python; with --json as one line."
+    "--version",
+    lambda: VERSIONS.format(**_versions()),
+    "Print the versions of the program, methodology, layout and Python; with --json as one line.",
 )(PROGRAM)
 printing_option(
-    "--install-completion", _install_completion, "Write the completion script of this shell (bash, zsh or fish)."
+    "--install-completion",
+    lambda: install(PROGRAM, Path.home(), os.environ.get("SHELL", "")),
+    "Write the completion script of this shell (bash, zsh or fish).",
 )(PROGRAM)
 
 
@@ -121,9 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code of CONTRACT section 2."""
     open_standard_streams()
     try:
-        if "_TIC_RATES_COMPLETE" in os.environ:  # the shell's completion script asks for words
-            from flows.cli.completion import complete
-
+        if VARIABLE in os.environ:  # the shell's completion script asks for words
             return complete(PROGRAM)
         with _log_format(list(sys.argv[1:] if arguments is None else arguments)) as words:
             return _main(words)

@@ -17,7 +17,7 @@ from schemas.mrf import INDEX_SHAPES
 from transforms.contents.found_files import FoundFile
 from transforms.contents.listing import Choice
 from transforms.errors import BadFileError, FullReadingNeededError, NothingUsableError
-from transforms.read.account import DocumentAccount, SourceAccount
+from transforms.read.account import SourceAccount
 from transforms.read.containers import NotJsonError
 from transforms.read.extract import extract_source
 
@@ -129,14 +129,13 @@ def describe(source: Source, account: SourceAccount, bytes_read: int, seconds: f
         "codes": codes,
         "provider_references": sum(document.provider_references for document in account.documents),
         "cited": sum(document.cited for document in account.documents),
-        "documents": [_describe_document(document) for document in account.documents],
+        "documents": [
+            {"name": each.name, "shape": each.shape, "items": each.items_seen, "codes": each.codes}
+            for each in account.documents
+        ],
         "bytes_read": bytes_read,
         "bytes_json": account.bytes_json,
         "seconds": round(seconds, 6),
         "engine": engine,
     }
     return {key: value for key, value in first.header.items() if key not in found} | found
-
-
-def _describe_document(document: DocumentAccount) -> dict[str, Any]:
-    return {"name": document.name, "shape": document.shape, "items": document.items_seen, "codes": document.codes}

@@ -46,7 +46,9 @@ def _expand_one(argument: str) -> list[Source]:
         return [Source(argument)]
     path = Path(argument)
     if path.is_dir():
-        inside = [Source(str(file)) for file in sorted(path.rglob("*")) if file.is_file() and not _hidden(file, path)]
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        hidden = {file for file in files if any(part.startswith(".") for part in file.relative_to(path).parts)}
+        inside = [Source(str(file)) for file in files if file not in hidden]
         if not inside:
             raise MissingSourceError(f"{argument}: the folder holds no file")
         return inside
@@ -59,10 +61,6 @@ def _expand_one(argument: str) -> list[Source]:
         what = "no file matches it" if glob.has_magic(argument) else "no such file or folder"
         raise MissingSourceError(f"{argument}: {what}; check the path")
     return [Source(match) for match in matches]
-
-
-def _hidden(file: Path, folder: Path) -> bool:
-    return any(part.startswith(".") for part in file.relative_to(folder).parts)
 
 
 def open_source(

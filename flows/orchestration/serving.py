@@ -61,7 +61,9 @@ def serve(
     backfill: Flow[..., Any],
 ) -> None:
     """Serve both deployments of a configuration until a signal comes, which is raised again."""
-    given: str | None = PREFECT_API_URL.value() or _running(host, port)  # of the environment, a profile, or left here
+    given: str | None = PREFECT_API_URL.value()  # of the environment or a profile
+    if not given and port and _answers(f"{_api_address(host, port)}/health"):
+        given = _api_address(host, port)  # a server that listens there already, such as one whose `serve` was killed
     with nullcontext(None) if given else _server(host, port, PREFECT_HOME.value()) as server:
         address = server.address if server is not None else str(given)
         with temporary_settings({PREFECT_API_URL: address}):
@@ -138,7 +140,8 @@ def _server(host: str, port: int, home: Path) -> Iterator[Server]:
         Thread(target=_end_with, args=(process,), daemon=True).start()
         yield server
     finally:
-        _ignore_signals()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):  # a second Ctrl-C would leave processes behind
+            signal.signal(number, signal.SIG_IGN)
         _end(process)
 
 
@@ -160,12 +163,6 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 def _api_address(host: str, port: int) -> str:
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else host}:{port}/api"
-
-
-def _running(host: str, port: int) -> str | None:
-    """The address of a Prefect server that listens there already, such as one whose `serve` was killed."""
-    address = _api_address(host, port)
-    return address if port and _answers(f"{address}/health") else None
 
 
 def _free_port(host: str) -> int:
@@ -203,9 +200,3 @@ def _welcome(config: Config, address: str, server: Server | None, names: list[st
         "stop         Ctrl-C or SIGTERM; the schedule stays, a run at work goes on at the next start",
     ]
     return "\n".join(lines)
-
-
-def _ignore_signals() -> None:
-    """We are ending in order already: a second Ctrl-C would leave processes behind."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)

@@ -48,10 +48,6 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     return next((folded[close] for close in get_close_matches(word.casefold(), folded, 1)), None)
 
 
-def _off(value: object) -> object:
-    return None if value is False else value
-
-
 def _secret(value: object, info: ValidationInfo) -> object:
     """The text itself; of ``{ env = "NAME" }``, the environment variable's."""
     if not isinstance(value, dict) or set(value) != {"env"} or not isinstance(value["env"], str):
@@ -153,7 +149,7 @@ Pattern = Annotated[Text, AfterValidator(_pattern), Field(examples=["OHPH-Chiro"
 Code = Annotated[Text, AfterValidator(_codes), Field(examples=["97026"])]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 Timeout = Annotated[float, Field(ge=0.001, le=86_400)]
-OFF = BeforeValidator(_off, json_schema_input_type=float | Literal[False])
+OFF = BeforeValidator(lambda value: None if value is False else value, json_schema_input_type=float | Literal[False])
 Share = Annotated[Annotated[float, Field(ge=0, le=1)] | None, OFF]
 Change = Annotated[Annotated[float, Field(ge=0, le=1_000)] | None, OFF]
 RequestRate = Annotated[Annotated[float, Field(ge=0.001, le=10_000)] | None, OFF]
@@ -220,15 +216,12 @@ class Http(Section):
         return Fetching(**same | {"limits": standard, "hosts": tuple(sorted(hosts.items())), "bounds": bounds})
 
 
-def _limits_model() -> type[Section]:
-    ranges = {name: Field(getattr(Limits, name), ge=range_of(name)[0], le=range_of(name)[1]) for name in LIMITS}
-    fields: dict[str, Any] = {name: (int, field) for name, field in ranges.items()}
-    return create_model(
-        "Limits", __base__=Section, __doc__="Limits of what one file may use of this machine.", **fields
-    )
-
-
-LimitsSection = _limits_model()
+_LIMITS: dict[str, Any] = {
+    name: (int, Field(getattr(Limits, name), ge=range_of(name)[0], le=range_of(name)[1])) for name in LIMITS
+}
+LimitsSection = create_model(
+    "Limits", __base__=Section, __doc__="Limits of what one file may use of this machine.", **_LIMITS
+)
 
 
 class GatesSection(Section):
