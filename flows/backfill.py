@@ -8,14 +8,7 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.month import month_updates
-from flows.orchestration.flow_runs import (
-    Month,
-    failed,
-    final_state,
-    flow_options,
-    run_here,
-    run_of,
-)
+from flows.orchestration import flow_runs
 from flows.orchestration.month_report import BackfillReport
 from flows.orchestration.months import check_payers, load_settings, run_backfill
 from flows.orchestration.task_steps import TaskSteps
@@ -23,11 +16,11 @@ from flows.storage.layout import month_name, month_of_name
 from transforms.errors import TicRatesError
 
 
-@flow(name="tic-rates-backfill", **flow_options())
+@flow(name="tic-rates-backfill", **flow_runs.flow_options())
 def backfill(
     config: str,
-    first: Month,
-    last: Month,
+    first: flow_runs.Month,
+    last: flow_runs.Month,
     payers: list[str] | None = None,
     force: bool = False,
     newest_first: bool = False,
@@ -51,16 +44,16 @@ def backfill(
     try:
         settings, days = load_settings(config, gates=gates, delta=delta), (month_of_name(first), month_of_name(last))
         check_payers(settings, payers or ())
-        with run_of(first, last):
+        with flow_runs.run_of(first, last):
             publish = month_updates(config, payers, force, gates, delta)
             steps = TaskSteps(days[1], settings.cluster)
             found = run_backfill(settings, *days, publish, newest_first=newest_first, steps=steps, pages=report)
-            return final_state(found)
+            return flow_runs.final_state(found)
     except TicRatesError as error:
-        return failed(error)
+        return flow_runs.failed(error)
 
 
 def run_flow(config: Path, first: date, last: date, **options: Any) -> BackfillReport:
     """What `tic-rates backfill` comes to, run as the flow ``backfill`` in this process."""
     months = {"first": month_name(first), "last": month_name(last)}
-    return run_here(backfill, BackfillReport, config=str(config), **months, **options)
+    return flow_runs.run_here(backfill, BackfillReport, config=str(config), **months, **options)

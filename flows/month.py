@@ -11,18 +11,8 @@ from prefect import flow
 from prefect.client.schemas.objects import State
 
 from flows.download.open_source import expand
+from flows.orchestration import flow_runs
 from flows.orchestration.artifacts import progress, show_month
-from flows.orchestration.flow_runs import (
-    RETRIES,
-    RETRY_SECONDS,
-    Month,
-    failed,
-    final_state,
-    flow_options,
-    report_of,
-    run_here,
-    run_of,
-)
 from flows.orchestration.month_report import MonthReport, failed_month, quarantined_by
 from flows.orchestration.months import load_settings, run_month
 from flows.orchestration.run import RunRequest, run
@@ -37,10 +27,15 @@ from transforms.errors import NothingUsableError, UsageError
 HERE = Cluster()
 
 
-@flow(name="tic-rates-month", retries=RETRIES, retry_delay_seconds=RETRY_SECONDS, **flow_options())
+@flow(
+    name="tic-rates-month",
+    retries=flow_runs.RETRIES,
+    retry_delay_seconds=flow_runs.RETRY_SECONDS,
+    **flow_runs.flow_options(),
+)
 def month(
     config: str,
-    month: Month,
+    month: flow_runs.Month,
     payers: list[str] | None = None,
     force: bool = False,
     gates: bool = True,
@@ -62,16 +57,16 @@ def month(
     """
     try:
         settings, day = load_settings(config, gates=gates, delta=delta), month_of_name(month)
-        with run_of(month), progress(month) as on_progress:
+        with flow_runs.run_of(month), progress(month) as on_progress:
             steps = TaskSteps(day, settings.cluster, on_progress)
             names = tuple(payers or ())
             found = run_month(settings, day, payers=names, force=force, steps=steps, pages=report, expected=expected)
     except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
         if isinstance(error, NothingUsableError):
             show_month(settings, replace(failed_month(day, error), quarantined=quarantined_by(error)))
-        return failed(error)
+        return flow_runs.failed(error)
     show_month(settings, found)
-    return final_state(found)
+    return flow_runs.final_state(found)
 
 
 def month_updates(
@@ -86,7 +81,7 @@ def month_updates(
     def update(day: date, expected: bool = True) -> MonthReport:
         state = month(config, month_name(day), payers, force, gates, False, expected, delta, return_state=True)
         try:
-            return report_of(state, MonthReport)
+            return flow_runs.report_of(state, MonthReport)
         except UsageError:
             raise
         except Exception as error:  # noqa: BLE001 one month that fails doesn't stop the others
@@ -100,10 +95,10 @@ _REQUEST: ContextVar[RunRequest | None] = ContextVar(
 )  # with signatures, which no parameter has
 
 
-@flow(name="tic-rates-run", **flow_options())
+@flow(name="tic-rates-run", **flow_runs.flow_options())
 def run_sources(
     sources: list[str],
-    month: Month,
+    month: flow_runs.Month,
     codes: list[str],
     output: str = "output",
     nppes: str | None = None,
@@ -128,10 +123,10 @@ def run_sources(
         request = _REQUEST.get() or replace(
             _request(sources, month, codes, output, nppes), choice=Choice.of(**choice or {}), delta=delta
         )
-        with run_of(month), progress(month) as on_progress:
-            return final_state(run(request, TaskSteps(request.month, Cluster(dask), on_progress)))
+        with flow_runs.run_of(month), progress(month) as on_progress:
+            return flow_runs.final_state(run(request, TaskSteps(request.month, Cluster(dask), on_progress)))
     except Exception as error:  # noqa: BLE001 a state for each of them, without secrets
-        return failed(error)
+        return flow_runs.failed(error)
 
 
 def _request(sources: list[str], month: str, codes: list[str], output: str, nppes: str | None) -> RunRequest:
@@ -146,7 +141,7 @@ def run_flow(request: RunRequest, cluster: Cluster = HERE) -> MonthReport:
     """What `tic-rates run` comes to, run as the flow ``run_sources`` in this process."""
     token = _REQUEST.set(request)
     try:
-        return run_here(
+        return flow_runs.run_here(
             run_sources,
             MonthReport,
             sources=[source.name for source in request.sources],

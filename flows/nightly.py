@@ -8,16 +8,7 @@ from prefect.client.schemas.objects import State
 
 from flows.month import month as month_flow
 from flows.month import month_updates
-from flows.orchestration.flow_runs import (
-    Month,
-    Report,
-    failed,
-    final_state,
-    flow_options,
-    report_of,
-    run_here,
-    run_of,
-)
+from flows.orchestration import flow_runs
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.months import check_payers, load_settings, run_night
 from flows.orchestration.task_steps import TaskSteps
@@ -25,10 +16,10 @@ from flows.storage.layout import month_name, this_month
 from transforms.errors import TicRatesError
 
 
-@flow(name="tic-rates-nightly", **flow_options())
+@flow(name="tic-rates-nightly", **flow_runs.flow_options())
 def nightly(
     config: str,
-    month: Month | None = None,
+    month: flow_runs.Month | None = None,
     payers: list[str] | None = None,
     force: bool = False,
     gates: bool = True,
@@ -48,13 +39,13 @@ def nightly(
     """
     if month is None:
         return _night(config, payers, force, gates, report, delta)
-    with run_of(month):
+    with flow_runs.run_of(month):
         state = month_flow(config, month, payers, force, gates, report, delta=delta, return_state=True)
     try:
-        found = report_of(state, MonthReport)
+        found = flow_runs.report_of(state, MonthReport)
     except Exception as error:  # noqa: BLE001 the month's run was retried already
-        return failed(error)
-    return final_state(found)
+        return flow_runs.failed(error)
+    return flow_runs.final_state(found)
 
 
 def _night(config: str, payers: list[str] | None, force: bool, gates: bool, report: bool, delta: bool) -> State[Any]:
@@ -62,18 +53,18 @@ def _night(config: str, payers: list[str] | None, force: bool, gates: bool, repo
         settings = load_settings(config, gates=gates, delta=delta)
         check_payers(settings, payers or ())
         last = this_month(settings.timezone)
-        with run_of(month_name(last)):
+        with flow_runs.run_of(month_name(last)):
             steps = TaskSteps(last, settings.cluster)
             update = month_updates(config, payers, force, gates, delta)
-            return final_state(run_night(settings, update, steps=steps, pages=report))
+            return flow_runs.final_state(run_night(settings, update, steps=steps, pages=report))
     except TicRatesError as error:
-        return failed(error)
+        return flow_runs.failed(error)
 
 
-def run_flow(config: Path, kind: type[Report], **options: Any) -> Report:
+def run_flow(config: Path, kind: type[flow_runs.Report], **options: Any) -> flow_runs.Report:
     """What `tic-rates nightly` comes to, run as the flow ``nightly`` in this process.
 
     Args:
         kind: ``NightReport``, or of one ``month`` among the options, ``MonthReport``.
     """
-    return run_here(nightly, kind, config=str(config), **options)
+    return flow_runs.run_here(nightly, kind, config=str(config), **options)
