@@ -80,88 +80,107 @@ def commit_months(layout: Layout) -> DeltaCommits:
     layout.staging.mkdir(parents=True, exist_ok=True)
     with locked(layout.staging / "delta.lock"):
         for name in DELTA_TABLES:
-            with _explained(place := _place(layout, name)):
-                commits += sum(1 for _ in _commits(layout, name, place))
-                table = _open(layout, place)
+            place = _Place(layout, name)
+            with _explained(place.address):
+                commits += sum(1 for _ in _commits(place))
+                table = place.open()
             if table is not None:
                 versions[name] = table.version()
     return DeltaCommits(commits, versions)
 
 
-def _commits(layout: Layout, name: str, place: str) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Place:
+    """Where a Delta table is, and the published table of that name."""
+
+    layout: Layout
+    name: str
+
+    @property
+    def address(self) -> str:
+        store = self.layout.store
+        folder = self.layout.root / "delta" / self.name
+        return str(folder.absolute()) if store is None else store.full(f"delta/{self.name}")
+
+    @property
+    def options(self) -> dict[str, str] | None:
+        return None if self.layout.store is None else self.layout.store.library_options
+
+    def open(self) -> "DeltaTable | None":
+        """The table as it is now; None where there is none."""
+        from deltalake import DeltaTable
+
+        is_table = interruptible(DeltaTable.is_deltatable, self.address, self.options)
+        return interruptible(DeltaTable, self.address, storage_options=self.options) if is_table else None
+
+    def published(self, month: str) -> Path:
+        return self.layout.month(self.name, month_of_name(month)) / f"{self.name}.parquet"
+
+    def identity(self, manifest: Mapping[str, Any], month: str) -> dict[str, Any] | None:
+        """When and by which version a month was published, and its table's sha256; None where there is no table."""
+        entry = manifest.get("months", {}).get(month)
+        if entry is None:
+            return None
+        path = self.published(month)
+        stored = manifest.get("objects", {}).get(path.relative_to(self.layout.root).as_posix(), {})
+        sha256 = stored.get("sha256") or entry.get("sha256", {}).get(self.name)
+        if sha256 is None and path.exists():  # published by an earlier version
+            sha256 = sha256_of(path)
+        stated = {key: entry.get(key) for key in ("published_at", "software", "methodology")}
+        return {"month": month, "sha256": sha256, **stated} if sha256 else None
+
+
+def _commits(place: _Place) -> Iterator[str]:
     """The months that a commit was made of, in order."""
-    manifest, table = read_manifest(layout), _open(layout, place)
-    stated = ((month, _identity(layout, manifest, name, month)) for month in manifest.get("months", {}))
+    manifest, table = read_manifest(place.layout), place.open()
+    stated = ((month, place.identity(manifest, month)) for month in manifest.get("months", {}))
     months = {month: identity for month, identity in stated if identity is not None}
     periods = [] if table is None else sorted(str(each[PARTITION]) for each in table.partitions())
     stale = [month for month in sorted(months) if _committed(table, month) != _number(months[month]["sha256"])]
     removed = [month for month in periods if month not in months and _committed(table, month) != REMOVED]
     for month in stale:
-        if _commit(layout, name, place, month):
+        if _commit(place, month):
             yield month
     for month in removed:
-        LOG.warning("%s: %s is not published any more; its rows are removed", place, month)
-        _remove(layout, place, month)
+        LOG.warning("%s: %s is not published any more; its rows are removed", place.address, month)
+        if (table := place.open()) is not None:
+            properties = _properties(month, REMOVED, {"month": month, "removed": True})
+            interruptible(table.delete, f"{PARTITION} = '{month}'", commit_properties=properties)
         yield month
 
 
-def _identity(layout: Layout, manifest: Mapping[str, Any], name: str, month: str) -> dict[str, Any] | None:
-    """When and by which version a month was published, and the sha256 of the table; None where there is no table."""
-    entry = manifest.get("months", {}).get(month)
-    if entry is None:
-        return None
-    path = _path(layout, name, month)
-    stored = manifest.get("objects", {}).get(path.relative_to(layout.root).as_posix(), {})
-    sha256 = stored.get("sha256") or entry.get("sha256", {}).get(name)
-    if sha256 is None and path.exists():  # published by an earlier version
-        sha256 = sha256_of(path)
-    stated = {key: entry.get(key) for key in ("published_at", "software", "methodology")}
-    return {"month": month, "sha256": sha256, **stated} if sha256 else None
-
-
-def _path(layout: Layout, name: str, month: str) -> Path:
-    return layout.month(name, month_of_name(month)) / f"{name}.parquet"
-
-
-def _commit(layout: Layout, name: str, place: str, month: str) -> bool:
+def _commit(place: _Place, month: str) -> bool:
     """Whether a commit was made: not where another machine made it meanwhile, or published the month anew."""
     from deltalake.exceptions import CommitFailedError
 
     for attempt in range(1, ATTEMPTS + 1):
-        fetch_published(layout, f"{name}/period={month}")
-        identity = _identity(layout, read_manifest(layout), name, month)
-        table = _open(layout, place)
+        fetch_published(place.layout, f"{place.name}/period={month}")
+        identity = place.identity(read_manifest(place.layout), month)
+        table = place.open()
         if identity is None or _committed(table, month) == _number(identity["sha256"]):
             return False
-        with _path(layout, name, month).open("rb") as file:
+        with place.published(month).open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != identity["sha256"]:
                 continue  # exchanged by another run since the manifest was read
             try:
-                interruptible(_write, layout, place, DELTA_TABLES[name], file, month, table, identity)
+                interruptible(_write, place, file, table, identity)
             except CommitFailedError:
                 if attempt == ATTEMPTS:
                     raise
                 continue
-        LOG.info("%s: committed %s", place, month)
+        LOG.info("%s: committed %s", place.address, month)
         return True
-    raise OSError(f"{_path(layout, name, month)} is not the file that manifest.json names; publish {month} again")
+    raise OSError(f"{place.published(month)} is not the file that manifest.json names; publish {month} again")
 
 
-def _write(
-    layout: Layout,
-    place: str,
-    table: Table,
-    file: BinaryIO,
-    month: str,
-    known: "DeltaTable | None",
-    identity: Mapping[str, Any],
-) -> None:
+def _write(place: _Place, file: BinaryIO, known: "DeltaTable | None", identity: Mapping[str, Any]) -> None:
     from deltalake import WriterProperties, write_deltalake
 
+    table, month = DELTA_TABLES[place.name], identity["month"]
     rows = _rows(file, table, month)
     columns = None if known is None else {each.name for each in known.schema().fields}
     write_deltalake(
-        place if known is None else known,
+        place.address if known is None else known,
         rows,
         mode="overwrite",
         predicate=None if known is None else f"{PARTITION} = '{month}'",
@@ -169,7 +188,7 @@ def _write(
         schema_mode=None if columns is None or columns >= set(rows.schema.names) else "merge",
         name=table.name.lower(),
         description=table.description,
-        storage_options=_options(layout),
+        storage_options=place.options,
         writer_properties=WriterProperties(compression="ZSTD", compression_level=ZSTD_LEVEL),
         commit_properties=_properties(month, _number(identity["sha256"]), identity),
     )
@@ -200,14 +219,6 @@ def _rows(file: BinaryIO, table: Table, month: str) -> "pa.RecordBatchReader":
     return pa.RecordBatchReader.from_batches(schema, batches())
 
 
-def _remove(layout: Layout, place: str, month: str) -> None:
-    """Commit that a month has no rows."""
-    table = _open(layout, place)
-    if table is not None:
-        identity = {"month": month, "removed": True}
-        interruptible(table.delete, f"{PARTITION} = '{month}'", commit_properties=_properties(month, REMOVED, identity))
-
-
 def _properties(month: str, number: int, identity: Mapping[str, Any]) -> "CommitProperties":
     """The manifest's identity of a month: for people in the commit, and for ``_committed`` in the table's own state."""
     from deltalake import CommitProperties, Transaction
@@ -231,26 +242,6 @@ def _committed(table: "DeltaTable | None", month: str) -> int | None:
 def _number(sha256: str) -> int:
     """The digest as a transaction's version, a signed number of 64 bits."""
     return int(sha256[:15], 16)
-
-
-def _open(layout: Layout, place: str) -> "DeltaTable | None":
-    """The table as it is now; None where there is none."""
-    from deltalake import DeltaTable
-
-    options = _options(layout)
-    is_table = interruptible(DeltaTable.is_deltatable, place, options)
-    return interruptible(DeltaTable, place, storage_options=options) if is_table else None
-
-
-def _options(layout: Layout) -> dict[str, str] | None:
-    return None if layout.store is None else layout.store.library_options
-
-
-def _place(layout: Layout, name: str) -> str:
-    """The path or address of a Delta table."""
-    if layout.store is not None:
-        return layout.store.full(f"delta/{name}")
-    return str((layout.root / "delta" / name).absolute())
 
 
 @contextmanager

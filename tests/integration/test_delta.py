@@ -264,12 +264,11 @@ def test_two_machines_may_commit_at_once(
     raced: list[str] = []
 
     def write_after_another(*arguments: Any) -> None:
-        if arguments[4] not in raced:
-            raced.append(arguments[4])
-            of_another = list(arguments)
-            of_another[5] = delta._open(layout, arguments[1])
-            write(*of_another)
-            arguments[3].seek(0)
+        place, file, _, identity = arguments
+        if identity["month"] not in raced:
+            raced.append(identity["month"])
+            write(place, file, place.open(), identity)
+            file.seek(0)
         write(*arguments)
 
     monkeypatch.setattr(delta, "_write", write_after_another)
