@@ -2,10 +2,13 @@
 
 import logging
 import os
+import platform
 import signal
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,6 +28,8 @@ from flows.cli.completion import VARIABLE, complete, install
 from flows.cli.options import Group, print_json, printing_option
 from flows.cli.streams import flush_output, open_standard_streams, print_error, write_output
 from flows.storage.log_lines import FORMAT_ENVIRONMENT, FORMATS, check_format, set_up_logging
+from flows.storage.redaction import redact_text
+from schemas.codes import METHODOLOGY
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 INTERRUPTED = 130
@@ -58,11 +63,7 @@ Tables, columns and methodology: README.md in the repository's output folder.
 
 def _versions() -> dict[str, Any]:
     """What decides how files are read and published: of the program, the methodology, the layout, and Python."""
-    import platform
-    from importlib.metadata import version
-
     from flows.publish.manifest import LAYOUT_VERSION
-    from schemas.codes import METHODOLOGY
 
     return {
         "version": version("tic-rates"),
@@ -192,10 +193,6 @@ def _print_failure(error: TicRatesError, *, as_json: bool) -> int:
 
 def _print_bug(*, as_json: bool) -> int:
     """Print the traceback without secrets, since people send it."""
-    import traceback
-
-    from flows.storage.redaction import redact_text
-
     text = redact_text(traceback.format_exc())
     print_error(
         f"{text}tic-rates: a bug in tic-rates; please report it with the lines above", "command_failed", exit_code=1

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -15,6 +16,7 @@ from flows.cli.streams import write_output
 from flows.settings.addresses import location_of
 from flows.storage.layout import Layout
 from flows.storage.resource_errors import explain_resource_errors
+from schemas.codes import parse_codes
 from transforms.errors import UsageError
 
 WIDTH = 100  # of every help text, so that the generated reference is the same on every terminal
@@ -147,8 +149,6 @@ day_of = _converter(date.fromisoformat, "YYYY-MM-DD, for example 2026-10-01")
 
 def codes_of(text: str) -> tuple[str, ...]:
     """Billing codes with commas between them."""
-    from schemas.codes import parse_codes
-
     try:
         return parse_codes(text)
     except ValueError as error:
@@ -281,8 +281,6 @@ def listed_options(function: Function) -> Function:
 
 def choice_of(options: Mapping[str, Any]) -> Any:
     """The ``Choice`` that ``listed_options`` say."""
-    import re
-
     from transforms.contents.listing import Choice
 
     try:

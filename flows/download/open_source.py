@@ -9,6 +9,7 @@ from typing import BinaryIO, cast
 from urllib.parse import urlsplit
 
 from flows.download.http_validators import Validators
+from flows.download.object_sources import expand_objects, open_object
 from flows.download.sources import HashingStream, Source
 from flows.download.url_renewal import RenewUrl
 from flows.settings.addresses import REMOTE_SCHEMES, is_object_url
@@ -40,8 +41,6 @@ def _expand_one(argument: str) -> list[Source]:
         if scheme not in REMOTE_SCHEMES:
             raise UsageError(f"{redact_url(argument)}: {scheme}:// is not supported; give http(s)://, s3:// or a path")
         if is_object_url(argument):
-            from flows.download.object_sources import expand_objects
-
             return expand_objects(argument)
         return [Source(argument)]
     path = Path(argument)
@@ -82,8 +81,6 @@ def open_source(
     if not source.is_url:
         return _open_local(Path(source.location))
     if is_object_url(source.location):
-        from flows.download.object_sources import open_object
-
         return open_object(source, known)
     from flows.download.resumable_download import open_url
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.download.sources import Source
 from flows.extract.extract_source import extract
@@ -43,12 +43,10 @@ from flows.storage.atomic_files import put_files, read_files, unfinished_file
 from flows.storage.layout import Layout
 from flows.storage.object_sync import ensure_local
 from flows.storage.resource_errors import explain_resource_errors
+from flows.tables.month_inputs import MonthInputs
+from flows.tables.payer_builds import FIGURES, PayerBuild, PayerInputs, cached_build
+from flows.tables.payer_jobs import PayerJob, build_job, building_version, make_job
 from transforms.errors import UsageError
-
-if TYPE_CHECKING:
-    from flows.tables.month_inputs import MonthInputs
-    from flows.tables.payer_builds import PayerBuild, PayerInputs
-    from flows.tables.payer_jobs import PayerJob
 
 LOG = logging.getLogger(__name__)
 ROUNDS = 3  # in which a file or payer may lose its worker; then it is the file's fault, or the payer is built here
@@ -267,7 +265,7 @@ def read_one_by_one(place: Workplace[Batch]) -> Answer:
         return Answer(outcomes, machine, version, returned=returned, entries=entries)
 
 
-def build_on_dask(inputs: "MonthInputs", payers: "Sequence[PayerInputs]", *, cluster: Cluster) -> "list[PayerBuild]":
+def build_on_dask(inputs: MonthInputs, payers: Sequence[PayerInputs], *, cluster: Cluster) -> list[PayerBuild]:
     """Builds of these payers in this machine's cache, the payer with the most prices first.
 
     A payer that loses ``ROUNDS`` workers is not among them.
@@ -276,7 +274,6 @@ def build_on_dask(inputs: "MonthInputs", payers: "Sequence[PayerInputs]", *, clu
         OutageError: no scheduler, or no workers.
         UsageError: a worker of another version.
     """
-    from flows.tables.payer_jobs import building_version, make_job
 
     address, started = str(cluster.dask), time.monotonic()
     layout, sources = inputs.layout, inputs.sources
@@ -286,7 +283,7 @@ def build_on_dask(inputs: "MonthInputs", payers: "Sequence[PayerInputs]", *, clu
     with _workers(address, layout) as (client, threads, workplace):
         with_files = not _sees_cache(address, client, workplace, "payers' tables")
 
-        def next_job() -> "tuple[PayerInputs, Workplace[PayerJob]] | None":
+        def next_job() -> tuple[PayerInputs, Workplace[PayerJob]] | None:
             if not waiting:
                 return None
             own = waiting.popleft()
@@ -308,9 +305,8 @@ def build_on_dask(inputs: "MonthInputs", payers: "Sequence[PayerInputs]", *, clu
     return builds
 
 
-def _built(answer: Built, own: "PayerInputs", layout: Layout) -> "PayerBuild":
+def _built(answer: Built, own: PayerInputs, layout: Layout) -> PayerBuild:
     """A payer's build, in the cache."""
-    from flows.tables.payer_builds import FIGURES, cached_build
 
     folder = layout.payer_builds / own.key
     if answer.returned is not None:
@@ -338,9 +334,8 @@ def is_shared(place: Workplace[None]) -> bool:
     return place.is_shared
 
 
-def build_on_worker(place: "Workplace[PayerJob]") -> Built:
+def build_on_worker(place: Workplace[PayerJob]) -> Built:
     """In a worker: the answer for a payer."""
-    from flows.tables.payer_jobs import build_job, building_version
 
     machine, version = socket.gethostname(), building_version()
     shared, job = place.is_shared, place.job

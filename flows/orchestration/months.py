@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.download.sources import Source
 from flows.extract.outcome import Outcome
@@ -45,10 +45,10 @@ from flows.settings.config import load_config
 from flows.settings.values import Config, Gates, PayerSource
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout, month_name, this_month, today
+from flows.tables.coverage_editions import find_new_changes
+from flows.tables.edition_downloads import fetch_editions
+from flows.tables.month_inputs import MonthInputs
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
-
-if TYPE_CHECKING:
-    from flows.tables.month_inputs import MonthInputs
 
 LOG = logging.getLogger(__name__)
 ATTEMPTS = 3  # at a month that other machines publish meanwhile
@@ -280,10 +280,6 @@ class _Attempt:
 
     def publish(self, *, expected: bool) -> None:
         """Publish what was read, unless nothing changed or no payer's files are there; the report gets its figures."""
-        from flows.tables.coverage_editions import find_new_changes
-        from flows.tables.edition_downloads import fetch_editions
-        from flows.tables.month_inputs import MonthInputs
-
         config, month, layout, report = self.config, self.month, self.layout, self.report
         report.late = expected and bool(self.awaited) and config.nightly.is_late(month, today(config.timezone))
         if month == this_month(config.timezone):  # also where no payer's files are there yet: exports change weekly
@@ -349,7 +345,7 @@ def _distinct_outcomes(outcomes: Iterable[Outcome]) -> list[Outcome]:
     return list(kept.values())
 
 
-def _identity(inputs: "MonthInputs", baseline: Baseline, gates: Gates, earlier: Mapping[str, Any]) -> str:
+def _identity(inputs: MonthInputs, baseline: Baseline, gates: Gates, earlier: Mapping[str, Any]) -> str:
     """The same when neither the month's tables nor what the gates compare them with has changed.
 
     Args: earlier: the manifest's entry of the last month published before this one.

@@ -10,18 +10,22 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.download.sources import Source, distinct_names
+from flows.extract.index_listing import MAX_LEVELS
 from flows.extract.outcome import Outcome
+from flows.extract.payer_listing import sources_of
 from flows.extract.readers import READER_VERSION
 from flows.extract.workers import extract_many
 from flows.operations.run_records import recorded_run
 from flows.orchestration.month_report import MonthReport
 from flows.orchestration.steps import Publication, Steps, build_pages, normalise, summarise
 from flows.publish.delta import DeltaCommitError, DeltaCommits, commit_months, require_deltalake
+from flows.publish.gates import Earlier
 from flows.publish.manifest import now
 from flows.publish.publish import change_manifest, prepare_output
+from flows.publish.published_month import Baseline
 from flows.publish.retention import output_in_use, remove_all_abandoned, remove_unused_builds
 from flows.settings.addresses import Location, is_object_url
 from flows.settings.values import Engine, Fetching, Gates, ReadSettings
@@ -32,14 +36,14 @@ from flows.storage.locks import locked
 from flows.storage.log_lines import log_event, logged_stage
 from flows.storage.object_sync import refresh_folder
 from flows.storage.resource_errors import explain_resource_errors, raise_if_exhausted
+from flows.tables.coverage_editions import find_editions
+from flows.tables.fee_schedules import load_localities, load_medicare
+from flows.tables.month_inputs import MonthInputs, MonthRequest
+from flows.tables.nppes_lookup import check_lookup, nppes_lookup, stored_nppes
+from flows.tables.utilization_lookup import find_utilization
 from schemas.codes import METHODOLOGY
 from transforms.contents.listing import Choice
 from transforms.errors import BadFileError, NothingUsableError
-
-if TYPE_CHECKING:
-    from flows.publish.gates import Earlier
-    from flows.publish.published_month import Baseline
-    from flows.tables.month_inputs import MonthInputs, MonthRequest
 
 LOG = logging.getLogger(__name__)
 UNREACHABLE = "listed in an index, but neither http(s) nor a file beside it; give the file itself"
@@ -78,7 +82,6 @@ def run(request: RunRequest, steps: Steps | None = None) -> MonthReport:
     Raises:
         NothingUsableError: every source was quarantined; the last good tables stand.
     """
-    from flows.tables.month_inputs import MonthInputs
 
     steps = steps or Steps()
     layout = Layout.at(request.output)
@@ -137,16 +140,12 @@ def work_on_month(
     return report
 
 
-def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
+def load_references(request: RunRequest, layout: Layout) -> MonthRequest:
     """The reference data, before any source is read: hours of reading must not end at a wrong ``--nppes``.
 
     Raises:
         UsageError: reference data that can't be read.
     """
-    from flows.tables.coverage_editions import find_editions
-    from flows.tables.fee_schedules import load_localities, load_medicare
-    from flows.tables.month_inputs import MonthRequest
-    from flows.tables.utilization_lookup import find_utilization
 
     refresh_folder(layout, layout.reference, *([] if request.nppes is None else [layout.nppes]))
     return MonthRequest(
@@ -164,7 +163,6 @@ def load_references(request: RunRequest, layout: Layout) -> "MonthRequest":
 
 def extract_all(request: RunRequest, layout: Layout, steps: Steps) -> list[Outcome]:
     """Every source, and every file that an index among them lists, told apart by content."""
-    from flows.extract.index_listing import MAX_LEVELS
 
     settings = request.reading
     extract = partial(extract_many, layout=layout, settings=settings, spread=steps.spread, elsewhere=steps.elsewhere)
@@ -202,7 +200,6 @@ def _of_block(outcome: Outcome, payer: str | None) -> Outcome:
 
 def _list_files(index: Outcome, request: RunRequest, layout: Layout) -> tuple[list[Outcome], tuple[Source, ...]]:
     """The outcomes of an index and of what it lists in vain, and the files that are to be read."""
-    from flows.extract.payer_listing import sources_of
 
     try:
         listed = sources_of(index.source, layout, request.reading, request.choice)
@@ -248,12 +245,12 @@ def require_usable(outcomes: Sequence[Outcome], layout: Layout, result: MonthRep
 
 
 def build_and_publish(
-    inputs: "MonthInputs",
+    inputs: MonthInputs,
     report: MonthReport,
     steps: Steps,
-    baseline: "Baseline | None" = None,
+    baseline: Baseline | None = None,
     gates: Gates | None = None,
-    earlier: "Earlier" = ("", MappingProxyType({})),
+    earlier: Earlier = ("", MappingProxyType({})),
     *,
     noted: Mapping[str, Any] = MappingProxyType({}),
     since: str | None = "",
@@ -282,7 +279,6 @@ def build_and_publish(
 
 def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     """The lookup to join with: the one given (built if need be), or the one that `reference nppes` built here."""
-    from flows.tables.nppes_lookup import check_lookup, nppes_lookup, stored_nppes
 
     if is_object_url(request.nppes):
         return stored_nppes(str(request.nppes), layout)
@@ -299,7 +295,7 @@ def _find_nppes(request: RunRequest, layout: Layout) -> Path | None:
     return None
 
 
-def _manifest_entry(inputs: "MonthInputs", report: MonthReport, baseline: "Baseline | None") -> dict[str, Any]:
+def _manifest_entry(inputs: MonthInputs, report: MonthReport, baseline: Baseline | None) -> dict[str, Any]:
     """What the manifest says of the month's files."""
     outcomes, shown = inputs.outcomes, distinct_names(outcome.source for outcome in inputs.outcomes)
     unread = () if baseline is None else baseline.outcomes

@@ -12,28 +12,27 @@ from datetime import date
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from flows.download.sources import Source, sha256_of
 from flows.extract.outcome import Outcome
 from flows.extract.payer_listing import PayerListing, list_payer
+from flows.extract.worker_processes import separate_process
 from flows.extract.workers import ExtractOne, ReadElsewhere
 from flows.orchestration.dask_cluster import build_on_dask, read_on_dask
 from flows.publish.delta import DELTA_TABLES
+from flows.publish.gates import Earlier, apply_gates
 from flows.publish.manifest import now
 from flows.publish.publish import PublicationConflictError, publish_month
+from flows.publish.published_month import Baseline
 from flows.settings.values import Cluster, Gates, PayerSource, ReadSettings
 from flows.storage.layout import Layout, month_name
 from flows.storage.log_lines import logged_stage
 from flows.storage.resource_errors import explain_resource_errors
 from flows.storage.threads import map_in_threads
-
-if TYPE_CHECKING:
-    from flows.publish.gates import Earlier
-    from flows.publish.published_month import Baseline
-    from flows.tables.month_inputs import MonthInputs
-    from flows.tables.month_tables import BuildElsewhere
-    from flows.tables.payer_builds import PayerBuild
+from flows.tables.month_inputs import MonthInputs
+from flows.tables.month_tables import BuildElsewhere, MonthBuilder, build_payers
+from flows.tables.payer_builds import PayerBuild
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -53,7 +52,7 @@ class Steps:
     """Runs the steps as plain calls. ``flows.orchestration.task_steps.TaskSteps`` runs them as Prefect tasks."""
 
     elsewhere: ReadElsewhere | None = None  # files are read, and payers' tables built, on other machines instead
-    build_elsewhere: "BuildElsewhere | None" = None
+    build_elsewhere: BuildElsewhere | None = None
 
     def __init__(self, cluster: Cluster = HERE) -> None:
         if cluster.dask:
@@ -88,25 +87,23 @@ def list_files(
     return sorted(map_in_threads(payers, one, LISTINGS_AT_ONCE), key=lambda listing: listing.payer)
 
 
-def normalise(inputs: "MonthInputs", elsewhere: "BuildElsewhere | None" = None) -> "list[PayerBuild]":
+def normalise(inputs: MonthInputs, elsewhere: BuildElsewhere | None = None) -> list[PayerBuild]:
     """Where each payer's rates and observations are in the cache, and its figures.
 
     Args: elsewhere: builds on other machines instead of this one.
     """
-    from flows.extract.worker_processes import separate_process
-    from flows.tables.month_tables import build_payers
 
     with separate_process() as process:
         return build_payers(inputs, process, elsewhere)
 
 
 def summarise(
-    inputs: "MonthInputs",
-    builds: "Sequence[PayerBuild]",
+    inputs: MonthInputs,
+    builds: Sequence[PayerBuild],
     folder: Path,
-    baseline: "Baseline | None" = None,
+    baseline: Baseline | None = None,
     gates: Gates | None = None,
-    earlier: "Earlier" = ("", MappingProxyType({})),
+    earlier: Earlier = ("", MappingProxyType({})),
 ) -> dict[str, Any]:
     """What the manifest says of the month's tables, which are written under ``folder``.
 
@@ -115,9 +112,6 @@ def summarise(
         gates: those of the configuration.
         earlier: the month published before, with which the gates compare.
     """
-    from flows.extract.worker_processes import separate_process
-    from flows.publish.gates import apply_gates
-    from flows.tables.month_tables import MonthBuilder
 
     with explain_resource_errors("summarising the month", inputs.layout.staging), separate_process() as process:
         builder = MonthBuilder(inputs, builds, folder, process, baseline)

@@ -15,6 +15,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from flows.download.sources import sha256_of
 from flows.publish.manifest import read_manifest
 from flows.publish.publish import fetch_published
@@ -28,7 +31,6 @@ from schemas.table import Table
 from transforms.errors import OutageError, TicRatesError, UsageError
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from deltalake import CommitProperties, DeltaTable
 
 LOG = logging.getLogger(__name__)
@@ -194,14 +196,11 @@ def _write(place: _Place, file: BinaryIO, known: "DeltaTable | None", identity: 
     )
 
 
-def _rows(file: BinaryIO, table: Table, month: str) -> "pa.RecordBatchReader":
+def _rows(file: BinaryIO, table: Table, month: str) -> pa.RecordBatchReader:
     """The rows of a published file with the partition's column.
 
     Every column is nullable: rows of earlier versions have null in the columns that later ones add.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     fields = [
         column.arrow.with_nullable(True).with_metadata({**column.arrow.metadata, "comment": column.description})
         for column in table

@@ -20,6 +20,7 @@ from typing import Any
 from flows.download.sources import sha256_of
 from flows.publish.datapackage import describe_package
 from flows.publish.manifest import check_cache, fill_manifest, full_manifest, now, read_manifest
+from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files, publish
 from flows.publish.older_outputs import older_months, upgrade_output
 from flows.storage.atomic_files import exchange_folders, write_atomically, written_beside
 from flows.storage.layout import Layout, month_name
@@ -86,8 +87,6 @@ def _publish_there(layout: Layout, month: date, built: Path, note: Change) -> No
 
 def publish_package(layout: Layout) -> None:
     """Bring ``datapackage.json`` up to date with the published files."""
-    from flows.publish.object_publication import named_files
-
     path = layout.root / PACKAGE
     if layout.store is None:
         files = [file.relative_to(layout.root).as_posix() for file in layout.root.glob("*/period=*/**/*.parquet")]
@@ -205,8 +204,6 @@ def publish_folder(layout: Layout, *paths: Path) -> None:
 
 
 def _publish_stored(layout: Layout, change: Change, folders: dict[str, Path]) -> None:
-    from flows.publish.object_publication import publish
-
     assert layout.store is not None
     files = {name: place for name, place in folders.items() if place.is_file()} | {
         f"{name}/{path.relative_to(folder).as_posix()}": path
@@ -225,8 +222,6 @@ def fetch_published(layout: Layout, *folders: str) -> None:
     Raises:
         UsageError: other runs published too often while this one read, or another version of tic-rates published.
     """
-    from flows.publish.object_publication import ATTEMPTS, finish_publication, named_files
-
     if layout.store is None:
         read_manifest(layout)
         if (layout.staging / JOURNAL).exists() or older_months(layout):

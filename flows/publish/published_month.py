@@ -29,7 +29,7 @@ from flows.tables.payer_builds import (
     write_networks,
 )
 from schemas.published import FILES, PROVIDERS, RATES
-from transforms.benchmark.payers import payer_slug
+from transforms.benchmark.payers import map_payers, payer_slug
 from transforms.errors import UsageError
 
 Names = set[str | None]
@@ -100,8 +100,6 @@ class PublishedMonth:
 
     def _blocks_of_payers(self, entities: set[str | None], read: Collection[str]) -> Iterable[set[str]]:
         """The blocks of each payer that has a file in ``read``, or any of these reporting entities."""
-        from transforms.benchmark.payers import map_payers
-
         stated = {payer: set(entry.get("reporting_entities", ())) for payer, entry in self.payers.items()}
         mapping = map_payers(entities.union(*stated.values()))
         payers = dict(mapping.select("reporting_entity_name", "payer").iter_rows())

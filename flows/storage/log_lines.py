@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
+from flows.storage.redaction import redact_text
 from transforms.errors import UsageError
 
 FORMAT_ENVIRONMENT = "TIC_RATES_LOG_FORMAT"
@@ -98,8 +99,6 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        from flows.storage.redaction import redact_text  # what prints help shall not wait for it
-
         fields = {**_WORKED_ON, **getattr(record, "fields", {})}
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
@@ -115,8 +114,6 @@ class JsonFormatter(logging.Formatter):
 
 
 def _plain(value: Any) -> Any:
-    from flows.storage.redaction import redact_text
-
     if isinstance(value, str):
         return redact_text(value)
     return [_plain(each) for each in value] if isinstance(value, (list, tuple)) else value
