@@ -1,7 +1,7 @@
 """The commands that publish months: run, nightly, backfill, demo. Each imports what it uses when it runs."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -152,14 +152,13 @@ def nightly_command(*, config: Path, month: date | None, **options: Any) -> Resu
     More than one machine: name a Dask scheduler in [cluster] of the configuration, and start workers by `dask worker
     tcp://HOST:8786 --nthreads 1`. All must see the same source files: docs/how-to/dask.md.
     """
-    from flows.cli.show_months import print_months
     from flows.operations.metrics import metrics_written
     from flows.orchestration.months import load_settings
 
     settings = load_settings(config, gates=not options["no_gates"], delta=options["delta"])
     with metrics_written(options["metrics"], Layout.at(settings.output), settings):
         report = _nightly(settings, month, options)
-    return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
+    return Result(report.as_json(), partial(_print_months, report.months), report.exit_code)
 
 
 def _nightly(settings: "Config", month: date | None, options: dict[str, Any]) -> "MonthReport | NightReport":
@@ -210,7 +209,6 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
     not stop the others. A source whose address names no month counts for a past month only if its last_updated_on, or
     its index's, lies in that month or the 31 days before it; undated = "any" lifts that.
     """
-    from flows.cli.show_months import print_months
     from flows.operations.metrics import metrics_written
     from flows.orchestration.month_report import notify_months
     from flows.orchestration.months import check_payers, load_settings, months_to_do, run_backfill, run_month
@@ -228,7 +226,24 @@ def backfill_command(*, config: Path, first: date, last: date, newest_first: boo
             update = partial(run_month, settings, payers=payers, force=force, pages=False)
             report = run_backfill(settings, first, last, update, newest_first=newest_first, pages=pages)
             notify_months(settings, report.months)
-    return Result(report.as_json(), partial(print_months, report.months), report.exit_code)
+    return Result(report.as_json(), partial(_print_months, report.months), report.exit_code)
+
+
+def _print_months(months: "Sequence[MonthReport]") -> None:
+    """One line a month, then what was quarantined, withheld, awaited, stale or left out as undated, and why."""
+    from flows.orchestration.month_report import details_of
+
+    for month in months:
+        counts = ", ".join(f"{count} {status}" for status, count in sorted(month.sources.items()))
+        rows = f"  {month.rows:,} rate rows, {month.rows_eligible:,} eligible" if month.rows else ""
+        print(f"{month_name(month.month)}  {month.status:<11}{counts}{rows}  {month.seconds:.1f} s")
+    for month in months:
+        lines = [] if month.reason is None else [f"failed: {month.reason}"]
+        lines += [*details_of(month), *(f"{source} quarantined: {reason}" for source, reason in month.quarantined)]
+        if month.delta is not None and month.delta.commits:
+            lines.append(f"Delta: {month.delta}")
+        for line in lines:
+            print(f"{month_name(month.month)} {line}")
 
 
 @command("demo", example="demo --output output")
