@@ -43,59 +43,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class MonthState:
-    """One month: its last publication, its last run, and who is missing.
-
-    quarantined: by source. withheld: by payer. awaited: payer to (since, reason). stale: payer to its newest
-    last_updated_on. running: a run works on it now. interrupted: a run was killed.
-    """
+    """One month: its last publication, its last run, and who is missing. Times are UTC."""
 
     month: str
-    entry: Mapping[str, Any]
+    entry: Mapping[str, Any]  # of the manifest; empty: never published
     run: RunRecord | None
-    failure: Mapping[str, Any] | None
-    awaited: Mapping[str, tuple[str, str]]
-    stale: Mapping[str, str]
+    published_at: str | None  # when its tables were last exchanged; None: never
+    rows: Mapping[str, int]  # of each published table
+    sources: Mapping[str, int]  # files by status: of the last run that stated them, else of the publication
+    quarantined: Mapping[str, str]  # sources that were not used, and why
+    withheld: Mapping[str, str]  # payers that failed a gate, and why
+    awaited: Mapping[str, tuple[str, str]]  # payers, since when and why
+    stale: Mapping[str, str]  # payers and their newest last_updated_on
     late: bool
-    running: bool
-    interrupted: bool
-
-    @property
-    def published_at(self) -> str | None:
-        """When its tables were last exchanged, UTC; None: never."""
-        return self.entry.get("published_at")
-
-    @property
-    def rows(self) -> Mapping[str, int]:
-        """Rows of each published table."""
-        rows: Mapping[str, int] = self.entry.get("rows", {})
-        return rows
-
-    @property
-    def sources(self) -> Mapping[str, int]:
-        """Files by status: of the last run that stated them, else of the publication."""
-        published: Mapping[str, int] = self.entry.get("sources", {})
-        return (self.run and self.run.sources) or published
-
-    @property
-    def withheld(self) -> Mapping[str, str]:
-        """Payers that failed a gate, and why."""
-        withheld: Mapping[str, str] = self.entry.get("withheld", {})
-        return withheld
-
-    @property
-    def quarantined(self) -> dict[str, str]:
-        """Sources that were not used, and why."""
-        stated = ((self.failed and self.failure) or self.entry).get("quarantined", ())
-        return {each["source"]: each["reason"] for each in stated}
-
-    @property
-    def failed(self) -> str | None:
-        """Why the last run published nothing; None where it did not fail."""
-        if self.run is not None and self.run.status == FAILED:
-            return self.run.reason
-        if self.failure is not None and (self.run is None or self.run.finished_at is None):
-            return f"none of {len(self.failure['quarantined'])} source(s) could be used"
-        return None
+    failed: str | None  # why the last run published nothing; None where it did not fail
+    running: bool  # a run works on it now
+    interrupted: bool  # a run was killed
 
     def as_json(self) -> dict[str, Any]:
         """A plain dictionary."""
@@ -216,7 +179,11 @@ def read_state(layout: Layout, today: date, nightly: Nightly | None = None, conf
 def _month(
     name: str, manifest: Mapping[str, Any], run: RunRecord | None, layout: Layout, today: date, nightly: Nightly
 ) -> MonthState:
-    month = month_of_name(name)
+    month, entry, failure = month_of_name(name), manifest["months"].get(name, {}), manifest["failures"].get(name)
+    failed = run.reason if run is not None and run.status == FAILED else None
+    if failed is None and failure is not None and (run is None or run.finished_at is None):
+        failed = f"none of {len(failure['quarantined'])} source(s) could be used"
+    unused = ((failed and failure) or entry).get("quarantined", ())
     awaited = {
         payer: (each["since"], redact_text(each["reason"]))
         for payer, each in sorted(manifest.get("awaited", {}).get(name, {}).items())
@@ -227,11 +194,16 @@ def _month(
     is_current = (month.year, month.month) == (today.year, today.month)
     return MonthState(
         name,
-        manifest["months"].get(name, {}),
+        entry,
         run,
-        manifest["failures"].get(name),
-        awaited,
-        dict(sorted(manifest.get("stale", {}).get(name, {}).items())),
+        published_at=entry.get("published_at"),
+        rows=entry.get("rows", {}),
+        sources=(run and run.sources) or entry.get("sources", {}),
+        quarantined={each["source"]: each["reason"] for each in unused},
+        withheld=entry.get("withheld", {}),
+        awaited=awaited,
+        stale=dict(sorted(manifest.get("stale", {}).get(name, {}).items())),
+        failed=failed,
         late=bool(awaited) and ((run is not None and run.late) or (is_current and nightly.is_late(month, today))),
         running=locked or (at_work and not ours),
         interrupted=(at_work and ours and not locked) or (run is not None and run.status == STOPPED),
