@@ -75,24 +75,22 @@ def deployment_name(config: Config) -> str:
 
 
 def declare_deployments(config: Config, nightly: Flow[..., Any], backfill: Flow[..., Any]) -> list[RunnerDeployment]:
-    """Both deployments of a configuration; a schedule that the server has as paused stays paused."""
+    """Both deployments of a configuration; a schedule that the server has as paused stays paused.
+
+    By module path: by file path, Prefect would put ``flows/`` itself first on sys.path.
+    """
     name = deployment_name(config)
     cron = Cron(config.schedule, timezone=config.timezone, slug="nightly", active=_is_active(f"{nightly.name}/{name}"))
-    return [_deployment(nightly, name, config, schedule=cron), _deployment(backfill, name, config)]
-
-
-def _deployment(flow: Flow[..., Any], name: str, config: Config, **more: Any) -> RunnerDeployment:
-    """By module path: by file path, Prefect would put ``flows/`` itself first on sys.path."""
-    deployment: Any = flow.to_deployment(
-        name=name,
-        parameters={"config": str(config.path)},
-        tags=[TAG],
-        entrypoint_type=EntrypointType.MODULE_PATH,
-        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
-        **more,
-    )
-    made: RunnerDeployment = deployment
-    return made
+    shared: dict[str, Any] = {
+        "name": name,
+        "parameters": {"config": str(config.path)},
+        "tags": [TAG],
+        "entrypoint_type": EntrypointType.MODULE_PATH,
+        "concurrency_limit": ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE),
+    }
+    made: Any = [nightly.to_deployment(**shared, schedule=cron), backfill.to_deployment(**shared)]
+    deployments: list[RunnerDeployment] = made
+    return deployments
 
 
 def _is_active(name: str) -> bool:
