@@ -37,7 +37,6 @@ from flows.orchestration.steps import Steps
 from flows.settings.values import Cluster, Fetching, HostLimits, ReadSettings
 from flows.storage.layout import Layout
 from flows.storage.parquet import write_table
-from flows.tables import payer_jobs
 from flows.tables.payer_jobs import PayerJob
 from flows.tables.utilization_lookup import build_utilization
 from schemas.reference import NPPES
@@ -408,7 +407,7 @@ def test_a_worker_of_another_version_is_named_and_builds_nothing(
 ) -> None:
     def build_by_other_rules(place: Workplace[PayerJob]) -> Built:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(payer_jobs, "building_version", lambda: "another")
+            patch.setattr(dask_cluster, "building_version", lambda: "another")
             return build_on_worker(place)
 
     with pytest.raises(UsageError, match=r"runs another version of tic-rates or its libraries; install this one there"):
