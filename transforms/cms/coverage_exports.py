@@ -185,22 +185,15 @@ def read_ncds(export: Export, sections: Mapping[str, Collection[str]]) -> Rules:
     Args: sections: of each wanted code, such as ``270.6``.
     """
     rules = Rules(NCD)
-    needed = (
-        "ncd_id",
-        "ncd_vrsn_num",
-        "cvrg_lvl_cd",
-        "ncd_mnl_sect",
-        "ncd_mnl_sect_title",
-        "ncd_efctv_dt",
-        "ncd_trmntn_dt",
-    )
-    for row in export.rows("ncd_trkg", (*needed, *_NCD_TEXTS)):
+    needed = ("ncd_id", "ncd_vrsn_num", "cvrg_lvl_cd", "ncd_mnl_sect", "ncd_mnl_sect_title")
+    starts, ends = ("ncd_efctv_dt",), ("ncd_trmntn_dt",)
+    for row in export.rows("ncd_trkg", (*needed, *starts, *ends, *_NCD_TEXTS)):
         for code in sorted(code for code, own in sections.items() if row["ncd_mnl_sect"] in own):
             _add_document(
                 rules,
                 row | {"title": row["ncd_mnl_sect_title"]},
                 {CMS: {"US"}},
-                dates=(("ncd_efctv_dt",), ("ncd_trmntn_dt",)),
+                dates=(starts, ends),
                 billing_code=code,
                 document_id=row["ncd_mnl_sect"],
                 version=row["ncd_vrsn_num"],

@@ -96,9 +96,5 @@ def state_of(abbreviation: str, name: str = "") -> str | None:
 
 
 def first_date(row: Mapping[str, str], names: Sequence[str]) -> date | None:
-    """The first of these columns that has a date.
-
-    Raises:
-        ValueError: it is no date.
-    """
+    """The first of these columns that has a date; ``ValueError``: one has another text."""
     return next((found for name in names if (found := date_of(row.get(name, ""))) is not None), None)

@@ -116,11 +116,7 @@ def read_ncci(rows: Iterable[Sequence[str]], codes: Collection[str], name: str, 
 
 
 def _add_edit(rules: Rules, codes: Collection[str], part: str, **edit: str) -> None:
-    """A row for each wanted code of the two.
-
-    Raises:
-        ValueError: a date or the modifier indicator is another text.
-    """
+    """A row for each wanted code of the two; ``ValueError``: a date or the modifier indicator is another text."""
     effective, end = date_of(edit["effective"]), date_of(edit["deletion"].replace("*", ""))
     if effective is None or edit["modifier"] not in _MODIFIERS:
         raise ValueError("expected an effective date and a modifier of 0, 1 or 9")
@@ -146,11 +142,7 @@ def _add_edit(rules: Rules, codes: Collection[str], part: str, **edit: str) -> N
 
 
 def _add_limit(rules: Rules, codes: Collection[str], part: str, **limit: str) -> None:
-    """A row.
-
-    Raises:
-        ValueError: the limit is not a number, or the indicator is not 1, 2 or 3.
-    """
+    """A row; ``ValueError``: the limit is not a number, or the indicator is not 1, 2 or 3."""
     indicator = limit["indicator"][:1]
     if not limit["limit"].isdecimal() or indicator not in ("1", "2", "3"):
         raise ValueError("expected a whole number of units and an indicator that begins with 1, 2 or 3")

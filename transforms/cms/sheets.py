@@ -20,7 +20,7 @@ MOST_ROW_BYTES = 1 << 26  # of XML
 MOST_COLUMNS = 1 << 14  # as Excel
 MOST_NEEDLES = 50  # beyond, looking for each takes longer than parsing every row
 _WORKBOOK = b"PK\3\4"
-_PIECE_BYTES = 1 << 18
+_PIECE_BYTES = 1 << 17
 _DATE_FORMATS = frozenset(map(str, (14, 15, 16, 17, 22)))  # Excel's own; the others name the year
 _EPOCHS = (datetime(1899, 12, 30), datetime(1904, 1, 1))
 
@@ -229,11 +229,7 @@ def _value_reader(archive: zipfile.ZipFile, texts: Sequence[str]) -> Callable[[E
 
 
 def _column(reference: str) -> int:
-    """The position of the column of a cell's reference, such as ``AB12``.
-
-    Raises:
-        ValueError: beyond Excel's.
-    """
+    """The position of the column of a cell's reference, such as ``AB12``; ``ValueError``: beyond Excel's."""
     position = 0
     for letter in reference.rstrip("0123456789")[:4]:
         position = 26 * position + ord(letter) - 64
