@@ -1,8 +1,10 @@
 """An explanation for people: a short table for each step, and how many rows --json has."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
+import polars as pl
 from rich.markup import escape
 from rich.table import Table
 
@@ -28,36 +30,46 @@ def print_explanation(explained: Explanation, shown: Sequence[Mapping[str, Any]]
         return
     worked = explained.quantiles
     _print("Percentiles: h = (n - 1) p", [*worked[0]], (each.values() for each in worked))
-    rules = [*explained.excluded.items()]
-    eligible = explained.read - sum(explained.excluded.values())
-    _print(
-        f"Rate rows of this code, class and place: {explained.read:,} read",
-        ("rule", "rows"),
-        [*rules, ("eligible", eligible)],
-    )
+    rules = [*explained.excluded.items(), ("eligible", explained.read - sum(explained.excluded.values()))]
+    title = f"Rate rows of this code, class and place: {explained.read:,} read"
+    _print(title, ("rule", "rows"), rules, most=len(rules))
     observations = explained.observations
     _print(f"Observations: {observations.height:,}", observations.columns, observations.head(MOST_ROWS + 1).iter_rows())
-    files = explained.described_files
-    numbers = {file["source_id"]: number for number, file in enumerate(files, start=1)}
-    rows = ((numbers[file["source_id"]], *(file[name] for name in _FILE)) for file in files)
-    _print("Files", ("file", *_FILE), rows)
-    _print_rates(explained, numbers)
+    rates = {"eligible": _first(explained.rates(MOST_ROWS + 1))}
+    if explained.npi is not None:
+        rates["excluded"] = _first(explained.excluded_rates(MOST_ROWS + 1))
+    _print_rates(rates, _print_files(explained.described_files, rates))
     for each in shown:
         for name, value in each.items():
             print(f"{name:<18}{value}")
 
 
-def _print_rates(explained: Explanation, numbers: Mapping[str, int]) -> None:
+def _first(frames: Iterable[pl.DataFrame]) -> list[dict[str, Any]]:
+    """The rate rows to print, and one more where there are more."""
+    return [*islice((row for frame in frames for row in frame.iter_rows(named=True)), MOST_ROWS + 1)]
+
+
+def _print_files(
+    described: Sequence[Mapping[str, Any]], rates: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> dict[str, int]:
+    """Print the files, those of the printed rate rows first; their numbers by source_id."""
+    printed = [row for rows in rates.values() for row in rows[:MOST_ROWS]]
+    cited = dict.fromkeys(each["source_id"] for row in printed for each in row["statements"][:MOST_PLACES])
+    first = [file for file in described if file["source_id"] in cited]
+    files = [*first, *(file for file in described if file["source_id"] not in cited)]
+    rows = ([number, *(file[name] for name in _FILE)] for number, file in enumerate(files, start=1))
+    _print(f"Files: {len(files):,}", ("file", *_FILE), rows, most=max(len(first), MOST_ROWS))
+    return {file["source_id"]: number for number, file in enumerate(files, start=1)}
+
+
+def _print_rates(rates: Mapping[str, Sequence[Mapping[str, Any]]], numbers: Mapping[str, int]) -> None:
     names = ("payer", "npi", "tin", "negotiated_rate", "negotiated_type", "modifiers")
-    frames = (("eligible", explained.rates(MOST_ROWS + 1)), ("excluded", explained.excluded_rates()))
-    for what, parts in frames:
+    heads = (*names, "exclusion", "file", "item at JSON byte", "reference at")
+    for what, found in rates.items():
         rows = [
-            [*(row[name] for name in names), row["exclusion"], *_places(row["statements"], numbers)]
-            for frame in parts
-            for row in frame.head(MOST_ROWS + 1).iter_rows(named=True)
+            [*(row[name] for name in names), row["exclusion"], *_places(row["statements"], numbers)] for row in found
         ]
         if rows:
-            heads = (*names, "exclusion", "file", "item at JSON byte", "reference at")
             _print(f"Rate rows, {what}", heads, rows)
 
 
@@ -65,9 +77,9 @@ def _places(statements: Sequence[Mapping[str, Any]], numbers: Mapping[str, int])
     """Where a rate row stands, a line each: number of the file, byte of the item, byte of the reference."""
     shown = [
         (
-            f"{numbers.get(each['source_id'], each['source_id'])}{'!' + each['member'] if each['document'] else ''}",
+            f"{numbers.get(each['source_id'], each['source_id'])}{'!' + each['member'] if each['member'] else ''}",
             f"{each['item_offset']:,}",
-            f"{_reference(each)}{' at ' + each['location'] if each['location'] else ''}",
+            _reference(each),
         )
         for each in statements[:MOST_PLACES]
     ]
@@ -78,8 +90,13 @@ def _places(statements: Sequence[Mapping[str, Any]], numbers: Mapping[str, int])
 
 
 def _reference(statement: Mapping[str, Any]) -> str:
-    offset = statement["reference_offset"]
-    return "inline" if offset is None else f"{offset:,}"
+    """Where the provider stands; of a remote reference its address, and the sha256 of what was fetched from there."""
+    offset, location = statement["reference_offset"], statement["location"]
+    if offset is None:
+        return "inline"
+    sha256 = statement["location_sha256"]
+    content = "not fetched" if sha256 is None else f"sha256 {sha256[:12]}"
+    return f"{offset:,} at {location} ({content})" if location else f"{offset:,}"
 
 
 def _text(name: str, value: object) -> str:
@@ -94,13 +111,15 @@ def _text(name: str, value: object) -> str:
     return str(value)[:12] if name == "sha256" else str(value)
 
 
-def _print(title: str, heads: Iterable[str], rows: Iterable[Iterable[Any]], caption: str = "") -> None:
+def _print(
+    title: str, heads: Iterable[str], rows: Iterable[Iterable[Any]], caption: str = "", most: int = MOST_ROWS
+) -> None:
     table = Table(title=escape(title), title_justify="left", caption=caption)
     names, every = [*heads], [*rows]
     for name in names:
         table.add_column(name, overflow="fold")
-    for row in every[:MOST_ROWS]:
+    for row in every[:most]:
         table.add_row(*(escape(_text(name, value)) for name, value in zip(names, row, strict=True)))
     make_console().print(table)
-    if len(every) > MOST_ROWS:
-        print(f"The first {MOST_ROWS} rows; --json has all of them.")
+    if len(every) > most:
+        print(f"The first {most} rows; --json has all of them.")

@@ -61,6 +61,15 @@ def parse_npi(text: str) -> int:
     return int(text)
 
 
+def read_npi(text: str) -> int:
+    """An NPI as a rate row may have it, whether or not its check digit fits.
+
+    Raises:
+        UsageError: it has no digits, other signs, or more than ten digits.
+    """
+    return int(text) if re.fullmatch("[0-9]{1,10}", text) else parse_npi(text)
+
+
 def find_cell(layout: Layout, asked: Question) -> PublishedCell:
     """The published cell.
 

@@ -81,10 +81,13 @@ class Explanation:
 
     def excluded_rates(self, most: int | None = None) -> Iterator[pl.DataFrame]:
         """The excluded rate rows of code, class and geography, likewise; with --npi, all of this provider's."""
+        return self._placed(self._excluded(RATES.names), most)
+
+    def _excluded(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         key = self.cell.key
         scope = key.scope if self.npi is None else pl.col("billing_code") == key.billing_code
-        pieces = self._rates.pieces(scope & pl.col("exclusion").is_not_null(), npi=self.npi)
-        return self._placed((piece.rows for piece in pieces), most)
+        for piece in self._rates.pieces(scope & pl.col("exclusion").is_not_null(), columns, self.npi):
+            yield piece.rows
 
     @property
     def _rates(self) -> PublishedRates:
@@ -126,14 +129,20 @@ class Explanation:
 
     @cached_property
     def described_files(self) -> list[dict[str, Any]]:
-        """The source files of the eligible rates: source, digest, ETag, index, dates; whether offsets are known."""
-        ids: set[str] = set()
-        for frame in self._eligible([*PROVIDER, "source_ids"]):
-            ids |= {*frame["source_ids"].explode().drop_nulls().unique()}
+        """The source files of the rates: source, digest, ETag, index, dates; whether offsets are known.
+
+        eligible: whether one of its rows is; the others have excluded rows alone.
+        """
+        eligible = _source_ids(self._eligible([*PROVIDER, "source_ids"]))
+        ids = eligible | _source_ids(self._excluded(["source_ids"]))
         columns = ("source_id", "source", "sha256", "etag", "index", "last_updated_on", "bytes", "status", "twin_of")
         rows = self.files.filter(pl.col("source_id").is_in(sorted(ids))).select(columns)
         return [
-            row | {"offsets": "known" if self.extracts.has(row["source_id"]) else self._without_offsets(row["source"])}
+            row
+            | {
+                "eligible": row["source_id"] in eligible,
+                "offsets": "known" if self.extracts.has(row["source_id"]) else self._without_offsets(row["source"]),
+            }
             for row in rows.sort("source").iter_rows(named=True)
         ]
 
@@ -144,6 +153,10 @@ class Explanation:
             f"not in the cache: {source} must be read again ({where}): run the command that published {month} again "
             f"with --force --output {output}"
         )
+
+
+def _source_ids(frames: Iterable[pl.DataFrame]) -> set[str]:
+    return {source_id for frame in frames for source_id in frame["source_ids"].explode().drop_nulls().unique()}
 
 
 def explain(layout: Layout, asked: Question) -> Explanation:

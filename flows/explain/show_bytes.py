@@ -6,7 +6,9 @@ Memory: the first ``SEARCHED_BYTES`` of an item or reference; what is in front o
 import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -14,13 +16,17 @@ from flows.download.sources import Source, sha256_of
 from flows.explain.explain import Explanation
 from flows.extract.ledger import recall
 from flows.storage.atomic_files import open_temporary, temporary_folder
+from flows.storage.layout import Layout
+from flows.storage.redaction import has_scheme
 from transforms.errors import BadFileError
+from transforms.read.clean import class_of, codes_of, date_of, npi_of, rate_of, reference_key, text_of
 from transforms.read.containers import open_documents
 
 MOST_SHOWN = 3  # rate rows
 SEARCHED_BYTES = 16 << 20
 PRINTED_BYTES = 1_200
 COPY_BYTES = 1 << 20
+_PRICE_KEYS = (b'"negotiated_rate"', b'"negotiated_price"', b'"negotiated_prices"')
 _TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|[{}\[\]]', re.DOTALL)
 
 
@@ -28,40 +34,49 @@ def show_bytes(explained: Explanation) -> list[dict[str, Any]]:
     """For the first rate rows: source, and the bytes of item, price and reference; or why there are none."""
     found: list[dict[str, Any]] = []
     names = dict(explained.files.select("source_id", "source").unique("source_id").iter_rows())
-    for frame in explained.rates(MOST_SHOWN):
-        for row in frame.iter_rows(named=True):
+    contents: dict[Path, str | None] = {}
+    excluded = iter(()) if explained.npi is None else explained.excluded_rates(MOST_SHOWN)
+    for frame in chain(explained.rates(MOST_SHOWN), excluded):
+        for row in frame.head(MOST_SHOWN - len(found)).iter_rows(named=True):
             for statement in row["statements"][:1]:
                 source = names.get(statement["source_id"], "")
-                what = {
-                    "source": source,
-                    "npi": row["npi"],
-                    "tin": row["tin"],
-                    "negotiated_rate": row["negotiated_rate"],
-                }
-                found.append(what | statement | _shown(explained, source, row, statement))
+                what = {"source": source} | {name: row[name] for name in ("npi", "tin", "negotiated_rate", "exclusion")}
+                why = _not_here(source, statement, explained.layout, contents)
+                shown = {"not_shown": why} if why else _shown(source, row, statement)
+                found.append(what | statement | shown)
     return found
 
 
-def _shown(explained: Explanation, source: str, row: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
+def _not_here(source: str, statement: dict[str, Any], layout: Layout, contents: dict[Path, str | None]) -> str | None:
+    """Why a source's bytes can't be shown; None where it is a local file with the content that was published."""
+    sha256 = statement["source_id"]
+    where = f"look at byte {statement['item_offset']:,} of the JSON of what has sha256 {sha256}"
+    if has_scheme(source):
+        return f"{source}: not a local file; fetch it, and {where}"
     path = Path(source)
     if not path.is_file():
-        return {"not_shown": f"{source}: no local file of that name from this folder"}
-    if _content(path, explained) != statement["source_id"]:
-        return {"not_shown": f"{source}: its content has changed since it was published; offsets do not hold for it"}
+        return f"{source}: there is no such file, seen from this folder; {where}"
+    if path not in contents:
+        known = recall(Source(source), layout)
+        contents[path] = sha256_of(path) if known is None else known.sha256
+    if contents[path] != sha256:
+        return f"{source}: its content has changed since it was published (sha256 {contents[path]}); {where}"
+    return None
+
+
+def _shown(source: str, row: dict[str, Any], statement: dict[str, Any]) -> dict[str, Any]:
+    path, document = Path(source), statement["document"]
     try:
-        item = read_value(path, statement["document"], statement["item_offset"])
-        shown = {"item": as_text(item.start, item.more), "price": _price_text(item, row)}
+        item = read_value(path, document, statement["item_offset"])
+        reference = None
         if statement["reference_offset"] is not None:
-            reference = read_value(path, statement["document"], statement["reference_offset"])
+            reference = read_value(path, document, statement["reference_offset"])
+        shown = {"item": as_text(item.start, item.more), "price": price_text(item, row, reference)}
+        if reference is not None:
             shown |= {"reference": as_text(reference.start, reference.more), "group": _group_text(reference, row)}
     except (BadFileError, OSError) as error:
         return {"not_shown": f"{source}: {error}"}
     return shown
-
-
-def _content(path: Path, explained: Explanation) -> str | None:
-    known = recall(Source(str(path)), explained.layout)
-    return known.sha256 if known is not None else sha256_of(path)
 
 
 class Value:
@@ -145,22 +160,64 @@ def _end_of(read: bytes) -> int | None:
     return None
 
 
-def _price_text(item: Value, row: dict[str, Any]) -> str:
-    for start, text in item.objects():
-        if b'"negotiated_rate"' in text and _is_price(text, row):
-            left = len(text) - PRINTED_BYTES
-            more = f"{left:,} bytes more" if left > 0 else ""
-            return f"at byte {start:,} of the item: {as_text(text[:PRINTED_BYTES], more)}"
+def price_text(item: Value, row: dict[str, Any], reference: Value | None) -> str:
+    """The price of a rate row in its item: in the first negotiated_rates element that has its provider."""
+    cited = None if reference is None else _loads(reference.bytes).get("provider_group_id")
+    prices: list[tuple[int, bytes]] = []
+    for start, text in item.objects():  # a price ends before the element that holds it
+        if not any(name in text for name in _PRICE_KEYS):
+            continue
+        found = _loads(text)
+        if _is_price(found, row):
+            prices.append((start, text))
+        elif _has_provider(found, row, cited):
+            inside = [(at, price) for at, price in prices if at > start]
+            if inside:
+                at, price = inside[0]
+                left = len(price) - PRINTED_BYTES
+                more = f"{left:,} bytes more" if left > 0 else ""
+                return f"at byte {at:,} of the item: {as_text(price[:PRINTED_BYTES], more)}"
     return "not among the first bytes of the item" if not item.whole else "written otherwise than the published row"
 
 
-def _is_price(text: bytes, row: dict[str, Any]) -> bool:
+def _loads(text: bytes) -> dict[str, Any]:
     try:
-        price = json.loads(text)
-        rate = float(price.get("negotiated_rate"))
-    except (ValueError, TypeError):
-        return False
-    return bool(rate == row["negotiated_rate"] and price.get("negotiated_type") == row["negotiated_type"])
+        found = json.loads(text, parse_float=Decimal)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_price(price: dict[str, Any], row: dict[str, Any]) -> bool:
+    """Whether a price, cleaned, is that of a rate row."""
+    stated = price.get("negotiated_rate", price.get("negotiated_price"))
+    return (
+        isinstance(price.get("negotiated_type"), str)
+        and {
+            "negotiated_rate": rate_of(stated),
+            "negotiated_type": text_of(price.get("negotiated_type")),
+            "billing_class": class_of(price.get("billing_class")),
+            "setting": text_of(price.get("setting")),
+            "service_codes": [*codes_of(_list(price.get("service_code")))],
+            "modifiers": [*codes_of(_list(price.get("billing_code_modifier")))],
+            "expiration_date": date_of(price.get("expiration_date")),
+        }.items()
+        <= row.items()
+    )
+
+
+def _has_provider(rate: dict[str, Any], row: dict[str, Any], cited: object) -> bool:
+    """Whether a negotiated_rates element cites the reference; without one, whether a group in it has the NPI."""
+    if cited is not None:
+        citations = map(reference_key, _list(rate.get("provider_references")))
+        return reference_key(cited) in citations
+    groups = [group for group in _list(rate.get("provider_groups")) if isinstance(group, dict)]
+    npis = {npi_of(npi) for group in groups for npi in _list(group.get("npi", group.get("NPI")))}
+    return row["npi"] in npis or (row["npi"] is None and "negotiated_prices" in rate)
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [] if value is None else [value]
 
 
 def _group_text(reference: Value, row: dict[str, Any]) -> str:

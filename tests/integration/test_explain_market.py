@@ -19,6 +19,7 @@ import flows.tables.payer_builds
 from flows.download.sources import Source
 from flows.explain.cell import Question
 from flows.explain.explain import explain
+from flows.explain.show_bytes import price_text, read_value
 from flows.orchestration.run import RunRequest, run
 from flows.settings.values import Fetching
 from flows.storage.layout import Layout
@@ -194,3 +195,38 @@ def test_remote_references_have_their_sha256(market: Market) -> None:
     names = {location.rpartition("/")[2]: sha256 is not None for location, sha256 in remote.items()}
     assert names.items() >= {("signed.json", True), ("near-0.json", True), ("0-0.json", True), ("0-dead.json", False)}
     assert "secret" not in json.dumps(remote)
+
+
+def test_an_npi_has_its_excluded_rows_by_rule(market: Market) -> None:
+    """Also where it has no eligible one, or is no NPI at all."""
+    layout = Layout.at(market.output)
+    everyone = explain(layout, Question("97026", "All commercial", tier="all"))
+    by_npi: dict[int, set[str]] = {}
+    for frame in everyone.excluded_rates():
+        for npi, rule in frame.filter(pl.col("npi") > 0).select("npi", "exclusion").iter_rows():
+            by_npi.setdefault(npi, set()).add(rule)
+    assert set().union(*by_npi.values()) >= {"npi_invalid", "npi_unknown", "npi_deactivated", "outside_us", "modifier"}
+    for npi, rules in by_npi.items():
+        explained = explain(layout, Question("97026", "All commercial", tier="all", npi=npi))
+        rows = pl.concat(explained.excluded_rates())
+        assert {*rows["npi"]} == {npi}
+        assert {*rows["exclusion"]} >= rules
+        assert rows["statements"].list.len().min() == 1
+
+
+def test_the_price_shown_of_a_local_source_is_the_row(market: Market) -> None:
+    layout = Layout.at(market.output)
+    explained = explain(layout, Question("97026", "Aetna", tier="all"))
+    names = dict(explained.files.select("source_id", "source").iter_rows())
+    shown = 0
+    for rate in (rate for frame in explained.rates() for rate in frame.iter_rows(named=True)):
+        for each in rate["statements"]:
+            path = Path(names[each["source_id"]])
+            if "://" in names[each["source_id"]] or each["location"]:
+                continue
+            item = read_value(path, each["document"], each["item_offset"])
+            offset = each["reference_offset"]
+            text = price_text(item, rate, None if offset is None else read_value(path, each["document"], offset))
+            assert text.startswith("at byte ") or b"\\" in item.bytes, text
+            shown += text.startswith("at byte ")
+    assert shown > 20

@@ -78,7 +78,11 @@ def practice_command(
     "--payer", required=True, metavar="P", help="Payer as in the tables; BUCA, All commercial and Medicare, too."
 )
 @click.option("--geography", default="US", metavar="XX", help="Two-letter USPS code (default: US).")
-@click.option("--npi", metavar="N", help="Of the cell, this provider alone, with its excluded rate rows.")
+@click.option(
+    "--npi",
+    metavar="N",
+    help="This provider alone, and its excluded rate rows by rule.",
+)
 @click.option("--month", type=month_of, metavar="YYYY-MM", help="A published month (default: the latest).")
 @click.option(
     "--class",
@@ -100,18 +104,19 @@ def explain_command(*, npi: str | None, layout: Layout, show: bool, **options: A
 
     The figures are computed anew from the observations, and these from the rate rows; a difference is an error. For
     each rate row: the sources that state it, and the byte of the JSON, once inflated, at which the item and the
-    provider reference begin. What is printed is short; --json has every row.
+    provider reference begin; of a remote reference, its address and sha256. What is printed is short; --json has every
+    row, excluded ones too.
 
-    Exit code 2: the code, payer, geography or month is not published. Exit code 4: these are, but not together; or the
-    cell does not have the NPI.
+    Exit code 2: the code, payer, geography or month is not published. Exit code 4: these are, but not together; or no
+    rate row of the code and payer names the NPI.
     """
     from flows.cli.show_explanation import print_explanation
-    from flows.explain.cell import Question, parse_npi
+    from flows.explain.cell import Question, read_npi
     from flows.explain.explain import explain
     from flows.explain.show_bytes import show_bytes
     from flows.publish.retention import published_in_use
 
-    asked = Question(**options, npi=None if npi is None else parse_npi(npi))
+    asked = Question(**options, npi=None if npi is None else read_npi(npi))
     with published_in_use(layout):
         explained = explain(layout, asked)
         shown = show_bytes(explained) if show else []
