@@ -22,6 +22,10 @@ from tests.shared_files import REPOSITORY
 
 HERE = Path("/proc/self/cwd")
 QUIET = {"DO_NOT_TRACK": "1", "PREFECT_SERVER_ANALYTICS_ENABLED": "false", "OMP_NUM_THREADS": "1"}
+PRELOAD = (
+    "--preload",
+    "flows.orchestration.dask_cluster",
+)  # imported before the first job, as docs/how-to/dask.md says
 END_SECONDS = 20.0
 
 
@@ -58,7 +62,7 @@ class Machines:
         own.mkdir()
         options = f"--nthreads 1 --nworkers 1 --no-dashboard --memory-limit 0 --host 127.0.0.1 --name w{number}"
         words = ["distributed.cli.dask_worker", self.address, *options.split()]
-        words += ["--local-directory", str(own / "dask")]
+        words += ["--local-directory", str(own / "dask"), *PRELOAD]
         environment = self.environment | {"PYTHONPATH": str(code)}
         process = start(self.folder / f"worker{number}.log", words, environment, own)
         cores = sorted(os.sched_getaffinity(0))
@@ -133,7 +137,7 @@ def dask_machines(folder: Path, workers: int) -> Iterator[Machines]:
     port = address.rpartition(":")[2]
     options = f"--host 127.0.0.1 --port {port} --no-dashboard --no-show --dashboard-address 127.0.0.1:0"
     log = folder / "scheduler.log"
-    scheduler = start(log, ["distributed.cli.dask_scheduler", *options.split()], environment)
+    scheduler = start(log, ["distributed.cli.dask_scheduler", *options.split(), *PRELOAD], environment)
     machines = Machines(folder, address, environment)
     try:
         wait_until(lambda: scheduler.poll() is not None or _listens(address), "the Dask scheduler")

@@ -129,7 +129,6 @@ def read_on_dask(
     total = sum(source.size for source in sources)
     with shown(counters, len(sources), total), _workers(address, layout) as (client, threads, workplace):
         LOG.info("%d file(s) go to %s, %d at a time", len(sources), address, threads)
-        _sees_cache(address, client, workplace, "extracts")
         waiting = batch_sources(sources, max(threads, 2))  # more workers may come
         before = {source: fingerprint(source) for source in sources}
         for _ in range(ROUNDS):
@@ -138,8 +137,11 @@ def read_on_dask(
                 if isinstance(answer, Lost):
                     LOG.warning("%d file(s) lost their worker: %s", len(chosen), answer.reason)
                     lost.update(dict.fromkeys(chosen, answer))
-                else:
-                    count(_arrived(answer, chosen, layout, before))
+                    continue
+                arrived = _arrived(answer, chosen, layout, before)
+                if not found:
+                    _log_cache("extracts", shared=answer.returned is None)
+                count(arrived)
             count(_finished_by_lost_workers([source for source in sources if source not in found], layout, settings))
             waiting = [[source] for source in sources if source not in found]
             if not waiting:
@@ -281,7 +283,8 @@ def build_on_dask(inputs: MonthInputs, payers: Sequence[PayerInputs], *, cluster
     waiting = deque(sorted(payers, key=lambda own: (-prices[own.payer], own.payer)))
     builds, lost = [], Counter[str]()
     with _workers(address, layout) as (client, threads, workplace):
-        with_files = not _sees_cache(address, client, workplace, "payers' tables")
+        with_files = not _sees_cache(address, client, workplace)
+        _log_cache("payers' tables", shared=not with_files)
 
         def next_job() -> tuple[PayerInputs, Workplace[PayerJob]] | None:
             if not waiting:
@@ -318,15 +321,17 @@ def _built(answer: Built, own: PayerInputs, layout: Layout) -> PayerBuild:
     return built
 
 
-def _sees_cache(address: str, client: Any, workplace: Workplace[None], what: str) -> bool:
-    """Whether a worker sees this machine's cache. Args: what: is made there, for the log."""
-    job = (None, workplace)
-    [(_, found)] = answers(address, client, is_shared, partial(next, iter([job]), None), 1)
-    if found is True:
+def _sees_cache(address: str, client: Any, workplace: Workplace[None]) -> bool:
+    """Whether a worker sees this machine's cache."""
+    [(_, found)] = answers(address, client, is_shared, partial(next, iter([(None, workplace)]), None), 1)
+    return found is True
+
+
+def _log_cache(what: str, *, shared: bool) -> None:
+    if shared:
         LOG.info("the workers share the cache: %s stay there", what)
     else:
         LOG.info("the workers do not see this machine's cache: %s come back through Dask", what)
-    return found is True
 
 
 def is_shared(place: Workplace[None]) -> bool:
