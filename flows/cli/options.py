@@ -181,7 +181,7 @@ codes_option = click.option(
     type=codes_of,
     default="97026,97028",
     metavar="CODES",
-    help="Billing codes wanted, with commas between (default: 97026,97028).",
+    help="Billing codes wanted, comma-separated (default: 97026,97028).",
 )
 edition_option = click.option(
     "--edition",
@@ -235,7 +235,7 @@ def configured_options(function: Function) -> Function:
             "given again. The others stay as they are published.",
         ),
         click.option("--force", is_flag=True, help="Read and build everything anew."),
-        click.option("--no-gates", is_flag=True, help="Publish whatever the gates say."),
+        click.option("--no-gates", is_flag=True, help="Publish even if a gate fails."),
         report_option,
         delta_option,
         metrics_option,
@@ -273,7 +273,7 @@ def listed_options(function: Function) -> Function:
             type=click.IntRange(min=0),
             default=0,
             metavar="N",
-            help="Of an index, only files with so many plans behind them.",
+            help="Of an index, only files with at least N plans behind them.",
         ),
     )
     return functools.reduce(lambda decorated, option: option(decorated), reversed(options), function)

@@ -24,7 +24,7 @@ _CHECKED = [*COUNTED, "month", "tin", "npi", "taxonomy_tier", "negotiated_type",
 
 
 class WrongFigureError(TicRatesError):
-    """A published figure is not that of its observations, or a representative rate not that of its rate rows."""
+    """A figure differs from the one that its observations give, or a representative rate from that of its rate rows."""
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def recall_digest(digest: str, layout: Layout) -> Entry | None:
 
 
 def stated_content(path: Path) -> str | None:
-    """The digest of the content that a record of the ledger states; None where there is no such record."""
+    """The sha256 of a source's content as the ledger recorded it; None without a record."""
     record = read_record(path, _Record)
     return None if record is None else record.sha256
 

@@ -12,7 +12,7 @@ from schemas.codes import COMPOSITE_ALL
 from schemas.geographies import BY_CODE
 from transforms.report.calculator import pack
 from transforms.report.charts import Scale, make_scale
-from transforms.report.csv_text import csv_text
+from transforms.report.csv_text import frame_text
 from transforms.report.figures import Cell, ratio
 from transforms.report.tile_map import map_data
 
@@ -51,8 +51,7 @@ def tile_map(figures: CodeFigures, payers: list[str]) -> dict[str, Any]:
 def frame_csv(frame: pl.DataFrame) -> str:
     """A table as CSV: lists of texts with semicolons between."""
     lists = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
-    flat = frame.with_columns(pl.col(name).list.join("; ") for name in lists)
-    return csv_text(flat.columns, flat.iter_rows())
+    return frame_text(frame.with_columns(pl.col(name).list.join("; ") for name in lists))
 
 
 def calculator_context(fees: Mapping[str, Any], code: str, state: str, month: date) -> dict[str, Any] | None:

@@ -59,9 +59,9 @@ def run_command(*, sources: tuple[str, ...], month: date | None, nppes: Path | s
     """Read payers' files and publish a month's benchmarks.
 
     SOURCE is a file, a folder, a glob, an http(s):// or s3:// URL; an in-network file or an index: a table of contents,
-    HealthSparq's or UnitedHealthcare's own, a page that names them. Files are told apart by content, not by name. A bad
-    file is quarantined with the reason, the others go on. Files that were read before are not read again; a run that
-    was stopped resumes.
+    HealthSparq's or UnitedHealthcare's own, a page that names them. Files are recognized by content, not by name. A
+    bad file is quarantined with the reason, and the others are still read. Files that were read before are not read
+    again; a run that was stopped resumes.
     """
     from flows.cli.show import print_result
     from flows.download.open_source import expand
@@ -136,7 +136,7 @@ def _schema() -> str:
     "--month",
     type=month_of,
     metavar="YYYY-MM",
-    help="This month alone (default: the current one, in [schedule] timezone, and [nightly] months_back before it).",
+    help="Only this month (default: the current one, in [schedule] timezone, and [nightly] months_back before it).",
 )
 @printing_option("--example", _example, "Print a configuration that explains every key.")
 @printing_option("--schema", _schema, "Print the JSON schema of the configuration, for editors.")

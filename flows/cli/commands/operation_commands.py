@@ -18,7 +18,7 @@ from flows.storage.layout import Layout, today
     "--output",
     type=location_of,
     metavar="DIR",
-    help="Folder, or s3://... (default: that of --config; without one, output).",
+    help="Folder, or s3://... (default: the output of --config, or output without --config).",
 )
 @click.option(
     "--config",
@@ -31,7 +31,8 @@ def status_command(*, output: Path | str | None, config: Path | None, metrics: P
     """Show what is published, what needs attention, and what to do next.
 
     The last publication and the last run of each month, payers awaited, stale or withheld, quarantined files, whether a
-    publication failed or is running, the size of the cache, the editions of reference data. Writes --metrics alone.
+    publication failed or is running, the size of the cache, the editions of reference data. Writes nothing but the
+    --metrics file.
 
     Exit code 3: a payer is withheld, or the last run of a month failed or was interrupted; or in the newest month and
     the [nightly] months_back before it, a payer is stale or not there by the expected day, a file is quarantined, or
@@ -107,13 +108,14 @@ def serve_command(*, config: Path, host: str, port: int) -> Result:
     metavar="D",
     help="Remove cache entries that no run used for D days (default: keep all).",
 )
-@click.option("--dry-run", is_flag=True, help="Change nothing; say what would go, and how many bytes.")
+@click.option("--dry-run", is_flag=True, help="Change nothing; list what would be removed, and how many bytes.")
 @output_option
 def prune_command(*, keep_months: int | None, cache_days: int | None, dry_run: bool, layout: Layout) -> Result:
     """Remove published months beyond a number, unused cache entries, and leftovers of killed runs.
 
-    Without --keep-months no month goes, without --cache-days no cache entry; only leftovers of killed runs do. A month
-    goes with its tables, practices, pages and manifest entry; the report and datapackage.json are then rebuilt.
+    Leftovers of killed runs are always removed, months only with --keep-months, cache entries only with --cache-days. A
+    month is removed with its tables, practices, pages and manifest entry; then the report and datapackage.json are
+    rebuilt.
 
     Never removed: the newest published month; a month with the last rows of a payer that is withheld or awaited in a
     month that stays; reference data; Delta tables. Give at least [nightly] months_back + 1 months, because a night

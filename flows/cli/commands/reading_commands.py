@@ -37,7 +37,7 @@ def report_command(*, layout: Layout) -> Result:
 
 @command("practice", example="practice --npi 1234567893 --volumes units.csv")
 @click.option(
-    "--npi", "npis", multiple=True, metavar="N", help="A provider; again, or with commas between, for a group."
+    "--npi", "npis", multiple=True, metavar="N", help="A provider; comma-separated or given again for a group."
 )
 @click.option(
     "--tin",
@@ -51,7 +51,7 @@ def report_command(*, layout: Layout) -> Result:
     "--volumes",
     type=Path,
     metavar="CSV",
-    help="Own yearly units: columns billing_code and units, where wanted npi and payer; adds dollars a year.",
+    help="Own yearly units: columns billing_code and units, optionally npi and payer; adds dollars a year.",
 )
 @output_option
 def practice_command(
@@ -59,9 +59,9 @@ def practice_command(
 ) -> Result:
     """Compare one provider's or group's rates with its market.
 
-    Per payer and code: the own rate, each TIN and network apart, its rank and percentile among the payer's providers in
-    the state, the distance to P25, P50, P75 and Medicare. Reads the published tables alone. Writes a page for two
-    printed sheets, DIR/report/practices/..., and a table, DIR/practices/....
+    Per payer and code: the practice's own rate (also by TIN and network), its rank and percentile among the payer's
+    providers in the state, and the gap to P25, P50, P75 and Medicare. Reads only the published tables. Writes a page
+    for two printed sheets, DIR/report/practices/..., and a table, DIR/practices/....
 
     Exit code 4: no payer lists the practice, or none of its rates counts; the message says which, and why.
     """

@@ -83,7 +83,7 @@ def utilization_command(*, files: tuple[Path, ...], year: int | None, codes: tup
 
     FILE is CMS's Medicare Physician & Other Practitioners by Provider and Service (csv or its zip), or a csv with npi,
     billing_code and services; one for each year. A year built here replaces the same year. `run` with the same --output
-    reads the year of its month, or the latest one before. Kept are the codes wanted and their families.
+    reads the year of its month, or the latest one before. Keeps the wanted codes and their families.
     """
     from flows.tables.utilization_lookup import build_utilization
 
@@ -104,9 +104,9 @@ def coverage_command(
 
     FILE is an export of the Medicare Coverage Database (ncd.zip, current_lcd.zip with current_article.zip), or a csv
     with payer, billing_code, state, effective_date, title, url and stance. Older editions stay: `coverage`, which `run`
-    publishes when given the same --output, says what changed. Kept are documents of the codes wanted; descriptions of
-    codes are not. NCDs are those of the manual's sections that schemas/coding.json names for a code: where to look, no
-    statement on its coverage.
+    publishes when given the same --output, says what changed. Keeps the documents of the wanted codes,
+    without descriptions of codes. The NCDs are those of the manual's sections that schemas/coding.json names for a
+    code: they say where to look, not whether the code is covered.
     """
     from flows.cli.show import print_changes
     from flows.tables.coverage_editions import build_coverage, find_changes

@@ -4,9 +4,10 @@ import csv
 import io
 from datetime import date
 
+import polars as pl
 import pytest
 
-from transforms.report.csv_text import csv_text, disarm
+from transforms.report.csv_text import csv_text, disarm, frame_text
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,10 @@ def test_rows_read_back_as_they_were() -> None:
     rows = [('A, "quoted"\nname', 1.005, None, -2), ("\u05d1", 0.1, True, 3)]
     read = list(csv.reader(io.StringIO(csv_text(("name", "a", "b", "c"), rows), newline="")))
     assert read == [["name", "a", "b", "c"], [rows[0][0], "1.005", "", "-2"], ["\u05d1", "0.1", "True", "3"]]
+
+
+def test_a_table_is_written_as_its_rows_are() -> None:
+    frame = pl.DataFrame({"name": ["=1", None, "a"], "state": ["AK", "US", ""], "rate": [1.5, None, -2.0]})
+    assert frame_text(frame) == csv_text(frame.columns, frame.rows())
+    assert frame_text(frame).startswith("name,state,rate\r\n'=1,AK,1.5\r\n")
+    assert frame_text(frame.clear()) == "name,state,rate\r\n"
