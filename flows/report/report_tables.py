@@ -142,7 +142,9 @@ class CodeFigures:
 
     def network_cells(self, payer: str) -> dict[str, Cell]:
         """The national figures of a payer's networks, by name as published."""
-        rows = self.networks.get(payer, self.published.networks.clear()).filter(pl.col("geography") == NATIONAL)
+        if payer not in self.networks:
+            return {}
+        rows = self.networks[payer].filter(pl.col("geography") == NATIONAL)
         names = rows["network_name"].to_list()
         return {
             name: replace(make_cell(row), name=show_name(name))
