@@ -6,7 +6,8 @@ whatever the file; rows that came one by one count by their weight.
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
+from threading import Thread
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -44,7 +45,6 @@ class Spool:
         self._spilled: list[_Spilled] = []
         self._on_disk = 0
         self._file: BinaryIO | None = None
-        self._writer: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
 
     def __len__(self) -> int:
@@ -109,8 +109,8 @@ class Spool:
 
     def close(self) -> None:
         """Close the temporary file; the spool is empty."""
-        if self._writer is not None:
-            self._writer.shutdown()
+        if self._writing is not None:
+            wait([self._writing])
         if self._file is not None:
             self._file.close()
         self._rows, self._weights, self._batches, self._spilled = [], [], [], []
@@ -131,22 +131,28 @@ class Spool:
 
     def _spill(self) -> None:
         self._wait()
-        if self._writer is None:
+        if self._file is None:
             self._file = self._open_temporary()
-            self._writer = ThreadPoolExecutor(1, "spool")
-        self._writing = self._writer.submit(self._write, self._batches, self._on_disk)
+        self._writing = Future()
+        arguments = (self._writing, self._batches, self._on_disk)
+        Thread(target=self._write, args=arguments, name="spool", daemon=True).start()
         self._on_disk += self._in_batches
         self._batches, self._bytes, self._in_batches = [], 0, 0
 
-    def _write(self, batches: list[pa.RecordBatch], first: int) -> None:
+    def _write(self, written: Future[None], batches: list[pa.RecordBatch], first: int) -> None:
         assert self._file is not None
-        end = self._file.seek(0, 2)
-        for batch in batches:
-            with pa.ipc.new_stream(self._file, batch.schema) as writer:
-                writer.write_batch(batch)
-            start, end = end, self._file.tell()
-            self._spilled.append(_Spilled(first, batch.num_rows, start, end - start))
-            first += batch.num_rows
+        try:
+            end = self._file.seek(0, 2)
+            for batch in batches:
+                with pa.ipc.new_stream(self._file, batch.schema) as writer:
+                    writer.write_batch(batch)
+                start, end = end, self._file.tell()
+                self._spilled.append(_Spilled(first, batch.num_rows, start, end - start))
+                first += batch.num_rows
+        except BaseException as error:  # noqa: BLE001 raised again by ``_wait``
+            written.set_exception(error)
+        else:
+            written.set_result(None)
 
     def _wait(self) -> None:
         """Until the file holds what goes there; raise the error that writing it ended with."""
