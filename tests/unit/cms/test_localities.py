@@ -71,7 +71,7 @@ def test_the_zip_file_is_read_by_column_names_with_its_leading_zeros(content: by
     [
         (csv_of(*ROWS, header=HEADER.replace("CARRIER", "MAC")), "no column headed 'CARRIER'"),
         (csv_of(), "a header but no rows"),
-        (csv_of(ROWS[0], ROWS[0]), "a ZIP code twice"),
+        (csv_of(ROWS[0], ROWS[0], ROWS[1]), "a ZIP code twice"),
         (csv_of(ROWS[0], ROWS[1].replace("20262", "20263")), "or several editions"),
         (
             text_of(ROWS[0], ROWS[1].replace("00501", "0050l")),
