@@ -24,7 +24,7 @@ _CHECKED = [*COUNTED, "month", "tin", "npi", "taxonomy_tier", "negotiated_type",
 
 
 class WrongFigureError(TicRatesError):
-    """A figure differs from the one that its observations give, or a representative rate from that of its rate rows."""
+    """A published figure differs from the one computed anew."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def open_month(layout: Layout, month: date, key: CellKey | None = None) -> Opene
     Args: key: the only cell that is wanted; None: all of them.
 
     Raises:
-        WrongFigureError: a representative rate is not that of its rate rows.
+        WrongFigureError: the rate rows give another representative rate.
     """
     providers = pl.scan_parquet(layout.month("providers", month) / "*.parquet", hive_partitioning=False)
     members = PROVIDERS.complete((providers if key is None else providers.filter(key.members)).collect())

@@ -28,7 +28,7 @@ class Piece:
 
 @dataclass(frozen=True)
 class PublishedRates:
-    """The rate rows of the payers of a cell; of every payer where there is no key. folder: ``rates`` of a month."""
+    """The rate rows of the payers of a cell; without a key, of every payer. folder: ``rates`` of a month."""
 
     folder: Path
     key: CellKey | None = None

@@ -189,7 +189,7 @@ def _loads(text: bytes) -> dict[str, Any]:
 
 
 def _is_price(price: dict[str, Any], row: dict[str, Any]) -> bool:
-    """Whether a price, cleaned, is that of a rate row."""
+    """Whether a rate row states this price, once cleaned."""
     stated = price.get("negotiated_rate", price.get("negotiated_price"))
     return (
         isinstance(price.get("negotiated_type"), str)

@@ -119,7 +119,7 @@ class _Place:
         return self.layout.month(self.name, month_of_name(month)) / f"{self.name}.parquet"
 
     def identity(self, manifest: Mapping[str, Any], month: str) -> dict[str, Any] | None:
-        """When and by which version a month was published, and its table's sha256; None where there is no table."""
+        """Time, version and table sha256 of a month's publication; None without a table."""
         entry = manifest.get("months", {}).get(month)
         if entry is None:
             return None

@@ -48,7 +48,7 @@ def first_bytes(path: Path) -> bytes:
 
 
 def is_zip_of_files(path: Path) -> bool:
-    """Whether it is a zip that is no Excel workbook."""
+    """Whether it is a zip archive other than an Excel workbook."""
     if first_bytes(path) != ZIP:
         return False
     with zipfile.ZipFile(path) as archive:

@@ -35,7 +35,7 @@ class Fresh:
         self.random = random
 
     def pools(self) -> dict[str, list[bytes]]:
-        """Every pool by its name, but that of codes."""
+        """The pools by name, without the pool of codes."""
         random = self.random
         texts = self.texts(FRESH)
         numbers = [self.number() for _ in range(FRESH)]

@@ -60,7 +60,7 @@ def compared(document: Document, how: Reading) -> Verdict:
         found.close()
     except BadFileError as error:
         difference, explained = f"refused: {error}", 0
-    except Exception as error:  # noqa: BLE001 whatever is no refusal is a find
+    except Exception as error:  # noqa: BLE001 any other exception is a find
         difference, explained = f"{type(error).__name__}: {error}", 0
     return Verdict(elements, decoded, rows, explained, difference)
 

@@ -132,7 +132,7 @@ class Fuzzer:
             self.counts["hangs"] += 1
             self.keep(document, Difference("hang", str(error)), small)
             return
-        except Exception as error:  # noqa: BLE001 whatever is no refusal is a find
+        except Exception as error:  # noqa: BLE001 any other exception is a find
             self.counts["differences"] += 1
             stop_watch()
             self.keep(document, Difference("error", f"{type(error).__name__}: {error}"), small)

@@ -198,7 +198,7 @@ def test_remote_references_have_their_sha256(market: Market) -> None:
 
 
 def test_an_npi_has_its_excluded_rows_by_rule(market: Market) -> None:
-    """Also where it has no eligible one, or is no NPI at all."""
+    """Also of an NPI without eligible rows, and of an invalid NPI."""
     layout = Layout.at(market.output)
     everyone = explain(layout, Question("97026", "All commercial", tier="all"))
     by_npi: dict[int, set[str]] = {}
