@@ -30,6 +30,7 @@ _SPACE = re.compile(rb"[ \n\r\t]*")
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"')
 _SCALAR = re.compile(rb'[^,}\] \n\r\t:"{\[]+')
 _LONG_NUMBER = re.compile(rb"[-+.eE0-9]{%d}|[0-9][eE][+-]?[0-9]{19}" % (DIGITS + 1))
+_DIGITS = re.compile(rb"-?[0-9]+")
 _NUMBER_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9][0-9.eE+-]*)', re.S)
 _TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\+|[{}\[\]"]')
 MOST_BACKSLASHES = 8  # runs of them between strings and in front of a quote, each with two meanings
@@ -257,9 +258,11 @@ def _decoded(token: bytes, instead: str | None = None) -> str:
 
 
 def _plain(token: bytes | None) -> object:
-    """A scalar as ijson gives it, where it is one."""
+    """A scalar as ijson gives it, where it is one; 0 for a number beyond the limits."""
     from decimal import Decimal
 
+    if token and len(token) > DIGITS and _DIGITS.fullmatch(token):  # Python converts no more than 4,300 digits
+        return 0
     try:
         value = json.loads(token or b"null", parse_float=Decimal)
     except ArithmeticError:  # an exponent beyond Decimal's: a number all the same

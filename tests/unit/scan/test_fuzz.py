@@ -97,6 +97,12 @@ def test_a_number_beyond_the_limits_is_explained_though_a_zero_in_its_place_woul
     assert (verdict.difference, verdict.explained) == (None, 1)
 
 
+def test_damage_in_an_item_whose_code_type_is_a_number_of_more_digits_than_python_reads_is_explained() -> None:
+    document = b'{"in_network":[{"billing_code_type":%b"billing_code":"97026"}]}' % (b"9" * 4_301)
+    verdict = compare(document, [(77,)], plain=False)
+    assert (verdict.difference, verdict.explained) == (None, 1)
+
+
 def test_a_row_lost_would_not_be_explained() -> None:
     document = SKIPPED % b"[1,,2]"
     less = read_by_ijson(b'{"in_network":[{"billing_code":"99213"},{"billing_code":"99213"}]}')
