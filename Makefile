@@ -14,7 +14,7 @@ run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2 --dist loadfile
+	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile # two processes are busy already
 
 # Where there is Java, output/README.md's call for Spark is tried, too, with pyspark (450 MB); elsewhere it is skipped.
 SPARK = if command -v java >/dev/null; then $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \

@@ -1,4 +1,4 @@
-"""A published month with its figures computed anew: observations from rate rows, cells from observations.
+"""A published month with its figures computed again: observations from rate rows, cells from observations.
 
 Memory: the members of the cell, a piece of rate rows at a time, and the source files behind each kind of provider.
 """
@@ -24,7 +24,7 @@ _CHECKED = [*COUNTED, "month", "tin", "npi", "taxonomy_tier", "negotiated_type",
 
 
 class WrongFigureError(TicRatesError):
-    """A published figure differs from the one computed anew."""
+    """A published figure differs from the one that its rows give."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class OpenedMonth:
 
 
 def open_month(layout: Layout, month: date, key: CellKey | None = None) -> OpenedMonth:
-    """The month's observations, checked against the rate rows, and its summaries, computed anew.
+    """The month's observations, checked against the rate rows, and its summaries, computed again.
 
     Args: key: the only cell that is wanted; None: all of them.
 
@@ -82,4 +82,5 @@ def _wrong_provider(wrong: pl.DataFrame) -> str:
     first = wrong.row(0, named=True)
     who = f"NPI {first['npi']} under TIN {first['tin']} at {first['payer']}"
     stated, anew = first["representative_rate_usd"], first["anew_usd"]
-    return f"{wrong.height} representative rates differ, first that of {who}: {stated}, not {anew}"
+    first_wrong = f"{who}: {stated} instead of {anew}"
+    return f"{wrong.height} published representative rates are wrong, first that of {first_wrong}"

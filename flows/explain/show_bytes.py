@@ -55,7 +55,7 @@ def _not_here(source: str, statement: dict[str, Any], layout: Layout, contents: 
         return f"{source}: not a local file; fetch it, and {where}"
     path = Path(source)
     if not path.is_file():
-        return f"{source}: there is no such file, seen from this folder; {where}"
+        return f"{source}: not found from this folder; run `tic-rates explain` where the path is right, or {where}"
     if path not in contents:
         known = recall(Source(source), layout)
         contents[path] = sha256_of(path) if known is None else known.sha256

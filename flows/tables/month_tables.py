@@ -209,6 +209,8 @@ class MonthBuilder:
         frames = [NETWORK_SUMMARIES.empty()]
         for payer, own, behind in zip(self.builds, observations, files, strict=True):
             observed = Observed(pl.scan_parquet(own), pl.scan_parquet(behind))
+            if not observed.providers.select(pl.len()).collect().item():  # none of its rates names a network
+                continue
             work = partial(
                 summarize_networks, observed, payer, request.month, medicare, with_nppes=request.nppes is not None
             )

@@ -99,7 +99,7 @@ def test_shown_bytes_are_those_of_item_price_and_reference(published: bytes, tmp
     assert "its content has changed" in shown["not_shown"]
     path.unlink()
     (shown,) = explained(capsys, tmp_path, "--npi", ANN, "--show")["shown"][-1:]
-    assert "there is no such file" in shown["not_shown"]
+    assert "not found from this folder" in shown["not_shown"]
     assert hashlib.sha256(published).hexdigest() in shown["not_shown"]
     assert "item" not in shown
 

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -80,14 +81,25 @@ class Place:
         return {path: digest for path, digest in found.items() if any(f"period={month}" in path for month in months)}
 
 
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the four months are published once, and kept as they were."""
+    return tmp_path_factory.mktemp("nights")
+
+
 @pytest.fixture
-def place(tmp_path: Path, capsys: Capture) -> Place:
-    """Four published months of three payers."""
-    made = Place(tmp_path, capsys)
+def place(nights: Path, capsys: Capture) -> Place:
+    """Four published months of three payers, always in one place: the cache knows sources by path."""
+    made, kept = Place(nights / "place", capsys), nights / "kept"
+    if kept.exists():
+        shutil.rmtree(made.folder)
+        subprocess.run(["cp", "-a", kept, made.folder], check=True)
+        return made
     for month in MONTHS[:4]:
         for number, payer in enumerate(PAYERS):
             made.write(month, payer, 30.0 + 10 * number)
         assert made.night(month).code == 0
+    subprocess.run(["cp", "-a", made.folder, kept], check=True)
     return made
 
 

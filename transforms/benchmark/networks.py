@@ -35,7 +35,7 @@ def summarize_networks(
         observed: of ``rates_by_network``.
         with_nppes: False: no state rows, tier ``all`` only.
     """
-    summaries = summarize_payers(observed, {}, with_nppes=with_nppes).filter(pl.col("weighting") == "npi")
+    summaries = summarize_payers(observed, {}, with_nppes=with_nppes, npi_only=True)
     benchmark = summarize_medicare(medicare.localities)
     return (
         compare_with_medicare(summaries, benchmark, month, medicare.year)

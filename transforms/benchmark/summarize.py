@@ -115,11 +115,18 @@ def compare_with_medicare(
 
 
 def summarize_payers(
-    observed: Observed, composites: Composites, *, with_nppes: bool, wanted: pl.Expr | None = None
+    observed: Observed,
+    composites: Composites,
+    *,
+    with_nppes: bool,
+    wanted: pl.Expr | None = None,
+    npi_only: bool = False,
 ) -> pl.DataFrame:
     """One row per cell of payers and composites, with figures and counts; columns of SUMMARIES.
 
-    Args: wanted: true for the geographies and tiers that are wanted; None: all.
+    Args:
+        wanted: true for the geographies and tiers that are wanted; None: all.
+        npi_only: only the weighting ``npi``.
     """
     strata, providers = _number_strata(observed.providers)
     memberships = list_memberships(strata, composites, with_nppes=with_nppes)
@@ -128,22 +135,23 @@ def summarize_payers(
     npis = observe_npis(providers)
     npi_values = count_values(npis.lazy(), ["stratum_no"])
     has_tin, has_services = pl.col("tin_no").is_not_null(), pl.col("services").is_not_null()
-    billed = providers.filter(has_services)
-    service_values = repeat_by_services(npis, billed)
-    tin_figures, n_tin = _summarize_tins(providers.lazy().filter(has_tin), memberships)
-    local = _compare_locally(npi_values, strata, memberships)
-    weighted = (
-        ("npi", pl.lit(value=True), _percentiles_by_cell(npi_values, memberships), local, n_tin, files),
-        ("tin", has_tin, tin_figures, local.clear(), n_tin, files.filter("has_tin")),
-        (
-            "services",
-            has_services,
-            _percentiles_by_cell(service_values, memberships),
-            _compare_locally(service_values, strata, memberships),
-            _count_distinct(billed.drop_nulls("tin_no"), "tin_no", memberships).rename({"n": "n_tin"}),
-            files.filter(pl.col("evidence") == BILLED),
-        ),
-    )
+    local, n_tin = _compare_locally(npi_values, strata, memberships), _count_tins(providers, memberships)
+    weighted = [("npi", pl.lit(value=True), _percentiles_by_cell(npi_values, memberships), local, n_tin, files)]
+    if not npi_only:
+        tin_figures = _summarize_tins(providers.lazy().filter(has_tin), memberships)
+        billed = providers.filter(has_services)
+        service_values = repeat_by_services(npis, billed)
+        weighted += [
+            ("tin", has_tin, tin_figures, local.clear(), n_tin, files.filter("has_tin")),
+            (
+                "services",
+                has_services,
+                _percentiles_by_cell(service_values, memberships),
+                _compare_locally(service_values, strata, memberships),
+                _count_tins(billed, memberships),
+                files.filter(pl.col("evidence") == BILLED),
+            ),
+        ]
     cells = memberships.select("cell_no", *CELL, "payer_kind").unique()
     return pl.concat(
         cells.join(percentiles, on="cell_no")
@@ -279,29 +287,23 @@ def observe_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> Iterator[
             yield sorted_medians(rows, ["cell_no", "tin_no"])
 
 
-def _summarize_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """``cell_percentiles`` of the TINs' observations, and their number: cell_no, n_tin.
-
-    Composites pool their payers' observations.
-    """
+def _summarize_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """``cell_percentiles`` of the TINs' observations. Composites pool their payers' observations."""
     pooled = _pooled_cells(memberships)
     none = pl.DataFrame(schema={"cell_no": pl.UInt32, "tin_no": pl.UInt32, "rate_usd": pl.Float64})
-    figures, counts = [], [pl.DataFrame(schema={"cell_no": pl.UInt32, "n_tin": pl.Int64})]
-    for tins in chain([none], observe_tins(with_tin, memberships)):
-        values = count_values(tins.lazy(), ["cell_no"]).join(pooled, on="cell_no").drop("cell_no", "pool")
-        figures.append(cell_percentiles(values.rename({"pooled": "cell_no"}), ["cell_no"]))
-        for pool in pooled.partition_by("pool"):
-            in_pool = tins.join(pool, on="cell_no")
-            counts.append(in_pool.group_by(cell_no="pooled").agg(n_tin=_distinct("tin_no")))
-    return pl.concat(figures), pl.concat(counts)
+    counted = (count_values(tins.lazy(), ["cell_no"]) for tins in chain([none], observe_tins(with_tin, memberships)))
+    return pl.concat(
+        cell_percentiles(values.join(pooled, on="cell_no").select("rate_usd", "count", cell_no="pooled"), ["cell_no"])
+        for values in counted
+    )
 
 
 def _pooled_cells(memberships: pl.DataFrame) -> pl.DataFrame:
-    """The cells in which the observations of a payer's own cell count: cell_no, pool (null: itself), pooled."""
+    """The cells in which the observations of a payer's own cell count: cell_no, pooled."""
     alike = ["stratum_no", "geography", "taxonomy_tier"]
     own = memberships.filter(pl.col("payer_kind") == "payer").select(*alike, "cell_no")
-    pools = memberships.select(*alike, _POOL, pooled="cell_no")
-    return own.join(pools, on=alike).select("cell_no", "pool", "pooled").unique()
+    pools = memberships.select(*alike, pooled="cell_no")
+    return own.join(pools, on=alike).select("cell_no", "pooled").unique()
 
 
 def _percentiles_by_cell(values: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -335,6 +337,12 @@ def _count_npis(providers: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFr
     own = _sum_strata(by_stratum, memberships.filter(is_own))  # an NPI is in one stratum of a payer's cell
     pooled = _count_distinct(npis, "npi", memberships.filter(~is_own))
     return pl.concat([own, pooled.rename({"n": "n_npi"})])
+
+
+def _count_tins(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+    """The number of distinct TINs: cell_no, n_tin."""
+    tins = providers.drop_nulls("tin_no").select("stratum_no", "tin_no").unique()
+    return _count_distinct(tins, "tin_no", memberships).rename({"n": "n_tin"})
 
 
 def _sum_strata(by_stratum: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -373,14 +381,10 @@ def summarize_medicare(localities: pl.DataFrame) -> pl.DataFrame:
     localities = localities.select("billing_code", "state", rate_usd=pl.col("amount_usd"))
     by_geography = pl.concat(
         [
-            localities.with_columns(geography=pl.lit(US)).select("billing_code", "geography", "rate_usd"),
-            localities.select("billing_code", pl.col("state").alias("geography"), "rate_usd"),
+            localities.select("billing_code", "rate_usd", geography=pl.lit(US)),
+            localities.select("billing_code", "rate_usd", geography="state"),
         ]
-    ).with_columns(
-        payer=pl.lit(MEDICARE),
-        billing_class=pl.lit("professional"),
-        taxonomy_tier=pl.lit("all"),
-    )
+    ).with_columns(payer=pl.lit(MEDICARE), billing_class=pl.lit("professional"), taxonomy_tier=pl.lit("all"))
     counted = count_values(by_geography.lazy(), CELL)
     return (
         cell_percentiles(counted, CELL)

@@ -23,6 +23,8 @@ VALUES_OF_A_ROW = 4  # so many numbers or texts take the memory of a plain small
 MAX_HEADER_FIELDS = 100
 MAX_HEADER_TEXT = 2_000
 MAX_ROOT_KEYS = 1_000
+SINGLE_VALUE = "a single value where an array belongs"  # quirks
+NULL_OBJECT = "null where an object belongs"
 MAX_KEY_TEXT = 200  # the schema's longest root key has 25
 
 _TEXTS = pa.list_(pa.string())

@@ -17,7 +17,7 @@ from schemas.mrf import CODE_TYPES, GROUP_KEYS, ITEM_KEYS, PRICE_KEYS, PRICE_LIS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.limits import crossed
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of, tin_of
-from transforms.read.collect import Collected, weight_of
+from transforms.read.collect import NULL_OBJECT, SINGLE_VALUE, Collected, weight_of
 from transforms.read.reference_keys import CitedKeys, distinct
 from transforms.read.spool import Spool
 
@@ -111,7 +111,7 @@ class Walker:
         if event == "null":
             return
         if event != "start_array":
-            self.collected.quirks["a single value where an array belongs"] += 1
+            self.collected.quirks[SINGLE_VALUE] += 1
             yield event, value
             return
         while True:
@@ -129,7 +129,7 @@ class Walker:
                 self.collected.quirks["something else where an object belongs"] += 1
                 self.skip(first)
             else:
-                self.collected.quirks["null where an object belongs"] += 1
+                self.collected.quirks[NULL_OBJECT] += 1
 
     def scalar(self, event: str, value: object) -> object:
         """A scalar as it is; an object or array is passed over and counts as null."""

@@ -28,7 +28,7 @@ from typing import BinaryIO
 from schemas.mrf import CODE_TYPES, PROVIDER_GROUPS, SECTIONS
 from transforms.errors import BadFileError, FullReadingNeededError
 from transforms.read.clean import text_of
-from transforms.read.collect import Collected
+from transforms.read.collect import SINGLE_VALUE, Collected
 from transforms.read.reference_keys import Int64s
 from transforms.read.walk import Walker, replaces_value
 from transforms.scan.blocks import BLOCK_BYTES, Blocks, OverlappedBlocks
@@ -197,11 +197,11 @@ class Reading(Cursor):
         quirks = self.collected.quirks
         if first not in b"{[":
             if self.scalar(first) is not None:
-                quirks["a single value where an array belongs"] += 1
+                quirks[SINGLE_VALUE] += 1
                 quirks["something else where an object belongs"] += 1
             return
         if first == ord("{"):
-            quirks["a single value where an array belongs"] += 1
+            quirks[SINGLE_VALUE] += 1
         else:
             self.pos += 1
         state = self.cleared_state()

@@ -6,6 +6,7 @@ Memory: the columns, 24 MiB at most; of the NPIs' 16 MiB among them only the fil
 """
 
 import ctypes
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from transforms.read import arrow_columns as arrow
-from transforms.read.collect import Collected
+from transforms.read.collect import NULL_OBJECT, SINGLE_VALUE, Collected
 from transforms.read.reference_keys import CitedKeys, Int64s
 from transforms.read.spool import Spool
 from transforms.scan.scan_kernel import columns as k
@@ -192,6 +193,9 @@ class Decoder:
         collected.items_matched += columns.items_matched
         collected.references_seen += columns.references_seen
         columns.items_seen = columns.items_matched = columns.references_seen = 0
+        if columns.singles or columns.nulls:
+            collected.quirks += Counter({SINGLE_VALUE: columns.singles, NULL_OBJECT: columns.nulls})
+            columns.singles = columns.nulls = 0
         self._read_texts()
         return at
 

@@ -6,6 +6,7 @@ from typing import BinaryIO, cast
 import numpy as np
 
 from transforms.errors import FullReadingNeededError
+from transforms.read.collect import NULL_OBJECT
 from transforms.read.reference_keys import Int64s
 from transforms.scan.blocks import Store
 from transforms.scan.byte_spool import ByteSpool
@@ -75,7 +76,7 @@ class Section:
         self.rows.decoder.flush()
         quirks = self.cursor.collected.quirks
         if self.state[k.NULLS]:
-            quirks["null where an object belongs"] += self.state[k.NULLS]
+            quirks[NULL_OBJECT] += self.state[k.NULLS]
         if self.state[k.OTHERS]:
             quirks["something else where an object belongs"] += self.state[k.OTHERS]
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from tests.collected_rows import spool_rows
-from tests.documents import document, group, item, price, rate
+from tests.documents import ANN, BOB, Record, document, group, item, price, rate, reference
 from tests.fuzz.differential import compare
 from tests.fuzz.reading import Read, open_temporary, read_by_ijson, read_by_scan
 from tests.fuzz.seeds import field_note_seeds
@@ -125,11 +125,75 @@ def test_texts_beyond_their_room_are_read_all_the_same() -> None:
     assert [row[1] for row in spool_rows(found.prices)] == [each["negotiated_type"] for each in prices]
 
 
-def test_a_group_of_a_million_npis_is_decoded_by_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+@pytest.fixture
+def _kernel_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **_named: object) -> None:
         raise AssertionError("the plain grammar was asked")
 
     monkeypatch.setattr("transforms.scan.scan_pieces.ElementRows.walk", refuse)
+
+
+def _priced(**changes: Any) -> Record:
+    """A price without a rate, and with these members."""
+    members = price()
+    del members["negotiated_rate"]
+    return members | changes
+
+
+HABITS: dict[str, Record] = {
+    "rate as negotiated_price": item(rate(group(ANN), prices=[_priced(negotiated_price=7.5)])),
+    "both, the rate counts": item(
+        rate(prices=[_priced(negotiated_price=7, negotiated_rate=8), _priced(negotiated_rate=8, negotiated_price=7)])
+    ),
+    "a null and the other": item(
+        rate(prices=[_priced(negotiated_rate=None, negotiated_price=7), _priced(negotiated_price=None)])
+    ),
+    "an unreadable rate counts": item(
+        rate(prices=[_priced(negotiated_rate="x", negotiated_price=7), _priced(negotiated_price="x")])
+    ),
+    "NPI": item(rate({"NPI": [ANN, BOB]}, {"NPI": ANN}, {"NPI": None}, {"NPI": []}, {"NPI": [None, ""]})),
+    "npi counts": item(
+        rate({"NPI": [ANN, ""], "npi": [BOB]}, {"npi": [BOB], "NPI": [ANN, ""]}, {"NPI": [ANN], "npi": []})
+    ),
+    "a null npi and the other": item(rate({"npi": None, "NPI": [ANN]}, {"NPI": [ANN], "npi": None})),
+    "prices as negotiated_price": item({"negotiated_price": [price()], "provider_groups": [group(ANN)]}),
+    "prices under both keys": item(
+        {"negotiated_price": [price()], "negotiated_prices": [price(negotiated_rate=8)]},
+        {"negotiated_prices": [], "negotiated_price": [price()]},
+        {"negotiated_price": [price()], "negotiated_prices": None},
+        {"negotiated_prices": None, "negotiated_price": price()},
+    ),
+    "one rate": item(negotiated_rates=rate(group(ANN))),
+    "one price": item(rate(group(ANN), prices=price())),
+    "one group": item(rate(provider_groups=group(ANN))),
+    "one NPI": item(rate(group(npi=ANN), group(npi=f"{BOB}"), group(npi=""), group(npi=0), group(npi="1234567893.0"))),
+    "one reference": item(rate(provider_references=1), rate(provider_references="G"), rate(provider_references=None)),
+    "nulls where objects belong": item(
+        rate(group(ANN), None, prices=[None, price(), None]), None, rate(provider_groups=[None])
+    ),
+}
+
+
+@pytest.mark.usefixtures("_kernel_alone")
+@pytest.mark.parametrize("habit", HABITS)
+def test_what_a_payer_does_in_every_element_is_decoded_by_the_kernel(habit: str) -> None:
+    rates = HABITS[habit]["negotiated_rates"]
+    lists = [each.get("provider_groups") for each in rates if isinstance(each, dict)]
+    groups = [each for found in lists if isinstance(found, list) for each in found]
+    references = [reference(number, *groups) for number in (1, "G", 2)]
+    references.append({"provider_group_id": 1, "provider_groups": group(ANN)})
+    cited = item(rate(provider_references=[1, "G", 2]))
+    for sections in ({}, {"in_network": [cited, *[HABITS[habit]] * 20], "provider_references": references}):
+        data = json_bytes(document(*[HABITS[habit]] * 20, cited, references=references) | sections)
+        found, expected = scanned(data), read_by_ijson(data)
+        assert found.reading == expected.reading
+        assert found.collected is not None
+        assert expected.collected is not None
+        assert found.collected.quirks == expected.collected.quirks
+
+
+@pytest.mark.usefixtures("_kernel_alone")
+def test_a_group_of_a_million_npis_is_decoded_by_the_kernel() -> None:
     npis = ",".join(str(number) for number in range(2_000_000_000, 1_999_000_000, -1))
     reference = f'{{"provider_group_id":1,"provider_groups":[{{"npi":[{npis}]}}]}}'
     wanted = '{"billing_code":"97026","negotiated_rates":[{"provider_references":[1],"negotiated_prices":[{}]}]}'

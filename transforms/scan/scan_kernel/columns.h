@@ -49,6 +49,7 @@ typedef struct {
     int64_t stopped;
     int64_t base, offset; /* in the document: of data[0], and of the element that is decoded */
     int64_t items_seen, items_matched, references_seen, next_rate, next_reference;
+    int64_t singles, nulls; /* quirks: single values where arrays belong, nulls where objects belong */
     int64_t cited_count;
     const int64_t *cited; /* keys in ascending order */
 

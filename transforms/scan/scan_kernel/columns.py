@@ -27,7 +27,7 @@ class Columns(ctypes.Structure):
         *((name, ctypes.c_int64) for name in ("number_digits", "value_bytes", "string_bytes", "list_bytes")),
         *((name, ctypes.c_int64) for name in ("stopped", "base", "offset")),
         *((name, ctypes.c_int64) for name in ("items_seen", "items_matched", "references_seen")),
-        *((name, ctypes.c_int64) for name in ("next_rate", "next_reference", "cited_count")),
+        *((name, ctypes.c_int64) for name in ("next_rate", "next_reference", "singles", "nulls", "cited_count")),
         ("cited", ctypes.c_void_p),
         *((name, ctypes.c_int64) for name in ("text_count", "text_room", "byte_count", "byte_room", "slot_mask")),
         ("unread", ctypes.c_int64),

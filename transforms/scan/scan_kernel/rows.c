@@ -54,10 +54,11 @@ INLINE int price_key(place key, int64_t size) {
     }
 }
 
-/* One price: its rate, where that begins, and its texts */
+/* One price: its rate, where that begins, and its texts. "negotiated_price" counts where there is no rate. */
 static place past_price_members(columns *c, place p, place end, double *amount, place *rate, price_texts *texts) {
     int seen = 0;
     bool more;
+    double alias = __builtin_nan("");
     place quote;
     if (*p != '{')
         return NULL;
@@ -77,10 +78,12 @@ static place past_price_members(columns *c, place p, place end, double *amount, 
         case PRICE_CODES: p = past_list(c, AS_CODES, p, end, &texts->codes); break;
         case PRICE_MODIFIERS: p = past_list(c, AS_CODES, p, end, &texts->modifiers); break;
         case PRICE_DATE: p = past_text(c, AS_DATE, p, end, &texts->date); break;
-        case PRICE_ALIAS: p = past_null(p, end); break;
+        case PRICE_ALIAS: p = past_rate(c, p, end, &alias); break;
         default: p = past_value(c, p, end);
         }
     }
+    if (*rate == NULL || **rate == 'n')
+        *amount = alias;
     return p;
 }
 
@@ -123,14 +126,19 @@ static place past_npis(columns *c, place p, place end) {
     int64_t count = 0;
     bool more = false, blank = false;
     place at;
-    if (room < 0) {
+    if (room < 1) {
         c->stopped = NO_ROOM;
         return NULL;
     }
     if (*p == '[') {
         p = past_opening(p, end, ']', &more);
-    } else if ((p = past_null(p, end)) == NULL) {
-        return NULL;
+    } else {
+        int64_t npi = BLANK_NPI;
+        p = past_npi(c, p, end, &npi);
+        npis[0] = npi;
+        blank = npi == BLANK_NPI;
+        count = !blank;
+        c->singles++;
     }
     for (; p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more)) {
         int64_t npi;
@@ -240,10 +248,10 @@ static place past_tin(columns *c, place p, place end, int32_t *type, int32_t *na
 /* One provider group of a rate or reference */
 static place past_group(columns *c, place p, place end, int64_t owner) {
     int32_t type = 0, name = 0, odd = 0;
-    const int64_t first = c->npi_count;
-    bool more;
+    const int64_t first = c->npi_count, blanks = c->blanks;
+    bool more, given = false;
     int seen = 0;
-    place quote;
+    place quote, at;
     if (*p != '{')
         return NULL;
     for (p = past_opening(p, end, '}', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, '}', &more)) {
@@ -255,14 +263,23 @@ static place past_group(columns *c, place p, place end, int64_t owner) {
         if (seen & which)
             return NULL;
         seen |= which;
-        if (which == 1)
-            p = past_npis(c, p, end);
-        else if (which == 2)
+        if (which == 2) {
             p = past_tin(c, p, end, &type, &name, &odd);
-        else if (which == 4)
-            p = past_null(p, end);
-        else
+        } else if (which == 0) {
             p = past_value(c, p, end);
+        } else if ((at = past_null(p, end)) != NULL) {
+            p = at;
+        } else {
+            const int64_t npis = given ? c->npi_count : first, blanks_before = given ? c->blanks : blanks;
+            c->npi_count = npis;
+            c->blanks = blanks_before;
+            p = past_npis(c, p, end);
+            if (given) { /* "NPI" counts where there is no "npi" */
+                c->npi_count = npis;
+                c->blanks = blanks_before;
+            }
+            given |= which == 1;
+        }
     }
     if (p == NULL)
         return NULL;
@@ -303,33 +320,55 @@ static place past_group(columns *c, place p, place end, int64_t owner) {
 
 typedef place (*past_object)(columns *c, place p, place end, int64_t owner);
 
-/* An array of objects, or null in its place */
+/* An array of objects, or one of them or null in its place. A null among them says nothing. */
 INLINE place past_objects(columns *c, place p, place end, past_object past, int64_t owner) {
     bool more;
-    if (*p != '[')
-        return past_null(p, end);
-    for (p = past_opening(p, end, ']', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more))
-        p = past(c, p, end, owner);
+    place at = past_null(p, end);
+    if (at != NULL)
+        return at;
+    if (*p != '[') {
+        c->singles++;
+        return past(c, p, end, owner);
+    }
+    for (p = past_opening(p, end, ']', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more)) {
+        at = past_null(p, end);
+        c->nulls += at != NULL;
+        p = at != NULL ? at : past(c, p, end, owner);
+    }
     return p;
 }
 
-/* The references that a rate cites */
+/* One reference that a rate cites */
+INLINE place past_citation(columns *c, place p, place end, int64_t rate_id) {
+    const int64_t row = c->citation_count;
+    if (row == c->citation_room) {
+        c->stopped = NO_ROOM;
+        return NULL;
+    }
+    if ((p = past_id(c, p, end, &c->citation_key[row])) == NULL)
+        return NULL;
+    c->citation_rate[row] = rate_id;
+    c->citation_count++;
+    return p;
+}
+
+/* All of them */
 static place past_citations(columns *c, place p, place end, int64_t rate_id) {
     const int64_t first = c->citation_count;
     bool more;
-    if (*p != '[')
-        return past_null(p, end);
+    const place at = past_null(p, end);
+    if (at != NULL)
+        return at;
+    if (*p != '[') {
+        c->singles++;
+        return past_citation(c, p, end, rate_id);
+    }
     for (p = past_opening(p, end, ']', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more)) {
         p = past_plain_ids(p, end, c->citation_key + c->citation_count, c->citation_room - c->citation_count, &c->citation_count);
         if (UNLIKELY(*p <= ' ') && (p = at_next(p, end)) == NULL)
             return NULL;
-        if (c->citation_count == c->citation_room) {
-            c->stopped = NO_ROOM;
+        if ((p = past_citation(c, p, end, rate_id)) == NULL)
             return NULL;
-        }
-        if ((p = past_id(c, p, end, &c->citation_key[c->citation_count])) == NULL)
-            return NULL;
-        c->citation_count++;
     }
     for (int64_t row = first; row < c->citation_count; row++)
         c->citation_rate[row] = rate_id;
@@ -338,10 +377,10 @@ static place past_citations(columns *c, place p, place end, int64_t rate_id) {
 
 /* One element of negotiated_rates */
 static place past_rate_element(columns *c, place p, place end, int64_t unused) {
-    const int64_t rate_id = c->next_rate;
-    bool more;
+    const int64_t rate_id = c->next_rate, prices = c->price_count;
+    bool more, given = false;
     int seen = 0;
-    place quote;
+    place quote, at;
     (void)unused;
     if (*p != '{')
         return NULL;
@@ -358,16 +397,19 @@ static place past_rate_element(columns *c, place p, place end, int64_t unused) {
         if (seen & which)
             return NULL;
         seen |= which;
-        if (which == 1)
-            p = past_objects(c, p, end, past_price, rate_id);
-        else if (which == 2)
+        if (which == 2) {
             p = past_citations(c, p, end, rate_id);
-        else if (which == 4)
+        } else if (which == 4) {
             p = past_objects(c, p, end, past_group, rate_id);
-        else if (which == 8)
-            p = past_null(p, end);
-        else
+        } else if (which == 0 || (which == 8 && given)) {
             p = past_value(c, p, end);
+        } else if ((at = past_null(p, end)) != NULL) {
+            p = at;
+        } else { /* "negotiated_price" counts where there are no "negotiated_prices" */
+            c->price_count = prices;
+            p = past_objects(c, p, end, past_price, rate_id);
+            given |= which == 1;
+        }
     }
     c->next_rate++;
     return p;
@@ -511,12 +553,13 @@ static place past_reference(columns *c, place p, place end, bool *kept) {
 
 /* How many rows there are: what an element is taken back to */
 typedef struct {
-    int64_t items, prices, citations, groups, digits, npis, blanks, references, rate;
+    int64_t items, prices, citations, groups, digits, npis, blanks, references, rate, singles, nulls;
 } row_counts;
 
 INLINE row_counts counts_of(const columns *c) {
     return (row_counts){c->item_count,  c->price_count, c->citation_count,  c->group_count, c->digit_count,
-                        c->npi_count,   c->blanks,      c->reference_count, c->next_rate};
+                        c->npi_count,   c->blanks,      c->reference_count, c->next_rate,   c->singles,
+                        c->nulls};
 }
 
 INLINE void take_back(columns *c, const row_counts *counts) {
@@ -529,6 +572,8 @@ INLINE void take_back(columns *c, const row_counts *counts) {
     c->blanks = counts->blanks;
     c->reference_count = counts->references;
     c->next_rate = counts->rate;
+    c->singles = counts->singles;
+    c->nulls = counts->nulls;
 }
 
 /* Decode the element of a section that begins at `p`: past it, or NULL and in `stopped` why there are no rows of it.
