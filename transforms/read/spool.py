@@ -1,8 +1,9 @@
 """An append-only table of rows that can be cut back to a mark, and moves to disk when it grows past its limit.
 
 Rows come one by one or as Arrow batches, and are kept as Arrow: in memory up to a limit, then as Arrow streams in one
-temporary file, which a thread writes meanwhile. Memory: ``limit`` bytes of batches and as many that are being written,
-whatever the file; rows that came one by one count by their weight.
+temporary file, which a thread writes meanwhile. Single rows may come before the batch whose rows stand among them:
+``reserve`` says how many of those stand in front of the next one. Memory: ``limit`` bytes of batches and as many that
+are being written, whatever the file; rows that came one by one count by their weight.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,9 +11,10 @@ from concurrent.futures import Future, wait
 from threading import Thread
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 
-from transforms.read.arrow_columns import column_of
+from transforms.read.arrow_columns import column_of, numbers
 
 OpenTemporary = Callable[[], BinaryIO]
 Row = tuple[object, ...]
@@ -39,6 +41,7 @@ class Spool:
         self._rows: list[Row] = []  # those behind all batches
         self._weights: list[int] = []
         self._weight = 0
+        self._reserved: list[tuple[int, int]] = []  # so many of ``_rows``, then the first so many of the next batch
         self._batches: list[pa.RecordBatch] = []  # those behind what is on disk
         self._bytes = 0
         self._in_batches = 0
@@ -48,25 +51,53 @@ class Spool:
         self._writing: Future[None] | None = None
 
     def __len__(self) -> int:
-        return self._on_disk + self._in_batches + len(self._rows)
+        return self._on_disk + self._in_batches + self._awaited + len(self._rows)
+
+    @property
+    def _awaited(self) -> int:
+        return self._reserved[-1][1] if self._reserved else 0
 
     def append(self, row: Row, weight: int = 1) -> None:
         """Add one row; ``weight`` is its size in units of a plain small row."""
         self._rows.append(row)
         self._weights.append(weight)
         self._weight += weight
-        if self._weight * ROW_BYTES >= self._limit:
+        if self._weight * ROW_BYTES >= self._limit and not self._reserved:
             self._seal()
+
+    def reserve(self, count: int) -> None:
+        """The first ``count`` rows of the batch that is added next stand in front of the rows from here on."""
+        if count > self._awaited:
+            self._reserved.append((len(self._rows), count))
 
     def append_batch(self, batch: pa.RecordBatch) -> None:
         """Add a batch of rows."""
+        if self._reserved:
+            batch = self._merged(batch)
         self._seal()
         self._add(batch)
+
+    def _merged(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The single rows and the batch's, each where it belongs."""
+        first = self._reserved[0][0]
+        rows, self._rows = self._rows[first:], self._rows[:first]
+        self._weights = self._weights[:first]
+        self._weight = sum(self._weights)
+        ends = [row for row, _ in self._reserved[1:]] + [first + len(rows)]
+        before = np.repeat([count for _, count in self._reserved], np.diff([first, *ends]))
+        self._reserved = []
+        if not rows:
+            return batch
+        both = [pa.RecordBatch.from_arrays(list(map(decoded, batch.columns)), schema=self.schema)]
+        both.append(batch_of(rows, self.schema))
+        order = np.insert(np.arange(batch.num_rows), before, batch.num_rows + np.arange(len(rows)))
+        return pa.Table.from_batches(both).combine_chunks().to_batches()[0].take(numbers(order))
 
     def truncate(self, mark: int) -> None:
         """Remove every row from number ``mark`` on (a mark is an earlier ``len``)."""
         if mark >= self._on_disk + self._in_batches:
-            kept = mark - self._on_disk - self._in_batches
+            kept = mark - self._on_disk - self._in_batches - self._awaited
+            assert kept >= (self._reserved[-1][0] if self._reserved else 0), "what comes next is not known yet"
             self._weight -= sum(self._weights[kept:])
             del self._rows[kept:], self._weights[kept:]
             return
@@ -113,10 +144,11 @@ class Spool:
             wait([self._writing])
         if self._file is not None:
             self._file.close()
-        self._rows, self._weights, self._batches, self._spilled = [], [], [], []
+        self._rows, self._weights, self._batches, self._spilled, self._reserved = [], [], [], [], []
         self._weight = self._bytes = self._in_batches = self._on_disk = 0
 
     def _seal(self) -> None:
+        assert not self._reserved
         if self._rows:
             batch = batch_of(self._rows, self.schema)
             self._rows, self._weights, self._weight = [], [], 0

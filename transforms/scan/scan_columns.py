@@ -1,7 +1,7 @@
 """Elements that may be wanted, decoded by the kernel into columns, and put into the spools of ``Collected`` as Arrow.
 
-The plain grammar reads what the kernel does not decode, element by element and in order; the kernel's rows before such
-an element are put into the spools first.
+The plain grammar reads what the kernel does not decode, element by element and in order; for the kernel's rows before
+such an element the spools reserve their places, or, where it is long, the rows are put into the spools first.
 Memory: the columns, 24 MiB at most; of the NPIs' 16 MiB among them only the filled part is touched.
 """
 
@@ -37,6 +37,7 @@ _ROOMS = {
     "slot_mask": 2 * TEXTS - 1,
 }
 KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # above these all texts are forgotten after a batch, which has copies
+WALKED_BYTES = 1 << 20  # odd elements between rows that wait in the columns
 LIST_BYTES = 8_192  # of a list of codes or names as written; the schema's hundred service codes have 600
 
 Walk = Callable[[memoryview, int, bool], None]  # an element, its byte in the document, whether it has many rows
@@ -113,6 +114,7 @@ class Decoder:
         self._cited: Int64s | None = None
         self._dictionaries: dict[int, list[pa.Array]] = {}
         self._known_texts = 0
+        self._walked_bytes = 0  # of odd elements since the last flush
 
     def _allocate(self) -> None:
         """Allocate the columns: with the first element that may be wanted, because most files have none."""
@@ -161,10 +163,11 @@ class Decoder:
             stopped = self._columns.stopped
             if stopped in (k.DECODED, k.TEXTS_UNREAD):
                 continue
-            self.flush()
-            if stopped == k.NO_ROOM and retried != at:
-                retried = at
-                continue
+            if stopped == k.NO_ROOM:
+                self.flush()
+                if retried != at:
+                    retried = at
+                    continue
             walk(data[rows[at, 1] : rows[at, 2]], base + int(rows[at, 1]), stopped == k.NO_ROOM)
             at += 1
 
@@ -237,10 +240,28 @@ class Decoder:
 
     # ---- columns to spools ---------------------------------------------------------------------------------
 
+    def reserve(self, walked_bytes: int) -> None:
+        """Make ready for rows of an odd element of that size, behind the rows here."""
+        self._walked_bytes += walked_bytes
+        if self._walked_bytes > WALKED_BYTES:
+            self.flush()
+            return
+        columns, collected = self._columns, self._collected
+        collected.items.reserve(columns.item_count)
+        collected.prices.reserve(columns.price_count)
+        collected.citations.reserve(columns.citation_count)
+        self._spool_of_groups().reserve(columns.group_count)
+        collected.references.reserve(columns.reference_count)
+
+    def _spool_of_groups(self) -> Spool:
+        collected = self._collected
+        return collected.reference_groups if self._columns.reference_count else collected.groups
+
     def flush(self) -> None:
         """Put all rows into the spools."""
         columns, collected = self._columns, self._collected
-        groups = collected.reference_groups if columns.reference_count else collected.groups
+        groups = self._spool_of_groups()
+        self._walked_bytes = 0
         self._put(collected.items, "item", columns.item_count)
         self._put(collected.prices, "price", columns.price_count)
         self._put(collected.citations, "citation", columns.citation_count)

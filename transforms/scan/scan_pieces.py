@@ -17,7 +17,9 @@ from transforms.scan.scan_cursor import Cursor
 from transforms.scan.scan_kernel import kernel as k
 
 VIEWED_BYTES = 16 << 20  # of spooled references
-MAX_WALKED_BYTES = 16 << 10  # of an odd item; a longer one is read rate by rate, and the odd rates alone are walked
+# Of an odd element. A longer item is read rate by rate, and its odd rates alone are walked; in front of any longer
+# element the kernel's rows are put away.
+MAX_WALKED_BYTES = 16 << 10
 PADDING = bytes(k.PADDING)
 
 
@@ -42,8 +44,10 @@ class ElementRows:
         """Decode elements in order; walk those that ``Decoder`` does not decode. ``base``: see ``Decoder.decode``."""
 
         def walk(element: memoryview, offset: int, too_many_rows: bool) -> None:
-            rate_by_rate = too_many_rows or len(element) > MAX_WALKED_BYTES
-            self.walk(io.BytesIO(element), offset, section, rate_by_rate=rate_by_rate)
+            is_long = too_many_rows or len(element) > MAX_WALKED_BYTES
+            if not is_long:
+                self.decoder.reserve(len(element))
+            self.walk(io.BytesIO(element), offset, section, is_long=is_long)
 
         self.decoder.decode(data, address, base, places, section, walk)
 
@@ -67,16 +71,17 @@ class ElementRows:
         self.decoder.flush()
         self.collected.references_seen = seen
 
-    def walk(self, stream: BinaryIO, offset: int, section: int, *, rate_by_rate: bool) -> None:
+    def walk(self, stream: BinaryIO, offset: int, section: int, *, is_long: bool) -> None:
         """Read one element by the plain grammar; a large item rate by rate, most of them by the kernel.
 
         Args: offset: the element's first byte in the document.
         """
-        if section == k.ITEMS and rate_by_rate:
+        if section == k.ITEMS and is_long:
             self.walk_long_item(stream, offset)
             return
         cursor, walker = self.cursor, self.walker
-        self.decoder.flush()
+        if is_long:
+            self.decoder.flush()
         events = parse(stream, cursor.limits, lambda _: cursor.place(cursor.pos))
         walker.next = events.__next__
         try:

@@ -226,7 +226,7 @@ class Section:
 
     def walk(self, pieces: Iterator[bytes]) -> None:
         """One element's rows, by the plain grammar, into ``Collected``."""
-        self.rows.walk(cast("BinaryIO", Pieces(pieces)), self.element_offset(), self.kind, rate_by_rate=True)
+        self.rows.walk(cast("BinaryIO", Pieces(pieces)), self.element_offset(), self.kind, is_long=True)
 
     # ---- references in front of in_network -----------------------------------------------------------------
 

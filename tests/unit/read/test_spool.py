@@ -50,13 +50,32 @@ def encoded(rows: Rows) -> pa.RecordBatch:
     return batch.set_column(1, "text", batch.column("text").dictionary_encode())
 
 
+def append_among(spool: Spool, plain: Rows, later: Rows, chance: Random) -> None:
+    """A batch of rows, after single ones that stand among them; some of those are taken back."""
+    ahead = 0
+    for end in sorted(chance.randint(1, len(later)) for _ in range(chance.randint(1, 4))):
+        plain.extend(later[ahead:end])
+        spool.reserve(end)
+        ahead, mark = end, len(plain)
+        for _ in range(chance.randint(0, 3)):
+            row = row_of(chance, -end)
+            spool.append(row)
+            plain.append(row)
+        assert len(spool) == len(plain)
+        if chance.random() < 0.3:
+            spool.truncate(mark)
+            del plain[mark:]
+    spool.append_batch(encoded(later))
+    plain.extend(later[ahead:])
+
+
 @pytest.mark.parametrize("limit", [1, 2_000, 100_000])
 @pytest.mark.parametrize("seed", range(15))
 def test_appending_truncating_and_iterating_are_those_of_a_list(limit: int, seed: int) -> None:
     chance = Random(seed)
     spool, plain = Spool(open_temporary, SCHEMA, limit), Rows()
     for number in range(300):
-        match chance.randrange(12):
+        match chance.randrange(13):
             case 0:
                 mark = chance.randint(0, len(plain))
                 spool.truncate(mark)
@@ -69,6 +88,8 @@ def test_appending_truncating_and_iterating_are_those_of_a_list(limit: int, seed
                 rows = [row_of(chance, number) for _ in range(chance.randint(1, 5))]
                 spool.append_batch(chance.choice((encoded, lambda rows: batch_of(rows, SCHEMA)))(rows))
                 plain.extend(rows)
+            case 5:
+                append_among(spool, plain, [row_of(chance, number) for _ in range(chance.randint(1, 9))], chance)
             case _:
                 row = row_of(chance, number)
                 spool.append(row, weight=chance.choice((1, 1, 5)))

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 
 from tests.collected_rows import spool_rows
-from tests.documents import ANN, BOB, Record, document, group, item, price, rate, reference
+from tests.documents import ANN, BOB, EVE, Record, document, group, item, price, rate, reference
 from tests.fuzz.differential import compare
 from tests.fuzz.reading import Read, open_temporary, read_by_ijson, read_by_scan
 from tests.fuzz.seeds import field_note_seeds
@@ -190,6 +190,28 @@ def test_what_a_payer_does_in_every_element_is_decoded_by_the_kernel(habit: str)
         assert found.collected is not None
         assert expected.collected is not None
         assert found.collected.quirks == expected.collected.quirks
+
+
+@pytest.mark.parametrize("section", ["in_network", "provider_references"])
+@pytest.mark.parametrize("walked_bytes", [scan_columns.WALKED_BYTES, 0])
+def test_odd_elements_among_others_stand_in_their_places(
+    section: str, walked_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a few batches of the spools: one for each odd element would take longer than to read all by ijson."""
+    monkeypatch.setattr(scan_columns, "WALKED_BYTES", walked_bytes)
+    chance = Random(11)
+    items = [item(rate(group(ANN), provider_references=[n], prices=[price(negotiated_rate=n)])) for n in range(300)]
+    references = [reference(number, group(BOB), group(ANN)) for number in range(300)]
+    for each in chance.sample(items if section == "in_network" else references, 150):
+        odd = each["negotiated_rates"][0] if section == "in_network" else each
+        odd["provider_groups"] = [{"npi": ["x", [EVE]]}, *odd["provider_groups"]]
+    data = json_bytes(document(*items, references=references))
+    found = scanned(data)
+    assert found.reading == read_by_ijson(data).reading
+    assert found.collected is not None
+    spools = (found.collected.prices, found.collected.reference_groups)
+    batches = sum(len([*spool.encoded_batches()]) for spool in spools)
+    assert (batches < 10) == bool(walked_bytes)
 
 
 @pytest.mark.usefixtures("_kernel_alone")
