@@ -13,8 +13,9 @@ TOOLS_STAMP := $(TOOLS)/.installed
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
 
+# Bytecode is written, for tests start many processes; two of them are busy already without threads of polars.
 test: $(STAMP)
-	POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile # two processes are busy already
+	PYTHONDONTWRITEBYTECODE= POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 # Where there is Java, output/README.md's call for Spark is tried, too, with pyspark (450 MB); elsewhere it is skipped.
 SPARK = if command -v java >/dev/null; then $(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes \
@@ -22,7 +23,7 @@ SPARK = if command -v java >/dev/null; then $(BIN)/uv pip install --quiet --pyth
 
 test-slow: $(STAMP)
 	$(SPARK)
-	$(BIN)/pytest -n 2 --dist loadfile -m "slow and not soak"
+	PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 2 --dist loadfile -m "slow and not soak"
 
 soak: $(STAMP)
 	$(SPARK)

@@ -11,7 +11,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
 from prefect.client.schemas.objects import State
 from prefect.events.filters import EventFilter
-from prefect.testing.utilities import prefect_test_harness
 
 from flows.backfill import backfill
 from flows.month import month
@@ -40,7 +39,9 @@ min_nppes_share = false
 
 @pytest.fixture(scope="session")
 def prefect() -> Iterator[None]:
-    """A server for all tests of the session: starting one costs most of ten seconds."""
+    """A server for all tests of the session: starting one costs most of ten seconds, importing it some."""
+    from prefect.testing.utilities import prefect_test_harness
+
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
         with prefect_test_harness(server_startup_timeout=180):
