@@ -165,6 +165,7 @@ def test_200_random_cells_are_what_their_rows_say(market: Market) -> None:
         assert_cell(market, row)
 
 
+@pytest.mark.slow
 def test_excluded_rows_fail_their_rule_and_are_in_their_sources(market: Market) -> None:
     layout, rules = Layout.at(market.output), set()
     for code in CODES:
@@ -183,6 +184,7 @@ def test_excluded_rows_fail_their_rule_and_are_in_their_sources(market: Market) 
     assert {row["index"] for row in explained.described_files} >= {None, *files["index"].drop_nulls()}
 
 
+@pytest.mark.slow
 def test_remote_references_have_their_sha256(market: Market) -> None:
     explained = explain(Layout.at(market.output), Question("97026", "All commercial", tier="all"))
     remote = {

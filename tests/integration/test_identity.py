@@ -88,6 +88,7 @@ def expected(mrf: Path, nppes: Path, tmp_path: Path, capsys: Capture) -> dict[st
     return tables(capsys, tmp_path / "expected", nppes, mrf, "--workers", 1)
 
 
+@pytest.mark.slow
 def test_order_names_and_copies_change_nothing(
     contents: list[bytes], mrf: Path, nppes: Path, expected: dict[str, str], tmp_path: Path, capsys: Capture
 ) -> None:

@@ -41,6 +41,7 @@ def tables(output: Path) -> dict[str, bytes]:
     }
 
 
+@pytest.mark.slow
 def test_the_first_command_rewrites_the_tables_of_an_earlier_version(present: Path, tmp_path: Path) -> None:
     output = older(present, tmp_path / "out")
     assert execute("report", "--output", output).code == 0

@@ -184,6 +184,7 @@ def test_units_of_a_group_in_two_states_need_an_npi(output: Path, tmp_path: Path
     assert set(units.select("geography", "yearly_units").iter_rows()) == {("CA", 10.0), ("TX", 2.5)}
 
 
+@pytest.mark.slow
 def test_the_first_page_links_the_page_and_a_rebuilt_report_has_the_same(
     output: Path, shown: str, capsys: Capture
 ) -> None:

@@ -233,6 +233,7 @@ def kill(*_: object, **__: object) -> None:
     raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["publish_folder", "_finish", "remove_entry", "remove_month"])
 def test_one_that_is_killed_leaves_a_readable_output_and_the_next_finishes(
     place: Place, where: str, monkeypatch: pytest.MonkeyPatch
@@ -347,9 +348,6 @@ def test_in_object_storage_months_and_entries_go_as_one_publication(
 # ---- Histories ------------------------------------------------------------------------------------------------------
 
 
-SEEDS = [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 9))]
-
-
 class History:
     """Random nights of two outputs, one of which is pruned now and then."""
 
@@ -430,7 +428,8 @@ class History:
             assert self.place.tables([month]), month
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(9))
 def test_nights_after_prunes_publish_what_they_do_without(
     place: Place, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

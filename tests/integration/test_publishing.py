@@ -137,6 +137,7 @@ def test_two_runs_of_one_month_at_once_wait_for_each_other(tmp_path: Path) -> No
     assert digests(tmp_path / "both") == digests(tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_a_folder_made_anew_in_the_cache_is_never_absent(tmp_path: Path) -> None:
     """Two runs that build the same payer: one reads what the other builds once more."""
     target = tmp_path / "build"

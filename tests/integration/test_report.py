@@ -336,6 +336,7 @@ def test_the_pages_turn_in_the_order_of_their_codes(demo_report: Path) -> None:
     assert "DC 1 / 6" in page_at(demo_report / "97026" / "DC.html").text
 
 
+@pytest.mark.slow
 def test_every_link_leads_to_a_file(demo_report: Path) -> None:
     for path in demo_report.rglob("*.html"):
         for attributes in page_at(path).attributes("a"):
