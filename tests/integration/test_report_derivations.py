@@ -148,6 +148,7 @@ def figure_cells(path: Path) -> Iterator[tuple[str, list[tuple[str, str]]]]:
             yield kind, found
 
 
+@pytest.mark.slow
 def test_every_figure_leads_to_its_derivation(demo_report: Path) -> None:
     seen: dict[str, int] = {}
     for path in sorted(demo_report.rglob("*.html")):

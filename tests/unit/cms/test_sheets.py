@@ -87,6 +87,7 @@ def test_elements_may_have_a_prefix() -> None:
     assert read(changed(content, sheet1=sheet, sharedStrings=strings), "97026")[-1] == ["97026"]
 
 
+@pytest.mark.slow
 def test_rows_with_a_wanted_text_are_those_of_a_whole_reading() -> None:
     """Against calamine, with texts inline, shared and as numbers."""
     chance = random.Random(22)

@@ -117,6 +117,7 @@ def test_references_that_another_thread_puts_away_are_read_alike(data: bytes, ev
     assert reading(cast("ReadDocument", read_with_help), data, every=every) == full(data)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("small_limits")
 def test_references_that_another_thread_put_away_are_not_those_of_a_later_array() -> None:
     arrays = ([{**reference(n, ANN), "location": "x" * 9 * n} for n in numbers] for numbers in ((3, 1), (2, 1)))
