@@ -13,7 +13,7 @@ TOOLS_STAMP := $(TOOLS)/.installed
 run: $(STAMP)
 	$(BIN)/tic-rates demo --output output
 
-# Bytecode is written, for tests start many processes; two of them are busy already without threads of polars.
+# Tests start many processes, so Python writes bytecode. The two of pytest fill both cores, so polars has one thread.
 test: $(STAMP)
 	PYTHONDONTWRITEBYTECODE= POLARS_MAX_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 

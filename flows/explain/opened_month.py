@@ -82,5 +82,5 @@ def _wrong_provider(wrong: pl.DataFrame) -> str:
     first = wrong.row(0, named=True)
     who = f"NPI {first['npi']} under TIN {first['tin']} at {first['payer']}"
     stated, anew = first["representative_rate_usd"], first["anew_usd"]
-    first_wrong = f"{who}: {stated} instead of {anew}"
-    return f"{wrong.height} published representative rates are wrong, first that of {first_wrong}"
+    rates = f"{wrong.height} published representative rates differ from those that their rate rows give"
+    return f"{rates}; the first is {stated} instead of {anew}, of {who}"

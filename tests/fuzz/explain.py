@@ -30,7 +30,7 @@ _SPACE = re.compile(rb"[ \n\r\t]*")
 _STRING = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"')
 _SCALAR = re.compile(rb'[^,}\] \n\r\t:"{\[]+')
 _LONG_NUMBER = re.compile(rb"[-+.eE0-9]{%d}|[0-9][eE][+-]?[0-9]{19}" % (DIGITS + 1))
-_DIGITS = re.compile(rb"-?[0-9]+")
+_WHOLE = re.compile(rb"-?[0-9]+")
 _NUMBER_OR_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"|(-?[0-9][0-9.eE+-]*)', re.S)
 _TOKEN = re.compile(rb'"(?:[^"\\\x00-\x1f]|\\[^\x00-\x1f])*"|\\+|[{}\[\]"]')
 MOST_BACKSLASHES = 8  # runs of them between strings and in front of a quote, each with two meanings
@@ -261,7 +261,7 @@ def _plain(token: bytes | None) -> object:
     """A scalar as ijson gives it, where it is one; 0 for a number beyond the limits."""
     from decimal import Decimal
 
-    if token and len(token) > DIGITS and _DIGITS.fullmatch(token):  # Python converts no more than 4,300 digits
+    if token and len(token) > DIGITS and _WHOLE.fullmatch(token):  # Python converts no more than 4,300 digits
         return 0
     try:
         value = json.loads(token or b"null", parse_float=Decimal)
