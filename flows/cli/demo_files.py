@@ -9,9 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
-from transforms.demo.answers import Answers, answer
 from transforms.demo.documents import Document, write_documents
-from transforms.demo.market import DEFAULT_SEED, make_market
+from transforms.demo.market import Market
 from transforms.demo.nppes import write_nppes
 from transforms.demo.rules import RuleFiles, write_rules
 from transforms.demo.utilization import write_utilization
@@ -31,22 +30,20 @@ class EditionFiles:
 
 @dataclass(frozen=True)
 class DemoFiles:
-    """Where everything was written, and what a run on it must find."""
+    """Where everything was written."""
 
     sources: tuple[Path, ...]
     nppes: Path
     utilization: tuple[Path, ...]  # one for each year
     volumes: Path
     editions: tuple[EditionFiles, ...]  # the earlier one first
-    answers: Answers
 
 
-def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFiles:
-    """Payer files under ``folder/mrf``, CMS's downloads and ``units.csv`` beside them, for ``month``'s month.
+def write_market(folder: Path, market: Market) -> DemoFiles:
+    """Payer files under ``folder/mrf``, CMS's downloads and ``units.csv`` beside them.
 
     Files of the same names are replaced; nothing else in the folder is touched.
     """
-    market = make_market(month.replace(day=1), seed)
     sources = folder / "mrf"
     sources.mkdir(parents=True, exist_ok=True)
     written = []
@@ -64,7 +61,7 @@ def write_market(folder: Path, month: date, seed: int = DEFAULT_SEED) -> DemoFil
     volumes.write_text(UNITS, encoding="utf-8")
     editions = write_editions(folder / "rules" / f"{market.month:%Y-%m}", market.month)
     years = tuple(sorted(services.glob("*.csv")))
-    return DemoFiles(tuple(written), nppes, years, volumes, editions, answer(market))
+    return DemoFiles(tuple(written), nppes, years, volumes, editions)
 
 
 def write_editions(folder: Path, month: date) -> tuple[EditionFiles, ...]:

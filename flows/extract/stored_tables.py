@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
 
 ACCOUNT = "account.json"
 SMALL_BYTES = 32 << 10  # of a source's rows
+ROW_BYTES = 4  # of one at least, as a small source's are stored
 
 
 class StoredRows(CacheEntry, kw_only=True):
@@ -117,10 +118,14 @@ class StoredTables:
         tables = [path for table in EXTRACTED for path in self._paths(table).values()]
         return [*(folder / ACCOUNT for folder in self._folders.values()), *tables]
 
-    def size(self, number: int, *tables: Table) -> int:
-        """Bytes of one extract's tables."""
-        record = self._records[number]
-        return sum(len(record.rows.get(each.name, b"")) + record.tables.get(file_name(each), 0) for each in tables)
+    def values(self) -> int:
+        """How many values the longest columns of all tables have, or a few more: rows, and elements of their lists.
+
+        Bytes don't say it: what repeats itself is stored in few.
+        """
+        small = sum(len(data) for record in self._records.values() for data in record.rows.values())
+        paths = [path for table in EXTRACTED for path in self._paths(table).values()]
+        return small // ROW_BYTES + sum(map(count_values, paths))
 
     def scan(self, table: Table) -> "pl.LazyFrame":
         """The rows of all extracts, with the ``source_no`` of each."""
@@ -156,6 +161,17 @@ class StoredTables:
         source_no = np.repeat(np.array(numbers, np.uint32), [batch.num_rows for batch in batches])
         rows = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(batches, schema)))
         return rows.with_columns(source_no=pl.Series(source_no, dtype=pl.UInt32))
+
+
+def count_values(path: Path) -> int:
+    """The number of values in the longest column of a Parquet file, from its footer."""
+    import pyarrow.parquet as pq
+
+    footer = pq.read_metadata(path)
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    return max(
+        (sum(group.column(column).num_values for group in groups) for column in range(footer.num_columns)), default=0
+    )
 
 
 def _record(folder: Path) -> StoredRows:

@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 from jinja2 import Environment
 
-from flows.report.report_parts import File, frame_csv
+from flows.report.report_parts import File
 from flows.report.report_site import derivation_page, make_environment
 from flows.report.report_tables import Published
 from flows.storage.layout import Layout, month_name
@@ -18,6 +18,7 @@ from schemas.coding import coding_of
 from schemas.geographies import name_of
 from schemas.practices import PRACTICES
 from transforms.report.charts import Span, make_span
+from transforms.report.csv_text import frame_text
 from transforms.report.figures import anchor_of, show_name
 from transforms.report.practice import (
     Place,
@@ -93,7 +94,7 @@ def practice_files(layout: Layout, published: Published, environment: Environmen
         first = rows.filter(pl.col("taxonomy_tier") == context["tier"])
         context["hows"] = _derivations(published, first) if is_derived else {}
         yield urls[0], environments[month].get_template("practice.html").render(**context)
-        yield urls[1], frame_csv(rows)
+        yield urls[1], frame_text(rows)
 
 
 def _asked(path: Path) -> dict[str, str]:

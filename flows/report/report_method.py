@@ -9,7 +9,7 @@ import polars as pl
 from jinja2 import Environment
 
 from flows.report.report_evidence import describe_evidence, evidence_csvs
-from flows.report.report_parts import File, frame_csv
+from flows.report.report_parts import File
 from flows.report.report_site import show_moment
 from flows.report.report_tables import Published
 from flows.storage.layout import Layout, month_name
@@ -17,7 +17,7 @@ from schemas import codes
 from schemas.published import FILE_EXCLUSIONS, FILES, UNMAPPED
 from transforms.cms.medicare import MedicareReference, conversion_factor_for, medicare_year_for
 from transforms.report.accounting import count_down
-from transforms.report.csv_text import csv_text
+from transforms.report.csv_text import csv_text, frame_text
 
 MOST_FILES = 100
 MOST_NAMES = 25
@@ -66,7 +66,7 @@ def methodology_files(
     yield "months.csv", csv_text([*months[0]], (list(row.values()) for row in months))
     yield "refused.csv", csv_text(("what", "month", "name", "reason"), refused)
     for name, frame in (("payers", payers), ("files", files), ("exclusions", exclusions), ("unmapped", unmapped)):
-        yield f"{name}.csv", frame_csv(frame)
+        yield f"{name}.csv", frame_text(frame)
 
 
 def _read(path: Path, empty: pl.DataFrame) -> pl.DataFrame:

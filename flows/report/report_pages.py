@@ -16,7 +16,6 @@ from flows.report.report_parts import (
     Links,
     calculator_context,
     draw_map,
-    frame_csv,
     parquet_links,
     scale_of,
 )
@@ -30,6 +29,7 @@ from schemas.geographies import NATIONAL, OTHERS_IN_ORDER, STATES_IN_ORDER, name
 from transforms.explain.views import View
 from transforms.report.calculator import only_state
 from transforms.report.coding_panel import make_panel
+from transforms.report.csv_text import frame_text
 from transforms.report.figures import Cell, make_cell
 from transforms.report.insights import describe_geography
 from transforms.report.paragraph import describe_place, headline_figures, small_sample_remark
@@ -69,25 +69,25 @@ class CodePages:
         for geography in views.national.geographies:
             figures = views.of_place(geography)
             yield f"{code}/{geography}.html", self._geography_page(geography, figures)
-            yield f"{code}/{geography}.csv", frame_csv(figures.by_place.get(geography, figures.rows.clear()))
+            yield f"{code}/{geography}.csv", frame_text(figures.by_place.get(geography, figures.rows.clear()))
             if geography in figures.others:
-                yield f"{code}/{geography}-other-views.csv", frame_csv(figures.others[geography])
+                yield f"{code}/{geography}-other-views.csv", frame_text(figures.others[geography])
             if len(published.months) > 1:
                 history = figures.history.get(geography, published.history.clear())
-                yield f"{code}/{geography}-trend.csv", frame_csv(history.select(TREND_COLUMNS))
+                yield f"{code}/{geography}-trend.csv", frame_text(history.select(TREND_COLUMNS))
         if self.derivations is not None:
             yield from self.derivations.files(self.environment)
         if published.with_states:
-            yield f"{code}/states.csv", frame_csv(views.national.rows)
+            yield f"{code}/states.csv", frame_text(views.national.rows)
             yield f"{code}/{HEAT_PAGE}", heat_page(self.environment, views)
         if self.rules:
-            yield f"{code}/{RULES_CSV}", frame_csv(self.rules.table)
+            yield f"{code}/{RULES_CSV}", frame_text(self.rules.table)
         for payer, (slug, _) in views.payers.items():
             figures, _ = views.of_payer(payer)
             yield f"{code}/payers/{slug}.html", payer_page(self.environment, views, payer, self.rules)
-            yield f"{code}/payers/{slug}.csv", frame_csv(figures.by_payer[payer])
+            yield f"{code}/payers/{slug}.csv", frame_text(figures.by_payer[payer])
             if payer in figures.networks:
-                yield f"{code}/payers/{slug}-networks.csv", frame_csv(figures.networks[payer])
+                yield f"{code}/payers/{slug}-networks.csv", frame_text(figures.networks[payer])
 
     def table(self, most: int = MOST_IN_TABLE, geography: str = NATIONAL) -> list[Cell]:
         """The largest rows of a geography's benchmark table."""

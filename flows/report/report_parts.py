@@ -1,10 +1,10 @@
 """What pages of different kinds have in common: links, CSV, scales, the map, the calculator's start."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
-import polars as pl
+from markupsafe import Markup
 
 from flows.report.report_site import embed_json
 from flows.report.report_tables import CodeFigures, largest
@@ -12,7 +12,6 @@ from schemas.codes import COMPOSITE_ALL
 from schemas.geographies import BY_CODE
 from transforms.report.calculator import pack
 from transforms.report.charts import Scale, make_scale
-from transforms.report.csv_text import frame_text
 from transforms.report.figures import Cell, ratio
 from transforms.report.tile_map import map_data
 
@@ -45,13 +44,34 @@ def tile_map(figures: CodeFigures, payers: list[str]) -> dict[str, Any]:
     """The map's data, and as JSON for the page's script; the payers pooled come first where they are."""
     data = map_data({payer: figures.payers[payer] for payer in payers}, figures.names)
     chosen = payers.index(COMPOSITE_ALL) if COMPOSITE_ALL in payers else 0
-    return data | {"id": f"map-{figures.code}", "places": BY_CODE, "chosen": chosen, "json": embed_json(data)}
+    return data | {"chosen": chosen, "tiles": list(write_tiles(data, chosen)), "json": embed_json(data)}
 
 
-def frame_csv(frame: pl.DataFrame) -> str:
-    """A table as CSV: lists of texts with semicolons between."""
-    lists = [name for name, dtype in frame.schema.items() if dtype == pl.List(pl.String)]
-    return frame_text(frame.with_columns(pl.col(name).list.join("; ") for name in lists))
+def write_tiles(data: Mapping[str, Any], chosen: int) -> Iterator[tuple[str, Markup, Markup]]:
+    """The first measure of one payer: code, place, and the tile from its address on; written once for many pages.
+
+    Args:
+        data: of ``map_data``.
+        chosen: the payer's number there.
+    """
+    layer = data["layers"][chosen][0]
+    for code, small, text, shade in zip(
+        data["codes"], data["small"][chosen], layer["texts"].split("|"), layer["shades"], strict=True
+    ):
+        place, is_small = BY_CODE[code], small == "1"
+        remark = ", small sample" if text and is_small else "" if text else ", no figure"
+        rest = Markup(
+            '{code}.html" class="{shade}" data-code="{code}" data-name="{name}" title="{name}">{code} '
+            '<span class="figure">{text}{star}</span><span class="unseen"> {name}{remark}</span>'
+        ).format(
+            code=code,
+            shade="" if shade == "-" else f"q{shade}",
+            name=place.name,
+            text=text,
+            star="*" if is_small else "",
+            remark=remark,
+        )
+        yield code, Markup('style="grid-area:{}/{}"').format(place.row, place.column), rest
 
 
 def calculator_context(fees: Mapping[str, Any], code: str, state: str, month: date) -> dict[str, Any] | None:

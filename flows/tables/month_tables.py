@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from flows.extract.stored_tables import count_values
 from flows.extract.worker_processes import SeparateProcess
 from flows.storage.object_sync import require_files
 from flows.storage.parquet import read_frames, write_table
@@ -33,10 +34,10 @@ from flows.tables.payer_builds import (
     sum_counts,
 )
 from schemas.coverage import COVERAGE
-from schemas.extracted import INLINE_GROUPS, REFERENCE_GROUPS
 from schemas.published import FILE_EXCLUSIONS, FILES, NETWORK_SUMMARIES, PROVIDERS, SUMMARIES, UNMAPPED
 from transforms.benchmark.networks import summarize_networks
 from transforms.benchmark.payers import map_payers, unused_mappings
+from transforms.benchmark.resolve import count_stated_pairs
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 from transforms.cms.coverage_history import coverage_of
 
@@ -45,9 +46,9 @@ if TYPE_CHECKING:  # the room above passes it in
 
 LOG = logging.getLogger(__name__)
 # What is larger runs in a process of its own; less is done before a process has started, in little memory
-LARGE_PAIRS = 1_000_000  # of price and provider, at most
+LARGE_VALUES = 200_000  # of an extract's longest columns: fewer are counted
+LARGE_PAIRS = 1_000_000  # of price and NPI, as stated
 LARGE_BYTES = 8 << 20  # of observations
-NPI_BYTES = 4  # about, in an extract
 
 BuildElsewhere = Callable[[MonthInputs, Sequence[PayerInputs]], Sequence[PayerBuild]]
 
@@ -75,13 +76,11 @@ def build_payers(
 
 
 def _build_payer(inputs: MonthInputs, own: PayerInputs, process: SeparateProcess) -> PayerBuild:
-    numbers = own.documents["source_no"].unique().to_list()
-    stored = stored_tables(inputs.sources, numbers, inputs.layout)
-    # pairs of price and provider, at most: a few bytes of an extract hold an NPI
-    remote = bytes_of(own.fetched.values())
-    sizes = {no: remote + stored.size(no, INLINE_GROUPS, REFERENCE_GROUPS) for no in numbers}
-    pairs = sum(inputs.sources[no].account.prices * size // NPI_BYTES for no, size in sizes.items())
-    return process.run(build_payer, own, resolvable_extracts(own, stored), inputs.layout, large=pairs >= LARGE_PAIRS)
+    stored = stored_tables(inputs.sources, own.documents["source_no"].unique().to_list(), inputs.layout)
+    extracts = resolvable_extracts(own, stored)
+    values = stored.values() + sum(map(count_values, set(own.fetched.values())))
+    large = values >= LARGE_VALUES or count_stated_pairs(extracts) >= LARGE_PAIRS
+    return process.run(build_payer, own, extracts, inputs.layout, large=large)
 
 
 class MonthBuilder:

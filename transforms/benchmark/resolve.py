@@ -69,6 +69,19 @@ class Resolved:
     unresolved: pl.DataFrame
 
 
+def count_stated_pairs(extracts: Extracts) -> int:
+    """The number of (price, NPI) pairs that the extracts state, repetitions counted; before anything is resolved."""
+    npis = pl.col("npi").list.len().cast(pl.Int64)
+    of_reference = extracts.reference_groups.group_by(REFERENCE_KEY).agg(npis=npis.sum())
+    of_rate = [
+        extracts.inline_groups.select(*RATE_KEY, npis=npis),
+        extracts.citations.join(of_reference, on=REFERENCE_KEY).select(*RATE_KEY, "npis"),
+    ]
+    prices = extracts.prices.group_by(RATE_KEY).agg(prices=pl.len())
+    pairs = pl.concat(of_rate).join(prices, on=RATE_KEY).select((pl.col("npis") * pl.col("prices")).sum())
+    return int(pairs.collect().item() or 0)
+
+
 def resolve_providers(extracts: Extracts) -> Resolved:
     """Prices and providers of one payer, each citation joined to the references of its own document."""
     without_place = extracts.prices.select(pl.exclude("item_offset"))

@@ -18,7 +18,6 @@ mean is an exact sum. Memory: the month's providers that are not outliers, six n
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
-from itertools import chain
 
 import polars as pl
 
@@ -44,6 +43,7 @@ Composites = Mapping[str, tuple[str, ...] | None]  # the payers that each pools;
 COMPOSITES: Composites = {COMPOSITE_BUCA: BUCA, COMPOSITE_ALL: None}
 CELL = ["billing_code", "billing_class", "payer", "geography", "taxonomy_tier"]
 US = "US"
+ROWS_AT_ONCE = 4_000_000
 
 FILES_STRATUM = ["billing_code", "billing_class", "payer", "state", "taxonomy_tier", "evidence"]
 STRATUM = [*FILES_STRATUM, "locality"]
@@ -138,11 +138,10 @@ def summarize_payers(
     local, n_tin = _compare_locally(npi_values, strata, memberships), _count_tins(providers, memberships)
     weighted = [("npi", pl.lit(value=True), _percentiles_by_cell(npi_values, memberships), local, n_tin, files)]
     if not npi_only:
-        tin_figures = _summarize_tins(providers.lazy().filter(has_tin), memberships)
         billed = providers.filter(has_services)
         service_values = repeat_by_services(npis, billed)
         weighted += [
-            ("tin", has_tin, tin_figures, local.clear(), n_tin, files.filter("has_tin")),
+            ("tin", has_tin, _summarize_tins(providers, memberships), local.clear(), n_tin, files.filter("has_tin")),
             (
                 "services",
                 has_services,
@@ -235,12 +234,23 @@ def _scopes(strata: pl.DataFrame, *, with_nppes: bool) -> pl.DataFrame:
     )
 
 
-def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
-    """``stratum_no, cell_no`` in parts in which each stratum has at most one cell.
+def _parts(rows: int, memberships: pl.DataFrame) -> list[pl.DataFrame]:
+    """``stratum_no, cell_no`` in the parts with which so many rows of strata are joined.
 
-    A join of providers with one part adds no rows. This bounds the memory of percentiles, medians per
-    TIN and distinct NPIs.
+    All of it, where that is fast and small enough; else parts in which each stratum has at most one cell: a join with
+    one of them adds no rows. This bounds the memory of percentiles, medians per TIN and distinct NPIs.
     """
+    if _fits_at_once(rows, memberships):
+        return [memberships.select("stratum_no", "cell_no")]
+    return _disjoint_parts(memberships)
+
+
+def _fits_at_once(rows: int, memberships: pl.DataFrame) -> bool:
+    return rows * max(memberships["stratum_no"].value_counts()["count"], default=0) <= ROWS_AT_ONCE
+
+
+def _disjoint_parts(memberships: pl.DataFrame) -> list[pl.DataFrame]:
+    """``stratum_no, cell_no`` in parts in which each stratum has at most one cell."""
     parts = memberships.select("stratum_no", "cell_no", "taxonomy_tier", _POOL, national=pl.col("geography") == US)
     return [part.select("stratum_no", "cell_no") for part in parts.partition_by("taxonomy_tier", "pool", "national")]
 
@@ -265,20 +275,31 @@ def repeat_by_services(npis: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame
     return count_values(repeated, ["stratum_no"], pl.col("times"))
 
 
-def observe_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> Iterator[pl.DataFrame]:
+def observe_tins(providers: pl.DataFrame, memberships: pl.DataFrame) -> Iterator[pl.DataFrame]:
     """Per payer, code, class, TIN, geography and tier the median over its NPIs: cell_no, tin_no, rate_usd.
 
-    In parts, each of some cells. The providers are sorted once for ``US`` and once for the states: the providers of a
-    tier are some of these rows, in the same order.
+    In parts, each of some cells.
     """
+    with_tin = providers.lazy().drop_nulls("tin_no").select("stratum_no", "tin_no", "rate_usd")
     own = memberships.filter(pl.col("payer_kind") == "payer")
+    if _fits_at_once(providers.height, own):
+        rows = with_tin.join(own.lazy().select("stratum_no", "cell_no"), on="stratum_no").collect()
+        yield group_medians(rows, ["cell_no", "tin_no"])
+    else:
+        yield from _observe_many_tins(with_tin, own)
+
+
+def _observe_many_tins(with_tin: pl.LazyFrame, own: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """``observe_tins`` in parts: the providers are sorted once for ``US`` and once for the states.
+
+    The providers of a tier are some of these rows, in the same order.
+    """
     market = [name for name in CELL if name != "taxonomy_tier"]
     markets = own.select(market).unique().with_row_index("market_no")
     of_strata = own.join(markets, on=market).with_columns(national=pl.col("geography") == US)
     for tiers in of_strata.partition_by("national"):
         ordered = (
-            with_tin.select("stratum_no", "tin_no", "rate_usd")
-            .join(tiers.lazy().select("stratum_no", "market_no").unique(), on="stratum_no")
+            with_tin.join(tiers.lazy().select("stratum_no", "market_no").unique(), on="stratum_no")
             .sort("market_no", "tin_no", "rate_usd")
             .collect()
         )
@@ -287,11 +308,10 @@ def observe_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> Iterator[
             yield sorted_medians(rows, ["cell_no", "tin_no"])
 
 
-def _summarize_tins(with_tin: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:
+def _summarize_tins(providers: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
     """``cell_percentiles`` of the TINs' observations. Composites pool their payers' observations."""
     pooled = _pooled_cells(memberships)
-    none = pl.DataFrame(schema={"cell_no": pl.UInt32, "tin_no": pl.UInt32, "rate_usd": pl.Float64})
-    counted = (count_values(tins.lazy(), ["cell_no"]) for tins in chain([none], observe_tins(with_tin, memberships)))
+    counted = (count_values(tins.lazy(), ["cell_no"]) for tins in observe_tins(providers, memberships))
     return pl.concat(
         cell_percentiles(values.join(pooled, on="cell_no").select("rate_usd", "count", cell_no="pooled"), ["cell_no"])
         for values in counted
@@ -308,8 +328,9 @@ def _pooled_cells(memberships: pl.DataFrame) -> pl.DataFrame:
 
 def _percentiles_by_cell(values: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
     """``cell_percentiles`` of each cell, from the counted values of strata: stratum_no, rate_usd, count."""
-    parts = [memberships.select("stratum_no", "cell_no").clear(), *_disjoint_parts(memberships)]
-    return pl.concat(cell_percentiles(values.join(part, on="stratum_no"), ["cell_no"]) for part in parts)
+    return pl.concat(
+        cell_percentiles(values.join(part, on="stratum_no"), ["cell_no"]) for part in _parts(values.height, memberships)
+    )
 
 
 def _compare_locally(npi_values: pl.DataFrame, strata: pl.DataFrame, memberships: pl.DataFrame) -> pl.DataFrame:
@@ -353,12 +374,10 @@ def _sum_strata(by_stratum: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataF
 
 def _count_distinct(values: pl.DataFrame, column: str, memberships: pl.DataFrame) -> pl.DataFrame:
     """The number of distinct NPIs or TINs, those of several strata and pooled payers counted once: cell_no, n."""
-    empty = pl.DataFrame(schema={"cell_no": pl.UInt32, "n": pl.Int64})
-    counts = [
+    return pl.concat(
         values.select("stratum_no", column).join(part, on="stratum_no").group_by("cell_no").agg(n=_distinct(column))
-        for part in _disjoint_parts(memberships)
-    ]
-    return pl.concat([empty, *counts])
+        for part in _parts(values.height, memberships)
+    )
 
 
 def _count_files(files: pl.LazyFrame, memberships: pl.DataFrame) -> pl.DataFrame:

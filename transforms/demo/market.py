@@ -101,7 +101,8 @@ class Market:
 
 
 def make_market(month: date, seed: int = DEFAULT_SEED) -> Market:
-    """The whole market of a month (its first day), in memory: some ten thousand contracted rates."""
+    """The whole market of a day's month, in memory: some ten thousand contracted rates."""
+    month = month.replace(day=1)
     random = Random(seed)
     roster = make_roster(random)
     signed = [

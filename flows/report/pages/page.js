@@ -35,7 +35,7 @@
       const layer = figures.layers[p][m], texts = layer.texts.split("|"), shades = layer.shades, unit = figures.units[m] === "$" ? "$" : "";
       tiles.forEach((tile) => {
         const place = figures.codes.indexOf(tile.dataset.code), small = figures.small[p][place] === "1";
-        tile.className = (shades[place] === "-" ? "" : "q" + shades[place]) + (tile.dataset.here ? " here" : "");
+        tile.className = shades[place] === "-" ? "" : "q" + shades[place];
         tile.querySelector(".figure").textContent = texts[place] + (small ? "*" : "");
         const note = !texts[place] ? ", no figure" : small ? ", small sample" : "";
         tile.querySelector(".unseen").textContent = " " + tile.dataset.name + note;

@@ -33,7 +33,16 @@ from transforms.benchmark.networks import rates_by_network, summarize_networks
 from transforms.benchmark.payers import map_payers
 from transforms.benchmark.rates import Facts, describe_rates, gather_facts
 from transforms.benchmark.representative_rates import MedicareAmounts, list_files, observe_providers
-from transforms.benchmark.resolve import Resolved, count_pairs, distinct_npis, iter_pairs, npi_ranges, resolve_providers
+from transforms.benchmark.resolve import (
+    Extracts,
+    Resolved,
+    count_pairs,
+    count_stated_pairs,
+    distinct_npis,
+    iter_pairs,
+    npi_ranges,
+    resolve_providers,
+)
 from transforms.benchmark.summarize import Comparison, Observed, summarize
 
 MONTH = date(2026, 6, 1)
@@ -177,8 +186,12 @@ def test_every_rate_has_the_parent_of_its_name_and_the_tier_of_its_npi_and_they_
             assert row["taxonomy"] in taxonomies
 
 
+def extracted(*rates: Record, references: Sequence[Record] = ()) -> Extracts:
+    return join_sources([extract_bytes(json_bytes(document(item(*rates), references=references)))])
+
+
 def resolved_document(*rates: Record, references: Sequence[Record] = ()) -> Resolved:
-    return resolve_providers(join_sources([extract_bytes(json_bytes(document(item(*rates), references=references)))]))
+    return resolve_providers(extracted(*rates, references=references))
 
 
 def test_a_rate_has_the_first_business_name_and_the_size_of_the_largest_group() -> None:
@@ -201,6 +214,18 @@ def test_pairs_are_counted_before_duplicates_go() -> None:
     assert count_pairs(resolved_document(both, references=[cited])) == 2 * (3 + 2)
     assert count_pairs(resolved_document(both, both, rate(group(ANN)), references=[cited])) == 2 * (2 * (3 + 2)) + 1
     assert count_pairs(resolved_document(rate())) == 0
+
+
+def test_pairs_are_counted_before_anything_is_resolved() -> None:
+    cited = reference(1, group(ANN, BOB), group(EVE))
+    twice = [price(), price(negotiated_rate=31)]
+    both = rate(group(ANN, BOB, EVE), prices=twice, provider_references=[1, 9])
+    assert count_stated_pairs(extracted(both, references=[cited])) == 2 * (3 + 3)
+    assert count_stated_pairs(extracted(both, rate(group(ANN)), references=[cited, cited])) == 2 * (3 + 6) + 1
+    assert count_stated_pairs(extracted(rate())) == 0
+    several = [*sources(), *sources()]  # references of one file are not those of another
+    pairs = sum(count_stated_pairs(join_sources([each], MARKET_REMOTE)) for each in several)
+    assert count_stated_pairs(join_sources(several, MARKET_REMOTE)) == pairs > 1_000
 
 
 def test_a_range_begins_and_ends_at_the_first_of_many_rows_of_an_npi() -> None:

@@ -98,6 +98,17 @@ def test_the_order_of_providers_changes_no_bit(rows: list[Row], chance: Random) 
 
 @STABLE
 @given(provider_rows())
+def test_many_rows_in_parts_give_the_figures_of_few_rows_at_once(rows: list[Row]) -> None:
+    """The other tests see all cells at once."""
+    at_once = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("transforms.benchmark.summarize.ROWS_AT_ONCE", 0)
+        in_parts = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    assert in_parts.equals(at_once)
+
+
+@STABLE
+@given(provider_rows())
 def test_every_figure_is_numpys_on_the_same_observations(rows: list[Row]) -> None:
     summaries = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
     commercial = summaries.filter(pl.col("payer_kind") != "benchmark")

@@ -6,7 +6,14 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from flows.extract.stored_tables import SMALL_BYTES, StoredRows, StoredTables, TableWriters, columns_version
+from flows.extract.stored_tables import (
+    SMALL_BYTES,
+    StoredRows,
+    StoredTables,
+    TableWriters,
+    columns_version,
+    count_values,
+)
 from flows.storage.cache_entries import write_cache_entry
 from flows.storage.layout import Layout
 from schemas.extracted import CITATIONS, EXTRACTED, REFERENCES
@@ -60,8 +67,20 @@ def test_rows_of_all_sources_come_together_with_the_number_of_each(tmp_path: Pat
     assert found["reference_key"].head(4).to_list() == ["5", "5", "0", "1"]
     assert stored.scan(REFERENCES).collect().equals(REFERENCES.empty().with_columns(source_no=pl.lit(0, pl.UInt32)))
     assert [path.relative_to(tmp_path).as_posix() for path in stored.files()][-1] == "large/citations.parquet"
-    sizes = {number: stored.size(number, CITATIONS, REFERENCES) for number in folders}
-    assert sizes[2] == 0 < sizes[7] <= sizes[3] < sizes[5]
+
+
+def test_values_are_counted_before_any_is_read(tmp_path: Path) -> None:
+    repeated = pa.Table.from_batches([citations(0, 1)]).take([0] * MANY).combine_chunks().to_batches()[0]
+    folders = {1: write(tmp_path / "small", citations(5, 2)), 2: write(tmp_path / "large", repeated, repeated)}
+    large = folders[2] / "citations.parquet"
+    assert large.stat().st_size < 2 * MANY
+    assert count_values(large) == 2 * MANY
+    values = {number: StoredTables(Layout(tmp_path / "out"), {number: folders[number]}).values() for number in folders}
+    assert 2 <= values[1] < MANY
+    assert values[2] == 2 * MANY
+    lists = tmp_path / "groups.parquet"
+    pl.DataFrame({"npi": [[1, 2, 3], [4]], "tin": ["a", "b"]}).write_parquet(lists)
+    assert count_values(lists) == 4
 
 
 def test_without_rows_a_table_has_all_its_columns(tmp_path: Path) -> None:

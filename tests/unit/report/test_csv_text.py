@@ -34,3 +34,8 @@ def test_a_table_is_written_as_its_rows_are() -> None:
     assert frame_text(frame) == csv_text(frame.columns, frame.rows())
     assert frame_text(frame).startswith("name,state,rate\r\n'=1,AK,1.5\r\n")
     assert frame_text(frame.clear()) == "name,state,rate\r\n"
+
+
+def test_lists_of_texts_have_semicolons_between() -> None:
+    frame = pl.DataFrame({"names": [["A", "B"], [], ["=1", "B"], None], "n": [1, 2, 3, 4]})
+    assert frame_text(frame) == "names,n\r\nA; B,1\r\n,2\r\n'=1; B,3\r\n,4\r\n"
