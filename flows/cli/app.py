@@ -33,6 +33,7 @@ from schemas.codes import METHODOLOGY
 from transforms.errors import NothingUsableError, TicRatesError, UsageError
 
 INTERRUPTED = 130
+ONE_THREAD_OF_NUMPY = "OPENBLAS_NUM_THREADS", "1"  # nothing here multiplies matrices: a second one only spins at start
 VERSIONS = "tic-rates {version}\nmethodology {methodology}, layout {layout}\nPython {python} on {platform}"
 EPILOG = """\
 First steps (every command has --help with an example):
@@ -114,8 +115,9 @@ class _Stopped(BaseException):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code of CONTRACT section 2."""
+    """Run one command; returns the exit code of CONTRACT section 2. It and what it starts have one thread of numpy."""
     open_standard_streams()
+    os.environ.setdefault(*ONE_THREAD_OF_NUMPY)
     try:
         if VARIABLE in os.environ:  # the shell's completion script asks for words
             return complete(PROGRAM)

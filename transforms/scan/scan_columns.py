@@ -7,7 +7,7 @@ Memory: the columns, 24 MiB at most; of the NPIs' 16 MiB among them only the fil
 
 import ctypes
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from transforms.read import arrow_columns as arrow
 from transforms.read.collect import NULL_OBJECT, SINGLE_VALUE, Collected
 from transforms.read.reference_keys import CitedKeys, Int64s
-from transforms.read.spool import Spool
+from transforms.read.spool import Spool, decoded
 from transforms.scan.scan_kernel import columns as k
 from transforms.scan.scan_kernel import kernel
 from transforms.scan.scan_texts import Texts
@@ -38,6 +38,7 @@ _ROOMS = {
 }
 KEPT_TEXT_BYTES, KEPT_TEXTS = 1 << 18, 1 << 12  # above these all texts are forgotten after a batch, which has copies
 WALKED_BYTES = 1 << 20  # odd elements between rows that wait in the columns
+FEW_ROWS = 16  # of so few, the values themselves take less time than a dictionary of them
 LIST_BYTES = 8_192  # of a list of codes or names as written; the schema's hundred service codes have 600
 
 Walk = Callable[[memoryview, int, bool], None]  # an element, its byte in the document, whether it has many rows
@@ -224,18 +225,10 @@ class Decoder:
         columns.unread = 0
 
     def _cleaned(self, rule: int) -> list[pa.Array]:
-        """What the texts of a rule are cleaned to, by their numbers: one array for each part of a value."""
-        values: list[Any] = self._texts.values[rule]
+        """What the texts of a rule are cleaned to, by their numbers."""
+        values = self._texts.values[rule]
         if rule not in self._dictionaries or len(self._dictionaries[rule][0]) < len(values):
-            if rule == k.AS_DATE:
-                days, unread = zip(*((None, None) if pair is None else pair for pair in values), strict=True)
-                arrays = [arrow.dates(days), arrow.flags(np.array(unread, np.bool_))]
-            elif rule == k.AS_TIN:
-                parts = zip(*((None, None, None) if tin is None else tin for tin in values), strict=True)
-                arrays = [arrow.texts(part) for part in parts]
-            else:
-                arrays = [arrow.lists(values) if rule in _LISTS else arrow.texts(values)]
-            self._dictionaries[rule] = arrays
+            self._dictionaries[rule] = _columns_of(rule, values)
         return self._dictionaries[rule]
 
     # ---- columns to spools ---------------------------------------------------------------------------------
@@ -281,11 +274,14 @@ class Decoder:
             _append(spool, [array for name, rule in columns for array in self._arrow(name, rule, count)])
 
     def _arrow(self, name: str, rule: int | None, count: int) -> list[pa.Array]:
-        """A column: numbers, or what its texts are cleaned to, dictionary-encoded."""
+        """A column: numbers, or what its texts are cleaned to; of many rows dictionary-encoded."""
         numbers = self._arrays[name][:count]
         if rule is None:
             return [arrow.numbers(numbers, np.isnan(numbers) if name == "price_amount" else None)]
         self._count_quirks(numbers, rule)
+        if count <= FEW_ROWS:
+            values = self._texts.values[rule]
+            return _columns_of(rule, [values[number] for number in numbers.tolist()])
         encoded = arrow.numbers(numbers)
         return [pa.DictionaryArray.from_arrays(encoded, cleaned) for cleaned in self._cleaned(rule)]
 
@@ -306,14 +302,25 @@ class Decoder:
             self._count_quirks(odd, k.AS_TIN)
             odd_types, odd_tins, odd_names = (cleaned.take(arrow.numbers(odd)) for cleaned in self._cleaned(k.AS_TIN))
             is_odd = arrow.flags(odd > 0)
-            types = pc.if_else(is_odd, odd_types, types.dictionary_decode())
+            types = pc.if_else(is_odd, odd_types, decoded(types))
             tins = pc.if_else(is_odd, odd_tins, tins)
-            names = pc.if_else(is_odd, odd_names, names.dictionary_decode())
+            names = pc.if_else(is_odd, odd_names, decoded(names))
         npis = arrays["npis"][: columns.npi_count]
         values = arrow.numbers(npis, npis == k.BLANK_NPI if columns.blanks else None)
         lists = pa.ListArray.from_arrays(arrow.numbers(arrow.offsets(arrays["group_npis_end"][:count])), values)
         owners, sizes = (arrow.numbers(arrays[name][:count]) for name in ("group_owner", "group_size"))
         return [owners, types, tins, names, sizes, lists]
+
+
+def _columns_of(rule: int, values: Sequence[Any]) -> list[pa.Array]:
+    """Cleaned values of a rule: one array for each part of a value."""
+    if rule == k.AS_DATE:
+        days, unread = zip(*((None, None) if pair is None else pair for pair in values), strict=True)
+        return [arrow.dates(days), arrow.flags(np.array(unread, np.bool_))]
+    if rule == k.AS_TIN:
+        parts = zip(*((None, None, None) if tin is None else tin for tin in values), strict=True)
+        return [arrow.texts(part) for part in parts]
+    return [arrow.lists(values) if rule in _LISTS else arrow.texts(values)]
 
 
 def _append(spool: Spool, arrays: list[pa.Array]) -> None:

@@ -3,20 +3,21 @@
 A text is the bytes of a JSON value as they stand in the document. What a rule counts as a quirk is counted for every
 value that has the text. A text that crosses a limit, or that the plain grammar would refuse, is refused here: the
 element that holds it goes to the plain grammar, whose error says why.
-Memory: that of the kernel's texts, and what they are cleaned to.
+Memory: that of the kernel's texts, and what they are cleaned to; ``KNOWN_TEXTS`` short ones of earlier documents.
 """
 
 import io
 from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import lru_cache, partial
 
 import ijson
 import numpy as np
 
 from schemas.mrf import CODE_TYPES
 from transforms.errors import BadFileError
+from transforms.limits import Limits
 from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date, reference_key, text_of
 from transforms.read.collect import Collected
 from transforms.read.read_ijson import parse
@@ -27,6 +28,15 @@ _LITERALS: dict[bytes, Event] = {b"null": ("null", None), b"true": ("boolean", T
 _Cleaned = tuple[
     object, int
 ]  # the column's value, and the kernel's: a rate's bits, an NPI, a key, whether a code is wanted
+
+# Short texts that were read in any document, since most have the same; not keys, which each document numbers anew
+_Known = dict[tuple[int, bytes], tuple[object, int, Counter[str]]]
+KNOWN_TEXTS, KNOWN_BYTES = 4_096, 64
+
+
+@lru_cache(maxsize=4)
+def _known_texts(_wanted: frozenset[str], _limits: Limits) -> _Known:
+    return {}
 
 
 class Texts:
@@ -39,6 +49,7 @@ class Texts:
         self._scratch = Collected(collected.open_temporary, limits=collected.limits)
         self._walker = Walker(iter(()).__next__, wanted, self._scratch)
         self.forget()
+        self._known = _known_texts(wanted, collected.limits)
         self._rules: dict[int, Callable[[str, object], _Cleaned]] = {
             k.AS_TEXT: partial(self._scalar, text_of),
             k.AS_CLASS: partial(self._scalar, class_of),
@@ -60,6 +71,16 @@ class Texts:
 
     def read(self, rule: int, token: bytes) -> tuple[int, int]:
         """Clean one more text of a rule: its state, and the kernel's value of it."""
+        known = self._known.get((rule, token))
+        if known is None:
+            return self._read_new(rule, token)
+        value, of_kernel, quirks = known
+        if quirks:
+            self.quirks[rule][len(self.values[rule])] = quirks
+        self.values[rule].append(value)
+        return k.READ, of_kernel
+
+    def _read_new(self, rule: int, token: bytes) -> tuple[int, int]:
         scratch = self._scratch
         scratch.quirks.clear()
         self._walker.crossed = None
@@ -77,6 +98,8 @@ class Texts:
             return k.REFUSED, 0
         if scratch.quirks:
             self.quirks[rule][number] = scratch.quirks.copy()
+        if rule != k.AS_KEY and len(token) <= KNOWN_BYTES and len(self._known) < KNOWN_TEXTS:
+            self._known[rule, token] = value, of_kernel, scratch.quirks.copy()
         return k.READ, of_kernel
 
     def _events(self, token: bytes) -> list[Event]:
