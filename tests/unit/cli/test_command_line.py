@@ -1,6 +1,7 @@
 """What a newcomer gets wrong, and reads first: one clear line and exit 2; an example in every help text."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flows.cli.app import PROGRAM, main
+from flows.cli.app import ONE_THREAD_OF_NUMPY, PROGRAM, main
 from tests.documents import document, group, item, rate
 from tests.json_text import json_bytes
 
@@ -175,6 +176,18 @@ def test_help_and_wrong_usage_import_none_of_the_heavy_libraries() -> None:
     ended = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=REPOSITORY)
     heavy = {"polars", "prefect", "pyarrow", "numpy", "pydantic", "rich", "httpx"}
     assert not heavy & set(ended.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("given", [None, "2"])
+def test_a_command_starts_no_threads_of_numpy_unless_told_to(
+    monkeypatch: pytest.MonkeyPatch, given: str | None
+) -> None:
+    name, value = ONE_THREAD_OF_NUMPY
+    monkeypatch.setenv(name, given or "")
+    if given is None:
+        monkeypatch.delenv(name)
+    assert main(["--version"]) == 0
+    assert os.environ[name] == (given or value)
 
 
 def test_a_run_imports_none_of_the_libraries_that_it_does_not_need(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from tests.generated_documents import generated_documents
 from tests.json_text import json_bytes
 from tests.unit.scan.test_read_scan import MANY
 from tests.unit.scan.test_scan_kernel import FOLDER, enumerations
+from transforms.errors import BadFileError
+from transforms.limits import Limits
 from transforms.read.collect import Collected
 from transforms.read.reference_keys import CitedKeys, ReferenceKeys
 from transforms.scan import read_scan, scan_columns
@@ -123,6 +125,27 @@ def test_texts_beyond_their_room_are_read_all_the_same() -> None:
     found = scanned(json_bytes(document(*map(item, rates)))).collected
     assert found is not None
     assert [row[1] for row in spool_rows(found.prices)] == [each["negotiated_type"] for each in prices]
+
+
+def test_what_earlier_documents_said_changes_nothing() -> None:
+    """Texts are cleaned once for all documents of a process; their quirks, limits and keys are each document's own."""
+
+    def read(names: list[str], limits: Limits) -> Collected:
+        prices = [price(expiration_date="soon", service_code=11, billing_class=" Both ")]
+        rates = [rate(prices=prices, provider_references=names)]
+        references = [reference(name, group(ANN)) for name in names]
+        collected = Collected(open_temporary, limits=limits)
+        data = json_bytes(document(item(*rates), references=references))
+        read_scan.read_document(io.BytesIO(data), frozenset({"97026"}), collected)
+        return collected
+
+    first, second = read(["a", "b"], Limits()), read(["b", "a", "c"], Limits())
+    assert first.quirks == second.quirks
+    assert spool_rows(first.prices) == spool_rows(second.prices)
+    assert [row[1] for row in spool_rows(first.references)] == [-2, -3]
+    assert [second.keys.text_of(row[1]) for row in spool_rows(second.references)] == ["b", "a", "c"]
+    with pytest.raises(BadFileError, match="value_chars"):
+        read(["a"], Limits(value_chars=3))
 
 
 @pytest.fixture

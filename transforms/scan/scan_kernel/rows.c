@@ -269,13 +269,13 @@ static place past_group(columns *c, place p, place end, int64_t owner) {
             p = past_value(c, p, end);
         } else if ((at = past_null(p, end)) != NULL) {
             p = at;
-        } else {
-            const int64_t npis = given ? c->npi_count : first, blanks_before = given ? c->blanks : blanks;
-            c->npi_count = npis;
-            c->blanks = blanks_before;
+        } else { /* "NPI" counts where there is no "npi" */
+            c->npi_count = given ? c->npi_count : first;
+            c->blanks = given ? c->blanks : blanks;
+            const int64_t npis_before = c->npi_count, blanks_before = c->blanks;
             p = past_npis(c, p, end);
-            if (given) { /* "NPI" counts where there is no "npi" */
-                c->npi_count = npis;
+            if (given) {
+                c->npi_count = npis_before;
                 c->blanks = blanks_before;
             }
             given |= which == 1;
@@ -338,8 +338,8 @@ INLINE place past_objects(columns *c, place p, place end, past_object past, int6
     return p;
 }
 
-/* One reference that a rate cites */
-INLINE place past_citation(columns *c, place p, place end, int64_t rate_id) {
+/* One reference that a rate cites, but not yet which rate */
+INLINE place past_citation(columns *c, place p, place end) {
     const int64_t row = c->citation_count;
     if (row == c->citation_room) {
         c->stopped = NO_ROOM;
@@ -347,7 +347,6 @@ INLINE place past_citation(columns *c, place p, place end, int64_t rate_id) {
     }
     if ((p = past_id(c, p, end, &c->citation_key[row])) == NULL)
         return NULL;
-    c->citation_rate[row] = rate_id;
     c->citation_count++;
     return p;
 }
@@ -355,20 +354,21 @@ INLINE place past_citation(columns *c, place p, place end, int64_t rate_id) {
 /* All of them */
 static place past_citations(columns *c, place p, place end, int64_t rate_id) {
     const int64_t first = c->citation_count;
-    bool more;
+    bool more = false;
     const place at = past_null(p, end);
     if (at != NULL)
         return at;
-    if (*p != '[') {
+    if (*p == '[') {
+        p = past_opening(p, end, ']', &more);
+    } else {
         c->singles++;
-        return past_citation(c, p, end, rate_id);
+        p = past_citation(c, p, end);
     }
-    for (p = past_opening(p, end, ']', &more); p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more)) {
+    for (; p != NULL && more; p = p == NULL ? p : past_separator(p, end, ']', &more)) {
         p = past_plain_ids(p, end, c->citation_key + c->citation_count, c->citation_room - c->citation_count, &c->citation_count);
         if (UNLIKELY(*p <= ' ') && (p = at_next(p, end)) == NULL)
             return NULL;
-        if ((p = past_citation(c, p, end, rate_id)) == NULL)
-            return NULL;
+        p = past_citation(c, p, end);
     }
     for (int64_t row = first; row < c->citation_count; row++)
         c->citation_rate[row] = rate_id;
