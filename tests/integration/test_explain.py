@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import defaultdict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from statistics import median
@@ -11,15 +12,18 @@ import numpy as np
 import polars as pl
 import pytest
 
+from flows.cli import options
 from flows.explain.cell import PublishedCell, Question
 from flows.explain.explain import Explanation, explain, explain_cell, explain_medicare
 from flows.explain.opened_month import OpenedMonth, WrongFigureError, open_month
+from flows.publish.retention import output_unused
 from flows.storage.layout import Layout
 from tests.command_line import call
 from tests.conftest import DEMO_MONTH
 from tests.plain_evidence import times
 from tests.plain_rates import DOLLARS, PROFESSIONAL
 from tests.plain_statements import PlainSources
+from transforms.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 SUMMARIES = "summaries/period=2026-06/summaries.parquet"
@@ -187,6 +191,24 @@ def test_the_command_shows_bytes_and_writes_one_line(demo_output: Path, capsys: 
     assert line["observations"]
     assert all(rate["statements"] for rate in line["rates"])
     assert line["shown"][0]["item"].startswith("{")
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_nothing_is_pruned_up_to_the_last_row_that_is_written(
+    demo_output: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture, as_json: bool
+) -> None:
+    """Rate rows are read while they are written."""
+
+    def write(output: Callable[[], None]) -> None:
+        with pytest.raises(UsageError, match="a run uses it now"), output_unused(Layout.at(demo_output)):
+            pass
+        output()
+
+    monkeypatch.setattr(options, "write_output", write)
+    words = ["--code", "97026", "--payer", "Cigna", "--geography", "CA", *(["--json"] if as_json else [])]
+    assert call(capsys, "explain", *words, "--output", demo_output).code == 0
+    with output_unused(Layout.at(demo_output)):
+        pass
 
 
 @pytest.mark.parametrize(

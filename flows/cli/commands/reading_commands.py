@@ -117,10 +117,10 @@ def explain_command(*, npi: str | None, layout: Layout, show: bool, **options: A
     from flows.publish.retention import published_in_use
 
     asked = Question(**options, npi=None if npi is None else read_npi(npi))
-    with published_in_use(layout):
-        explained = explain(layout, asked)
-        shown = show_bytes(explained) if show else []
-        line = explained.as_json() | ({"shown": shown} if show else {})
+    click.get_current_context().with_resource(published_in_use(layout))  # up to the last row that is written
+    explained = explain(layout, asked)
+    shown = show_bytes(explained) if show else []
+    line = explained.as_json() | ({"shown": shown} if show else {})
     return Result(line, partial(print_explanation, explained, shown))
 
 
