@@ -11,6 +11,7 @@ import polars as pl
 
 from schemas.code_families import family_of
 from schemas.codes import BILLED, NEITHER, RELATED
+from transforms.benchmark.percentiles import count_values
 
 EVIDENCE_COLUMNS = {"npi": pl.Int64, "billing_code": pl.String, "evidence": pl.String, "services": pl.Float64}
 NO_EVIDENCE = pl.DataFrame(schema=EVIDENCE_COLUMNS)
@@ -51,3 +52,15 @@ def _of_code(own: pl.DataFrame, billing_code: str) -> pl.DataFrame:
 def times_counted(services: pl.Expr) -> pl.Expr:
     """How often a provider counts in weighting ``services``: its services, rounded half up, at least once."""
     return (services + 0.5).floor().clip(lower_bound=1).cast(pl.Int64)
+
+
+def repeat_by_services(npis: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame:
+    """``count_values`` of the NPIs' observations, each as often as its services (``times_counted``).
+
+    Args:
+        npis: of ``summarize.observe_npis``.
+        billed: the providers that have services.
+    """
+    services = billed.select("stratum_no", "npi", times=times_counted(pl.col("services"))).unique()
+    repeated = npis.lazy().join(services.lazy(), on=["stratum_no", "npi"])
+    return count_values(repeated, ["stratum_no"], pl.col("times"))

@@ -33,7 +33,7 @@ from schemas.codes import (
     METHODOLOGY,
 )
 from schemas.published import SUMMARIES
-from transforms.benchmark.evidence import times_counted
+from transforms.benchmark.evidence import repeat_by_services
 from transforms.benchmark.percentiles import cell_percentiles, count_values, group_medians, sorted_medians
 
 CLASSES = ("professional", "institutional")
@@ -240,9 +240,8 @@ def _parts(rows: int, memberships: pl.DataFrame) -> list[pl.DataFrame]:
     All of it, where that is fast and small enough; else parts in which each stratum has at most one cell: a join with
     one of them adds no rows. This bounds the memory of percentiles, medians per TIN and distinct NPIs.
     """
-    if _fits_at_once(rows, memberships):
-        return [memberships.select("stratum_no", "cell_no")]
-    return _disjoint_parts(memberships)
+    every_cell = memberships.select("stratum_no", "cell_no")
+    return [every_cell] if _fits_at_once(rows, memberships) else _disjoint_parts(memberships)
 
 
 def _fits_at_once(rows: int, memberships: pl.DataFrame) -> bool:
@@ -263,23 +262,8 @@ def observe_npis(providers: pl.DataFrame) -> pl.DataFrame:
     return group_medians(providers, ["stratum_no", "npi"])
 
 
-def repeat_by_services(npis: pl.DataFrame, billed: pl.DataFrame) -> pl.DataFrame:
-    """``count_values`` of the NPIs' observations, each as often as its services (``times_counted``).
-
-    Args:
-        npis: of ``observe_npis``.
-        billed: the providers that have services.
-    """
-    services = billed.select("stratum_no", "npi", times=times_counted(pl.col("services"))).unique()
-    repeated = npis.lazy().join(services.lazy(), on=["stratum_no", "npi"])
-    return count_values(repeated, ["stratum_no"], pl.col("times"))
-
-
 def observe_tins(providers: pl.DataFrame, memberships: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Per payer, code, class, TIN, geography and tier the median over its NPIs: cell_no, tin_no, rate_usd.
-
-    In parts, each of some cells.
-    """
+    """Per payer, code, class, TIN, geography and tier the median over its NPIs, by cells: cell_no, tin_no, rate_usd."""
     with_tin = providers.lazy().drop_nulls("tin_no").select("stratum_no", "tin_no", "rate_usd")
     own = memberships.filter(pl.col("payer_kind") == "payer")
     if _fits_at_once(providers.height, own):
@@ -290,10 +274,7 @@ def observe_tins(providers: pl.DataFrame, memberships: pl.DataFrame) -> Iterator
 
 
 def _observe_many_tins(with_tin: pl.LazyFrame, own: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """``observe_tins`` in parts: the providers are sorted once for ``US`` and once for the states.
-
-    The providers of a tier are some of these rows, in the same order.
-    """
+    """The providers are sorted once for ``US`` and once for the states; those of a tier are in the same order."""
     market = [name for name in CELL if name != "taxonomy_tier"]
     markets = own.select(market).unique().with_row_index("market_no")
     of_strata = own.join(markets, on=market).with_columns(national=pl.col("geography") == US)
