@@ -5,7 +5,7 @@ from datetime import date
 import polars as pl
 import pytest
 
-from transforms.benchmark.evidence import evidence_year, find_evidence, times_counted
+from transforms.benchmark.evidence import evidence_year, find_evidence, repeat_by_services, times_counted
 
 UTILIZATION = pl.LazyFrame(
     [
@@ -48,3 +48,12 @@ def test_services_count_rounded_half_up_and_at_least_once() -> None:
     services = pl.DataFrame({"services": [0.001, 0.4, 0.5, 1.49, 1.5, 2.5, 12.0, 1e7]})
     counted = services.select(times_counted(pl.col("services"))).to_series().to_list()
     assert counted == [1, 1, 1, 1, 2, 3, 12, 10_000_000]
+
+
+def test_an_npi_counts_by_its_services_once_whatever_its_tins() -> None:
+    npis = pl.DataFrame({"stratum_no": [7, 7, 8], "npi": [1, 2, 1], "rate_usd": [9.0, 9.0, 5.0]})
+    billed = pl.DataFrame(
+        {"stratum_no": [7, 7, 7, 8], "npi": [1, 1, 2, 1], "tin_no": [3, 4, 3, 3], "services": [1.5, 1.5, 0.2, 12.0]}
+    )
+    counted = repeat_by_services(npis, billed)
+    assert set(counted.rows()) == {(7, 9.0, 2 + 1), (8, 5.0, 12)}

@@ -18,7 +18,15 @@ from tests.plain_evidence import times
 from transforms.benchmark.percentiles import cell_percentiles
 from transforms.benchmark.rates import PLACES
 from transforms.benchmark.representative_rates import FILES_BEHIND, MedicareAmounts, observe_providers
-from transforms.benchmark.summarize import Comparison, Observed, summarize
+from transforms.benchmark.summarize import (
+    COMPOSITES,
+    STRATUM,
+    Comparison,
+    Observed,
+    _disjoint_parts,
+    list_memberships,
+    summarize,
+)
 
 STABLE = settings(max_examples=3, deadline=None, derandomize=True, database=None)
 MONTH = date(2026, 6, 1)
@@ -96,15 +104,41 @@ def test_the_order_of_providers_changes_no_bit(rows: list[Row], chance: Random) 
     assert one.equals(other)
 
 
+def many_rows(chance: Random, count: int) -> list[Row]:
+    """Rows of distinct grain, in no order: each TIN has several NPIs of each stratum, each NPI several TINs."""
+    rows: list[Row] = []
+    for _ in range(count):
+        code, npi = chance.choice(("97026", "97028")), chance.randrange(60)
+        tin, cents = chance.choice(("000000001", "000000002", "000000003", None)), chance.randrange(1, 10_000)
+        rows.append(
+            (
+                *(chance.choice(PAYERS), code, chance.choice(("professional", "institutional")), tin),
+                *(1_000_000_000 + npi, ("AK", "NY", "PR")[npi % 3], None, locality_of(npi)),
+                *(("strict", "balanced", "other")[npi % 4 % 3], *evidence_of(npi, code)),
+                *(cents / 100, LOCAL.get((code, locality_of(npi))), 1, None, ["a"]),
+            )
+        )
+    return list({row[:5]: row for row in rows}.values())
+
+
+def test_many_rows_in_parts_give_the_figures_of_few_rows_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other tests see all cells at once."""
+    rows = many_rows(Random(1), 1_500)
+    at_once = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
+    monkeypatch.setattr("transforms.benchmark.summarize.ROWS_AT_ONCE", 0)
+    assert summarize(observed(rows), MONTH, MEDICARE, with_nppes=True).equals(at_once)
+
+
 @STABLE
 @given(provider_rows())
-def test_many_rows_in_parts_give_the_figures_of_few_rows_at_once(rows: list[Row]) -> None:
-    """The other tests see all cells at once."""
-    at_once = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("transforms.benchmark.summarize.ROWS_AT_ONCE", 0)
-        in_parts = summarize(observed(rows), MONTH, MEDICARE, with_nppes=True)
-    assert in_parts.equals(at_once)
+def test_no_row_is_joined_twice_in_one_part_of_many_rows(rows: list[Row]) -> None:
+    providers = observed(rows).providers.filter(pl.col("billing_class") != "")
+    strata = providers.select(STRATUM).unique().collect().with_row_index("stratum_no")
+    memberships = list_memberships(strata, COMPOSITES, with_nppes=True)
+    parts = _disjoint_parts(memberships)
+    assert pl.concat([memberships.clear().select("stratum_no", "cell_no"), *parts]).height == memberships.height
+    for part in parts:
+        assert part["stratum_no"].is_unique().all()
 
 
 @STABLE
