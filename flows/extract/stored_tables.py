@@ -4,7 +4,7 @@ A table without rows is not stored. So a small source is one file in the cache, 
 file for each table takes longer than to read the source.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -118,14 +118,14 @@ class StoredTables:
         tables = [path for table in EXTRACTED for path in self._paths(table).values()]
         return [*(folder / ACCOUNT for folder in self._folders.values()), *tables]
 
-    def values(self) -> int:
-        """How many values the longest columns of all tables have, or a few more: rows, and elements of their lists.
+    def values(self) -> Iterator[int]:
+        """How many values the longest column of each table has: rows, or elements of lists; of small sources at most.
 
-        Bytes don't say it: what repeats itself is stored in few.
+        Bytes don't say it: repeated values take few. The files are opened one by one, so that a caller can stop.
         """
-        small = sum(len(data) for record in self._records.values() for data in record.rows.values())
-        paths = [path for table in EXTRACTED for path in self._paths(table).values()]
-        return small // ROW_BYTES + sum(map(count_values, paths))
+        yield sum(len(data) for record in self._records.values() for data in record.rows.values()) // ROW_BYTES
+        for table in EXTRACTED:
+            yield from map(count_values, self._paths(table).values())
 
     def scan(self, table: Table) -> "pl.LazyFrame":
         """The rows of all extracts, with the ``source_no`` of each."""

@@ -59,7 +59,7 @@ def write_tiles(data: Mapping[str, Any], chosen: int) -> Iterator[tuple[str, Mar
         data["codes"], data["small"][chosen], layer["texts"].split("|"), layer["shades"], strict=True
     ):
         place, is_small = BY_CODE[code], small == "1"
-        remark = ", small sample" if text and is_small else "" if text else ", no figure"
+        remark = ", no figure" if not text else ", small sample" if is_small else ""
         rest = Markup(
             '{code}.html" class="{shade}" data-code="{code}" data-name="{name}" title="{name}">{code} '
             '<span class="figure">{text}{star}</span><span class="unseen"> {name}{remark}</span>'

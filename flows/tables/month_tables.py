@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,8 +79,8 @@ def build_payers(
 def _build_payer(inputs: MonthInputs, own: PayerInputs, process: SeparateProcess) -> PayerBuild:
     stored = stored_tables(inputs.sources, own.documents["source_no"].unique().to_list(), inputs.layout)
     extracts = resolvable_extracts(own, stored)
-    values = stored.values() + sum(map(count_values, set(own.fetched.values())))
-    large = values >= LARGE_VALUES or count_stated_pairs(extracts) >= LARGE_PAIRS
+    values = accumulate(chain(stored.values(), map(count_values, set(own.fetched.values()))))
+    large = any(so_far >= LARGE_VALUES for so_far in values) or count_stated_pairs(extracts) >= LARGE_PAIRS
     return process.run(build_payer, own, extracts, inputs.layout, large=large)
 
 

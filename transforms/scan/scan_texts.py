@@ -3,7 +3,7 @@
 A text is the bytes of a JSON value as they stand in the document. What a rule counts as a quirk is counted for every
 value that has the text. A text that crosses a limit, or that the plain grammar would refuse, is refused here: the
 element that holds it goes to the plain grammar, whose error says why.
-Memory: that of the kernel's texts, and what they are cleaned to; ``KNOWN_TEXTS`` short ones of earlier documents.
+Memory: the kernel's texts and their cleaned values, and up to ``KNOWN_TEXTS`` cleaned values of earlier documents.
 """
 
 import io

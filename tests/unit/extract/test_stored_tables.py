@@ -75,12 +75,23 @@ def test_values_are_counted_before_any_is_read(tmp_path: Path) -> None:
     large = folders[2] / "citations.parquet"
     assert large.stat().st_size < 2 * MANY
     assert count_values(large) == 2 * MANY
-    values = {number: StoredTables(Layout(tmp_path / "out"), {number: folders[number]}).values() for number in folders}
+    stored = {number: StoredTables(Layout(tmp_path / "out"), {number: folders[number]}) for number in folders}
+    values = {number: sum(each.values()) for number, each in stored.items()}
     assert 2 <= values[1] < MANY
     assert values[2] == 2 * MANY
     lists = tmp_path / "groups.parquet"
     pl.DataFrame({"npi": [[1, 2, 3], [4]], "tin": ["a", "b"]}).write_parquet(lists)
     assert count_values(lists) == 4
+
+
+def test_no_more_files_are_opened_than_the_caller_counts(tmp_path: Path) -> None:
+    folders = {number: write(tmp_path / f"{number}", citations(0, MANY)) for number in range(3)}
+    values = StoredTables(Layout(tmp_path / "out"), folders).values()
+    assert [next(values), next(values)] == [0, MANY]
+    (folders[2] / "citations.parquet").write_bytes(b"no Parquet")
+    assert next(values) == MANY
+    with pytest.raises(pa.ArrowInvalid):
+        next(values)
 
 
 def test_without_rows_a_table_has_all_its_columns(tmp_path: Path) -> None:
