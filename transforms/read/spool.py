@@ -167,7 +167,8 @@ class Spool:
             self._file = self._open_temporary()
         self._writing = Future()
         arguments = (self._writing, self._batches, self._on_disk)
-        Thread(target=self._write, args=arguments, name="spool", daemon=True).start()
+        # A daemon that still is in Arrow's code when Python ends would end the process with an abort
+        Thread(target=self._write, args=arguments, name="spool").start()
         self._on_disk += self._in_batches
         self._batches, self._bytes, self._in_batches = [], 0, 0
 

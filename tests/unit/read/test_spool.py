@@ -1,6 +1,8 @@
 """The spool is a plain list, whatever is appended and cut back, in memory or on disk."""
 
 import io
+import subprocess
+import sys
 from contextlib import closing
 from datetime import date
 from random import Random
@@ -178,3 +180,36 @@ def test_an_error_of_writing_is_raised_where_the_rows_are_read() -> None:
         spool.append_batch(batch_of([(1,)], NUMBERS))
         with pytest.raises(OSError, match="no space left"):
             spool_rows(spool)
+
+
+WRITING_WHEN_PYTHON_ENDS = """
+import tempfile, threading, time
+from transforms.read.collect import CITATIONS
+from transforms.read.spool import Spool, batch_of
+
+writing = threading.Event()
+
+class Slow:
+    def __init__(self):
+        self.file = tempfile.TemporaryFile()
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+    def write(self, data):
+        writing.set()
+        threading.main_thread().join()
+        return self.file.write(data)
+
+class Last:
+    def __del__(self, sleep=time.sleep):
+        sleep(0.3)  # Python is ending, and lets other threads run
+
+last = Last()
+Spool(Slow, CITATIONS, limit=0).append_batch(batch_of([(1, 2)], CITATIONS))
+writing.wait()
+"""
+
+
+def test_a_process_that_ends_while_rows_are_written_ends_well() -> None:
+    command = [sys.executable, "-c", WRITING_WHEN_PYTHON_ENDS]
+    ended = subprocess.run(command, check=False, capture_output=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, b"")
