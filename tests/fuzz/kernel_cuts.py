@@ -31,6 +31,7 @@ from transforms.read.reference_keys import Int64s
 from transforms.scan.blocks import HEAD_BYTES, memory_of
 from transforms.scan.read_scan import Reading
 from transforms.scan.reference_index import _hashes
+from transforms.scan.scan_columns import Decoder
 from transforms.scan.scan_kernel import kernel as k
 from transforms.scan.scan_kernel.library import levels
 
@@ -122,7 +123,9 @@ class _Recording(Reading):
 
 def sections_of(document: bytes) -> list[Section]:
     """Those that the scanner walks, up to what it refuses."""
-    reading = _Recording(CutBlocks(document, (), 0), CODES, Collected(open_temporary), skip=True)
+    collected = Collected(open_temporary)
+    decoder = Decoder(CODES, collected)
+    reading = _Recording(CutBlocks(document, (), 0), CODES, collected, skip=True, decoder=decoder)
     reading.sections = []
     with suppress(BadFileError, FullReadingNeededError):
         reading.read()

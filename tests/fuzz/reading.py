@@ -90,7 +90,8 @@ def scan_of(document: bytes, cuts: tuple[int, ...], poison: int) -> Scan:
 
     def read(collected: Collected, skip: bool) -> None:
         with patch.object(read_scan, "Section", section):
-            read_scan.read_blocks(CutBlocks(document, cuts, poison), CODES, collected, skip=skip)
+            blocks = CutBlocks(document, cuts, poison)
+            read_scan.read_blocks(blocks, CODES, collected, skip=skip, overlap=poison % 2 == 1)
 
     return read
 

@@ -88,4 +88,4 @@ def bits(values: NDArray[np.bool_]) -> pa.Buffer:
 
 
 def _buffer(values: NDArray[Any]) -> pa.Buffer:
-    return pa.py_buffer(values.tobytes())
+    return pa.py_buffer(values.copy())

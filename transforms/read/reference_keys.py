@@ -18,7 +18,7 @@ Int64s = NDArray[np.int64]
 NO_KEY = -1
 _WHOLE_DIGITS = 18
 MERGED_AT_ONCE = 1 << 20
-MARKED_FROM, MARKS = 1 << 12, 8  # so many values in so narrow a range are marked in it, not sorted
+MARKED_FROM, MARKED_BELOW = 1 << 12, 1 << 24  # so many values, all below that, are marked, not sorted
 
 
 class ReferenceKeys:
@@ -63,14 +63,33 @@ class ReferenceKeys:
 
 def distinct(values: Int64s) -> Int64s:
     """Sorted, each once: numpy's own ``unique`` hashes, which takes several times as long."""
-    if len(values) >= MARKED_FROM and values.min() >= 0 and (largest := int(values.max())) < MARKS * len(values):
-        marks = np.zeros(largest + 1, np.bool_)
-        marks[values] = True
-        return np.flatnonzero(marks)
     ordered = np.sort(values)
     first = np.ones(len(ordered), np.bool_)
     np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
     return ordered[first]
+
+
+class _Marks:
+    """Small numbers, each marked at its place: batches that hold most of them need not be sorted and merged.
+
+    Memory: ``MARKED_BELOW`` bytes at most.
+    """
+
+    def __init__(self) -> None:
+        self._marks = np.zeros(MARKED_BELOW, np.bool_)  # memory that is not touched is not taken
+        self._end = 0
+
+    def put(self, values: Int64s) -> bool:
+        """Mark them; False where they are few, or some too large."""
+        if len(values) < MARKED_FROM or values.min() < 0 or (largest := int(values.max())) >= MARKED_BELOW:
+            return False
+        self._marks[values] = True
+        self._end = max(self._end, largest + 1)
+        return True
+
+    def numbers(self) -> Int64s:
+        """Those that were marked, ascending."""
+        return np.flatnonzero(self._marks[: self._end])
 
 
 class CitedKeys:
@@ -79,12 +98,16 @@ class CitedKeys:
     def __init__(self, numbers: Iterable[Int64s], keys: ReferenceKeys) -> None:
         found = np.zeros(0, np.int64)
         waiting: list[Int64s] = []
+        marks = _Marks()
         for more in numbers:
+            if marks.put(more):
+                continue
             several = distinct(more)
             waiting.append(several[several != NO_KEY])
             if sum(map(len, waiting)) > max(len(found), MERGED_AT_ONCE):
                 found, waiting = distinct(np.concatenate([found, *waiting])), []
-        self.numbers: Int64s = distinct(np.concatenate([found, *waiting]))  # ascending
+        marked, others = marks.numbers(), np.concatenate([found, *waiting])
+        self.numbers: Int64s = distinct(np.concatenate([marked, others])) if len(others) else marked  # ascending
         self._keys = keys
 
     def __len__(self) -> int:

@@ -59,7 +59,7 @@ def read_document(
         stream: the document's JSON, inflated; read to its end.
         wanted: billing codes, compared exactly with an item's own code, trimmed.
         skip: drop the bytes of items and references already known to be unwanted.
-        overlap: read the stream in a second thread.
+        overlap: read the stream in a second thread, and put decoded rows away in a third.
         block_bytes: how much is inflated, then scanned, at a time.
 
     Raises:
@@ -68,14 +68,18 @@ def read_document(
     """
     opened = OverlappedBlocks(stream, block_bytes) if overlap else nullcontext(Blocks(stream, block_bytes))
     with opened as blocks:
-        read_blocks(blocks, wanted, collected, skip=skip)
+        read_blocks(blocks, wanted, collected, skip=skip, overlap=overlap)
 
 
-def read_blocks(blocks: Blocks, wanted: frozenset[str], collected: Collected, *, skip: bool = True) -> None:
+def read_blocks(
+    blocks: Blocks, wanted: frozenset[str], collected: Collected, *, skip: bool = True, overlap: bool = False
+) -> None:
     """As ``read_document``, of bytes that are cut into blocks already."""
-    reading = Reading(blocks, wanted, collected, skip)
-    reading.read()
-    reading.decoder.release()
+    decoder = Decoder(wanted, collected, overlap=overlap)
+    try:
+        Reading(blocks, wanted, collected, skip, decoder).read()
+    finally:
+        decoder.release()
 
 
 class Reading(Cursor):
@@ -87,14 +91,14 @@ class Reading(Cursor):
         wanted: frozenset[str],
         collected: Collected,
         skip: bool,
-        decoder: Decoder | None = None,
+        decoder: Decoder,
     ) -> None:
         super().__init__(blocks, collected)
         self.wanted = wanted
         self.skip = skip
         self.walker = Walker(no_event, wanted, collected, skip=skip)
         self.references: StoredReferences | None = None
-        self.decoder = decoder or Decoder(wanted, collected)
+        self.decoder = decoder
         self.cited_table = _table_of_codes(frozenset())
 
     # ---- the root ------------------------------------------------------------------------------------------

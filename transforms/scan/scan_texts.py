@@ -22,6 +22,7 @@ from transforms.read.clean import class_of, codes_of, npi_of, rate_of, read_date
 from transforms.read.collect import Collected
 from transforms.read.read_ijson import parse
 from transforms.read.walk import Event, Walker
+from transforms.scan.filled_columns import CleanedTexts
 from transforms.scan.scan_kernel import columns as k
 
 _LITERALS: dict[bytes, Event] = {b"null": ("null", None), b"true": ("boolean", True), b"false": ("boolean", False)}
@@ -66,8 +67,7 @@ class Texts:
 
     def forget(self) -> None:
         """Forget all texts."""
-        self.values: list[list[object]] = [[] for _ in range(k.RULES)]
-        self.quirks: list[dict[int, Counter[str]]] = [{} for _ in range(k.RULES)]
+        self.cleaned = CleanedTexts()
 
     def read(self, rule: int, token: bytes) -> tuple[int, int]:
         """Clean one more text of a rule: its state, and the kernel's value of it."""
@@ -76,28 +76,28 @@ class Texts:
             return self._read_new(rule, token)
         value, of_kernel, quirks = known
         if quirks:
-            self.quirks[rule][len(self.values[rule])] = quirks
-        self.values[rule].append(value)
+            self.cleaned.quirks[rule][len(self.cleaned.values[rule])] = quirks
+        self.cleaned.values[rule].append(value)
         return k.READ, of_kernel
 
     def _read_new(self, rule: int, token: bytes) -> tuple[int, int]:
         scratch = self._scratch
         scratch.quirks.clear()
         self._walker.crossed = None
-        number = len(self.values[rule])
+        number = len(self.cleaned.values[rule])
         try:
             first, *rest = self._events(token)
             self._walker.next = iter(rest).__next__
             value, of_kernel = self._rules[rule](*first)
         except (BadFileError, InvalidOperation, ijson.JSONError, UnicodeDecodeError, StopIteration, ValueError):
             self._walker.crossed = None
-            self.values[rule].append(None)
+            self.cleaned.values[rule].append(None)
             return k.REFUSED, 0
-        self.values[rule].append(value)
+        self.cleaned.values[rule].append(value)
         if self._walker.crossed is not None:
             return k.REFUSED, 0
         if scratch.quirks:
-            self.quirks[rule][number] = scratch.quirks.copy()
+            self.cleaned.quirks[rule][number] = scratch.quirks.copy()
         if rule != k.AS_KEY and len(token) <= KNOWN_BYTES and len(self._known) < KNOWN_TEXTS:
             self._known[rule, token] = value, of_kernel, scratch.quirks.copy()
         return k.READ, of_kernel

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.collected_rows import spool_rows
 from tests.documents import ANN, BOB, EVE, Record, document, group, item, price, rate, reference
@@ -22,7 +23,7 @@ from tests.unit.scan.test_scan_kernel import FOLDER, enumerations
 from transforms.errors import BadFileError
 from transforms.limits import Limits
 from transforms.read.collect import Collected
-from transforms.read.reference_keys import CitedKeys, ReferenceKeys
+from transforms.read.reference_keys import MARKED_BELOW, MARKED_FROM, NO_KEY, CitedKeys, ReferenceKeys
 from transforms.scan import read_scan, scan_columns
 from transforms.scan.scan_kernel import columns as k
 
@@ -45,15 +46,15 @@ def _small_rooms(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scan_columns, "KEPT_TEXTS", k.RULES + 1)
 
 
-def scanned(data: bytes) -> Read:
-    return read_by_scan(data, (), 0)
+def scanned(data: bytes, *, overlap: bool = False) -> Read:
+    return read_by_scan(data, (), int(overlap))
 
 
 @pytest.mark.usefixtures("_small_rooms")
 @MANY
-@given(generated_documents())
-def test_what_does_not_fit_is_read_alike(data: bytes) -> None:
-    assert scanned(data).reading == read_by_ijson(data).reading
+@given(generated_documents(), st.booleans())
+def test_what_does_not_fit_is_read_alike(data: bytes, overlap: bool) -> None:
+    assert scanned(data, overlap=overlap).reading == read_by_ijson(data).reading
 
 
 @pytest.mark.usefixtures("_small_rooms")
@@ -323,6 +324,14 @@ def test_cited_keys_are_a_set() -> None:
     assert len(cited) == 3
     assert all(key in cited for key in ("5", "7", "a"))
     assert not any(key in cited for key in ("6", "b", None, 7))
+
+
+def test_many_cited_keys_are_a_set_whatever_their_size() -> None:
+    chance = np.random.default_rng(1)
+    small = [chance.integers(0, below, MARKED_FROM) for below in (10, MARKED_BELOW, MARKED_BELOW + 1)]
+    batches = [*small, small[0][:5], chance.integers(0, 1 << 59, MARKED_FROM), chance.integers(-9, 9, MARKED_FROM)]
+    numbers = CitedKeys(batches, ReferenceKeys()).numbers.tolist()
+    assert numbers == sorted(set(np.concatenate(batches).tolist()) - {NO_KEY})
 
 
 def test_the_struct_and_the_constants_are_those_of_the_header() -> None:
