@@ -109,7 +109,7 @@ def extract(
     """The outcome of reading one source, or of an earlier reading; a bad file comes back as ``quarantined``.
 
     Args:
-        overlap: inflate in a second thread: faster for one file, slower where every core has a file of its own.
+        overlap: inflate and write in other threads: faster for one file, slower where every core has a file of its own.
 
     Raises:
         OutOfResourcesError: the machine ran out of a resource; the source is not at fault.
@@ -202,7 +202,7 @@ def _read(reading: _Reading, known: Validators | None) -> tuple[Entry, SourceAcc
         opened = open_source(source, settings.fetching, layout, known=known, renew=renewal(layout, settings))
         with opened as stream, _raw(source, stream) as raw:
             temporary = unfinished.enter_context(unfinished_folder(layout.extracts))
-            with TableWriters(temporary) as writers:
+            with TableWriters(temporary, overlap=reading.overlap) as writers:
                 unsigned = _Unsigned(writers, source)
                 account = extract_source(
                     raw,

@@ -5,6 +5,7 @@ file for each table takes longer than to read the source.
 """
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
 
 ACCOUNT = "account.json"
 SMALL_BYTES = 32 << 10  # of a source's rows
+THREADS = 2
 ROW_BYTES = 4  # of one at least, as a small source's are stored
 
 
@@ -52,11 +54,18 @@ def columns_version() -> str:
 class TableWriters:
     """Writes an extract's tables into its folder; of a small source it holds the rows.
 
-    As a context it closes the files with the body. Memory: ``SMALL_BYTES``.
+    As a context it closes the files with the body. Memory: ``SMALL_BYTES``, and a batch being written.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, overlap: bool = False) -> None:
+        """Begin without files.
+
+        Args: overlap: write in a second thread, one batch while the next one is made.
+        """
         self._folder = folder
+        self._overlap = overlap
+        self._thread: ThreadPoolExecutor | None = None
+        self._writing: Future[None] | None = None
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._held: list[tuple[Table, pa.RecordBatch]] = []
         self._held_bytes = 0
@@ -66,6 +75,7 @@ class TableWriters:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
+        self._open.callback(self._settle)  # before the files are closed
         self._open.__exit__(kind, *raised)  # type: ignore[arg-type]
 
     def write(self, table: Table, batch: "pa.RecordBatch") -> None:
@@ -90,7 +100,20 @@ class TableWriters:
         if table.name not in self._writers:
             opened = parquet_writer(self._folder / file_name(table), table.arrow(), internal=True)
             self._writers[table.name] = self._open.enter_context(opened)
-        self._writers[table.name].write_batch(batch)
+        writer = self._writers[table.name]
+        if not self._overlap:
+            writer.write_batch(batch)
+            return
+        self._settle()
+        if self._thread is None:
+            self._thread = self._open.enter_context(ThreadPoolExecutor(1, "tables"))
+        self._writing = self._thread.submit(writer.write_batch, batch)
+
+    def _settle(self) -> None:
+        """Until the last batch is written; raise the error that writing it ended with."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
 
 def file_name(table: Table) -> str:

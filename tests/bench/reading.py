@@ -91,6 +91,7 @@ def extract(path: str, share: str = "") -> Callable[[], object]:
     from flows.download.sources import Source
     from flows.extract.extract_source import extract as extract_one
     from flows.settings.values import ReadSettings
+    from flows.storage import parquet  # noqa: F401 tables bring it, which takes its time
     from flows.storage.layout import Layout
 
     layout = Layout(Path(tempfile.mkdtemp(dir=Path(path).parent)))

@@ -33,7 +33,7 @@ static void free_buffer(uint8_t *data) { free(data - LINE); }
 
 /* A section that begins with the input, in blocks that end where `cuts` say */
 static void walk(const uint8_t *input, int64_t size, int64_t kind, uint64_t cuts, uint8_t around) {
-    hash_table *table = room(1 + CODES, sizeof(int64_t));
+    hash_table *table = room(1 + CODES + CODES / 8, sizeof(int64_t));
     index_row *index = room(ROWS, sizeof *index);
     table->mask = CODES - 1;
     scan_state state = {.section = kind, .start = NOWHERE, .state = ELEMENT_OR_END, .index_rows = ROWS, .deepest = 100};

@@ -3,7 +3,7 @@
 Equal ids have equal hashes, so every cited reference is found; another with such a hash is decoded, then dropped.
 Hashes and positions have a spool each: all hashes are read at the end, but few positions.
 Memory: ``byte_spool.LIMIT_BYTES`` of bytes, ``INDEX_BYTES`` each of hashes and positions, the rest (and 4 and 24 bytes
-a reference) in temporary files; 32 to 64 bytes a cited key, up to a MiB for few keys.
+a reference) in temporary files; 18 to 36 bytes a cited key.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +19,7 @@ from transforms.scan.scan_kernel.library import Function
 ROWS = 1 << 15
 ROW_BYTES = 24
 HASH_BYTES = 4
-SPARSE = 4_096  # up to so many keys a table has sixteen slots a key
+FILTERED = 8  # slots of a table whose filter is one more int64
 FEW = 100  # of fewer than one row in so many each is read by itself
 INDEX_BYTES = 1 << 20
 KEYS_AT_ONCE = 10_000  # encoded copies of a million keys at once would be the reader's largest use of memory
@@ -91,9 +91,8 @@ def _hashes(texts: Iterable[str], function: Function) -> Int64s:
 
 
 def _table(hashes: Int64s) -> Int64s:
-    room = 16 if len(hashes) <= SPARSE else 2  # most hashes are not in a small table: the first slot shows it
-    slots = 1 << max(6, (room * len(hashes)).bit_length())
-    table = np.zeros(1 + slots, np.int64)
+    slots = 1 << max(6, (2 * len(hashes)).bit_length())
+    table = np.zeros(1 + slots + slots // FILTERED, np.int64)
     table[0] = slots - 1
     k.put_in_table(table.ctypes.data, hashes.ctypes.data, len(hashes))
     return table

@@ -134,7 +134,8 @@ class Decoder:
             self._pool.shutdown()
         if self._held_texts is not None:
             _FREE_TEXTS.append(self._held_texts)
-        _FREE_ROWS.extend(self._rows)
+        if len(self._rows) == 1:  # after a large document, what follows needs their memory
+            _FREE_ROWS.extend(self._rows)
         self._held_texts, self._rows = None, []
 
     def cite(self, cited: CitedKeys) -> None:

@@ -16,7 +16,7 @@ from transforms.scan.scan_columns import Decoder
 from transforms.scan.scan_cursor import Cursor
 from transforms.scan.scan_kernel import kernel as k
 
-VIEWED_BYTES = 16 << 20  # of spooled references
+VIEWED_BYTES = 4 << 20  # of spooled references
 # Of an odd element. A longer item is read rate by rate, and its odd rates alone are walked; in front of any longer
 # element the kernel's rows are put away.
 MAX_WALKED_BYTES = 16 << 10

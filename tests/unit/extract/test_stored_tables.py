@@ -113,3 +113,28 @@ def test_a_missing_table_names_its_file(tmp_path: Path) -> None:
     (folder / "citations.parquet").unlink()
     with pytest.raises(UsageError, match=r"citations\.parquet: missing from the cache"):
         StoredTables(Layout(tmp_path / "out"), {0: folder}).scan(CITATIONS)
+
+
+def test_a_second_thread_writes_the_same_files(tmp_path: Path) -> None:
+    batches = [citations(first * MANY, MANY) for first in range(3)]
+    for folder, overlap in (("one", False), ("two", True)):
+        (tmp_path / folder).mkdir()
+        with TableWriters(tmp_path / folder, overlap=overlap) as writers:
+            for batch in batches:
+                writers.write(CITATIONS, batch)
+                writers.write(REFERENCES, pa.RecordBatch.from_pylist([], REFERENCES.arrow()))
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("one", "two"))
+    assert one == two and len(one) == 2
+
+
+def test_an_error_of_the_second_thread_is_raised(tmp_path: Path) -> None:
+    wrong = pa.RecordBatch.from_arrays([pa.array(range(SMALL_BYTES))], names=["rate_id"])
+    with pytest.raises(ValueError, match="schema"), TableWriters(tmp_path, overlap=True) as writers:
+        writers.write(CITATIONS, wrong)
+    with (
+        pytest.raises(ValueError, match="schema") as raised,
+        TableWriters(tmp_path, overlap=True) as writers,
+    ):
+        writers.write(CITATIONS, wrong)
+        raise KeyError("of the body")
+    assert isinstance(raised.value.__context__, KeyError)

@@ -156,11 +156,16 @@ INLINE int64_t code_hash(const uint8_t *data, int64_t start, int64_t end) {
     return integer_hash(value);
 }
 
-INLINE int64_t first_slot(int64_t value, int64_t mask) { return (int64_t)((uint64_t)value * 0x9E3779B1u >> 7) & mask; }
+/* The filter's bit for a hash; the first slot that may hold it is an eighth of it */
+INLINE int64_t filter_bit(int64_t value, int64_t mask) {
+    return (int64_t)((uint64_t)value * 0x9E3779B1u >> 4) & (mask << 3 | 7);
+}
 
 INLINE bool is_in_table(const hash_table *table, int64_t value) {
-    const int64_t mask = table->mask;
-    for (int64_t slot = first_slot(value, mask);; slot = (slot + 1) & mask) {
+    const int64_t mask = table->mask, bit = filter_bit(value, mask);
+    if (((uint64_t)table->slots[mask + 1 + (bit >> 6)] >> (bit & 63) & 1) == 0)
+        return false;
+    for (int64_t slot = bit >> 3;; slot = (slot + 1) & mask) {
         const int64_t found = table->slots[slot];
         if (found == value)
             return true;
@@ -211,10 +216,13 @@ PUBLIC int64_t EXPORTED(hash_codes)(const uint8_t *data, const int64_t *ends, in
     return count;
 }
 
-/* Fill an empty table that is at least twice as long as there are values */
+/* Fill an empty table, which has 64 slots at least, and twice as many as there are values */
 PUBLIC int64_t EXPORTED(put_in_table)(hash_table *table, const int64_t *values, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
-        int64_t slot = first_slot(values[i], table->mask);
+        const int64_t bit = filter_bit(values[i], table->mask);
+        int64_t *const filter = table->slots + table->mask + 1;
+        filter[bit >> 6] = (int64_t)((uint64_t)filter[bit >> 6] | (uint64_t)1 << (bit & 63));
+        int64_t slot = bit >> 3;
         while (table->slots[slot] != 0 && table->slots[slot] != values[i])
             slot = (slot + 1) & table->mask;
         table->slots[slot] = values[i];

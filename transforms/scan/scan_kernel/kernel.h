@@ -70,7 +70,8 @@ typedef struct {
     int64_t hash, start, end;
 } index_row;
 
-/* An open-addressing table of hashes: the mask of its slots, then the slots, 0 where they are empty */
+/* An open-addressing table of hashes: the mask of its slots, then the slots, 0 where they are empty. Behind them a
+   filter, eight bits a slot: it is short enough for the cache, and says of most hashes that they are not in the table. */
 typedef struct {
     int64_t mask;
     int64_t slots[];
