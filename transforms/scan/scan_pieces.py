@@ -59,10 +59,10 @@ class ElementRows:
         """Decode the stored references whose ids' hashes are in the table, from views of some megabytes each."""
         seen = self.collected.references_seen
         for places in references.places(table):
-            first = 0
+            first, ends = 0, np.ascontiguousarray(places[:, 1])
             while first < len(places):
                 start = int(places[first, 0])
-                end = max(int(np.searchsorted(places[:, 1], start + VIEWED_BYTES, side="right")), first + 1)
+                end = max(int(np.searchsorted(ends, start + VIEWED_BYTES, side="right")), first + 1)
                 within = np.zeros((end - first, 3), np.int64)
                 within[:, 1:] = places[first:end] - start
                 view = references.bytes.view(start, int(places[end - 1, 1]), k.PADDING)
