@@ -3,8 +3,11 @@
 import io
 import json
 import re
+import time
+from collections import Counter
 from random import Random
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -14,7 +17,7 @@ from hypothesis import strategies as st
 from tests.collected_rows import spool_rows
 from tests.documents import ANN, BOB, EVE, Record, document, group, item, price, rate, reference
 from tests.fuzz.differential import compare
-from tests.fuzz.reading import Read, open_temporary, read_by_ijson, read_by_scan
+from tests.fuzz.reading import Read, collect, open_temporary, read_by_ijson, read_by_scan, scan_of
 from tests.fuzz.seeds import field_note_seeds
 from tests.generated_documents import generated_documents
 from tests.json_text import json_bytes
@@ -24,7 +27,8 @@ from transforms.errors import BadFileError
 from transforms.limits import Limits
 from transforms.read.collect import Collected
 from transforms.read.reference_keys import MARKED_BELOW, MARKED_FROM, NO_KEY, CitedKeys, ReferenceKeys
-from transforms.scan import read_scan, scan_columns
+from transforms.scan import filled_columns, read_scan, scan_columns
+from transforms.scan.filled_columns import Filled
 from transforms.scan.scan_kernel import columns as k
 
 SMALL = {
@@ -55,6 +59,22 @@ def scanned(data: bytes, *, overlap: bool = False) -> Read:
 @given(generated_documents(), st.booleans())
 def test_what_does_not_fit_is_read_alike(data: bytes, overlap: bool) -> None:
     assert scanned(data, overlap=overlap).reading == read_by_ijson(data).reading
+
+
+def stored(data: bytes, *, overlap: bool) -> list[bytes]:
+    """The batches of all spools, as they are kept."""
+    collected, _ = collect(scan_of(data, (), int(overlap)))
+    spools = (collected.items, collected.prices, collected.citations, collected.groups, collected.references)
+    batches = [batch for spool in (*spools, collected.reference_groups) for batch in spool.encoded_batches()]
+    return [batch.serialize().to_pybytes() for batch in batches]
+
+
+@pytest.mark.usefixtures("_small_rooms")
+@MANY
+@given(generated_documents())
+def test_rows_that_another_thread_puts_away_are_kept_alike(data: bytes) -> None:
+    with patch.object(filled_columns, "FEW_ROWS", 0):
+        assert stored(data, overlap=True) == stored(data, overlap=False)
 
 
 @pytest.mark.usefixtures("_small_rooms")
@@ -216,6 +236,34 @@ def test_what_a_payer_does_in_every_element_is_decoded_by_the_kernel(habit: str)
         assert found.collected.quirks == expected.collected.quirks
 
 
+def odd_among_others(section: str) -> bytes:
+    """A document in which half of the elements of a section are odd."""
+    chance = Random(11)
+    items = [item(rate(group(ANN), provider_references=[n], prices=[price(negotiated_rate=n)])) for n in range(300)]
+    references = [reference(number, group(BOB), group(ANN)) for number in range(300)]
+    for each in chance.sample(items if section == "in_network" else references, 150):
+        odd = each["negotiated_rates"][0] if section == "in_network" else each
+        odd["provider_groups"] = [{"npi": ["x", [EVE]]}, *odd["provider_groups"]]
+    return json_bytes(document(*items, references=references))
+
+
+@pytest.mark.parametrize("section", ["in_network", "provider_references"])
+def test_odd_elements_wait_for_the_rows_that_another_thread_puts_away(
+    section: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = Filled.put
+
+    def put_late(filled: Filled, collected: Collected) -> Counter[str]:
+        time.sleep(0.002)  # what does not wait for it comes first
+        return put(filled, collected)
+
+    monkeypatch.setattr(scan_columns, "_ROOMS", scan_columns._ROOMS | {"item_room": 7, "reference_room": 7})
+    data = odd_among_others(section)
+    expected = stored(data, overlap=False)
+    monkeypatch.setattr(Filled, "put", put_late)
+    assert stored(data, overlap=True) == expected
+
+
 @pytest.mark.parametrize("section", ["in_network", "provider_references"])
 @pytest.mark.parametrize("walked_bytes", [scan_columns.WALKED_BYTES, 0])
 def test_odd_elements_among_others_stand_in_their_places(
@@ -223,13 +271,7 @@ def test_odd_elements_among_others_stand_in_their_places(
 ) -> None:
     """In a few batches of the spools: one for each odd element would take longer than to read all by ijson."""
     monkeypatch.setattr(scan_columns, "WALKED_BYTES", walked_bytes)
-    chance = Random(11)
-    items = [item(rate(group(ANN), provider_references=[n], prices=[price(negotiated_rate=n)])) for n in range(300)]
-    references = [reference(number, group(BOB), group(ANN)) for number in range(300)]
-    for each in chance.sample(items if section == "in_network" else references, 150):
-        odd = each["negotiated_rates"][0] if section == "in_network" else each
-        odd["provider_groups"] = [{"npi": ["x", [EVE]]}, *odd["provider_groups"]]
-    data = json_bytes(document(*items, references=references))
+    data = odd_among_others(section)
     found = scanned(data)
     assert found.reading == read_by_ijson(data).reading
     assert found.collected is not None
