@@ -23,7 +23,7 @@ from typing import BinaryIO, cast
 import ijson
 from isal import igzip
 
-from flows.cli.app import ONE_THREAD_OF_NUMPY
+from flows.cli.app import LIBRARIES
 from tests.bench.synthetic import DISTINCT_CODES, SHAPES, write
 from tests.peak_memory import peak_bytes
 
@@ -142,7 +142,7 @@ def measure_here(way: str, path: str) -> None:
 def start(way: str, path: Path) -> "subprocess.Popen[str]":
     """A child that measures."""
     command = [sys.executable, "-m", "tests.bench.reading", "--measure", way, str(path)]
-    environment = os.environ | dict([ONE_THREAD_OF_NUMPY]) | {"PYTHONPATH": "."}  # as `tic-rates` runs
+    environment = os.environ | LIBRARIES | {"PYTHONPATH": "."}  # as `tic-rates` runs
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from flows.cli.app import ONE_THREAD_OF_NUMPY, PROGRAM, main
+from flows.cli.app import LIBRARIES, PROGRAM, main
 from tests.documents import document, group, item, rate
 from tests.json_text import json_bytes
 
@@ -178,11 +178,11 @@ def test_help_and_wrong_usage_import_none_of_the_heavy_libraries() -> None:
     assert not heavy & set(ended.stdout.splitlines()[-1].split())
 
 
+@pytest.mark.parametrize(("name", "value"), LIBRARIES.items())
 @pytest.mark.parametrize("given", [None, "2"])
-def test_a_command_starts_no_threads_of_numpy_unless_told_to(
-    monkeypatch: pytest.MonkeyPatch, given: str | None
+def test_a_command_sets_up_its_libraries_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, given: str | None
 ) -> None:
-    name, value = ONE_THREAD_OF_NUMPY
     monkeypatch.setenv(name, given or "")
     if given is None:
         monkeypatch.delenv(name)
