@@ -5,7 +5,7 @@ file for each table takes longer than to read the source.
 """
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ from flows.storage.cache_entries import CacheEntry, read_record
 from flows.storage.code_versions import digest_of
 from flows.storage.layout import Layout
 from flows.storage.object_sync import require_files
+from flows.storage.threads import Threads, wait_for_result
 from schemas.extracted import EXTRACTED
 from schemas.table import Table
 from transforms.errors import UsageError
@@ -64,7 +65,7 @@ class TableWriters:
         """
         self._folder = folder
         self._overlap = overlap
-        self._thread: ThreadPoolExecutor | None = None
+        self._thread = Threads(1)
         self._writing: Future[None] | None = None
         self._writers: dict[str, pq.ParquetWriter] = {}
         self._held: list[tuple[Table, pa.RecordBatch]] = []
@@ -75,7 +76,10 @@ class TableWriters:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *raised: object) -> None:
-        self._open.callback(self._settle)  # before the files are closed
+        self._open.callback(self._thread.close)
+        self._open.callback(self._settle)
+        if self._writing is not None:
+            wait([self._writing])  # whatever interrupted that: a file can't be closed meanwhile
         self._open.__exit__(kind, *raised)  # type: ignore[arg-type]
 
     def write(self, table: Table, batch: "pa.RecordBatch") -> None:
@@ -105,15 +109,13 @@ class TableWriters:
             writer.write_batch(batch)
             return
         self._settle()
-        if self._thread is None:
-            self._thread = self._open.enter_context(ThreadPoolExecutor(1, "tables"))
         self._writing = self._thread.submit(writer.write_batch, batch)
 
     def _settle(self) -> None:
         """Until the last batch is written; raise the error that writing it ended with."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
+        if self._writing is not None:
+            wait_for_result(self._writing)
+            self._writing = None
 
 
 def file_name(table: Table) -> str:

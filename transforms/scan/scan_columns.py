@@ -9,7 +9,7 @@ next ones are filled; of the NPIs' 16 MiB among them only the filled part is tou
 import ctypes
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from transforms.read.collect import NULL_OBJECT, SINGLE_VALUE, Collected
 from transforms.read.reference_keys import CitedKeys, Int64s
 from transforms.scan.filled_columns import COLUMNS, ROWS, Filled
+from transforms.scan.one_thread import OneThread
 from transforms.scan.scan_kernel import columns as k
 from transforms.scan.scan_kernel import kernel
 from transforms.scan.scan_texts import Texts
@@ -98,7 +99,7 @@ class Decoder:
         self._address = ctypes.addressof(self._columns)
         self._held_texts: _Arrays | None = None
         self._rows: list[_Arrays] = []  # those being filled, then those that may be on their way into the spools
-        self._pool: ThreadPoolExecutor | None = None  # of one thread
+        self._thread: OneThread[Counter[str]] = OneThread("columns")
         self._putting: Future[Counter[str]] | None = None
         self._cited: Int64s | None = None
         self._known_texts = 0
@@ -130,8 +131,7 @@ class Decoder:
 
     def release(self) -> None:
         """Leave the columns to the next document's decoder; after the last ``flush``, or an error."""
-        if self._pool is not None:
-            self._pool.shutdown()
+        self._thread.close()
         if self._held_texts is not None:
             _FREE_TEXTS.append(self._held_texts)
         if len(self._rows) == 1:  # after a large document, what follows needs their memory
@@ -250,9 +250,7 @@ class Decoder:
             self.flush()
             return
         self._settle()
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(1, "columns")
-        self._putting = self._pool.submit(self._filled().put, self._collected)
+        self._putting = self._thread.submit(self._filled().put, self._collected)
         if len(self._rows) == 1:
             self._rows.append(_take(_FREE_ROWS, _KINDS_OF_ROWS))
         self._rows.reverse()
