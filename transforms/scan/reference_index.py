@@ -40,7 +40,7 @@ class StoredReferences:
         self._rows.append(rows.data.cast("B"))
 
     def places(self, table: Int64s) -> Iterator[Int64s]:
-        """Rows of (start, end) of every reference whose id's hash is in the table, or that only Python can compare."""
+        """New arrays of the rows of ids whose hash is in the table, or that only Python can compare."""
         numbers = np.empty(ROWS, np.int64)
         count = len(self._hashes) // HASH_BYTES
         for first in range(0, count, ROWS):
@@ -49,16 +49,19 @@ class StoredReferences:
             chosen = numbers[: k.choose(table.ctypes.data, hashes.ctypes.data, len(hashes), numbers.ctypes.data)]
             if len(chosen) * FEW < len(hashes):
                 data = b"".join(_entries(self._rows, row, row + 1, ROW_BYTES) for row in (first + chosen).tolist())
-                yield np.frombuffer(data, np.int64).reshape(-1, 3)[:, 1:]
+                yield _rows_of(data).copy()
             else:
-                data = _entries(self._rows, first, end, ROW_BYTES)
-                yield np.frombuffer(data, np.int64).reshape(-1, 3)[chosen, 1:]
+                yield _rows_of(_entries(self._rows, first, end, ROW_BYTES)).take(chosen, axis=0)
 
     def close(self) -> None:
         """Free memory and disk."""
         self.bytes.close()
         self._hashes.close()
         self._rows.close()
+
+
+def _rows_of(data: bytes) -> Int64s:
+    return np.frombuffer(data, np.int64).reshape(-1, 3)
 
 
 def _entries(spool: ByteSpool, first: int, end: int, size: int) -> bytes:

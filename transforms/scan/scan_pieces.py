@@ -59,13 +59,14 @@ class ElementRows:
         """Decode the stored references whose ids' hashes are in the table, from views of some megabytes each."""
         seen = self.collected.references_seen
         for places in references.places(table):
-            first, ends = 0, np.ascontiguousarray(places[:, 1])
+            first, ends = 0, places[:, 2].copy()
             while first < len(places):
-                start = int(places[first, 0])
+                start = int(places[first, 1])
                 end = max(int(np.searchsorted(ends, start + VIEWED_BYTES, side="right")), first + 1)
-                within = np.zeros((end - first, 3), np.int64)
-                within[:, 1:] = places[first:end] - start
-                view = references.bytes.view(start, int(places[end - 1, 1]), k.PADDING)
+                within = places[first:end]
+                within[:, 1] -= start
+                within[:, 2] -= start
+                view = references.bytes.view(start, int(ends[end - 1]), k.PADDING)
                 self.decode_view(view, references.first + start, within, k.REFERENCES_FILTERED)
                 first = end
         self.decoder.flush()
