@@ -72,24 +72,26 @@ def distinct(values: Int64s) -> Int64s:
 class _Marks:
     """Small numbers, each marked at its place: batches that hold most of them need not be sorted and merged.
 
-    Memory: ``MARKED_BELOW`` bytes at most.
+    Memory: a byte for each number up to twice the largest one, ``MARKED_BELOW`` at most.
     """
 
     def __init__(self) -> None:
-        self._marks = np.zeros(MARKED_BELOW, np.bool_)  # memory that is not touched is not taken
-        self._end = 0
+        self._marks = np.zeros(0, np.bool_)
 
     def put(self, values: Int64s) -> bool:
         """Mark them; False where they are few, or some too large."""
         if len(values) < MARKED_FROM or values.min() < 0 or (largest := int(values.max())) >= MARKED_BELOW:
             return False
+        if largest >= len(self._marks):
+            marks = np.zeros(min(2 * largest + 1, MARKED_BELOW), np.bool_)
+            marks[: len(self._marks)] = self._marks
+            self._marks = marks
         self._marks[values] = True
-        self._end = max(self._end, largest + 1)
         return True
 
     def numbers(self) -> Int64s:
         """Those that were marked, ascending."""
-        return np.flatnonzero(self._marks[: self._end])
+        return np.flatnonzero(self._marks)
 
 
 class CitedKeys:

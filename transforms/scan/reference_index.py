@@ -20,7 +20,7 @@ ROWS = 1 << 15
 ROW_BYTES = 24
 HASH_BYTES = 4
 FILTERED = 8  # slots of a table whose filter is one more int64
-FEW = 100  # of fewer than one row in so many each is read by itself
+FEW = 500  # of fewer than one row in so many each is read by itself
 INDEX_BYTES = 1 << 20
 KEYS_AT_ONCE = 10_000  # encoded copies of a million keys at once would be the reader's largest use of memory
 

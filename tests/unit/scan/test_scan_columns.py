@@ -4,6 +4,7 @@ import io
 import json
 import re
 import time
+import tracemalloc
 from collections import Counter
 from random import Random
 from typing import Any
@@ -374,6 +375,16 @@ def test_many_cited_keys_are_a_set_whatever_their_size() -> None:
     batches = [*small, small[0][:5], chance.integers(0, 1 << 59, MARKED_FROM), chance.integers(-9, 9, MARKED_FROM)]
     numbers = CitedKeys(batches, ReferenceKeys()).numbers.tolist()
     assert numbers == sorted(set(np.concatenate(batches).tolist()) - {NO_KEY})
+
+
+@pytest.mark.parametrize("count", [10, 2 * MARKED_FROM])
+def test_cited_keys_take_memory_as_they_are_many(count: int) -> None:
+    numbers = np.arange(count)
+    tracemalloc.start()
+    CitedKeys([numbers], ReferenceKeys())
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 64 * count + 10_000
 
 
 def test_the_struct_and_the_constants_are_those_of_the_header() -> None:
