@@ -27,7 +27,6 @@ if TYPE_CHECKING:  # imported where something is read: what did not change shall
 
 ACCOUNT = "account.json"
 SMALL_BYTES = 32 << 10  # of a source's rows
-THREADS = 2
 ROW_BYTES = 4  # of one at least, as a small source's are stored
 
 

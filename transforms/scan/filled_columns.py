@@ -77,21 +77,20 @@ class Filled:
     texts: CleanedTexts
     known: tuple[int, ...]
 
-    def spool_of_groups(self, collected: Collected) -> Spool:
-        """Where the groups go."""
-        return collected.reference_groups if self.counts["reference"] else collected.groups
+    def spools(self, collected: Collected) -> dict[str, Spool]:
+        """Where the rows of each kind go."""
+        return {
+            "item": collected.items,
+            "price": collected.prices,
+            "citation": collected.citations,
+            "group": collected.reference_groups if self.counts["reference"] else collected.groups,
+            "reference": collected.references,
+        }
 
     def put(self, collected: Collected) -> Counter[str]:
         """Put the rows into the spools: the quirks of their texts."""
         quirks: Counter[str] = Counter()
-        spools = {
-            "item": collected.items,
-            "price": collected.prices,
-            "citation": collected.citations,
-            "group": self.spool_of_groups(collected),
-            "reference": collected.references,
-        }
-        for rows, spool in spools.items():
+        for rows, spool in self.spools(collected).items():
             if self.counts[rows]:
                 columns = self._groups(quirks) if rows == "group" else self._columns(rows, quirks)
                 spool.append_batch(pa.RecordBatch.from_arrays(list(columns), names=spool.schema.names))

@@ -230,12 +230,9 @@ class Decoder:
         if self._walked_bytes > WALKED_BYTES:
             self.flush()
             return
-        filled, collected = self._filled(), self._collected
-        collected.items.reserve(filled.counts["item"])
-        collected.prices.reserve(filled.counts["price"])
-        collected.citations.reserve(filled.counts["citation"])
-        filled.spool_of_groups(collected).reserve(filled.counts["group"])
-        collected.references.reserve(filled.counts["reference"])
+        filled = self._filled()
+        for rows, spool in filled.spools(self._collected).items():
+            spool.reserve(filled.counts[rows])
 
     def flush(self) -> None:
         """Put all rows into the spools."""
